@@ -1,0 +1,67 @@
+# Finds what Debian's packages supply; a missing one is named with its package.
+macro(mend_require name package)
+  find_package(${name} ${ARGN} QUIET)
+  if(NOT ${name}_FOUND)
+    message(FATAL_ERROR "mend needs ${name}: apt-get install ${package} (or let ./dev build do it)")
+  endif()
+endmacro()
+
+find_package(LLVM 22.1 CONFIG QUIET PATHS /usr/lib/llvm-22 NO_DEFAULT_PATH)
+if(NOT LLVM_FOUND)
+  message(FATAL_ERROR "mend needs LLVM 22.1: apt-get install llvm-22-dev (or let ./dev build do it)")
+endif()
+mend_require(absl libabsl-dev CONFIG)
+mend_require(nlohmann_json nlohmann-json3-dev 3.11 CONFIG)
+mend_require(CLI11 libcli11-dev 2.1 CONFIG)
+mend_require(GTest libgtest-dev CONFIG)
+mend_require(benchmark libbenchmark-dev CONFIG)
+mend_require(Threads libc6-dev)
+
+find_path(MEND_ZSTD_INCLUDE zstd.h)
+find_library(MEND_ZSTD_LIBRARY zstd)
+if(NOT MEND_ZSTD_INCLUDE OR NOT MEND_ZSTD_LIBRARY)
+  message(FATAL_ERROR "mend needs zstd: apt-get install libzstd-dev (or let ./dev build do it)")
+endif()
+add_library(mend_zstd INTERFACE)
+target_include_directories(mend_zstd SYSTEM INTERFACE ${MEND_ZSTD_INCLUDE})
+target_link_libraries(mend_zstd INTERFACE ${MEND_ZSTD_LIBRARY})
+
+set(MEND_LLVM_ROOT "${LLVM_INSTALL_PREFIX}")
+find_file(MEND_CLANG_CPP NAMES libclang-cpp.so.22.1 PATHS ${LLVM_LIBRARY_DIRS} NO_DEFAULT_PATH)
+if(NOT MEND_CLANG_CPP OR NOT EXISTS "${MEND_LLVM_ROOT}/include/clang/Frontend/CompilerInstance.h")
+  message(FATAL_ERROR "mend needs Clang 22's libraries: apt-get install libclang-22-dev (or let ./dev build do it)")
+endif()
+find_program(MEND_LLD NAMES ld.lld-22)
+if(NOT MEND_LLD)
+  message(FATAL_ERROR "mend needs lld 22: apt-get install lld-22 (or let ./dev build do it)")
+endif()
+
+# LLVM headers, as system headers.
+add_library(mend_llvm_headers INTERFACE)
+target_include_directories(mend_llvm_headers SYSTEM INTERFACE ${LLVM_INCLUDE_DIRS})
+target_compile_definitions(mend_llvm_headers INTERFACE ${LLVM_DEFINITIONS_LIST})
+
+# What the host links of LLVM: ORC, JITLink and object files, statically and without a code
+# generator; an empty program with all of libLLVM is 55 MB resident.
+add_library(mend_llvm_host INTERFACE)
+llvm_map_components_to_libnames(mend_llvm_host_libraries orcjit orcdebugging jitlink object support)
+target_link_libraries(mend_llvm_host INTERFACE mend_llvm_headers ${mend_llvm_host_libraries})
+
+# What the compiler links: Clang and all of LLVM, shared.
+add_library(mend_clang INTERFACE)
+target_link_libraries(mend_clang INTERFACE mend_llvm_headers ${MEND_CLANG_CPP} LLVM)
+
+# Debian's cpp-httplib is a shared library that brings OpenSSL along. Only the control server's own
+# module and the clients link it, never libmend.so: a hosted program must not get an OpenSSL that
+# it did not ask for.
+find_path(MEND_HTTPLIB_INCLUDE httplib.h)
+find_library(MEND_HTTPLIB_LIBRARY cpp-httplib)
+if(NOT MEND_HTTPLIB_INCLUDE OR NOT MEND_HTTPLIB_LIBRARY)
+  message(FATAL_ERROR "mend needs cpp-httplib: apt-get install libcpp-httplib-dev (or let ./dev build do it)")
+endif()
+add_library(mend_httplib INTERFACE)
+target_include_directories(mend_httplib SYSTEM INTERFACE ${MEND_HTTPLIB_INCLUDE})
+# The library was compiled with these; without them its classes have another layout here.
+target_compile_definitions(mend_httplib INTERFACE
+  CPPHTTPLIB_OPENSSL_SUPPORT CPPHTTPLIB_ZLIB_SUPPORT CPPHTTPLIB_BROTLI_SUPPORT)
+target_link_libraries(mend_httplib INTERFACE ${MEND_HTTPLIB_LIBRARY})
