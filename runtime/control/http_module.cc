@@ -1,0 +1,137 @@
+// The module that speaks HTTP for the control server (see http.h): cpp-httplib's request parser and
+// response writer over a connection that the server has accepted.
+#include <httplib.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "runtime/control/http.h"
+
+namespace mend {
+namespace {
+
+constexpr int kIdleTimeoutMs = 60'000;
+constexpr int kWriteTimeoutMs = 60'000;
+constexpr int kRequestsMax = 100'000;
+
+// A connected stream socket, buffered for reading: the library reads headers byte by byte.
+class ConnectionStream : public httplib::Stream {
+ public:
+  explicit ConnectionStream(int connection) : connection_(connection) {}
+
+  bool is_readable() const override { return at_ < end_ || Poll(POLLIN, kIdleTimeoutMs); }
+
+  // False when the peer is gone, so that an endless answer ends with its reader.
+  bool is_writable() const override {
+    pollfd entry = {connection_, POLLOUT, 0};
+    return ::poll(&entry, 1, kWriteTimeoutMs) > 0 && (entry.revents & (POLLHUP | POLLERR)) == 0;
+  }
+
+  ssize_t read(char* data, size_t size) override {
+    if (at_ == end_) {
+      if (!Poll(POLLIN, kIdleTimeoutMs)) return -1;
+      ssize_t received;
+      do {
+        received = ::recv(connection_, buffer_, sizeof buffer_, 0);
+      } while (received < 0 && errno == EINTR);
+      if (received <= 0) return received;
+      at_ = 0;
+      end_ = static_cast<size_t>(received);
+    }
+    const size_t copied = std::min(size, end_ - at_);
+    std::memcpy(data, buffer_ + at_, copied);
+    at_ += copied;
+    return static_cast<ssize_t>(copied);
+  }
+
+  ssize_t write(const char* data, size_t size) override {
+    if (!Poll(POLLOUT, kWriteTimeoutMs)) return -1;
+    ssize_t sent;
+    do {
+      sent = ::send(connection_, data, size, MSG_NOSIGNAL);
+    } while (sent < 0 && errno == EINTR);
+    return sent;
+  }
+
+  void get_remote_ip_and_port(std::string& ip, int& port) const override { ip.clear(), port = 0; }
+  void get_local_ip_and_port(std::string& ip, int& port) const override { ip.clear(), port = 0; }
+  socket_t socket() const override { return connection_; }
+
+ private:
+  bool Poll(int16_t events, int timeout_ms) const {
+    pollfd entry = {connection_, events, 0};
+    int ready;
+    do {
+      ready = ::poll(&entry, 1, timeout_ms);
+    } while (ready < 0 && errno == EINTR);
+    return ready > 0;
+  }
+
+  const int connection_;
+  char buffer_[16384];
+  size_t at_ = 0;
+  size_t end_ = 0;
+};
+
+HttpRequest ToRequest(const httplib::Request& request) {
+  HttpRequest translated;
+  translated.method = request.method;
+  translated.path = request.path;
+  translated.query.assign(request.params.begin(), request.params.end());
+  translated.body = request.body;
+  return translated;
+}
+
+// Sends an answer that goes on until its producer or its reader ends it.
+void StreamResponse(HttpResponse answer, httplib::Response* response) {
+  response->set_chunked_content_provider(
+      answer.content_type, [next = std::move(answer.next)](size_t, httplib::DataSink& sink) {
+        std::string chunk;
+        const bool more = next(&chunk);
+        if (!chunk.empty() && !sink.write(chunk.data(), chunk.size())) return false;
+        if (!more) {
+          sink.done();
+          return true;
+        }
+        return sink.is_writable();
+      });
+}
+
+class ConnectionServer : public httplib::Server {
+ public:
+  explicit ConnectionServer(HttpHandler* handler) : handler_(handler) {
+    set_payload_max_length(kRequestBytesMax);
+    const auto handle = [this](const httplib::Request& request, httplib::Response& response) {
+      HttpResponse answer = handler_->Handle(ToRequest(request));
+      response.status = answer.status;
+      if (answer.next) return StreamResponse(std::move(answer), &response);
+      response.set_content(answer.body, answer.content_type);
+    };
+    Get("[^]*", handle);
+    Put("[^]*", handle);
+    Post("[^]*", handle);
+  }
+
+  void Serve(int connection) {
+    ConnectionStream stream(connection);
+    // Without a listening socket the library takes itself for shutting down, and ends streams.
+    svr_sock_ = connection;
+    for (int requests = 0; requests < kRequestsMax && stream.is_readable(); ++requests) {
+      bool closed = false;
+      if (!process_request(stream, /*close_connection=*/false, closed, nullptr) || closed) return;
+    }
+  }
+
+ private:
+  HttpHandler* const handler_;
+};
+
+}  // namespace
+}  // namespace mend
+
+extern "C" __attribute__((visibility("default"))) void mend_control_http_serve(
+    int connection, mend::HttpHandler* handler) {
+  mend::ConnectionServer(handler).Serve(connection);
+}

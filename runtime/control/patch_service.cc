@@ -1,0 +1,354 @@
+#include "runtime/control/patch_service.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "runtime/control/errno_status.h"
+#include "runtime/format/patch_module.h"
+
+namespace mend {
+namespace {
+
+// Waits are cut into slices, so that Shutdown is noticed.
+constexpr absl::Duration kSlice = absl::Milliseconds(100);
+// How long threads that have switched may take to come back, at least.
+constexpr absl::Duration kReverseTimeout = absl::Seconds(30);
+constexpr absl::Duration kForceTimeout = absl::Seconds(10);
+constexpr size_t kNameMax = 128;
+
+int64_t SinceNs(absl::Time start) { return absl::ToInt64Nanoseconds(absl::Now() - start); }
+
+// Names become folders of the attribute tree and file names.
+absl::Status CheckPatchName(const std::string& name) {
+  const bool plain = std::all_of(name.begin(), name.end(),
+                                 [](char c) { return c > ' ' && c != '/' && c != 0x7f; });
+  if (name.empty() || name.size() > kNameMax || name[0] == '.' || name[0] == '~' || !plain) {
+    return ErrnoStatus(EINVAL, "the patch module's name is empty, too long or no plain name");
+  }
+  return absl::OkStatus();
+}
+
+FunctionStatus ToStatus(const PatchFunction& function) {
+  FunctionStatus status;
+  status.object = function.old.object;
+  status.name = function.old.name;
+  status.sympos = function.old.sympos;
+  status.reason = function.reason;
+  status.detail = function.detail;
+  status.nop = function.nop;
+  return status;
+}
+
+void Describe(const Patch& patch, ApplyReport* report) {
+  report->patch = patch.name;
+  report->replace = patch.replace;
+  for (const PatchObject& object : patch.objects) {
+    for (const PatchFunction& function : object.functions) {
+      report->functions.push_back(ToStatus(function));
+    }
+  }
+  for (const FunctionSite& site : patch.held) report->held.push_back(site.name);
+}
+
+// The patch of that name and content, whatever its generation; null without one.
+const PatchStatus* FindSame(const CoreStatus& status, const PatchModule& module) {
+  const PatchStatus* same = nullptr;
+  for (const PatchStatus& patch : status.patches) {
+    if (BaseName(patch.name) == BaseName(module.name) &&
+        patch.content_hash == module.content_hash) {
+      same = &patch;
+    }
+  }
+  return same;
+}
+
+std::vector<ThreadStatus> Stragglers(const PatchRegistry& registry) {
+  const CoreStatus status = registry.Status();
+  std::vector<ThreadStatus> threads;
+  if (status.transition.empty()) return threads;
+  const int goal = status.transition_patching ? 1 : 0;
+  for (ThreadStatus& thread : registry.Threads()) {
+    if (thread.patch_state >= 0 && thread.patch_state != goal) threads.push_back(std::move(thread));
+  }
+  return threads;
+}
+
+std::optional<PatchStatus> FindExact(const PatchRegistry& registry, const std::string& name) {
+  for (PatchStatus& patch : registry.Status().patches) {
+    if (patch.name == name) return std::move(patch);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string_view BaseName(std::string_view patch) {
+  const size_t tilde = patch.rfind('~');
+  if (tilde == std::string_view::npos || tilde + 1 == patch.size()) return patch;
+  const bool generation =
+      patch.find_first_not_of("0123456789", tilde + 1) == std::string_view::npos;
+  return generation ? patch.substr(0, tilde) : patch;
+}
+
+absl::StatusOr<PatchStatus> PatchService::FindPatch(const std::string& name) const {
+  std::optional<PatchStatus> found;
+  for (PatchStatus& patch : registry_->Status().patches) {
+    // In the order in which they were added, so the last one is the newest.
+    if (patch.name == name || BaseName(patch.name) == name) found = std::move(patch);
+  }
+  if (!found.has_value()) {
+    return ErrnoStatus(ENOENT, absl::StrCat("there is no patch '", name, "'"));
+  }
+  return *std::move(found);
+}
+
+PatchService::WaitEnd PatchService::WaitFor(absl::Duration timeout) {
+  const absl::Time deadline = absl::Now() + timeout;
+  while (true) {
+    const absl::Duration left = std::max(deadline - absl::Now(), absl::ZeroDuration());
+    if (registry_->Wait(std::min(left, kSlice)).ok()) return WaitEnd::kIdle;
+    if (shutdown_.load(std::memory_order_relaxed)) return WaitEnd::kCancelled;
+    if (left <= absl::ZeroDuration()) return WaitEnd::kTimedOut;
+  }
+}
+
+void PatchService::Shutdown() { shutdown_.store(true, std::memory_order_relaxed); }
+
+absl::Status PatchService::Settle(const std::string& patch, bool enabled, const WaitPolicy& wait,
+                                  VerbReport* report) {
+  report->patch = patch;
+  report->outcome = Outcome::kMigrating;
+  const WaitEnd end = wait.no_wait ? WaitEnd::kTimedOut : WaitFor(wait.timeout);
+  if (end == WaitEnd::kCancelled) return absl::CancelledError("the program's runtime is ending");
+  if (end == WaitEnd::kTimedOut && !wait.no_wait) return GiveUp(patch, enabled, wait, report);
+  if (end == WaitEnd::kTimedOut && !registry_->Status().transition.empty()) {
+    report->stragglers = Stragglers(*registry_);
+    return absl::OkStatus();
+  }
+  const std::optional<PatchStatus> now = FindExact(*registry_, patch);
+  // Somebody else turned the transition round meanwhile: the state asked for does not hold.
+  report->outcome =
+      now.has_value() && now->enabled == enabled ? Outcome::kComplete : Outcome::kReversed;
+  const TransitionReport last = registry_->LastTransition();
+  if (last.patch == patch) report->transition = last;
+  return absl::OkStatus();
+}
+
+absl::Status PatchService::GiveUp(const std::string& patch, bool enabled, const WaitPolicy& wait,
+                                  VerbReport* report) {
+  report->stragglers = Stragglers(*registry_);
+  if (wait.on_timeout == TimeoutPolicy::kWait) return absl::OkStatus();
+  const bool force = wait.on_timeout == TimeoutPolicy::kForce;
+  const absl::Status turned = force ? registry_->Force(patch) : registry_->Reverse(patch);
+  // It fails when the transition completed just now, which is what was asked for.
+  if (!turned.ok() && registry_->Status().transition == patch) return turned;
+  const absl::Duration timeout = force ? kForceTimeout : std::max(wait.timeout, kReverseTimeout);
+  const WaitEnd end = WaitFor(timeout);
+  if (end == WaitEnd::kCancelled) return absl::CancelledError("the program's runtime is ending");
+  if (end == WaitEnd::kTimedOut) return absl::OkStatus();
+  const std::optional<PatchStatus> now = FindExact(*registry_, patch);
+  report->outcome =
+      now.has_value() && now->enabled == enabled ? Outcome::kComplete : Outcome::kReversed;
+  const TransitionReport last = registry_->LastTransition();
+  if (last.patch == patch) report->transition = last;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ApplyReport> PatchService::Apply(std::string_view module_bytes,
+                                                const ApplyOptions& options) {
+  ApplyReport report;
+  absl::Time start = absl::Now();
+  absl::StatusOr<PatchModule> module = ParsePatchModule(module_bytes);
+  if (!module.ok()) return module.status();
+  absl::Status valid = CheckPatchName(module->name);
+  if (!valid.ok()) return valid;
+  if (options.persist && patch_dir_.empty()) {
+    return ErrnoStatus(EINVAL, "--persist needs a target that was started with --patch-dir");
+  }
+  report.parse_ns = SinceNs(start);
+
+  const CoreStatus before = registry_->Status();
+  if (const PatchStatus* same = FindSame(before, *module); same != nullptr && !options.dry_run) {
+    if (same->enabled || same->transition) return Reapply(*same, options, std::move(report));
+    // A disabled or replaced one starts afresh, data included. One that cannot be freed (it was
+    // forced) is put back as it is.
+    if (!registry_->Remove(same->name).ok()) return Reapply(*same, options, std::move(report));
+  }
+  start = absl::Now();
+  absl::StatusOr<std::unique_ptr<Patch>> patch = loader_->Load(*module);
+  if (!patch.ok()) return patch.status();
+  report.link_ns = SinceNs(start);
+  Describe(**patch, &report);
+  for (const PatchStatus& older : before.patches) {
+    if (report.replace && older.enabled) report.replaced_patches.push_back(older.name);
+  }
+  if (options.dry_run) {
+    report.outcome = Outcome::kDryRun;
+    return report;
+  }
+  const absl::Status started = Start(*std::move(patch), options, &report);
+  if (!started.ok()) return started;
+  if (options.persist && report.outcome == Outcome::kComplete) {
+    const absl::Status persisted = Persist(module_bytes, &report);
+    if (!persisted.ok()) return persisted;
+  }
+  return report;
+}
+
+absl::Status PatchService::Start(std::unique_ptr<Patch> patch, const ApplyOptions& options,
+                                 ApplyReport* report) {
+  const absl::Time start = absl::Now();
+  const absl::StatusOr<std::string> name = registry_->Enable(std::move(patch));
+  if (!name.ok()) return name.status();
+  const int64_t enable_ns = SinceNs(start);
+  const absl::Status settled = Settle(*name, /*enabled=*/true, options.wait, report);
+  if (!settled.ok()) return settled;
+  if (report->transition.has_value()) {
+    const TransitionReport& transition = *report->transition;
+    report->check_ns = std::max<int64_t>(0, enable_ns - transition.start_ns);
+    report->transition_ns = transition.start_ns + transition.switch_ns + transition.complete_ns;
+  } else {
+    report->check_ns = enable_ns;
+    report->transition_ns = SinceNs(start) - enable_ns;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ApplyReport> PatchService::Reapply(const PatchStatus& same,
+                                                  const ApplyOptions& options, ApplyReport report) {
+  report.replace = same.replace;
+  report.functions = same.functions;
+  absl::StatusOr<VerbReport> verb = Enable(same.name, options.wait);
+  if (!verb.ok()) return verb.status();
+  static_cast<VerbReport&>(report) = *std::move(verb);
+  return report;
+}
+
+absl::StatusOr<VerbReport> PatchService::Switch(const std::string& name, bool enable,
+                                                const WaitPolicy& wait) {
+  const absl::StatusOr<PatchStatus> patch = FindPatch(name);
+  if (!patch.ok()) return patch.status();
+  VerbReport report;
+  report.patch = patch->name;
+  const CoreStatus status = registry_->Status();
+  const bool in_transition = status.transition == patch->name;
+  if (!in_transition && patch->enabled == enable) {
+    report.outcome = Outcome::kNothingToDo;
+    return report;
+  }
+  // A transition that goes there already is only waited for.
+  if (!in_transition || status.transition_patching != enable) {
+    const absl::Status started =
+        enable ? registry_->EnableAgain(patch->name) : registry_->Disable(patch->name);
+    if (!started.ok()) return started;
+  }
+  const absl::Status settled = Settle(patch->name, enable, wait, &report);
+  if (!settled.ok()) return settled;
+  return report;
+}
+
+absl::StatusOr<VerbReport> PatchService::Disable(const std::string& patch, const WaitPolicy& wait) {
+  return Switch(patch, /*enable=*/false, wait);
+}
+
+absl::StatusOr<VerbReport> PatchService::Enable(const std::string& patch, const WaitPolicy& wait) {
+  return Switch(patch, /*enable=*/true, wait);
+}
+
+absl::StatusOr<VerbReport> PatchService::Reverse(const std::string& patch) {
+  const absl::StatusOr<PatchStatus> found = FindPatch(patch);
+  if (!found.ok()) return found.status();
+  const absl::Status reversed = registry_->Reverse(found->name);
+  if (!reversed.ok()) return reversed;
+  VerbReport report;
+  report.patch = found->name;
+  report.outcome =
+      registry_->Status().transition.empty() ? Outcome::kComplete : Outcome::kMigrating;
+  return report;
+}
+
+absl::StatusOr<VerbReport> PatchService::Force(const std::string& patch) {
+  const absl::StatusOr<PatchStatus> found = FindPatch(patch);
+  if (!found.ok()) return found.status();
+  VerbReport report;
+  report.patch = found->name;
+  const CoreStatus status = registry_->Status();
+  if (status.transition != found->name) {
+    report.outcome = Outcome::kNothingToDo;
+    return report;
+  }
+  const absl::Status forced = registry_->Force(found->name);
+  if (!forced.ok()) return forced;
+  const WaitPolicy wait = {.timeout = kForceTimeout, .on_timeout = TimeoutPolicy::kWait};
+  const absl::Status settled = Settle(found->name, status.transition_patching, wait, &report);
+  if (!settled.ok()) return settled;
+  return report;
+}
+
+absl::StatusOr<VerbReport> PatchService::Remove(const std::string& patch) {
+  VerbReport report;
+  const absl::StatusOr<PatchStatus> found = FindPatch(patch);
+  if (!found.ok()) {
+    report.patch = patch;
+    report.outcome = Outcome::kNothingToDo;
+    return report;
+  }
+  const absl::Status removed = registry_->Remove(found->name);
+  if (!removed.ok()) return removed;
+  report.patch = found->name;
+  return report;
+}
+
+absl::StatusOr<VerbReport> PatchService::WaitIdle(absl::Duration timeout) {
+  VerbReport report;
+  const WaitEnd end = WaitFor(timeout);
+  if (end == WaitEnd::kCancelled) return absl::CancelledError("the program's runtime is ending");
+  if (end == WaitEnd::kTimedOut) {
+    report.outcome = Outcome::kMigrating;
+    report.stragglers = Stragglers(*registry_);
+  }
+  const TransitionReport last = registry_->LastTransition();
+  if (!last.patch.empty()) report.transition = last;
+  return report;
+}
+
+absl::Status PatchService::Persist(std::string_view module_bytes, ApplyReport* report) const {
+  // The bare name: at the next start there is one generation only. Written beside and renamed, so
+  // that a full disk leaves the earlier file.
+  const std::string path = absl::StrCat(
+      patch_dir_, "/",
+      absl::string_view(BaseName(report->patch).data(), BaseName(report->patch).size()),
+      ".mendpatch");
+  const std::string scratch = absl::StrCat(path, ".", ::getpid(), ".new");
+  const int fd = ::open(scratch.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  bool written = fd >= 0;
+  while (written && !module_bytes.empty()) {
+    const ssize_t size = ::write(fd, module_bytes.data(), module_bytes.size());
+    if (size < 0 && errno == EINTR) continue;
+    written = size > 0;
+    if (written) module_bytes.remove_prefix(static_cast<size_t>(size));
+  }
+  if (written) written = ::fsync(fd) == 0;
+  const int error = errno;
+  if (fd >= 0) ::close(fd);
+  if (!written || ::rename(scratch.c_str(), path.c_str()) != 0) {
+    const int why = written ? errno : error;
+    ::unlink(scratch.c_str());
+    return ErrnoStatus(
+        why, absl::StrCat("patch '", report->patch, "' is applied, but cannot be kept as '", path,
+                          "': ", std::strerror(why)));
+  }
+  report->persisted = true;
+  return absl::OkStatus();
+}
+
+}  // namespace mend

@@ -1,0 +1,125 @@
+// PatchService: what an operator's verbs do, step by step, over the patch registry. The control
+// server and the embedding facade are its callers, so that a patch takes the same way through both.
+//
+// A verb brings about a state: asked for what holds already, it reports kNothingToDo. Bare names
+// mean a patch's newest generation (`fix` is `fix~2` once there is one).
+//
+// Thread safety: all methods are thread-safe. Blocking: as their WaitPolicy says; Shutdown ends
+// every wait with CANCELLED.
+#ifndef MEND_RUNTIME_CONTROL_PATCH_SERVICE_H_
+#define MEND_RUNTIME_CONTROL_PATCH_SERVICE_H_
+
+#include <atomic>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "runtime/patch/patch.h"
+#include "runtime/transition/patch_registry.h"
+
+namespace mend {
+
+// What to do when threads are left at the time-out.
+enum class TimeoutPolicy : uint8_t { kReverse, kWait, kForce };
+
+struct WaitPolicy {
+  absl::Duration timeout = absl::Seconds(30);
+  TimeoutPolicy on_timeout = TimeoutPolicy::kReverse;
+  bool no_wait = false;  // return once the transition has started
+};
+
+struct ApplyOptions {
+  WaitPolicy wait;
+  bool dry_run = false;  // link and check, then drop it: nothing becomes visible
+  bool persist = false;  // copy the module into the patch directory once it is applied
+};
+
+enum class Outcome : uint8_t {
+  kComplete,     // every thread has switched
+  kNothingToDo,  // the state asked for held already
+  kMigrating,    // the transition goes on
+  kReversed,     // it timed out, and every thread is back
+  kDryRun,
+};
+
+// What a verb did.
+struct VerbReport {
+  Outcome outcome = Outcome::kComplete;
+  std::string patch;                           // final name
+  std::optional<TransitionReport> transition;  // when one has completed
+  std::vector<ThreadStatus> stragglers;        // when one goes on
+};
+
+struct ApplyReport : VerbReport {
+  bool replace = true;
+  bool persisted = false;
+  std::vector<FunctionStatus> functions;
+  std::vector<std::string> held;
+  std::vector<std::string> replaced_patches;
+  int64_t parse_ns = 0;
+  int64_t link_ns = 0;
+  int64_t check_ns = 0;       // what Enable took before the first entry was touched
+  int64_t transition_ns = 0;  // from there until it completed, or until now
+};
+
+class PatchService {
+ public:
+  // `registry` and `loader` must outlive the service. `patch_dir` may be empty.
+  PatchService(PatchRegistry* registry, PatchLoader* loader, std::string patch_dir)
+      : registry_(registry), loader_(loader), patch_dir_(std::move(patch_dir)) {}
+
+  // Applies the bytes of a patch module: untrusted input. Errors leave the program as it was.
+  absl::StatusOr<ApplyReport> Apply(std::string_view module_bytes, const ApplyOptions& options);
+
+  // Takes a patch off, or puts a disabled one back. During a transition of that patch in the other
+  // direction: reverses it. NOT_FOUND for an unknown patch.
+  absl::StatusOr<VerbReport> Disable(const std::string& patch, const WaitPolicy& wait);
+  absl::StatusOr<VerbReport> Enable(const std::string& patch, const WaitPolicy& wait);
+  // Turns the running transition of the patch round, and returns.
+  absl::StatusOr<VerbReport> Reverse(const std::string& patch);
+  // Completes the running transition of the patch, whatever its threads run.
+  absl::StatusOr<VerbReport> Force(const std::string& patch);
+  // Frees a patch that is disabled or replaced. An unknown one is gone already.
+  absl::StatusOr<VerbReport> Remove(const std::string& patch);
+  // Waits until no transition runs; kMigrating past the time-out.
+  absl::StatusOr<VerbReport> WaitIdle(absl::Duration timeout);
+
+  // The patch that a name means: itself, or its newest generation. NOT_FOUND.
+  absl::StatusOr<PatchStatus> FindPatch(const std::string& name) const;
+
+  PatchRegistry* registry() const { return registry_; }
+  const PatchLoader& loader() const { return *loader_; }
+
+  void Shutdown();
+
+ private:
+  enum class WaitEnd { kIdle, kTimedOut, kCancelled };
+  WaitEnd WaitFor(absl::Duration timeout);
+  // Waits for the running transition of `patch`, which is to end with `enabled`.
+  absl::Status Settle(const std::string& patch, bool enabled, const WaitPolicy& wait,
+                      VerbReport* report);
+  absl::Status GiveUp(const std::string& patch, bool enabled, const WaitPolicy& wait,
+                      VerbReport* report);
+  absl::StatusOr<VerbReport> Switch(const std::string& name, bool enable, const WaitPolicy& wait);
+  absl::StatusOr<ApplyReport> Reapply(const PatchStatus& same, const ApplyOptions& options,
+                                      ApplyReport report);
+  absl::Status Start(std::unique_ptr<Patch> patch, const ApplyOptions& options,
+                     ApplyReport* report);
+  absl::Status Persist(std::string_view module_bytes, ApplyReport* report) const;
+
+  PatchRegistry* const registry_;
+  PatchLoader* const loader_;
+  const std::string patch_dir_;
+  std::atomic<bool> shutdown_ = false;  // a flag of its own: nothing is published through it
+};
+
+// "fix~3" is generation 3 of "fix"; a plain name is its own.
+std::string_view BaseName(std::string_view patch);
+
+}  // namespace mend
+
+#endif  // MEND_RUNTIME_CONTROL_PATCH_SERVICE_H_

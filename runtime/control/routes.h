@@ -1,0 +1,54 @@
+// ControlRoutes: what the control socket answers to which request. Every route is here; the
+// transport is ControlServer's and the HTTP module's.
+//
+// Thread safety: Handle is thread-safe.
+#ifndef MEND_RUNTIME_CONTROL_ROUTES_H_
+#define MEND_RUNTIME_CONTROL_ROUTES_H_
+
+#include <atomic>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "runtime/base/event_log.h"
+#include "runtime/control/attribute_tree.h"
+#include "runtime/control/http.h"
+#include "runtime/control/patch_service.h"
+#include "runtime/control/views.h"
+
+namespace mend {
+
+class ControlRoutes : public HttpHandler {
+ public:
+  // `service` and `events` must outlive the routes.
+  ControlRoutes(ProgramInfo program, PatchService* service, EventLog* events);
+
+  HttpResponse Handle(const HttpRequest& request) override;
+
+  // Ends the event streams, within a second.
+  void Shutdown();
+
+ private:
+  absl::StatusOr<HttpResponse> Route(const HttpRequest& request);
+  absl::StatusOr<HttpResponse> GetRoute(const HttpRequest& request);
+  absl::StatusOr<HttpResponse> PostRoute(const HttpRequest& request);
+  absl::StatusOr<HttpResponse> PutAttribute(const HttpRequest& request);
+  absl::StatusOr<HttpResponse> GetAttribute(const std::string& path);
+  absl::StatusOr<HttpResponse> Apply(const HttpRequest& request);
+  absl::StatusOr<HttpResponse> PatchVerb(const HttpRequest& request, const std::string& patch,
+                                         const std::string& verb);
+  absl::StatusOr<HttpResponse> Wait(const HttpRequest& request);
+  absl::StatusOr<HttpResponse> Events(const HttpRequest& request);
+
+  const ProgramInfo program_;
+  PatchService* const service_;
+  EventLog* const events_;
+  const AttributeTree tree_;
+  std::atomic<bool> shutdown_ = false;  // a flag of its own: nothing is published through it
+};
+
+// The program that this process is: its name, or the executable's base name when that is empty.
+ProgramInfo ThisProgram(const std::string& name);
+
+}  // namespace mend
+
+#endif  // MEND_RUNTIME_CONTROL_ROUTES_H_

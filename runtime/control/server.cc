@@ -1,0 +1,347 @@
+#include "runtime/control/server.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <new>
+#include <set>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "runtime/base/check.h"
+#include "runtime/control/control_thread.h"
+#include "runtime/control/socket_place.h"
+
+namespace mend {
+namespace {
+
+constexpr size_t kConnectionsMax = 256;
+// How long a forked child waits before it makes its socket.
+constexpr absl::Duration kChildDelay = absl::Milliseconds(20);
+// The runtime's descriptors begin here: the hosted program expects the low numbers for itself.
+constexpr int kDescriptorMin = 512;
+
+int MoveUp(int fd) {
+  if (fd < 0) return fd;
+  const int high = ::fcntl(fd, F_DUPFD_CLOEXEC, kDescriptorMin);
+  if (high < 0) return fd;
+  ::close(fd);
+  return high;
+}
+
+absl::StatusOr<sockaddr_un> SocketAddress(const std::string& path) {
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) {
+    return absl::InvalidArgumentError(absl::StrCat("path of control socket '", path,
+                                                   "' is longer than ", sizeof address.sun_path - 1,
+                                                   " characters"));
+  }
+  std::memcpy(address.sun_path, path.data(), path.size());
+  return address;
+}
+
+// Takes a socket file out of the way that nobody listens on: what a process that was killed left.
+absl::Status RemoveStaleSocket(const std::string& path, const sockaddr_un& address) {
+  struct stat status = {};
+  if (::lstat(path.c_str(), &status) != 0) return absl::OkStatus();
+  if (!S_ISSOCK(status.st_mode)) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("control socket '", path, "': there is another file of that name"));
+  }
+  const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  const bool refused =
+      ::connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
+      errno == ECONNREFUSED;
+  ::close(probe);
+  if (!refused) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("control socket '", path, "': another process listens there"));
+  }
+  ::unlink(path.c_str());
+  return absl::OkStatus();
+}
+
+// A listening socket at `path`, mode 0600.
+absl::StatusOr<int> Listen(const std::string& path) {
+  const absl::StatusOr<sockaddr_un> address = SocketAddress(path);
+  if (!address.ok()) return address.status();
+  const absl::Status stale = RemoveStaleSocket(path, *address);
+  if (!stale.ok()) return stale;
+  const int fd = MoveUp(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  // The mode is set on the descriptor before the file exists: the umask is the program's, and
+  // changing it for a moment would show in its other threads.
+  if (fd < 0 || ::fchmod(fd, 0600) != 0 ||
+      ::bind(fd, reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0 ||
+      ::chmod(path.c_str(), 0600) != 0 || ::listen(fd, 128) != 0) {
+    const int error = errno;
+    if (fd >= 0) ::close(fd);
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot listen on control socket '", path, "': ", std::strerror(error)));
+  }
+  return fd;
+}
+
+// The module beside the library (or program) that this code is linked into.
+std::string DefaultHttpModule() {
+  Dl_info info = {};
+  if (::dladdr(reinterpret_cast<void*>(&DefaultHttpModule), &info) == 0 ||
+      info.dli_fname == nullptr) {
+    return "control_http.so";
+  }
+  const std::string library = info.dli_fname;
+  return absl::StrCat(library.substr(0, library.rfind('/') + 1), "mend/control_http.so");
+}
+
+bool PeerMayOperate(int connection) {
+  ucred peer = {};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
+  return peer.uid == 0 || peer.uid == ::geteuid();
+}
+
+// Says why a connection cannot be served, when there is no HTTP library to say it.
+void RefuseConnection(int connection, const char* status, std::string message) {
+  std::replace_if(
+      message.begin(), message.end(), [](char c) { return c == '"' || c == '\\' || c < ' '; },
+      '\'');
+  const std::string body =
+      absl::StrCat("{\"schema\":1,\"errno\":\"", status[0] == '4' ? "EPERM" : "EIO",
+                   "\",\"code\":\"\",\"message\":\"", message,
+                   "\",\"exit_code\":", status[0] == '4' ? 6 : 1, "}\n");
+  const std::string answer = absl::StrCat(
+      "HTTP/1.1 ", status, "\r\nContent-Type: application/json\r\nContent-Length: ", body.size(),
+      "\r\nConnection: close\r\n\r\n", body);
+  [[maybe_unused]] const ssize_t sent =
+      ::send(connection, answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+}  // namespace
+
+struct ControlServer::State {
+  // Constant after construction.
+  std::string http_module;
+  HttpHandler* handler = nullptr;
+  EventLog* events = nullptr;
+
+  mutable absl::Mutex mu;
+  std::string path ABSL_GUARDED_BY(mu);
+  pid_t owner ABSL_GUARDED_BY(mu) = 0;  // the process that made the socket file
+  int listener ABSL_GUARDED_BY(mu) = -1;
+  int wake ABSL_GUARDED_BY(mu) = -1;  // eventfd: ends the accepting thread
+  bool stopping ABSL_GUARDED_BY(mu) = false;
+  int threads ABSL_GUARDED_BY(mu) = 0;
+  std::set<int> connections ABSL_GUARDED_BY(mu);
+  HttpServeFunction serve ABSL_GUARDED_BY(mu) = nullptr;
+};
+
+namespace {
+
+using State = ControlServer::State;
+
+// Opens the HTTP module. Under the mutex, so that no fork happens with the dynamic loader's lock
+// taken by a thread that the child does not have.
+absl::StatusOr<HttpServeFunction> OpenHttpModule(State* state)
+    ABSL_EXCLUSIVE_LOCKS_REQUIRED(state->mu) {
+  if (state->serve != nullptr) return state->serve;
+  void* const module = ::dlopen(state->http_module.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (module == nullptr) {
+    return absl::InternalError(absl::StrCat("cannot open the HTTP module: ", ::dlerror()));
+  }
+  state->serve = reinterpret_cast<HttpServeFunction>(::dlsym(module, kHttpServeSymbol));
+  if (state->serve == nullptr) {
+    return absl::InternalError(
+        absl::StrCat("'", state->http_module, "' is not mend's HTTP module"));
+  }
+  return state->serve;
+}
+
+void EndConnection(State* state, int connection) {
+  absl::MutexLock lock(&state->mu);
+  state->connections.erase(connection);
+  ::close(connection);
+  --state->threads;
+}
+
+void ServeConnection(const std::shared_ptr<State>& state, int connection) {
+  HttpServeFunction serve = nullptr;
+  absl::Status failure;
+  {
+    absl::MutexLock lock(&state->mu);
+    const absl::StatusOr<HttpServeFunction> opened = OpenHttpModule(state.get());
+    if (opened.ok()) {
+      serve = *opened;
+    } else {
+      failure = opened.status();
+    }
+  }
+  if (serve != nullptr) {
+    serve(connection, state->handler);
+  } else {
+    RefuseConnection(connection, "500 Internal Server Error", std::string(failure.message()));
+  }
+  EndConnection(state.get(), connection);
+}
+
+// Takes one client. False: out of descriptors; try again later.
+bool AcceptConnection(const std::shared_ptr<State>& state, int listener) {
+  const int connection = MoveUp(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
+  if (connection < 0) return errno != EMFILE && errno != ENFILE && errno != ENOMEM;
+  if (!PeerMayOperate(connection)) {
+    RefuseConnection(connection, "403 Forbidden", "only the same user and root may operate it");
+    ::close(connection);
+    return true;
+  }
+  {
+    absl::MutexLock lock(&state->mu);
+    if (state->stopping || state->connections.size() >= kConnectionsMax) {
+      RefuseConnection(connection, "503 Service Unavailable", "too many connections");
+      ::close(connection);
+      return true;
+    }
+    state->connections.insert(connection);
+    ++state->threads;
+  }
+  const absl::Status started = StartControlThread(
+      "mend-client", [state, connection] { ServeConnection(state, connection); });
+  if (!started.ok()) EndConnection(state.get(), connection);
+  return true;
+}
+
+void AcceptLoop(const std::shared_ptr<State>& state, int listener, int wake) {
+  while (true) {
+    pollfd entries[] = {{wake, POLLIN, 0}, {listener, POLLIN, 0}};
+    if (::poll(entries, 2, -1) < 0 && errno != EINTR) break;
+    if (entries[0].revents != 0) break;
+    // Somebody closed or replaced the descriptor (a close-all loop): nothing left to serve.
+    if ((entries[1].revents & (POLLNVAL | POLLERR)) != 0) break;
+    if ((entries[1].revents & POLLIN) != 0 && !AcceptConnection(state, listener)) {
+      absl::SleepFor(absl::Milliseconds(50));
+    }
+  }
+  absl::MutexLock lock(&state->mu);
+  --state->threads;
+}
+
+// Binds and starts the accepting thread.
+absl::Status StartListening(const std::shared_ptr<State>& state, const std::string& path) {
+  const absl::StatusOr<int> listener = Listen(path);
+  if (!listener.ok()) return listener.status();
+  const int wake = MoveUp(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  {
+    absl::MutexLock lock(&state->mu);
+    state->path = path;
+    state->owner = ::getpid();
+    state->listener = *listener;
+    state->wake = wake;
+    ++state->threads;
+  }
+  const absl::Status started = StartControlThread(
+      "mend-control", [state, fd = *listener, wake] { AcceptLoop(state, fd, wake); });
+  if (!started.ok()) {
+    absl::MutexLock lock(&state->mu);
+    --state->threads;
+  }
+  return started;
+}
+
+absl::Status ListenInDefaultPlace(const std::shared_ptr<State>& state) {
+  const absl::Status trusted = PrepareSocketDirectory(DefaultSocketDirectory());
+  if (!trusted.ok()) return trusted;
+  return StartListening(state, DefaultSocketPath(::getpid()));
+}
+
+}  // namespace
+
+ControlServer::ControlServer(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+absl::StatusOr<std::unique_ptr<ControlServer>> ControlServer::Start(
+    const ControlServerOptions& options, HttpHandler* handler, EventLog* events) {
+  auto state = std::make_shared<State>();
+  state->http_module = options.http_module.empty() ? DefaultHttpModule() : options.http_module;
+  state->handler = handler;
+  state->events = events;
+  const absl::Status listening =
+      options.socket.empty() ? ListenInDefaultPlace(state) : StartListening(state, options.socket);
+  std::unique_ptr<ControlServer> server(new ControlServer(std::move(state)));
+  if (!listening.ok()) return listening;
+  return server;
+}
+
+ControlServer::~ControlServer() {
+  Unlink();
+  State* const state = state_.get();
+  absl::MutexLock lock(&state->mu);
+  state->stopping = true;
+  if (state->wake >= 0) ::eventfd_write(state->wake, 1);
+  // Their readers and writers fail at once, and the threads end.
+  for (const int connection : state->connections) ::shutdown(connection, SHUT_RDWR);
+  const auto idle = [state]() ABSL_SHARED_LOCKS_REQUIRED(state->mu) { return state->threads == 0; };
+  state->mu.Await(absl::Condition(&idle));
+  if (state->listener >= 0) ::close(state->listener);
+  if (state->wake >= 0) ::close(state->wake);
+}
+
+void ControlServer::Unlink() {
+  absl::MutexLock lock(&state_->mu);
+  // A child that was made by a raw system call must not take its parent's socket away.
+  if (!state_->path.empty() && state_->owner == ::getpid()) ::unlink(state_->path.c_str());
+  state_->path.clear();
+}
+
+std::string ControlServer::socket_path() const {
+  absl::MutexLock lock(&state_->mu);
+  return state_->path;
+}
+
+void ControlServer::PrepareFork() ABSL_NO_THREAD_SAFETY_ANALYSIS { state_->mu.Lock(); }
+
+void ControlServer::ParentAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS { state_->mu.Unlock(); }
+
+void ControlServer::ChildAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  // The parent's threads are not here. Their descriptors are, and would keep the parent's clients
+  // and address alive; what they were doing is over.
+  state_->mu.Unlock();
+  new (&state_->mu) absl::Mutex();  // without the parent's waiters, which cannot pass a wake-up on
+  for (const int connection : state_->connections) ::close(connection);
+  state_->connections.clear();
+  if (state_->listener >= 0) ::close(state_->listener);
+  if (state_->wake >= 0) ::close(state_->wake);
+  state_->listener = state_->wake = -1;
+  state_->path.clear();
+  state_->threads = 1;  // the starter below, which counts for the destructor
+  const absl::Status started = StartControlThread("mend-control", [state = state_] {
+    absl::SleepFor(kChildDelay);
+    absl::Status listening;
+    {
+      absl::MutexLock lock(&state->mu);
+      if (state->stopping) listening = absl::CancelledError("the server stops");
+    }
+    if (listening.ok()) {
+      listening = ListenInDefaultPlace(state);
+      if (!listening.ok()) {
+        state->events->Append(
+            MendEvent("control_unavailable", "",
+                      absl::StrCat("forked process ", ::getpid(),
+                                   " has no control socket: ", listening.message())));
+      }
+    }
+    absl::MutexLock lock(&state->mu);
+    --state->threads;
+  });
+  if (!started.ok()) state_->threads = 0;
+}
+
+}  // namespace mend

@@ -1,0 +1,41 @@
+// Where control sockets lie: the rules that the server and its clients share.
+//
+// The default place is $XDG_RUNTIME_DIR/mend/PID.sock, else /run/mend/PID.sock for root, else
+// $TMPDIR (or /tmp) /mend-UID/PID.sock. Whoever can write to the directory could put a socket of
+// their own there, so it must be a real directory of this user's with mode 0700.
+//
+// Thread safety: the functions keep no state; they read the environment.
+#ifndef MEND_RUNTIME_CONTROL_SOCKET_PLACE_H_
+#define MEND_RUNTIME_CONTROL_SOCKET_PLACE_H_
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+
+namespace mend {
+
+// The directory of this user's control sockets.
+std::string DefaultSocketDirectory();
+
+// PID.sock in DefaultSocketDirectory().
+std::string DefaultSocketPath(pid_t pid);
+
+// Every directory where this user's sockets may lie (a service may have been started with another
+// environment than this shell's); for root, other users' too. Without repetitions; they need not
+// exist.
+std::vector<std::string> SocketDirectories();
+
+// Makes the directory, mode 0700, if it is not there. PERMISSION_DENIED when it is a link, not a
+// directory, another user's, or open to others.
+absl::Status PrepareSocketDirectory(const std::string& directory);
+
+// Says whether a client may trust what lies in the directory: as above, without making it; root
+// trusts other users' directories. NOT_FOUND without one.
+absl::Status CheckSocketDirectory(const std::string& directory);
+
+}  // namespace mend
+
+#endif  // MEND_RUNTIME_CONTROL_SOCKET_PLACE_H_

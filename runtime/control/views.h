@@ -1,0 +1,48 @@
+// The JSON that the control server answers with: "schema" first, ids as strings, times in ns.
+//
+// Thread safety: functions without state.
+#ifndef MEND_RUNTIME_CONTROL_VIEWS_H_
+#define MEND_RUNTIME_CONTROL_VIEWS_H_
+
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "runtime/base/event_log.h"
+#include "runtime/control/errno_status.h"
+#include "runtime/control/patch_service.h"
+
+namespace mend {
+
+using OrderedJson = nlohmann::ordered_json;
+
+// What this process is; its id is asked for at every use, since a fork changes it.
+struct ProgramInfo {
+  std::string name;
+  std::string executable;
+  int64_t start_time_ns = 0;  // CLOCK_REALTIME
+  // The objects that a host loaded, as a program image: what patches for them are built against.
+  // Empty when the program's executable holds them. Thread-safe; may be null.
+  std::function<std::string()> image;
+};
+
+OrderedJson ProgramView(const ProgramInfo& program);
+OrderedJson StatusView(const ProgramInfo& program, const CoreStatus& status,
+                       const TransitionReport& last, const std::vector<ThreadStatus>& threads);
+OrderedJson ThreadsView(const std::vector<ThreadStatus>& threads);
+OrderedJson ApplyView(const ApplyReport& report);
+OrderedJson VerbView(const VerbReport& report);
+OrderedJson EventView(const Event& event);
+OrderedJson RefusalView(const Refusal& refusal);
+
+// The exit code of a command that had just this outcome (the contract's table).
+int ExitCodeOf(Outcome outcome);
+
+// The text of a document, a line of its own. Bytes that are no UTF-8 (names of threads, say) are
+// replaced.
+std::string ToText(const OrderedJson& document);
+
+}  // namespace mend
+
+#endif  // MEND_RUNTIME_CONTROL_VIEWS_H_

@@ -1,0 +1,85 @@
+#include "runtime/format/frame.h"
+
+#include <zstd.h>
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "runtime/base/check.h"
+#include "runtime/format/byte_order.h"
+
+namespace mend {
+namespace {
+
+constexpr size_t kMagicSize = 8;
+constexpr size_t kHeaderSize = 24;
+
+struct ContextDeleter {
+  void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
+};
+
+struct Header {
+  uint64_t compressed_size;
+  uint64_t contents_size;
+};
+
+absl::StatusOr<Header> ReadHeader(std::string_view magic, std::string_view bytes) {
+  if (bytes.substr(0, kMagicSize) != magic) {
+    return absl::InvalidArgumentError(absl::StrCat("not a ", std::string(magic), " frame"));
+  }
+  if (bytes.size() < kHeaderSize) return absl::InvalidArgumentError("the frame is cut off");
+  const Header header{ReadLittleEndian64(bytes, 8), ReadLittleEndian64(bytes, 16)};
+  if (header.compressed_size > bytes.size() - kHeaderSize) {
+    return absl::InvalidArgumentError("the frame is cut off");
+  }
+  if (header.contents_size > kFrameContentsSizeMax) {
+    return absl::InvalidArgumentError("the frame claims to be too large");
+  }
+  return header;
+}
+
+}  // namespace
+
+std::string WrapFrame(std::string_view magic, std::string_view contents) {
+  MEND_CHECK(magic.size() == kMagicSize, "a frame's magic has 8 characters");
+  const std::unique_ptr<ZSTD_CCtx, ContextDeleter> context(ZSTD_createCCtx());
+  MEND_CHECK(context != nullptr, "out of memory in zstd");
+  ZSTD_CCtx_setParameter(context.get(), ZSTD_c_compressionLevel, 3);
+  ZSTD_CCtx_setParameter(context.get(), ZSTD_c_checksumFlag, 1);
+  std::string frame(kHeaderSize + ZSTD_compressBound(contents.size()), '\0');
+  const size_t size = ZSTD_compress2(context.get(), frame.data() + kHeaderSize,
+                                     frame.size() - kHeaderSize, contents.data(), contents.size());
+  MEND_CHECK(!ZSTD_isError(size), "zstd cannot compress into a buffer of its own bound");
+  frame.resize(kHeaderSize + size);
+  std::memcpy(frame.data(), magic.data(), kMagicSize);
+  WriteLittleEndian64(frame, 8, size);
+  WriteLittleEndian64(frame, 16, contents.size());
+  return frame;
+}
+
+absl::StatusOr<std::string> UnwrapFrame(std::string_view magic, std::string_view frame) {
+  const absl::StatusOr<Header> header = ReadHeader(magic, frame);
+  if (!header.ok()) return header.status();
+  std::string contents(header->contents_size, '\0');
+  const size_t size = ZSTD_decompress(contents.data(), contents.size(), frame.data() + kHeaderSize,
+                                      header->compressed_size);
+  if (ZSTD_isError(size)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the frame is damaged: ", ZSTD_getErrorName(size)));
+  }
+  if (size != contents.size()) {
+    return absl::InvalidArgumentError("the frame is damaged: another size than it says");
+  }
+  return contents;
+}
+
+absl::StatusOr<size_t> FrameSize(std::string_view magic, std::string_view bytes) {
+  const absl::StatusOr<Header> header = ReadHeader(magic, bytes);
+  if (!header.ok()) return header.status();
+  return kHeaderSize + header->compressed_size;
+}
+
+}  // namespace mend

@@ -1,0 +1,107 @@
+// What a patchable object says of itself: how it was compiled, what from, and what is in it.
+//
+// patchc writes one into every object it compiles (ELF section `.mend.object`, not allocated,
+// excluded from ordinary links) and reads it to rebuild a unit; the host reads it to check that a
+// patch was made for the code that runs. Encoding: a Frame (frame.h) around JSON.
+#ifndef MEND_RUNTIME_FORMAT_OBJECT_DESCRIPTION_H_
+#define MEND_RUNTIME_FORMAT_OBJECT_DESCRIPTION_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace mend {
+
+// The ELF section of an ObjectDescription, and the one of the sources (SourceArchive).
+inline constexpr char kObjectSection[] = ".mend.object";
+inline constexpr char kSourcesSection[] = ".mend.sources";
+
+// Names that generated code and the loader agree on.
+//   __mend_tlsoff.NAME  weak undefined, absolute: offset of thread-local NAME from %fs
+//   __mend_tls.NAME     data: the initial image of the thread-local NAME that this unit defines, in
+//                       section .mend.tls.NAME; linkage, size and alignment are NAME's
+//   __mend_poll         the pseudo thread-local of the poll byte: __mend_tlsoff.__mend_poll
+//   __mend_poll_slow    the cold path of a poll; preserves every register
+inline constexpr char kTlsOffsetPrefix[] = "__mend_tlsoff.";
+inline constexpr char kTlsImagePrefix[] = "__mend_tls.";
+inline constexpr char kPollName[] = "__mend_poll";
+inline constexpr char kPollSlowPath[] = "__mend_poll_slow";
+
+enum class Binding : uint8_t { kLocal, kGlobal, kWeak };
+
+struct SourceDescription {
+  std::string path;   // absolute, as the compiler opened it
+  std::string hash;   // hex
+  bool is_system = false;
+};
+
+struct FunctionDescription {
+  std::string name;         // symbol name
+  Binding binding = Binding::kGlobal;
+  uint64_t size = 0;        // bytes
+  bool patchable = false;   // has an entry stub
+  std::string fingerprint;  // hex: bytes, relocations, unwind and exception tables
+};
+
+struct DataDescription {
+  std::string name;
+  Binding binding = Binding::kGlobal;
+  uint64_t size = 0;
+  bool is_constant = false;      // in a read-only section
+  bool is_thread_local = false;
+  std::string fingerprint;       // hex: initial bytes, relocations, section flags, alignment
+  std::string type;              // as written in the source, for messages; may be empty
+};
+
+struct FieldDescription {
+  std::string name;
+  std::string type;
+  uint64_t offset_bits = 0;
+  uint64_t size_bits = 0;
+};
+
+// A record (struct, class, union) or enum whose layout live objects may have.
+struct RecordDescription {
+  std::string name;         // qualified
+  std::string kind;         // "struct", "class", "union", "enum"
+  uint64_t size_bytes = 0;
+  uint64_t alignment_bytes = 0;
+  std::vector<FieldDescription> fields;  // bases and the vtable pointer included; enumerators of an enum
+  std::vector<std::string> vtable;       // virtual functions in order
+};
+
+struct ObjectDescription {
+  std::string compiler;                // the version string of Clang and of mend
+  std::string directory;               // working directory of the compilation
+  std::string source;                  // main source as given
+  std::string output;                  // object file as given
+  std::vector<std::string> arguments;  // what `patchc cc` got, without -o and without the program's name
+  std::string language;                // "c" or "c++": the driver's mode
+  std::vector<SourceDescription> sources;
+  std::vector<FunctionDescription> functions;
+  std::vector<DataDescription> data;
+  std::vector<RecordDescription> records;
+
+  // A unit's name within its program: what statics are identified by.
+  std::string UnitName() const { return source + "|" + output; }
+};
+
+// The framed, compressed bytes for the section.
+std::string SerializeObjectDescription(const ObjectDescription& description);
+// Untrusted input: INVALID_ARGUMENT says what is wrong.
+absl::StatusOr<ObjectDescription> ParseObjectDescription(std::string_view section);
+
+// The sources themselves, path and contents.
+struct SourceText {
+  std::string path;
+  std::string contents;
+};
+std::string SerializeSources(const std::vector<SourceText>& sources);
+absl::StatusOr<std::vector<SourceText>> ParseSources(std::string_view section);
+
+}  // namespace mend
+
+#endif  // MEND_RUNTIME_FORMAT_OBJECT_DESCRIPTION_H_

@@ -1,0 +1,68 @@
+// PatchModule: the file that `patchc build` writes (`*.mendpatch`) and that a target links.
+//
+// A source patch holds, per affected unit, the new object as compiled (an ELF relocatable), and
+// says which of its functions replace which, what is new, and what it expects of the program. What
+// it does not list is not taken from the object: references to it go to the running program.
+// Encoding: Frame "MENDPTCH" around a JSON header and the objects.
+#ifndef MEND_RUNTIME_FORMAT_PATCH_MODULE_H_
+#define MEND_RUNTIME_FORMAT_PATCH_MODULE_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "runtime/format/object_description.h"
+
+namespace mend {
+
+enum class ChangeReason : uint8_t {
+  kChanged,        // its own source changed
+  kInlines,        // it inlined a function that changed
+  kReadsConstant,  // it reads a constant that changed
+};
+const char* ChangeReasonName(ChangeReason reason);
+
+struct PatchedFunction {
+  std::string name;              // symbol in the unit's object
+  Binding binding = Binding::kGlobal;
+  ChangeReason reason = ChangeReason::kChanged;
+  std::string detail;            // for people: the hunk, or the chain of inlined functions
+  std::string base_fingerprint;  // of the function it replaces, as the program describes it
+};
+
+// Data of the running program that the new code refers to.
+struct DataReference {
+  std::string name;
+  Binding binding = Binding::kGlobal;
+  uint64_t size = 0;
+  std::string base_fingerprint;
+};
+
+struct PatchUnit {
+  std::string unit;                           // ObjectDescription::UnitName of the base object
+  std::vector<PatchedFunction> functions;     // replaced
+  std::vector<std::string> new_functions;     // kept from the object
+  std::vector<std::string> new_data;          // kept from the object
+  std::vector<DataReference> references;
+  std::string object;                         // ELF relocatable
+};
+
+// A function to hold: `[OBJECT:]FUNCTION[,POSITION]`.
+struct PatchModule {
+  std::string name;
+  bool replace = true;
+  std::vector<std::string> hold;
+  std::vector<PatchUnit> units;
+  std::string content_hash;  // hex; equal modules are equal
+};
+
+// Fills content_hash.
+std::string SerializePatchModule(PatchModule& module);
+// Untrusted input: INVALID_ARGUMENT says what is wrong.
+absl::StatusOr<PatchModule> ParsePatchModule(std::string_view file);
+
+}  // namespace mend
+
+#endif  // MEND_RUNTIME_FORMAT_PATCH_MODULE_H_

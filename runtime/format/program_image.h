@@ -1,0 +1,41 @@
+// ProgramImage: the hosted program as it lies in its executable: the relocatable objects in link
+// order, as they were compiled.
+//
+// patchc's link step puts it into the section `mend_program` of the launcher, which maps it with
+// the executable; the host links the objects from there without copying them.
+//
+//   "MENDPROG", u64 number of objects,
+//   per object: u64 offset and u64 size of its name, u64 offset and u64 size of its bytes
+//   (offsets from the beginning of the image, 16-aligned, little-endian), then the names and bytes.
+#ifndef MEND_RUNTIME_FORMAT_PROGRAM_IMAGE_H_
+#define MEND_RUNTIME_FORMAT_PROGRAM_IMAGE_H_
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace mend {
+
+inline constexpr char kProgramSection[] = "mend_program";
+
+struct ProgramObject {
+  std::string_view name;   // file, or archive(member), as the linker named it
+  std::string_view bytes;  // ELF relocatable; 16-aligned in the image
+};
+
+std::string SerializeProgramImage(const std::vector<ProgramObject>& objects);
+// The views point into `image`. INVALID_ARGUMENT when damaged.
+absl::StatusOr<std::vector<ProgramObject>> ParseProgramImage(std::string_view image);
+
+// The program image within the bytes of an executable made by patchc (an ELF file with a section
+// `mend_program`); NOT_FOUND when it is another file.
+absl::StatusOr<std::string_view> FindProgramImage(std::string_view executable);
+
+// The contents of a section of an ELF64 file (relocatable or executable); NOT_FOUND without one.
+absl::StatusOr<std::string_view> FindElfSection(std::string_view elf, std::string_view section);
+
+}  // namespace mend
+
+#endif  // MEND_RUNTIME_FORMAT_PROGRAM_IMAGE_H_

@@ -1,0 +1,99 @@
+// The livepatch data model (rules 1.1): a Patch has objects, an object has functions. What the
+// loader fills in, the core never changes; what the core keeps is marked.
+#ifndef MEND_RUNTIME_PATCH_PATCH_H_
+#define MEND_RUNTIME_PATCH_PATCH_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "runtime/base/code_address.h"
+#include "runtime/format/patch_module.h"
+
+namespace mend {
+
+// The place of a function of the running program, as the loader knows it.
+struct FunctionSite {
+  std::string object;      // empty: the program itself
+  std::string unit;        // unit that defines it
+  std::string name;        // symbol name
+  unsigned sympos = 1;     // position among symbols of that name in the object, in link order
+  CodeAddress entry;       // the redirection stub
+  uint64_t size = 0;       // bytes from the entry to the end of the original body
+  uintptr_t* slot = nullptr;  // holds entry + kEntryStubSize until the function is patched
+};
+
+// One function that a patch replaces.
+//
+//   patched  transition   state (rules M4); patching goes down the table, unpatching up
+//   false    false        not on its func_stack
+//   false    true         marked, not reachable yet (or any more)
+//   true     true         some threads may run it
+//   true     false        all threads run it
+struct PatchFunction {
+  // Filled by the loader.
+  FunctionSite old;
+  CodeAddress new_body;      // what the slot is to hold; null for a nop (back to the original)
+  CodeRange new_text;        // for the stack check
+  ChangeReason reason = ChangeReason::kChanged;
+  std::string detail;
+
+  // Kept by the core.
+  bool nop = false;
+  bool patched = false;
+  bool transition = false;
+};
+
+struct PatchObject {
+  std::string name;          // empty: the program itself
+  std::vector<PatchFunction> functions;
+  bool dynamic = false;      // made by the core, to hold nops
+  bool patched = false;
+};
+
+// The text and data of a linked patch module. Destroying it frees the text; the data stays, since
+// live objects may point to it.
+// REQUIRES of the destructor: no thread can reach the text any more.
+class LinkedModule {
+ public:
+  virtual ~LinkedModule() = default;
+  virtual uint64_t text_bytes() const = 0;
+  virtual uint64_t data_bytes() const = 0;
+};
+
+struct Patch {
+  // Filled by the loader.
+  std::string name;
+  std::string content_hash;
+  bool replace = true;
+  std::vector<PatchObject> objects;
+  std::vector<FunctionSite> held;         // on no stack when a thread switches, though not replaced
+  // Text of functions that the module adds and that replace none: on no stack when it is freed.
+  std::vector<CodeRange> added_text;
+  std::unique_ptr<LinkedModule> module;   // may be null in tests
+
+  // Kept by the core.
+  bool enabled = false;
+  bool forced = false;
+};
+
+// Turns a patch module into a Patch: links it into the program, with nothing visible yet.
+// jit/ implements it. Errors leave nothing behind: INVALID_ARGUMENT and FAILED_PRECONDITION carry a
+// refusal (a base that does not match, an undefined symbol), named in the message.
+class PatchLoader {
+ public:
+  virtual ~PatchLoader() = default;
+  virtual absl::StatusOr<std::unique_ptr<Patch>> Load(const PatchModule& module) = 0;
+  // The function a name from a request means: `[OBJECT:]FUNCTION[,POSITION]`, a symbol name or a
+  // demangled C++ name. NOT_FOUND; FAILED_PRECONDITION with the candidates when ambiguous.
+  virtual absl::StatusOr<FunctionSite> FindFunction(const std::string& name) const = 0;
+  // For messages: the function whose text (any version) contains `pc`, demangled; "" if unknown.
+  virtual std::string Describe(CodeAddress pc) const = 0;
+};
+
+}  // namespace mend
+
+#endif  // MEND_RUNTIME_PATCH_PATCH_H_

@@ -1,0 +1,48 @@
+#include "runtime/safepoint/blocked_region.h"
+
+#include "runtime/safepoint/safepoint.h"
+
+namespace mend {
+namespace internal {
+
+void PollBeforeBlocking(ThreadRecord* record) noexcept { AnswerPoll(record->anchor); }
+
+void LeaveBlockedSlowPath(ThreadRecord* record) noexcept {
+  // A claim lasts for one stack walk: microseconds, unless the claimer loses its processor.
+  for (unsigned spin = 0;; ++spin) {
+    if (record->activity.TryResume(Activity::kBlocked, Activity::kRunning)) return;
+    // A SignalScope took the thread out of its region, and a longjmp or exception left the handler.
+    if (record->activity.Get() == Activity::kRunning) return;
+    if (spin < 64) {
+      __builtin_ia32_pause();
+    } else {
+      YieldProcessor();
+    }
+  }
+}
+
+}  // namespace internal
+
+SignalScope::SignalScope() noexcept {
+  ThreadRecord* const record = tls_thread_words.record.load(std::memory_order_relaxed);
+  if (record == nullptr) return;
+  const Activity activity = record->activity.Get();
+  if (activity == Activity::kBlocked || activity == Activity::kClaimed) {
+    internal::LeaveBlockedSlowPath(record);
+    was_blocked_ = true;
+  }
+  anchor_ = record->anchor;
+  blocked_in_ = record->blocked_in.load(std::memory_order_relaxed);
+}
+
+SignalScope::~SignalScope() {
+  ThreadRecord* const record = tls_thread_words.record.load(std::memory_order_relaxed);
+  if (record == nullptr) return;
+  record->anchor = anchor_;
+  record->blocked_in.store(blocked_in_, std::memory_order_relaxed);
+  if (!was_blocked_) return;
+  record->activity.Set(Activity::kBlocked);
+  record->AwaitSignal();
+}
+
+}  // namespace mend

@@ -1,0 +1,63 @@
+#include "runtime/safepoint/runtime_thread.h"
+
+#include <string.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/base/raw_syscall.h"
+#include "runtime/safepoint/thread_registry.h"
+
+namespace mend {
+namespace {
+
+// Everything but 32 and 33, by which glibc stops threads in pthread_cancel and setuid.
+constexpr uint64_t kBlockedSignals = ~((uint64_t{1} << 31) | (uint64_t{1} << 32));
+
+struct Start {
+  void* (*body)(void*);
+  void* argument;
+};
+
+void* RunBody(void* argument) {
+  const std::unique_ptr<Start> start(static_cast<Start*>(argument));
+  ThreadRegistry::Get().MarkRuntimeThread();
+  return start->body(start->argument);
+}
+
+// The kernel's call, since guest_libc keeps the safepoint signal out of masks.
+void SetMask(const uint64_t* mask, uint64_t* old) {
+  constexpr long kSetMask = 2;  // SIG_SETMASK
+  RawSyscall(SYS_rt_sigprocmask, kSetMask, reinterpret_cast<long>(mask),
+             reinterpret_cast<long>(old), sizeof *mask);
+}
+
+}  // namespace
+
+absl::Status StartRuntimeThread(const char* name, void* (*body)(void*), void* argument,
+                                pthread_t* thread, size_t stack_bytes) {
+  auto start = std::make_unique<Start>(Start{body, argument});
+  uint64_t old_mask = 0;
+  SetMask(&kBlockedSignals, &old_mask);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, stack_bytes);
+  int error;
+  {
+    // guest_libc passes pthread_create through to libc for the runtime's own threads.
+    const CreatingRuntimeThread creating;
+    error = pthread_create(thread, &attributes, RunBody, start.get());
+  }
+  pthread_attr_destroy(&attributes);
+  SetMask(&old_mask, nullptr);
+  if (error != 0) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("cannot start the runtime's thread ", name, ": ", strerror(error)));
+  }
+  (void)start.release();
+  pthread_setname_np(*thread, name);
+  return absl::OkStatus();
+}
+
+}  // namespace mend

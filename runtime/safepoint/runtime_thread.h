@@ -1,0 +1,22 @@
+// Starts threads of the runtime's own: all signals blocked, never registered, never signalled.
+#ifndef MEND_RUNTIME_SAFEPOINT_RUNTIME_THREAD_H_
+#define MEND_RUNTIME_SAFEPOINT_RUNTIME_THREAD_H_
+
+#include <pthread.h>
+
+#include <cstddef>
+
+#include "absl/status/status.h"
+
+namespace mend {
+
+inline constexpr size_t kRuntimeStackBytes = 512 * 1024;
+
+// Runs `body(argument)` in a new thread; the caller joins or detaches `*thread`. `name` is at most
+// 15 characters. RESOURCE_EXHAUSTED when the system has no thread to give.
+absl::Status StartRuntimeThread(const char* name, void* (*body)(void*), void* argument,
+                                pthread_t* thread, size_t stack_bytes = kRuntimeStackBytes);
+
+}  // namespace mend
+
+#endif  // MEND_RUNTIME_SAFEPOINT_RUNTIME_THREAD_H_

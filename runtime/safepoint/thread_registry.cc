@@ -1,0 +1,358 @@
+#include "runtime/safepoint/thread_registry.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "runtime/base/check.h"
+#include "runtime/base/raw_syscall.h"
+#include "runtime/safepoint/handshake.h"
+#include "runtime/safepoint/safepoint.h"
+
+namespace mend {
+namespace {
+
+union Holder {
+  constexpr Holder() : registry() {}
+  ~Holder() {}
+  ThreadRegistry registry;
+};
+constinit Holder holder;
+
+enum class Ownership : uint8_t { kUnknown, kProgram, kRuntime };
+
+// Whose thread this is. The only other thread-local of the runtime besides the words.
+thread_local constinit Ownership tls_ownership
+    __attribute__((tls_model("initial-exec"))) = Ownership::kUnknown;
+thread_local constinit int tls_creating_runtime_thread
+    __attribute__((tls_model("initial-exec"))) = 0;
+
+constinit const uint64_t kSafepointSignalBit = uint64_t{1} << (kSafepointSignal - 1);
+
+bool SafepointSignalBlocked() {
+  uint64_t mask = 0;
+  RawSyscall(SYS_rt_sigprocmask, 0, 0, reinterpret_cast<long>(&mask), sizeof mask);
+  return (mask & kSafepointSignalBit) != 0;
+}
+
+StackBounds CallersStack() {
+  pthread_attr_t attributes;
+  if (pthread_getattr_np(pthread_self(), &attributes) != 0) return {};
+  void* low = nullptr;
+  size_t size = 0;
+  pthread_attr_getstack(&attributes, &low, &size);
+  pthread_attr_destroy(&attributes);
+  return {.low = reinterpret_cast<uintptr_t>(low),
+          .high = reinterpret_cast<uintptr_t>(low) + size};
+}
+
+// The thread itself, without a hosted frame.
+void SwitchCallerAtBoundary(ThreadRecord& record) noexcept {
+  // A safepoint signal must not answer a newer request in the middle of this one.
+  record.in_slow_path.store(true, std::memory_order_relaxed);
+  Handshake::Get().SwitchAtBoundary(record);
+  record.in_slow_path.store(false, std::memory_order_relaxed);
+}
+
+// Foreign threads end without a word to us: a thread-specific value has its destructor called.
+void AnnounceEndOfCaller() {
+  static const pthread_key_t key = [] {
+    pthread_key_t made;
+    const int error =
+        pthread_key_create(&made, [](void*) { ThreadRegistry::Get().EndThread(); });
+    MEND_CHECK(error == 0, "no thread-specific key is left");
+    return made;
+  }();
+  pthread_setspecific(key, &tls_thread_words);
+}
+
+// Whether the thread blocks the safepoint signal: only the runtime's own threads do.
+bool BlocksSafepointSignal(pid_t tid) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/self/task/%d/status", tid);
+  FILE* const file = fopen(path, "re");
+  if (file == nullptr) return true;  // gone meanwhile
+  char line[256];
+  unsigned long long mask = 0;
+  while (fgets(line, sizeof line, file) != nullptr) {
+    if (sscanf(line, "SigBlk: %llx", &mask) == 1) break;
+  }
+  fclose(file);
+  return (mask & kSafepointSignalBit) != 0;
+}
+
+}  // namespace
+
+CreatingRuntimeThread::CreatingRuntimeThread() noexcept { ++tls_creating_runtime_thread; }
+CreatingRuntimeThread::~CreatingRuntimeThread() { --tls_creating_runtime_thread; }
+
+ThreadRegistry& ThreadRegistry::Get() { return holder.registry; }
+
+ThreadRecord* ThreadRegistry::AddRecord() {
+  ThreadRecord* record = nullptr;
+  {
+    absl::MutexLock lock(&mu_);
+    if (free_ != nullptr) {
+      record = free_;
+      free_ = record->next_free;
+    }
+  }
+  const bool is_new = record == nullptr;
+  if (is_new) {
+    record = new (std::nothrow) ThreadRecord;
+    if (record == nullptr) return nullptr;
+  }
+  record->ack.store(0, std::memory_order_relaxed);
+  record->epoch.store(0, std::memory_order_relaxed);
+  record->words.store(nullptr, std::memory_order_relaxed);
+  record->tid.store(0, std::memory_order_relaxed);
+  record->blocked_in.store(nullptr, std::memory_order_relaxed);
+  record->adopted.store(false, std::memory_order_relaxed);
+  record->in_slow_path.store(false, std::memory_order_relaxed);
+  record->signal_in_flight.store(false, std::memory_order_relaxed);
+  record->straggler.transition_epoch.store(0, std::memory_order_relaxed);
+  record->stack = {};
+  record->alternate_stack = {};
+  record->enter_depth = 0;
+  record->outside_when_left = false;
+  // Claimed: the coordinator takes it for a thread that is not done yet.
+  record->activity.Set(Activity::kClaimed);
+  if (is_new) {
+    absl::MutexLock lock(&mu_);
+    record->next = head_.load(std::memory_order_relaxed);
+    // ORDER[T6]: the record's contents before it is listed; pairs with ThreadRegistry::first.
+    head_.store(record, std::memory_order_seq_cst);
+  }
+  // ORDER[T6]: listed before the thread reads the request, or its creator's state; pairs with
+  // ThreadRegistry::births, which the coordinator reads after it published and scanned.
+  births_.fetch_add(1, std::memory_order_seq_cst);
+  return record;
+}
+
+void ThreadRegistry::FreeRecord(ThreadRecord* record) {
+  absl::MutexLock lock(&mu_);
+  record->next_free = free_;
+  free_ = record;
+}
+
+void ThreadRegistry::BindToCaller(ThreadRecord* record) {
+  ThreadWords& words = tls_thread_words;
+  // The mask may come from a parent process, or from a host that blocks everything in its workers.
+  constexpr long kUnblock = 1;  // SIG_UNBLOCK
+  RawSyscall(SYS_rt_sigprocmask, kUnblock, reinterpret_cast<long>(&kSafepointSignalBit), 0,
+             sizeof kSafepointSignalBit);
+  record->tid.store(static_cast<pid_t>(RawSyscall(SYS_gettid)), std::memory_order_relaxed);
+  record->stack = CallersStack();
+  words.poll.store(0, std::memory_order_relaxed);
+  words.epoch.store(record->epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  // ORDER[T12]: the words' contents before the pointer; pairs with Coordinator::Visit.
+  record->words.store(&words, std::memory_order_release);
+}
+
+ThreadRecord* ThreadRegistry::PrepareChild() {
+  ThreadRecord* const child = AddRecord();
+  if (child == nullptr) return nullptr;
+  const ThreadRecord* const creator = CurrentRecord();
+  if (creator == nullptr) {
+    Handshake::Get().Join(*child);
+  } else {
+    // The acknowledgement first: when the creator switches between the two loads, the child is
+    // merely asked once more. The other way round it would pass for switched.
+    const uint64_t ack = creator->ack.load(std::memory_order_relaxed);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    child->epoch.store(creator->epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    const SwitchRequest* const request = Handshake::Get().Current();
+    if (request != nullptr && request->switches && request->to_new && ack >= request->generation) {
+      request->tally->ways[static_cast<size_t>(SwitchWay::kCreated)].fetch_add(
+          1, std::memory_order_relaxed);
+    }
+    // ORDER[T5]: the epoch before the ack; pairs with Coordinator::Visit.
+    child->ack.store(ack, std::memory_order_release);
+  }
+  child->activity.ReleaseClaim(Activity::kStarting);
+  return child;
+}
+
+void ThreadRegistry::AbandonChild(ThreadRecord* child) {
+  while (!child->activity.TryResume(Activity::kStarting, Activity::kGone)) YieldProcessor();
+  FreeRecord(child);
+}
+
+void ThreadRegistry::BeginThread(ThreadRecord* child) {
+  tls_ownership = Ownership::kProgram;
+  // Claimed by the thread itself: nobody switches it while its state moves into its words.
+  while (!child->activity.TryResume(Activity::kStarting, Activity::kClaimed)) YieldProcessor();
+  BindToCaller(child);
+  tls_thread_words.record.store(child, std::memory_order_relaxed);
+  child->activity.ReleaseClaim(Activity::kRunning);
+}
+
+void ThreadRegistry::EndThread() {
+  ThreadRecord* const record = CurrentRecord();
+  if (record == nullptr) return;
+  record->activity.Set(Activity::kGone);
+  record->AwaitSignal();
+  // ORDER[T8]: the activity before this load; pairs with Coordinator::Visit.
+  while (record->pinned.load(std::memory_order_seq_cst)) YieldProcessor();
+  tls_thread_words.record.store(nullptr, std::memory_order_relaxed);
+  tls_thread_words.epoch.store(0, std::memory_order_relaxed);
+  record->words.store(nullptr, std::memory_order_relaxed);
+  const SwitchRequest* const request = Handshake::Get().Current();
+  if (request != nullptr &&
+      record->ack.load(std::memory_order_relaxed) < request->generation) {
+    Handshake::Get().WakeCoordinator();
+  }
+  FreeRecord(record);
+}
+
+ThreadRecord* ThreadRegistry::RegisterCaller(Activity activity) {
+  MEND_CHECK(CurrentRecord() == nullptr, "a thread is registered twice");
+  ThreadRecord* const record = AddRecord();
+  MEND_CHECK(record != nullptr, "out of memory for a thread's record");
+  Handshake::Get().Join(*record);
+  BindToCaller(record);
+  tls_ownership = Ownership::kProgram;
+  tls_thread_words.record.store(record, std::memory_order_relaxed);
+  record->activity.ReleaseClaim(activity);
+  return record;
+}
+
+void ThreadRegistry::RegisterMainThread() { RegisterCaller(Activity::kRunning); }
+
+void ThreadRegistry::Enter() {
+  ThreadRecord* record = CurrentRecord();
+  if (record == nullptr) {
+    record = RegisterCaller(Activity::kOutside);
+    AnnounceEndOfCaller();
+  }
+  if (record->enter_depth++ > 0) return;
+  // A thread of the program, or an adopted one, is inside for all its life.
+  record->outside_when_left = record->activity.Get() != Activity::kRunning;
+  if (!record->outside_when_left) return;
+  while (!record->activity.TryResume(Activity::kOutside, Activity::kRunning)) YieldProcessor();
+  SwitchCallerAtBoundary(*record);
+}
+
+void ThreadRegistry::Leave() {
+  ThreadRecord* const record = CurrentRecord();
+  MEND_CHECK(record != nullptr && record->enter_depth > 0, "Leave without Enter");
+  if (--record->enter_depth > 0 || !record->outside_when_left) return;
+  SwitchCallerAtBoundary(*record);
+  record->activity.Set(Activity::kOutside);
+  record->AwaitSignal();
+}
+
+void ThreadRegistry::SetAlternateStack(StackBounds stack) {
+  ThreadRecord* const record = CurrentRecord();
+  if (record == nullptr) return;
+  // The coordinator reads the bounds only of threads that it claimed; a handler on this thread may
+  // see half of them, and then finds the walk out of bounds.
+  record->alternate_stack = stack;
+}
+
+void ThreadRegistry::PrepareFork() { mu_.Lock(); }
+
+void ThreadRegistry::ParentAfterFork() { mu_.Unlock(); }
+
+void ThreadRegistry::ChildAfterFork() {
+  // The parent's waiters do not exist here, and must not be handed the lock later.
+  mu_.Unlock();
+  new (&mu_) absl::Mutex;
+  ThreadRecord* const own = CurrentRecord();
+  for (ThreadRecord* record = first(); record != nullptr; record = record->next) {
+    // A signal that was on its way to the forking thread stays in the parent.
+    record->signal_in_flight.store(false, std::memory_order_relaxed);
+    record->pinned.store(false, std::memory_order_relaxed);
+    if (record == own || record->activity.Get() == Activity::kGone) continue;
+    record->activity.Set(Activity::kGone);
+    record->words.store(nullptr, std::memory_order_relaxed);
+    FreeRecord(record);
+  }
+  if (own != nullptr) {
+    own->tid.store(static_cast<pid_t>(RawSyscall(SYS_gettid)), std::memory_order_relaxed);
+  }
+}
+
+void ThreadRegistry::MarkRuntimeThread() {
+  MEND_CHECK(CurrentRecord() == nullptr, "a thread of the program cannot become the runtime's own");
+  tls_ownership = Ownership::kRuntime;
+}
+
+bool ThreadRegistry::IsRuntimeThread() const {
+  if (tls_creating_runtime_thread > 0) return true;
+  if (tls_ownership == Ownership::kUnknown && CurrentRecord() == nullptr) {
+    tls_ownership = SafepointSignalBlocked() ? Ownership::kRuntime : Ownership::kProgram;
+  }
+  return tls_ownership == Ownership::kRuntime;
+}
+
+int ThreadRegistry::AdoptUnknownThreads() {
+#if __has_feature(thread_sanitizer)
+  return 0;  // without the signal (SendSafepointSignal) they could never answer
+#endif
+  // First the system's list, then ours: whoever is in the first and was announced is in the second.
+  std::vector<pid_t> tids;
+  {
+    const std::unique_ptr<DIR, int (*)(DIR*)> tasks(opendir("/proc/self/task"), closedir);
+    if (tasks == nullptr) return 0;
+    while (const dirent* const entry = readdir(tasks.get())) {
+      tids.push_back(static_cast<pid_t>(strtol(entry->d_name, nullptr, 10)));
+    }
+  }
+  absl::flat_hash_set<pid_t> known;
+  for (ThreadRecord* record = first(); record != nullptr; record = record->next) {
+    if (record->activity.Get() == Activity::kGone) continue;
+    if (record->adopted.load(std::memory_order_relaxed) && ReapAdopted(record)) continue;
+    known.insert(record->tid.load(std::memory_order_relaxed));
+  }
+  // A starting thread exists already, maybe, and its record does not know its id yet.
+  if (known.contains(0)) return -1;
+  int adopted = 0;
+  for (const pid_t tid : tids) {
+    if (tid == 0 || known.contains(tid) || BlocksSafepointSignal(tid)) continue;
+    ThreadRecord* const record = AddRecord();
+    if (record == nullptr) break;
+    record->tid.store(tid, std::memory_order_relaxed);
+    record->adopted.store(true, std::memory_order_relaxed);
+    record->epoch.store(1, std::memory_order_relaxed);
+    record->activity.ReleaseClaim(Activity::kRunning);
+    ++adopted;
+  }
+  return adopted;
+}
+
+bool ThreadRegistry::ReapAdopted(ThreadRecord* record) {
+  const long pid = RawSyscall(SYS_getpid);
+  if (RawSyscall(SYS_tgkill, pid, record->tid.load(std::memory_order_relaxed), 0) == 0) {
+    return false;
+  }
+  record->activity.Set(Activity::kGone);
+  record->words.store(nullptr, std::memory_order_relaxed);
+  FreeRecord(record);
+  return true;
+}
+
+void ThreadRegistry::FindStack(ThreadRecord* record) {
+  const uintptr_t rsp = record->anchor.rsp;
+  FILE* const maps = fopen("/proc/self/maps", "re");
+  if (maps == nullptr) return;
+  char line[512];
+  while (fgets(line, sizeof line, maps) != nullptr) {
+    unsigned long low = 0;
+    unsigned long high = 0;
+    if (sscanf(line, "%lx-%lx", &low, &high) != 2 || rsp < low || rsp >= high) continue;
+    record->stack.low = low;
+    record->stack.high = high;
+    break;
+  }
+  fclose(maps);
+}
+
+}  // namespace mend

@@ -1,0 +1,127 @@
+// ThreadRegistry: every thread that may run hosted code, from before its first hosted frame until
+// after its last.
+//
+// Who calls it: guest_libc (pthread_create, fork), the program's start, mend::Function (enter and
+// leave), the coordinator (iteration).
+// Thread safety: all methods are thread-safe; the ones marked so are async-signal-safe.
+#ifndef MEND_RUNTIME_SAFEPOINT_THREAD_REGISTRY_H_
+#define MEND_RUNTIME_SAFEPOINT_THREAD_REGISTRY_H_
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "runtime/safepoint/thread_record.h"
+#include "runtime/safepoint/thread_state.h"
+
+namespace mend {
+
+class ThreadRegistry {
+ public:
+  // The registry of this process; constant-initialised, never destroyed.
+  static ThreadRegistry& Get();
+
+  // --- a thread of the hosted program: its whole life counts ---
+
+  // Called by the creator: makes the child's record, kStarting, with the creator's epoch and
+  // pending switch (rule T12). Never fails: aborts the creation by returning null when out of
+  // memory (the caller answers EAGAIN).
+  ThreadRecord* PrepareChild();
+  // The creation failed after all.
+  void AbandonChild(ThreadRecord* child);
+  // Called by the child, first thing: kStarting -> kRunning, words filled in.
+  void BeginThread(ThreadRecord* child);
+  // Called by the thread, last thing (after its TLS destructors): the record goes back.
+  void EndThread();
+  // The thread that starts the program registers itself: kRunning.
+  void RegisterMainThread();
+
+  // --- a foreign thread that calls hosted code now and then (mend::Function) ---
+
+  // Enters hosted code: adopts the thread when it is new (kOutside), then kOutside -> kRunning,
+  // waiting while the coordinator has it claimed. Nested calls count.
+  void Enter();
+  // Leaves: when this was the outermost, switches the thread at the boundary if a switch is
+  // pending, then kRunning -> kOutside.
+  void Leave();
+
+  // --- what the guest tells ---
+
+  // The thread's signal stack, from the interposed sigaltstack; {0,0} when disabled.
+  void SetAlternateStack(StackBounds stack);
+
+  // --- fork: called around the real fork, in the forking thread ---
+  // In the child only the forking thread is left; it keeps its state.
+  void PrepareFork() ABSL_NO_THREAD_SAFETY_ANALYSIS;
+  void ParentAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS;
+  void ChildAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS;
+
+  // Marks the calling thread as the runtime's own: never registered, never signalled; threads that
+  // it creates are the runtime's own too.
+  void MarkRuntimeThread();
+  // Also true while the caller creates a runtime thread, and for the children of runtime threads:
+  // they inherit a mask that blocks the safepoint signal, which no thread of the program can have.
+  bool IsRuntimeThread() const;
+
+  // --- the coordinator ---
+
+  // The head of the list of all records, the newest first; those of dead threads are kGone.
+  ThreadRecord* first() const {
+    // ORDER[T6]: the list before the records' contents; pairs with ThreadRegistry::AddRecord.
+    return head_.load(std::memory_order_seq_cst);
+  }
+  // Counts up whenever a record comes to life. A scan saw every thread iff the count is the same
+  // before and after it.
+  uint64_t births() const {
+    // ORDER[T6]: read after the scan; pairs with AddRecord.
+    return births_.load(std::memory_order_seq_cst);
+  }
+  // Gives a record to every operating system thread of the process that has none and is not the
+  // runtime's own (a raw clone, a thread older than the runtime). They are signalled to join in.
+  // Returns how many it found; -1 when it cannot tell yet, because a thread is just starting.
+  int AdoptUnknownThreads();
+  // An adopted thread's end is not announced: asks the system, and lets the record go. True if it
+  // is gone.
+  bool ReapAdopted(ThreadRecord* record);
+  // Looks up the stack of an adopted thread that has told where it stands.
+  void FindStack(ThreadRecord* record);
+
+  static ThreadRecord* CurrentRecord() {
+    return tls_thread_words.record.load(std::memory_order_relaxed);
+  }
+
+  constexpr ThreadRegistry() = default;
+  ThreadRegistry(const ThreadRegistry&) = delete;
+  ThreadRegistry& operator=(const ThreadRegistry&) = delete;
+
+ private:
+  // A listed record, claimed by the caller, with nothing acknowledged. Null when out of memory.
+  ThreadRecord* AddRecord();
+  void FreeRecord(ThreadRecord* record);
+  void BindToCaller(ThreadRecord* record);
+  ThreadRecord* RegisterCaller(Activity activity);
+
+  std::atomic<ThreadRecord*> head_{nullptr};
+  std::atomic<uint64_t> births_{0};
+
+  // Protects the free list and the set below; not the list of records, which only grows. Nests
+  // inside the patch registry's mutex.
+  absl::Mutex mu_{absl::kConstInit};
+  ThreadRecord* free_ ABSL_GUARDED_BY(mu_) = nullptr;
+};
+
+// While one exists, the calling thread is creating a thread of the runtime's own.
+class CreatingRuntimeThread {
+ public:
+  CreatingRuntimeThread() noexcept;
+  ~CreatingRuntimeThread();
+  CreatingRuntimeThread(const CreatingRuntimeThread&) = delete;
+  CreatingRuntimeThread& operator=(const CreatingRuntimeThread&) = delete;
+};
+
+}  // namespace mend
+
+#endif  // MEND_RUNTIME_SAFEPOINT_THREAD_REGISTRY_H_

@@ -1,0 +1,151 @@
+// PatchRegistry: the livepatch core's front door. It owns every patch of the process, knows which
+// are active, and runs at most one transition at a time (rules 1.2).
+//
+// Thread safety: all methods are thread-safe. One mutex serialises them (the kernel's klp_mutex);
+// exempt from it are: code in redirection stubs and trampolines, the safepoint slow path, a thread
+// that switches itself when it leaves hosted code or handles the signal.
+// Blocking: Enable and Disable return once the transition has started (or failed to); Wait waits.
+//
+// Names: a patch is found by its name (`fix~2`); a bare name means its newest generation. The first
+// generation, which carries the bare name, is NAME~1 without doubt.
+#ifndef MEND_RUNTIME_TRANSITION_PATCH_REGISTRY_H_
+#define MEND_RUNTIME_TRANSITION_PATCH_REGISTRY_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "runtime/base/event_log.h"
+#include "runtime/patch/code_host.h"
+#include "runtime/patch/patch.h"
+#include "runtime/safepoint/thread_state.h"
+
+namespace mend {
+
+struct RegistryOptions {
+  absl::Duration poke_interval = absl::Seconds(15);   // stragglers asleep in unknown host code
+  absl::Duration signal_delay = absl::Milliseconds(10);  // a running thread that has not polled
+  std::string program_name = "program";  // how messages call the program's own object
+  // Whether threads that nobody announced (raw clones; in an embedding host: threads that never
+  // entered hosted code by mend::Function) are signalled at each transition, to see whether hosted
+  // code is on their stacks. A host whose threads call hosted code only through mend::Function may
+  // turn it off, and spare its threads an EINTR.
+  bool adopt_unknown_threads = true;
+};
+
+// How many threads switched in which way, in one transition.
+struct SwitchCounts {
+  uint64_t outside = 0;
+  uint64_t blocked = 0;
+  uint64_t poll = 0;
+  uint64_t signal = 0;
+  uint64_t forced = 0;
+  uint64_t created = 0;  // born switched
+};
+
+struct TransitionReport {
+  std::string patch;
+  bool patching = true;            // the direction it completed in
+  bool reversed = false;
+  SwitchCounts switched;
+  int64_t start_ns = 0;            // preparation until entries are open
+  int64_t switch_ns = 0;           // until the last thread switched
+  int64_t complete_ns = 0;         // slots, grace period, clean-up
+  std::string last_straggler;      // thread name and function; empty if nobody was held up
+};
+
+struct FunctionStatus {
+  std::string object, name;
+  unsigned sympos = 1;
+  ChangeReason reason = ChangeReason::kChanged;
+  std::string detail;
+  bool nop = false;
+};
+
+struct PatchStatus {
+  std::string name;
+  bool enabled = false;
+  bool transition = false;
+  bool replace = true;
+  bool forced = false;
+  unsigned stack_order = 0;        // 1..n while active, else 0
+  std::string content_hash;
+  uint64_t text_bytes = 0;
+  std::vector<FunctionStatus> functions;
+};
+
+struct ThreadStatus {
+  pid_t tid = 0;
+  std::string name;
+  Activity activity = Activity::kRunning;
+  std::string blocked_in;          // libc function, when blocked
+  int patch_state = -1;            // -1 no transition, 0 unpatched, 1 patched
+  Straggler straggler;             // what holds it back in this transition
+  std::string straggler_function;  // described
+};
+
+struct CoreStatus {
+  std::vector<PatchStatus> patches;  // in the order they were added
+  std::string transition;            // the patch in transition; empty if none
+  bool transition_patching = true;
+  int64_t transition_age_ns = 0;
+  unsigned threads_total = 0;
+  unsigned threads_left = 0;
+};
+
+class PatchRegistry {
+ public:
+  // `host`, `loader` and `events` must outlive the registry. Installs the safepoint signal's
+  // handler and starts the coordinator thread.
+  static absl::StatusOr<std::unique_ptr<PatchRegistry>> Create(CodeHost* host, PatchLoader* loader,
+                                                               EventLog* events,
+                                                               RegistryOptions options);
+  // Stops the coordinator. A transition that runs stays as it is.
+  ~PatchRegistry();
+
+  // Takes the patch and starts its transition (LC2..LC4). Same name and content as an enabled one:
+  // OK, nothing happens. Same name, other content: the new one is called NAME~2, NAME~3, ...
+  // Errors leave the program as it was: UNAVAILABLE ("EBUSY: ...") while another transition runs,
+  // INVALID_ARGUMENT ("EINVAL: ..."), RESOURCE_EXHAUSTED. Returns the patch's final name.
+  absl::StatusOr<std::string> Enable(std::unique_ptr<Patch> patch);
+  // Enables a disabled or replaced patch whose module is still here; during a transition that
+  // unpatches it: reverses.
+  absl::Status EnableAgain(const std::string& patch);
+  // Starts the transition that takes the patch off; during a transition that patches it: reverses.
+  // OK when it is not enabled.
+  absl::Status Disable(const std::string& patch);
+  // Flips the direction of the running transition (LC10). FAILED_PRECONDITION without one.
+  absl::Status Reverse(const std::string& patch);
+  // Completes the running transition now, for the threads left too (1.9).
+  absl::Status Force(const std::string& patch);
+  // Frees a patch that is neither enabled nor in transition, once every thread was seen off its
+  // text. UNAVAILABLE ("EBUSY: ...") names the thread that is still in it.
+  absl::Status Remove(const std::string& patch);
+
+  // Waits until no transition runs. DEADLINE_EXCEEDED names the straggler.
+  absl::Status Wait(absl::Duration timeout);
+  // The latest transition that completed.
+  TransitionReport LastTransition() const;
+  CoreStatus Status() const;
+  std::vector<ThreadStatus> Threads() const;
+
+  // Around fork, in the forking thread, outside of ThreadRegistry's own. In the child the
+  // coordinator is started anew; a running transition goes on there by itself.
+  void PrepareFork();
+  void ParentAfterFork();
+  void ChildAfterFork();
+
+  class State;  // registry_state.h
+
+ private:
+  explicit PatchRegistry(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace mend
+
+#endif  // MEND_RUNTIME_TRANSITION_PATCH_REGISTRY_H_

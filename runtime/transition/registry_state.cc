@@ -1,0 +1,381 @@
+#include "runtime/transition/registry_state.h"
+
+#include <algorithm>
+#include <atomic>
+#include <new>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "runtime/base/check.h"
+#include "runtime/base/failpoint.h"
+#include "runtime/safepoint/runtime_thread.h"
+#include "runtime/safepoint/thread_registry.h"
+#include "runtime/transition/atomic_replace.h"
+
+namespace mend {
+namespace {
+
+// How long a finished transition waits for threads to leave its trampolines, and how long Remove
+// waits for threads to leave a patch's text. Polls and signals answer within the signal's delay,
+// when there are processors for all.
+constexpr int64_t kGraceMaxNs = 100'000'000;
+constexpr int64_t kRemovalMaxNs = 100'000'000;
+constexpr int64_t kIdleNs = int64_t{3600} * 1'000'000'000;
+constexpr int kAdoptionTriesMax = 100;
+
+// A patch's name without its generation: "fix" of "fix~2".
+absl::string_view BareName(absl::string_view name) {
+  const size_t tilde = name.rfind('~');
+  int generation;
+  if (tilde == absl::string_view::npos || !absl::SimpleAtoi(name.substr(tilde + 1), &generation)) {
+    return name;
+  }
+  return name.substr(0, tilde);
+}
+
+void SleepNs(int64_t ns) {
+  std::atomic<uint32_t> never{0};
+  FutexWait(&never, 0, ns);
+}
+
+}  // namespace
+
+PatchRegistry::State::~State() {
+  // Threads of the process may be answering a request at this moment, or do so at any later signal:
+  // the requests stay.
+  if (transition_ != nullptr) TakeLeftoversLocked();
+  (void)look_.release();
+  for (std::unique_ptr<SwitchRequest>& request : leftovers_.requests) (void)request.release();
+  for (std::unique_ptr<SwitchTally>& tally : leftovers_.tallies) (void)tally.release();
+}
+
+// --- names ---
+
+Patch* PatchRegistry::State::FindLocked(const std::string& name) const {
+  Patch* found = nullptr;
+  for (const std::unique_ptr<Patch>& patch : patches_) {
+    // A bare name means the newest generation, so that scripts need not know that there are any.
+    // The first generation has no number of its own; it is found as NAME~1 all the same.
+    if (patch->name == name || BareName(patch->name) == name ||
+        absl::StrCat(patch->name, "~1") == name) {
+      found = patch.get();
+    }
+  }
+  return found;
+}
+
+Patch* PatchRegistry::State::FindSameLocked(const std::string& name,
+                                            const std::string& content_hash) const {
+  for (Patch* const patch : active_) {
+    if (BareName(patch->name) == BareName(name) && patch->content_hash == content_hash) {
+      return patch;
+    }
+  }
+  return nullptr;
+}
+
+std::string PatchRegistry::State::FreeNameLocked(const std::string& name) const {
+  std::string candidate = name;
+  const auto taken = [&candidate](const std::unique_ptr<Patch>& patch) {
+    return patch->name == candidate;
+  };
+  for (int generation = 2; std::any_of(patches_.begin(), patches_.end(), taken); ++generation) {
+    candidate = absl::StrCat(BareName(name), "~", generation);
+  }
+  return candidate;
+}
+
+Patch* PatchRegistry::State::AddLocked(std::unique_ptr<Patch> patch) {
+  patches_.push_back(std::move(patch));
+  return patches_.back().get();
+}
+
+void PatchRegistry::State::EraseLocked(const Patch* patch) {
+  std::erase_if(patches_,
+                [patch](const std::unique_ptr<Patch>& other) { return other.get() == patch; });
+}
+
+// --- one transition ---
+
+void PatchRegistry::State::AwaitGraceLocked() {
+  const auto settled = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
+    return transition_ == nullptr || phase_ == Phase::kSwitching;
+  };
+  mu.Await(absl::Condition(&settled));
+}
+
+absl::Status PatchRegistry::State::CheckIdleLocked() const {
+  if (transition_ == nullptr) return absl::OkStatus();
+  return absl::UnavailableError(
+      absl::StrCat("EBUSY: patch '", transition_->patch()->name, "' is in transition"));
+}
+
+absl::Status PatchRegistry::State::StartLocked(Patch* patch, bool patching) {
+  MEND_CHECK(transition_ == nullptr, "two transitions at a time");
+  if (absl::Status running = EnsureCoordinatorLocked(); !running.ok()) return running;
+  begin_ns_ = MonotonicNs();
+  report_ = {};
+  report_.patch = patch->name;
+  std::vector<Patch*> replaced;
+  if (patching) {
+    if (patch->replace) {
+      replaced = active_;
+      if (absl::Status added = AddNops(patch, active_); !added.ok()) return added;
+    }
+    events_->Append(
+        LivepatchEvent("enabling", patch->name, absl::StrCat("enabling patch '", patch->name, "'")));
+  }
+  transition_ = std::make_unique<Transition>(
+      Transition::Environment{.host = host_,
+                              .events = events_,
+                              .table = &table_,
+                              .program_name = options_.program_name},
+      patch, patching, std::move(replaced), LeftoverTrampolinesLocked());
+  phase_ = Phase::kSwitching;
+  coordinator_.Begin(patch->name);
+  if (absl::Status made = transition_->Init(); !made.ok()) {
+    if (patching) {
+      events_->Append(LivepatchEvent("enable_failed", patch->name,
+                                     absl::StrCat("failed to enable patch '", patch->name, "'")));
+    }
+    CancelLocked();
+    return made;
+  }
+  if (patching) active_.push_back(patch);
+  // At least once; more often while threads are just starting.
+  unclear_adoptions_ = options_.adopt_unknown_threads ? kAdoptionTriesMax : 0;
+  AdoptLocked();
+  transition_->Start();
+  started_ns_ = MonotonicNs();
+  // Threads that are blocked, outside or starting need no more than this.
+  StepLocked();
+  Handshake::Get().WakeCoordinator();
+  return absl::OkStatus();
+}
+
+void PatchRegistry::State::AdoptLocked() {
+  if (unclear_adoptions_ == 0) return;
+  --unclear_adoptions_;
+  if (ThreadRegistry::Get().AdoptUnknownThreads() >= 0) unclear_adoptions_ = 0;
+}
+
+void PatchRegistry::State::CancelLocked() {
+  transition_->Cancel();
+  transition_->Finish();
+  TakeLeftoversLocked();
+  transition_ = nullptr;
+  // Threads may have passed the trampolines, though none has switched.
+  if (!leftovers_.empty()) LookLocked({});
+  Handshake::Get().WakeCoordinator();
+}
+
+absl::Status PatchRegistry::State::ReverseLocked() {
+  MEND_CHECK(transition_ != nullptr && phase_ == Phase::kSwitching, "nothing to reverse");
+  transition_->Reverse();
+  coordinator_.Restart();
+  StepLocked();
+  Handshake::Get().WakeCoordinator();
+  return absl::OkStatus();
+}
+
+void PatchRegistry::State::ForceLocked() {
+  MEND_CHECK(transition_ != nullptr && phase_ == Phase::kSwitching, "nothing to force");
+  events_->Append(LivepatchEvent("forcing", transition_->patch()->name,
+                                 "forcing remaining tasks to the patched state"));
+  const unsigned forced = coordinator_.ForceLeft(transition_->request());
+  if (forced > 0) {
+    // Old code may be on stacks for ever: whatever is on its way out is kept (rule X2).
+    if (!transition_->target_patched()) transition_->patch()->forced = true;
+    if (transition_->target_patched()) {
+      for (Patch* const replaced : transition_->replaced()) replaced->forced = true;
+    }
+  }
+  unclear_adoptions_ = 0;
+  StepLocked();
+  Handshake::Get().WakeCoordinator();
+}
+
+int64_t PatchRegistry::State::StepLocked() {
+  if (transition_ != nullptr && phase_ == Phase::kSwitching) {
+    if (!AllSwitchedLocked()) return coordinator_.NextBackoffNs();
+    CompleteLocked();
+  }
+  const bool looked = LookDoneLocked();
+  if (transition_ != nullptr) {
+    if (!looked && MonotonicNs() - switched_ns_ < kGraceMaxNs) return coordinator_.NextBackoffNs();
+    FinishLocked();
+  }
+  return looked ? kIdleNs : coordinator_.NextBackoffNs();
+}
+
+bool PatchRegistry::State::AllSwitchedLocked() {
+  AdoptLocked();
+  return coordinator_.Scan(transition_->request()) == 0 && unclear_adoptions_ == 0;
+}
+
+void PatchRegistry::State::CompleteLocked() {
+  switched_ns_ = MonotonicNs();
+  report_.last_straggler = coordinator_.DescribeStraggler();
+  Patch* const patch = transition_->patch();
+  transition_->Complete();
+  if (!transition_->target_patched()) {
+    std::erase(active_, patch);
+  } else if (transition_->patching()) {
+    std::erase_if(active_, [this](Patch* other) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
+      const std::vector<Patch*>& replaced = transition_->replaced();
+      return std::find(replaced.begin(), replaced.end(), other) != replaced.end();
+    });
+  }
+  ReportCompletionLocked();
+  TakeLeftoversLocked();
+  LookLocked({});
+  phase_ = Phase::kGrace;
+}
+
+void PatchRegistry::State::ReportCompletionLocked() {
+  report_.patching = transition_->target_patched();
+  report_.reversed = transition_->reversed();
+  report_.start_ns = started_ns_ - begin_ns_;
+  report_.switch_ns = switched_ns_ - started_ns_;
+  const auto count = [this](SwitchWay way) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
+    return transition_->tally().ways[static_cast<size_t>(way)].load(std::memory_order_relaxed);
+  };
+  report_.switched = {.outside = count(SwitchWay::kOutside),
+                      .blocked = count(SwitchWay::kBlocked),
+                      .poll = count(SwitchWay::kPoll),
+                      .signal = count(SwitchWay::kSignal),
+                      .forced = count(SwitchWay::kForced),
+                      .created = count(SwitchWay::kCreated)};
+}
+
+void PatchRegistry::State::FinishLocked() {
+  transition_->Finish();
+  report_.complete_ns = MonotonicNs() - switched_ns_;
+  last_ = report_;
+  transition_ = nullptr;
+}
+
+// --- the grace period ---
+
+void PatchRegistry::State::TakeLeftoversLocked() {
+  Retired retired = transition_->TakeRetired();
+  for (std::unique_ptr<SwitchRequest>& request : retired.requests) {
+    leftovers_.requests.push_back(std::move(request));
+  }
+  if (retired.tally != nullptr) leftovers_.tallies.push_back(std::move(retired.tally));
+  if (!retired.trampolines.empty()) leftovers_.trampolines.push_back(retired.trampolines);
+}
+
+std::vector<CodeRange> PatchRegistry::State::LeftoverTrampolinesLocked() const {
+  std::vector<CodeRange> trampolines = leftovers_.trampolines;
+  NormalizeRanges(&trampolines);
+  return trampolines;
+}
+
+void PatchRegistry::State::LookLocked(std::vector<CodeRange> forbidden) {
+  auto look = std::make_unique<SwitchRequest>();
+  const SwitchRequest* const current = Handshake::Get().Current();
+  look->generation = Handshake::Get().NextGeneration();
+  // Threads that come to life now take the state that the others have.
+  look->epoch = current == nullptr ? 1 : current->epoch;
+  look->to_new = current == nullptr || current->to_new;
+  look->forbidden = std::move(forbidden);
+  NormalizeRanges(&look->forbidden);
+  look->retired_trampolines = LeftoverTrampolinesLocked();
+  if (look_ != nullptr) leftovers_.requests.push_back(std::move(look_));
+  look_ = std::move(look);
+  look_answered_ = false;
+  Handshake::Get().Publish(look_.get());
+  coordinator_.Restart();
+}
+
+bool PatchRegistry::State::LookDoneLocked() {
+  if (look_answered_) return true;
+  if (coordinator_.Scan(*look_) != 0) return false;
+  look_answered_ = true;
+  for (const CodeRange& trampolines : leftovers_.trampolines) host_->ReleaseText(trampolines);
+  leftovers_ = {};
+  return true;
+}
+
+absl::Status PatchRegistry::State::CheckUnusedLocked(const Patch& patch) {
+  std::vector<CodeRange> text = patch.added_text;
+  for (const PatchObject& object : patch.objects) {
+    for (const PatchFunction& function : object.functions) text.push_back(function.new_text);
+  }
+  LookLocked(std::move(text));
+  const int64_t begin_ns = MonotonicNs();
+  while (!LookDoneLocked()) {
+    if (MonotonicNs() - begin_ns > kRemovalMaxNs) {
+      return absl::UnavailableError(absl::StrCat("EBUSY: patch '", patch.name,
+                                                 "' may still be in use by ",
+                                                 coordinator_.DescribeStraggler()));
+    }
+    SleepNs(coordinator_.NextBackoffNs());
+  }
+  return absl::OkStatus();
+}
+
+// --- the coordinator's thread ---
+
+absl::Status PatchRegistry::State::EnsureCoordinatorLocked() {
+  if (MEND_FAILPOINT("transition/start_coordinator")) {
+    return absl::ResourceExhaustedError("EAGAIN: no thread for the coordinator (failpoint)");
+  }
+  if (coordinator_runs_) return absl::OkStatus();
+  absl::Status started =
+      StartRuntimeThread("mend-coord", RunCoordinator, this, &coordinator_thread_);
+  coordinator_runs_ = started.ok();
+  return started;
+}
+
+void* PatchRegistry::State::RunCoordinator(void* state) {
+  static_cast<State*>(state)->CoordinatorLoop();
+  return nullptr;
+}
+
+void PatchRegistry::State::CoordinatorLoop() {
+  std::atomic<uint32_t>& wake_word = Handshake::Get().wake_word();
+  while (true) {
+    // ORDER[T11]: the word before what the wake was for; pairs with Handshake::WakeCoordinator.
+    const uint32_t woken = wake_word.load(std::memory_order_acquire);
+    int64_t sleep_ns;
+    {
+      absl::MutexLock lock(&mu);
+      if (stop_) return;
+      sleep_ns = StepLocked();
+    }
+    FutexWait(&wake_word, woken, sleep_ns);
+  }
+}
+
+void PatchRegistry::State::StopCoordinator() {
+  pthread_t thread;
+  {
+    absl::MutexLock lock(&mu);
+    stop_ = true;
+    if (!coordinator_runs_) return;
+    coordinator_runs_ = false;
+    thread = coordinator_thread_;
+  }
+  Handshake::Get().WakeCoordinator();
+  pthread_join(thread, nullptr);
+}
+
+void PatchRegistry::State::PrepareFork() { mu.Lock(); }
+
+void PatchRegistry::State::ParentAfterFork() { mu.Unlock(); }
+
+void PatchRegistry::State::ChildAfterFork() {
+  // The parent's waiters do not exist here, and must not be handed the lock later.
+  mu.Unlock();
+  new (&mu) absl::Mutex;
+  coordinator_runs_ = false;
+  // A child without anything under way gets its coordinator with its first transition. If there is
+  // no thread to be had, the next call tries again.
+  if (transition_ != nullptr || !look_answered_) (void)EnsureCoordinatorLocked();
+}
+
+}  // namespace mend
