@@ -1,0 +1,121 @@
+// CodeMemory: the one range of addresses in which all hosted text and data lies, so that every
+// 32-bit displacement between them reaches.
+//
+// It is reserved once and filled from areas that only grow (the program's text, constants and data,
+// and the data of patches, all of which stay for good) and from one area of pages that come and go
+// (what belongs to a patch's text, and trampolines). All memory is private and anonymous: a forked
+// child has its own copy of text and slots, so what the parent opens later does not reach it.
+//
+//   area        while linking   afterwards
+//   text        RW              RX
+//   constants   RW              R
+//   data        RW              RW
+//   modules     RW              text RX, the rest R; freed pages are inaccessible
+//
+// Entries of running text are rewritten in a window in which their pages are RWX.
+//
+// Thread safety: all methods are thread-safe (a loader and the core work at the same time); any
+// number of threads run the text meanwhile.
+#ifndef MEND_JIT_CODE_MEMORY_H_
+#define MEND_JIT_CODE_MEMORY_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/types/span.h"
+#include "runtime/base/code_address.h"
+#include "runtime/patch/code_host.h"
+
+namespace mend::jit {
+
+enum class MemoryKind : uint8_t { kText, kConstant, kData };
+
+// Pages of one linked patch module: text first, then what its text alone uses (GOT, unwind data).
+struct ModulePages {
+  uintptr_t text = 0;
+  size_t text_size = 0;   // whole pages; may be 0
+  uintptr_t rest = 0;
+  size_t rest_size = 0;   // whole pages; may be 0
+
+  uintptr_t begin() const { return text_size != 0 ? text : rest; }
+  size_t size() const { return text_size + rest_size; }
+};
+
+class CodeMemory {
+ public:
+  // How far the permanent areas have grown; to undo a link that failed.
+  struct Mark {
+    size_t used[3] = {};
+  };
+
+  // RESOURCE_EXHAUSTED when the address space does not have that much.
+  static absl::StatusOr<std::unique_ptr<CodeMemory>> Create();
+  ~CodeMemory();
+  CodeMemory(const CodeMemory&) = delete;
+  CodeMemory& operator=(const CodeMemory&) = delete;
+
+  // Permanent memory, writable until Seal: text is filled with int3, the rest with zeros.
+  absl::StatusOr<uintptr_t> Allocate(MemoryKind kind, size_t size, size_t alignment);
+  // Takes the write permission from text and constants allocated so far.
+  absl::Status Seal();
+  Mark Position() const;
+  // Gives back what was allocated since `mark`.
+  // REQUIRES: nothing refers to it; Seal was not called since.
+  void Rollback(const Mark& mark);
+
+  // Pages for one patch module, writable until ProtectModule.
+  absl::StatusOr<ModulePages> AllocateModule(size_t text_size, size_t rest_size);
+  absl::Status ProtectModule(const ModulePages& pages);
+  // REQUIRES: no thread executes or can reach the text any more.
+  void FreeModule(const ModulePages& pages);
+
+  // For trampolines; see CodeHost, except that the stack walker is not told.
+  absl::StatusOr<CodeRange> AllocateText(size_t bytes);
+  void ReleaseText(CodeRange range);
+  absl::Status WriteText(absl::Span<const TextWrite> writes);
+  absl::Status WriteEntries(absl::Span<const EntryWrite> writes);
+
+  bool Contains(uintptr_t address) const { return address - base_ < size_; }
+  // Bytes in use for good, of all kinds; and by modules and trampolines.
+  size_t permanent_bytes() const;
+  size_t module_bytes() const;
+
+  // Around fork, so that a child does not inherit a lock that is held.
+  void PrepareFork() ABSL_EXCLUSIVE_LOCK_FUNCTION(mu_) { mu_.Lock(); }
+  void AfterFork() ABSL_UNLOCK_FUNCTION(mu_) { mu_.Unlock(); }
+
+ private:
+  struct Area {
+    uintptr_t begin = 0;
+    uintptr_t end = 0;
+    size_t used = 0;     // bytes given out
+    size_t opened = 0;   // bytes made accessible, whole pages
+    size_t sealed = 0;   // bytes that have lost the write permission, whole pages
+  };
+  using FreeRanges = std::map<uintptr_t, size_t>;  // begin -> size; neighbours are merged
+
+  CodeMemory(uintptr_t base, size_t size);
+  static uintptr_t TakeFirstFit(FreeRanges& ranges, size_t size);
+  static void GiveBack(FreeRanges& ranges, uintptr_t begin, size_t size);
+  absl::StatusOr<ModulePages> AllocateModuleLocked(size_t text_size, size_t rest_size)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status GrowTrampolines(size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  const uintptr_t base_;
+  const size_t size_;
+  mutable absl::Mutex mu_;
+  Area areas_[3] ABSL_GUARDED_BY(mu_);
+  FreeRanges free_pages_ ABSL_GUARDED_BY(mu_);        // of the modules area
+  FreeRanges free_trampolines_ ABSL_GUARDED_BY(mu_);  // within pages taken from it, RX
+  size_t module_bytes_ ABSL_GUARDED_BY(mu_) = 0;
+};
+
+}  // namespace mend::jit
+
+#endif  // MEND_JIT_CODE_MEMORY_H_

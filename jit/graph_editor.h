@@ -1,0 +1,63 @@
+// GraphEditor: what a loader does to one LinkGraph while JITLink links it, and where it wants its
+// blocks. One editor per graph; the link engine calls it on the thread that links.
+#ifndef MEND_JIT_GRAPH_EDITOR_H_
+#define MEND_JIT_GRAPH_EDITOR_H_
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <type_traits>
+
+#include "jit/code_memory.h"
+#include "llvm/ExecutionEngine/JITLink/JITLink.h"
+#include "llvm/Support/Error.h"
+
+namespace mend::jit {
+
+// Where a block goes: permanent memory of one kind, or the pages that are freed with a patch's text.
+enum class Placement : uint8_t { kText, kConstant, kData, kModuleText, kModuleRest };
+
+class GraphEditor {
+ public:
+  virtual ~GraphEditor() = default;
+  // Unwind data has been split by function; nothing has been pruned.
+  virtual llvm::Error BeforePrune(llvm::jitlink::LinkGraph& /*graph*/) {
+    return llvm::Error::success();
+  }
+  virtual Placement PlacementOf(const llvm::jitlink::Block& block) const = 0;
+  // An address that was reserved for the block.
+  virtual std::optional<uintptr_t> ReservedAddress(const llvm::jitlink::Block& /*block*/) const {
+    return std::nullopt;
+  }
+  // Told of the pages that kModuleText and kModuleRest got. The editor's owner frees them, even if
+  // the link fails afterwards.
+  virtual void TakeModulePages(const ModulePages& /*pages*/) {}
+  // Every relocation has been applied, the memory is still writable.
+  virtual llvm::Error AfterFixup(llvm::jitlink::LinkGraph& graph) = 0;
+};
+
+inline bool HasProtection(const llvm::jitlink::Section& section, llvm::orc::MemProt bit) {
+  using Bits = std::underlying_type_t<llvm::orc::MemProt>;
+  return (static_cast<Bits>(section.getMemProt()) & static_cast<Bits>(bit)) != 0;
+}
+
+inline bool IsExecutable(const llvm::jitlink::Section& section) {
+  return HasProtection(section, llvm::orc::MemProt::Exec);
+}
+
+inline bool IsAllocated(const llvm::jitlink::Section& section) {
+  return section.getMemLifetime() != llvm::orc::MemLifetime::NoAlloc;
+}
+
+// Written only by relocations, before the program runs (RELRO in a native process), or not at all.
+bool IsConstant(const llvm::jitlink::Section& section);
+
+// A symbol that the source's author would know: not one of the assembler's temporaries, not a
+// section's.
+bool HasSourceName(const llvm::jitlink::Symbol& symbol);
+
+inline std::string_view View(llvm::StringRef text) { return {text.data(), text.size()}; }
+
+}  // namespace mend::jit
+
+#endif  // MEND_JIT_GRAPH_EDITOR_H_

@@ -1,0 +1,52 @@
+// Fork, by handlers of pthread_atfork: fork, daemon, forkpty and whatever else forks inside libc
+// run them. They are registered before the program's, so that prepare comes after all of the
+// program's (which may take locks that other threads hold while they wait for the runtime), and
+// parent and child come before them.
+//
+// vfork and posix_spawn are left alone: their child runs no hosted code but calls of the kernel,
+// and _Fork runs no handlers by its definition.
+#include <pthread.h>
+#include <sys/syscall.h>
+
+#include "absl/synchronization/mutex.h"
+#include "jit/guest_libc/exec.h"
+#include "jit/guest_libc/guest_libc.h"
+#include "jit/guest_libc/program_threads.h"
+#include "jit/guest_libc/signal_table.h"
+#include "runtime/base/check.h"
+
+namespace mend::jit {
+namespace {
+
+// Set once, before there are other threads.
+ForkHooks fork_hooks = {};
+
+void Prepare() {
+  if (fork_hooks.prepare != nullptr) fork_hooks.prepare();
+}
+
+void Parent() {
+  if (fork_hooks.parent != nullptr) fork_hooks.parent();
+}
+
+void Child() {
+  RememberProcess();
+  ResetSignalTableAfterFork();
+  ForgetOtherThreadsAfterFork();
+  if (fork_hooks.child != nullptr) fork_hooks.child();
+}
+
+[[gnu::constructor(101)]] void RegisterHandlers() {
+  RememberProcess();
+  // A child makes the runtime's mutexes anew, since their waiters do not exist there. abseil's
+  // deadlock detection, which Debian's build has on, would remember that it holds the old ones, and
+  // abort at its next lock.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  MEND_CHECK(pthread_atfork(&Prepare, &Parent, &Child) == 0, "no memory for the fork handlers");
+}
+
+}  // namespace
+
+void SetForkHooks(const ForkHooks& hooks) { fork_hooks = hooks; }
+
+}  // namespace mend::jit

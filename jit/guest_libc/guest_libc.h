@@ -1,0 +1,40 @@
+// The guest's libc: definitions of libc's functions that stand in front of libc's own for the whole
+// process, because libmend.so comes first in its scope. They tell the runtime what it has to know
+// of the program's threads: when one sleeps, begins, ends, forks, or runs a signal handler.
+//
+// Every definition calls the next one of its name (next_function.h), so other interposing libraries
+// keep working. A thread that the runtime does not know passes straight through.
+//
+// Who calls what is declared here: the facade, once, while the process has one thread.
+#ifndef MEND_JIT_GUEST_LIBC_GUEST_LIBC_H_
+#define MEND_JIT_GUEST_LIBC_GUEST_LIBC_H_
+
+namespace mend::jit {
+
+// The signal of the safepoints: the last real-time signal. The program cannot see, block, handle or
+// wait for it; its SIGRTMAX is the one below. The runtime must name it by number, since SIGRTMAX is
+// the program's value inside libmend too, and must install its handler and change its mask by raw
+// system calls, since the interposed functions refuse it.
+inline constexpr int kHiddenSignal = 64;
+
+// Called around fork, in the forking thread. prepare runs after all of the program's own
+// pthread_atfork handlers, parent and child before them. A null member is skipped.
+struct ForkHooks {
+  void (*prepare)();
+  void (*parent)();
+  void (*child)();
+};
+void SetForkHooks(const ForkHooks& hooks);
+
+// Called by every thread of the program that pthread_create made, when it is registered and before
+// its start routine; the facade copies the initial images of thread-locals there.
+void SetThreadStartHook(void (*hook)());
+
+// Registers the calling thread as the main thread of a hosted program; call it before the first
+// hosted frame. From then on the end of the program's last thread ends the process, as natively,
+// although the runtime's own threads still run.
+void RegisterProgramMainThread();
+
+}  // namespace mend::jit
+
+#endif  // MEND_JIT_GUEST_LIBC_GUEST_LIBC_H_

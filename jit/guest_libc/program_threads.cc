@@ -1,0 +1,162 @@
+// pthread_create and thrd_create: a thread of the program is in the registry from before its first
+// hosted frame until after its last destructor.
+#include "jit/guest_libc/program_threads.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <threads.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "jit/guest_libc/blocking.h"
+#include "jit/guest_libc/guest_libc.h"
+#include "jit/guest_libc/signal_mask.h"
+#include "jit/guest_libc/stack_size.h"
+#include "runtime/base/check.h"
+#include "runtime/safepoint/thread_registry.h"
+
+namespace mend::jit {
+namespace {
+
+using Routine = void* (*)(void*);
+
+// Handed from the creator to the new thread.
+struct ThreadStart {
+  Routine routine;
+  void* argument;
+  ThreadRecord* record;
+  KernelSignalSet mask;
+};
+
+// Set once, before there are other threads.
+void (*thread_start_hook)() = nullptr;
+
+// Threads of the program that have not ended; zero in a process whose program has no main thread
+// here (an embedding host).
+constinit std::atomic<int> live_threads{0};
+
+pthread_key_t end_key;
+
+// The end_key's destructor. libc calls destructors in rounds, as long as there are values; the
+// registry must lose the thread after everybody else's destructors, so it asks for another round
+// until the last.
+void EndProgramThread(void* value) {
+  const auto round = reinterpret_cast<uintptr_t>(value);
+  if (round < PTHREAD_DESTRUCTOR_ITERATIONS) {
+    pthread_setspecific(end_key, reinterpret_cast<void*>(round + 1));
+    return;
+  }
+  // libc ends the process with its last thread, but it counts the runtime's threads too. Exit
+  // handlers are hosted code: the thread stays registered for them.
+  // Relaxed: nothing is published through the count.
+  if (live_threads.load(std::memory_order_relaxed) != 0 &&
+      live_threads.fetch_sub(1, std::memory_order_relaxed) == 1) {
+    exit(0);
+  }
+  ThreadRegistry::Get().EndThread();
+}
+
+[[gnu::constructor(101)]] void CreateEndKey() {
+  MEND_CHECK(pthread_key_create(&end_key, &EndProgramThread) == 0,
+             "no thread key is left for the runtime");
+}
+
+void ArmThreadEnd() { pthread_setspecific(end_key, reinterpret_cast<void*>(uintptr_t{1})); }
+
+void* RunProgramThread(void* argument) {
+  auto* handed_over = static_cast<ThreadStart*>(argument);
+  const ThreadStart start = *handed_over;
+  free(handed_over);
+  ThreadRegistry::Get().BeginThread(start.record);
+  ArmThreadEnd();
+  if (thread_start_hook != nullptr) thread_start_hook();
+  // Handlers are hosted code too: not before the thread counts.
+  ChangeKernelMask(SIG_SETMASK, start.mask);
+  return start.routine(start.argument);
+}
+
+// The mask that the new thread is to have.
+KernelSignalSet ChildMask(const pthread_attr_t* attributes, KernelSignalSet own) {
+  sigset_t set;
+  if (attributes == nullptr || pthread_attr_getsigmask_np(attributes, &set) != 0) return own;
+  return ToKernelSet(set) & ~kHiddenSignalBit;
+}
+
+struct C11Start {
+  int (*routine)(void*);
+  void* argument;
+};
+
+void* RunC11Thread(void* argument) {
+  auto* handed_over = static_cast<C11Start*>(argument);
+  const C11Start start = *handed_over;
+  free(handed_over);
+  return reinterpret_cast<void*>(static_cast<uintptr_t>(start.routine(start.argument)));
+}
+
+MEND_NEXT(int, pthread_create, pthread_t*, const pthread_attr_t*, Routine, void*);
+
+int CreateProgramThread(pthread_t* thread, const pthread_attr_t* attributes, Routine routine,
+                        void* argument) {
+  const EnlargedAttributes enlarged(attributes);
+  ThreadRegistry& registry = ThreadRegistry::Get();
+  if (registry.IsRuntimeThread() || !IsRegisteredThread()) {
+    return next_pthread_create(thread, enlarged.get(), routine, argument);
+  }
+  auto* start = static_cast<ThreadStart*>(malloc(sizeof(ThreadStart)));
+  ThreadRecord* record = start != nullptr ? registry.PrepareChild() : nullptr;
+  if (record == nullptr) {
+    free(start);
+    return EAGAIN;
+  }
+  const ProgramSignalsBlocked blocked;
+  *start = ThreadStart{routine, argument, record, ChildMask(attributes, blocked.before())};
+  const bool counts = live_threads.load(std::memory_order_relaxed) != 0;
+  if (counts) live_threads.fetch_add(1, std::memory_order_relaxed);
+  const int error = next_pthread_create(thread, enlarged.get(), &RunProgramThread, start);
+  if (error != 0) {
+    if (counts) live_threads.fetch_sub(1, std::memory_order_relaxed);
+    registry.AbandonChild(record);
+    free(start);
+  }
+  return error;
+}
+
+}  // namespace
+
+void SetThreadStartHook(void (*hook)()) { thread_start_hook = hook; }
+
+void RegisterProgramMainThread() {
+  // A mask outlives exec: whoever started this process may have blocked the signal.
+  ChangeKernelMask(SIG_UNBLOCK, kHiddenSignalBit);
+  ThreadRegistry::Get().RegisterMainThread();
+  live_threads.store(1, std::memory_order_relaxed);
+  ArmThreadEnd();
+}
+
+void ForgetOtherThreadsAfterFork() {
+  if (live_threads.load(std::memory_order_relaxed) != 0) {
+    live_threads.store(1, std::memory_order_relaxed);
+  }
+}
+
+}  // namespace mend::jit
+
+MEND_INTERPOSE(int, pthread_create, pthread_t* thread, const pthread_attr_t* attributes,
+               mend::jit::Routine routine, void* argument) {
+  return mend::jit::CreateProgramThread(thread, attributes, routine, argument);
+}
+
+MEND_INTERPOSE(int, thrd_create, thrd_t* thread, thrd_start_t routine, void* argument) {
+  auto* start = static_cast<mend::jit::C11Start*>(malloc(sizeof(mend::jit::C11Start)));
+  if (start == nullptr) return thrd_nomem;
+  *start = mend::jit::C11Start{routine, argument};
+  const int error =
+      mend::jit::CreateProgramThread(thread, nullptr, &mend::jit::RunC11Thread, start);
+  if (error == 0) return thrd_success;
+  free(start);
+  return error == ENOMEM ? thrd_nomem : thrd_error;
+}

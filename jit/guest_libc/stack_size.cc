@@ -1,0 +1,87 @@
+#include "jit/guest_libc/stack_size.h"
+
+#include <link.h>
+#include <unistd.h>
+
+#include <cstdint>
+
+namespace mend::jit {
+namespace {
+
+// dl_iterate_phdr callback: fills in the size if this object contains the code of this file.
+int FindOwnTls(dl_phdr_info* info, size_t, void* argument) {
+  const auto own = reinterpret_cast<uintptr_t>(&OwnStaticTlsSize);
+  bool is_own = false;
+  size_t tls_size = 0;
+  for (unsigned i = 0; i < info->dlpi_phnum; ++i) {
+    const ElfW(Phdr) & segment = info->dlpi_phdr[i];
+    const uintptr_t begin = info->dlpi_addr + segment.p_vaddr;
+    if (segment.p_type == PT_LOAD && begin <= own && own < begin + segment.p_memsz) is_own = true;
+    if (segment.p_type == PT_TLS) tls_size = segment.p_memsz + segment.p_align;
+  }
+  if (!is_own) return 0;
+  *static_cast<size_t*>(argument) = tls_size;
+  return 1;
+}
+
+size_t FindOwnTlsSize() {
+  size_t size = 0;
+  dl_iterate_phdr(&FindOwnTls, &size);
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  return (size + page - 1) / page * page;
+}
+
+// By its constructor: dl_iterate_phdr takes the loader's lock, which a creator may hold.
+size_t own_tls_size = 0;
+[[gnu::constructor(101)]] void InitializeOwnTlsSize() { own_tls_size = FindOwnTlsSize(); }
+
+}  // namespace
+
+size_t OwnStaticTlsSize() { return own_tls_size; }
+
+EnlargedAttributes::EnlargedAttributes(const pthread_attr_t* attributes) : used_(attributes) {
+  if (attributes == nullptr || own_tls_size == 0) return;
+  size_t size = 0;
+  if (pthread_attr_getstacksize(attributes, &size) != 0 || size >= kLargeStack) return;
+  void* base = nullptr;
+  size_t set_size = 0;
+  pthread_attr_getstack(attributes, &base, &set_size);
+  const bool has_own_stack = reinterpret_cast<uintptr_t>(base) + set_size != 0;
+  if (has_own_stack) {
+    // The memory that the program gave cannot grow. Where most of it would be lost, libc's memory
+    // is used instead.
+    if (size < 4 * own_tls_size) ReplaceStack(attributes, size + own_tls_size);
+    return;
+  }
+  // glibc's attributes are plain words, and a pointer to an extension that thread creation only
+  // reads: the copy is never destroyed.
+  copy_ = *attributes;
+  if (pthread_attr_setstacksize(&copy_, size + own_tls_size) == 0) used_ = &copy_;
+}
+
+EnlargedAttributes::~EnlargedAttributes() {
+  if (owns_copy_) pthread_attr_destroy(&copy_);
+}
+
+void EnlargedAttributes::ReplaceStack(const pthread_attr_t* attributes, size_t size) {
+  if (pthread_attr_init(&copy_) != 0) return;
+  owns_copy_ = true;
+  used_ = &copy_;
+  int value;
+  if (pthread_attr_getdetachstate(attributes, &value) == 0) {
+    pthread_attr_setdetachstate(&copy_, value);
+  }
+  if (pthread_attr_getinheritsched(attributes, &value) == 0) {
+    pthread_attr_setinheritsched(&copy_, value);
+  }
+  if (pthread_attr_getschedpolicy(attributes, &value) == 0) {
+    pthread_attr_setschedpolicy(&copy_, value);
+  }
+  sched_param parameters;
+  if (pthread_attr_getschedparam(attributes, &parameters) == 0) {
+    pthread_attr_setschedparam(&copy_, &parameters);
+  }
+  pthread_attr_setstacksize(&copy_, size);
+}
+
+}  // namespace mend::jit

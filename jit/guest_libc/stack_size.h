@@ -1,0 +1,41 @@
+// Thread attributes with room for this library's static TLS, which libc takes from each thread's
+// stack: the pool of the hosted program's thread-locals would eat the small stacks up.
+#ifndef MEND_JIT_GUEST_LIBC_STACK_SIZE_H_
+#define MEND_JIT_GUEST_LIBC_STACK_SIZE_H_
+
+#include <pthread.h>
+
+#include <cstddef>
+
+namespace mend::jit {
+
+// The bytes of static TLS that the library (or test) which contains this code adds to each thread.
+size_t OwnStaticTlsSize();
+
+// The program's attributes, with a larger stack where it matters. The program's own object is not
+// changed: it may be in use by other threads.
+class EnlargedAttributes {
+ public:
+  // `attributes` may be null: the default stack is large.
+  explicit EnlargedAttributes(const pthread_attr_t* attributes);
+  ~EnlargedAttributes();
+
+  EnlargedAttributes(const EnlargedAttributes&) = delete;
+  EnlargedAttributes& operator=(const EnlargedAttributes&) = delete;
+
+  const pthread_attr_t* get() const { return used_; }
+
+ private:
+  // Stacks from this size on do not notice.
+  static constexpr size_t kLargeStack = size_t{1} << 20;
+
+  void ReplaceStack(const pthread_attr_t* attributes, size_t size);
+
+  const pthread_attr_t* used_;
+  pthread_attr_t copy_;
+  bool owns_copy_ = false;
+};
+
+}  // namespace mend::jit
+
+#endif  // MEND_JIT_GUEST_LIBC_STACK_SIZE_H_

@@ -1,0 +1,35 @@
+// HostSymbols: what names mean outside of the hosted program: the embedder's own, what only a static
+// part of libc defines natively (atexit and its kin), and whatever the process's libraries export.
+//
+// Thread safety: none needed; the loader calls it.
+#ifndef MEND_JIT_HOST_SYMBOLS_H_
+#define MEND_JIT_HOST_SYMBOLS_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace mend::jit {
+
+class HostSymbols {
+ public:
+  // `overrides` win over the libraries. `dso_handle` is a word within reach of hosted text, whose
+  // address is the program's handle: what constructors register for exit is registered under it.
+  HostSymbols(std::map<std::string, void*> overrides, void* dso_handle);
+
+  // The address of a function or datum; nullopt when nobody defines it.
+  std::optional<uintptr_t> Find(const std::string& name) const;
+  // The address of a datum that a library (not this one) exports; nullopt otherwise.
+  std::optional<uintptr_t> FindInLibraries(const std::string& name) const;
+  // The offset from %fs of a library's thread-local that lies in static TLS; nullopt otherwise.
+  std::optional<intptr_t> FindThreadLocal(const std::string& name) const;
+
+ private:
+  std::map<std::string, void*> overrides_;
+};
+
+}  // namespace mend::jit
+
+#endif  // MEND_JIT_HOST_SYMBOLS_H_

@@ -1,0 +1,46 @@
+// PatchLinker: links patch modules into the running program.
+//
+// The new object of each unit is linked whole in form, but only what the module lists is taken from
+// it: in its graph every reference to something that the running program has is bound to the
+// running program (functions to their original entries, so that &f is one address; data to the
+// original data), and JITLink drops the rest.
+//
+//   from the object             becomes
+//   replaced function           new text; references to it lead to the original entry
+//   new function, new datum     itself; visible to the patch's other units
+//   string, switch table, ...   a copy when referenced (constants without a name of their own)
+//   everything else             the running program's
+//
+// A patch's data stays for good, since live objects may point to it, and is found again when the
+// same thing is linked once more: applying a patch again and again takes no memory. Its text is
+// freed with its LinkedModule, unless data that stays leads to it.
+//
+// Thread safety: loads are serialised by the session; modules may be destroyed by any thread.
+#ifndef MEND_JIT_PATCH_LOADER_H_
+#define MEND_JIT_PATCH_LOADER_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "jit/hosted_program.h"
+#include "runtime/format/patch_module.h"
+#include "runtime/patch/patch.h"
+
+namespace mend::jit {
+
+class PatchLinker : public std::enable_shared_from_this<PatchLinker> {
+ public:
+  // `program` must outlive the linker and every module it links.
+  explicit PatchLinker(HostedProgram* program);
+  ~PatchLinker();
+
+  absl::StatusOr<std::unique_ptr<Patch>> Load(const PatchModule& module);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace mend::jit
+
+#endif  // MEND_JIT_PATCH_LOADER_H_

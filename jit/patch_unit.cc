@@ -1,0 +1,359 @@
+#include "jit/patch_unit.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "jit/entry_stubs.h"
+#include "jit/status_conversion.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ExecutionEngine/JITLink/x86_64.h"
+#include "llvm/Support/BLAKE3.h"
+#include "runtime/format/object_description.h"
+
+namespace mend::jit {
+namespace {
+
+using llvm::jitlink::Block;
+using llvm::jitlink::Edge;
+using llvm::jitlink::LinkGraph;
+using llvm::jitlink::Scope;
+using llvm::jitlink::Section;
+using llvm::jitlink::Symbol;
+namespace x86_64 = llvm::jitlink::x86_64;
+
+// A 32-bit displacement counts from the byte behind it.
+constexpr int64_t kDisplacementSize = 4;
+// Fingerprints follow references to unnamed constants this far.
+constexpr int kFingerprintDepth = 8;
+
+bool IsUnwindSection(const Section& section) {
+  return section.getName() == ".eh_frame" || section.getName().starts_with(".gcc_except_table");
+}
+
+bool HasRelocations(const Block& block) {
+  return std::any_of(block.edges().begin(), block.edges().end(),
+                     [](const Edge& edge) { return edge.isRelocation(); });
+}
+
+// Whether the edge leads to the very beginning of the function at `offset` of its block: a call, or
+// an address taken; and not to a label inside (a switch table, a cold part's jump back).
+bool LeadsToEntry(const Block& from, const Edge& edge, uint64_t offset) {
+  const Section& section = from.getSection();
+  if (!edge.isRelocation() || IsUnwindSection(section)) return false;
+  int64_t target = static_cast<int64_t>(edge.getTarget().getOffset()) + edge.getAddend();
+  if (edge.getKind() == x86_64::Delta32 || edge.getKind() == x86_64::Delta64) {
+    // Relative to itself: in data, an element of a switch table.
+    if (!IsExecutable(section)) return false;
+    target += kDisplacementSize;
+  }
+  return target == static_cast<int64_t>(offset);
+}
+
+std::string Hash(llvm::StringRef bytes) {
+  llvm::BLAKE3 hasher;
+  hasher.update(bytes);
+  const auto result = hasher.final<16>();
+  return std::string(reinterpret_cast<const char*>(result.data()), result.size());
+}
+
+}  // namespace
+
+const PatchData::Datum* PatchData::Find(const std::string& key, uint64_t size,
+                                        const std::string& fingerprint) const {
+  const auto it = data_.find(key);
+  if (it == data_.end() || it->second.size != size || it->second.fingerprint != fingerprint) {
+    return nullptr;
+  }
+  return &it->second;
+}
+
+std::optional<uintptr_t> PatchData::FindConstant(const std::string& fingerprint) const {
+  const auto it = constants_.find(fingerprint);
+  if (it == constants_.end()) return std::nullopt;
+  return it->second;
+}
+
+void PatchUnitLink::LimitScope(LinkGraph& graph) const {
+  for (Symbol* symbol : graph.defined_symbols()) {
+    if (!symbol->hasName() || symbol->getScope() == Scope::Local) continue;
+    const std::string name(*symbol->getName());
+    const bool is_new = plan_.new_functions.contains(name) || plan_.new_data.contains(name);
+    if (!is_new) symbol->setScope(Scope::Local);
+  }
+}
+
+llvm::Error PatchUnitLink::BeforePrune(LinkGraph& graph) {
+  graph_ = &graph;
+  for (Symbol* symbol : graph.defined_symbols()) symbol->setLive(false);
+  NameBlocks();
+  ChooseRoots();
+  while (!worklist_.empty()) {
+    Block* block = worklist_.back();
+    worklist_.pop_back();
+    BindEdges(*block);
+  }
+  if (!missing_.empty()) {
+    return ToError(absl::FailedPreconditionError(absl::StrCat(
+        plan_.unit_name, ": undefined in the program and in the patch: ",
+        absl::StrJoin(missing_, ", "))));
+  }
+  FindPins();
+  return llvm::Error::success();
+}
+
+void PatchUnitLink::NameBlocks() {
+  for (Symbol* symbol : graph_->defined_symbols()) {
+    const Section& section = symbol->getSection();
+    if (!IsAllocated(section) || IsUnwindSection(section) || !HasSourceName(*symbol)) continue;
+    Symbol*& named = names_[&symbol->getBlock()];
+    // The first symbol of the block; of several at one place the one that others can see, by name.
+    const auto key = [](const Symbol& s) {
+      return std::make_tuple(s.getOffset(), s.getScope() == Scope::Local, View(*s.getName()));
+    };
+    if (named == nullptr || key(*symbol) < key(*named)) named = symbol;
+  }
+}
+
+void PatchUnitLink::ChooseRoots() {
+  std::vector<std::pair<Symbol*, std::string>> data;
+  for (Symbol* symbol : graph_->defined_symbols()) {
+    if (!HasSourceName(*symbol) || !IsAllocated(symbol->getSection())) continue;
+    const std::string name(*symbol->getName());
+    if (const auto it = plan_.replaced.find(name); it != plan_.replaced.end()) {
+      replaced_symbols_.emplace_back(symbol, &it->second);
+      Keep(symbol->getBlock(), Placement::kModuleText);
+    } else if (plan_.new_functions.contains(name)) {
+      new_function_symbols_.push_back(symbol);
+      Keep(symbol->getBlock(), Placement::kModuleText);
+    } else if (plan_.new_data.contains(name)) {
+      data.emplace_back(symbol, name);
+    } else {
+      continue;
+    }
+    symbol->setLive(true);
+  }
+  for (const auto& [name, replacement] : plan_.replaced) {
+    const bool found =
+        std::any_of(replaced_symbols_.begin(), replaced_symbols_.end(),
+                    [&r = replacement](const auto& pair) { return pair.second == &r; });
+    if (!found) missing_.insert(absl::StrCat("the new version of ", Demangled(name)));
+  }
+  for (auto& [symbol, name] : data) KeepDatum(*symbol, name);
+}
+
+void PatchUnitLink::KeepDatum(Symbol& symbol, const std::string& name) {
+  Block& block = symbol.getBlock();
+  const bool local = symbol.getScope() == Scope::Local;
+  const std::string key = local ? absl::StrCat(plan_.unit_name, "|", name) : name;
+  const std::string fingerprint = Fingerprint(block, kFingerprintDepth);
+  if (const auto* datum = data_->Find(key, block.getSize(), fingerprint)) {
+    bound_[&block] = datum->address - symbol.getOffset();
+    symbol.setLive(false);
+    // Other units of the patch ask ORC for it.
+    if (!local) graph_->makeAbsolute(symbol, llvm::orc::ExecutorAddr(datum->address));
+    return;
+  }
+  new_data_.push_back({key, &symbol, {0, block.getSize(), fingerprint}});
+  Keep(block, IsConstant(block.getSection()) ? Placement::kConstant : Placement::kData);
+}
+
+void PatchUnitLink::Keep(Block& block, Placement placement) {
+  if (kept_.try_emplace(&block, placement).second) worklist_.push_back(&block);
+}
+
+void PatchUnitLink::BindEdges(Block& block) {
+  for (Edge& edge : block.edges()) {
+    Symbol& target = edge.getTarget();
+    if (target.isExternal()) {
+      BindExternal(target);
+    } else if (target.isDefined()) {
+      BindEdge(block, edge);
+    }
+  }
+}
+
+void PatchUnitLink::BindExternal(Symbol& symbol) {
+  const std::string name(*symbol.getName());
+  if (name == "_GLOBAL_OFFSET_TABLE_" || plan_.patch_globals->contains(name)) return;
+  std::optional<uintptr_t> value;
+  const bool thread_local_offset = name.starts_with(kTlsOffsetPrefix);
+  if (thread_local_offset) {
+    const auto offset =
+        FindThreadLocal(*program_, plan_.unit, name.substr(sizeof(kTlsOffsetPrefix) - 1));
+    if (offset) value = static_cast<uintptr_t>(*offset);
+  } else if (const HostedSymbol* running = program_->index.FindGlobal(name)) {
+    value = running->address;
+  } else {
+    value = program_->host.Find(name);
+  }
+  if (!value && (thread_local_offset || !symbol.isWeaklyReferenced())) {
+    missing_.insert(Demangled(name));
+    return;
+  }
+  graph_->makeAbsolute(symbol, llvm::orc::ExecutorAddr(value.value_or(0)));
+}
+
+void PatchUnitLink::BindEdge(Block& from, Edge& edge) {
+  Block& target = edge.getTarget().getBlock();
+  if (const auto it = bound_.find(&target); it != bound_.end()) return PointAt(edge, it->second);
+  const auto named = names_.find(&target);
+  if (IsUnwindSection(target.getSection())) return Keep(target, Placement::kModuleRest);
+  if (named == names_.end()) return KeepUnnamed(target, edge);
+
+  const Symbol& symbol = *named->second;
+  const std::string name(*symbol.getName());
+  if (kept_.contains(&target)) {
+    const auto it = plan_.replaced.find(name);
+    if (it == plan_.replaced.end() || !LeadsToEntry(from, edge, symbol.getOffset())) return;
+    // A function is where it always was: &f is one address, and a call finds the newest version.
+    return PointAt(edge, it->second.old->address - symbol.getOffset());
+  }
+  // A cold part belongs to its function's version.
+  if (name.find(".cold") != std::string::npos && IsExecutable(target.getSection())) {
+    return Keep(target, Placement::kModuleText);
+  }
+  if (const std::optional<uintptr_t> running = RunningAddress(symbol)) {
+    return PointAt(edge, *running - symbol.getOffset());
+  }
+  // The compiler's indirect reference to a personality routine or a type: a constant like others.
+  if (name.starts_with("DW.ref.")) return Keep(target, Placement::kModuleRest);
+  missing_.insert(Demangled(name));
+}
+
+std::optional<uintptr_t> PatchUnitLink::RunningAddress(const Symbol& named) const {
+  const std::string name(*named.getName());
+  if (const HostedSymbol* own = program_->index.FindInUnit(plan_.unit, name)) return own->address;
+  // LimitScope has made everything local; a unit without the name of its own means the program's.
+  if (const HostedSymbol* global = program_->index.FindGlobal(name)) return global->address;
+  return program_->host.FindInLibraries(name);
+}
+
+void PatchUnitLink::KeepUnnamed(Block& block, Edge& edge) {
+  if (kept_.contains(&block)) return;
+  if (IsExecutable(block.getSection())) return Keep(block, Placement::kModuleText);
+  // Written by the program and without a name: a table that belongs to this version alone.
+  if (!IsConstant(block.getSection())) return Keep(block, Placement::kData);
+  // With addresses in it, it may lead to this version's text, and goes with it.
+  if (HasRelocations(block)) return Keep(block, Placement::kModuleRest);
+  std::string fingerprint = Fingerprint(block, 0);
+  if (const auto known = data_->FindConstant(fingerprint)) {
+    bound_[&block] = *known;
+    return PointAt(edge, *known);
+  }
+  new_constants_.push_back({std::move(fingerprint), &block, 0});
+  Keep(block, Placement::kConstant);
+}
+
+void PatchUnitLink::PointAt(Edge& edge, uintptr_t block_address) {
+  const uintptr_t address = block_address + edge.getTarget().getOffset();
+  Symbol*& absolute = absolutes_[address];
+  if (absolute == nullptr) {
+    absolute = &graph_->addAbsoluteSymbol(absl::StrCat("__mend_at.", absl::Hex(address)),
+                                          llvm::orc::ExecutorAddr(address), 0,
+                                          llvm::jitlink::Linkage::Strong, Scope::Local, false);
+  }
+  edge.setTarget(*absolute);
+  // Hosted text is always in reach: no stub in between.
+  if (edge.getKind() == x86_64::BranchPCRel32 && program_->memory->Contains(address)) {
+    edge.setKind(x86_64::Delta32);
+    edge.setAddend(edge.getAddend() - kDisplacementSize);
+  }
+}
+
+void PatchUnitLink::FindPins() {
+  for (const auto& [block, placement] : kept_) {
+    if (placement != Placement::kConstant && placement != Placement::kData) continue;
+    data_bytes_ += block->getSize();
+    for (const Edge& edge : block->edges()) {
+      if (!edge.getTarget().isDefined()) continue;
+      const auto target = kept_.find(&edge.getTarget().getBlock());
+      if (target == kept_.end()) continue;
+      is_pinned_ = is_pinned_ || target->second == Placement::kModuleText ||
+                   target->second == Placement::kModuleRest;
+    }
+  }
+}
+
+// Content and references, those to new functions and unnamed constants by their content: equal
+// fingerprints mean that one can stand for the other.
+std::string PatchUnitLink::Fingerprint(const Block& block, int depth) const {
+  std::string text = absl::StrCat(block.getSize(), ",", block.getAlignment(), ",",
+                                  IsConstant(block.getSection()) ? "r" : "w", ";");
+  if (!block.isZeroFill()) {
+    text.append(block.getContent().data(), block.getSize());
+  }
+  std::vector<std::string> references;
+  for (const Edge& edge : block.edges()) {
+    if (!edge.isRelocation()) continue;
+    const Symbol& target = edge.getTarget();
+    std::string reference = absl::StrCat(edge.getOffset(), ",", edge.getKind(), ",",
+                                         edge.getAddend(), ",");
+    if (!target.isDefined()) {
+      absl::StrAppend(&reference, target.hasName() ? std::string(*target.getName()) : "");
+    } else {
+      const auto named = names_.find(&target.getBlock());
+      absl::StrAppend(&reference, target.getOffset(), ",");
+      const std::string name =
+          named == names_.end() ? "" : std::string(*named->second->getName());
+      const bool by_content = name.empty() || plan_.new_functions.contains(name);
+      absl::StrAppend(&reference, name);
+      if (by_content && depth > 0) {
+        absl::StrAppend(&reference, "=", Fingerprint(target.getBlock(), depth - 1));
+      }
+    }
+    references.push_back(std::move(reference));
+  }
+  std::sort(references.begin(), references.end());
+  absl::StrAppend(&text, absl::StrJoin(references, ";"));
+  return Hash(text);
+}
+
+Placement PatchUnitLink::PlacementOf(const Block& block) const {
+  if (const auto it = kept_.find(&block); it != kept_.end()) return it->second;
+  // What JITLink added: stubs, the table of addresses, the end mark of the unwind data.
+  return IsExecutable(block.getSection()) ? Placement::kModuleText : Placement::kModuleRest;
+}
+
+llvm::Error PatchUnitLink::AfterFixup(LinkGraph& graph) {
+  std::vector<std::string> refused;
+  for (auto& [symbol, replacement] : replaced_symbols_) {
+    const CodeAddress entry{symbol->getAddress().getValue()};
+    char* bytes = symbol->getBlock().getAlreadyMutableContent().data() + symbol->getOffset();
+    if (!HasEntryStub(entry, symbol->getSize(), bytes)) {
+      refused.push_back(Demangled(View(*symbol->getName())));
+      continue;
+    }
+    // What calls the new version by its own entry, such as a self-recursive call that the assembler
+    // resolved, passes the original's slot all the same.
+    const uint64_t open = OpenEntry(entry, replacement->old->slot);
+    std::copy_n(reinterpret_cast<const char*>(&open), sizeof(open), bytes);
+    replacement->body = entry + kEntryStubSize;
+    replacement->text = {entry, entry + symbol->getSize()};
+  }
+  if (!refused.empty()) {
+    return ToError(absl::FailedPreconditionError(
+        absl::StrCat(plan_.unit_name, ": the new version has no entry stub: ",
+                     absl::StrJoin(refused, ", "))));
+  }
+  for (const Symbol* symbol : new_function_symbols_) {
+    const CodeAddress entry{symbol->getAddress().getValue()};
+    new_text_.push_back({{entry, entry + symbol->getSize()}, std::string(*symbol->getName())});
+  }
+  for (NewDatum& datum : new_data_) datum.datum.address = datum.symbol->getAddress().getValue();
+  for (NewConstant& constant : new_constants_) {
+    constant.address = constant.block->getAddress().getValue();
+  }
+  rows_ = CollectUnwindRows(graph);
+  return llvm::Error::success();
+}
+
+void PatchUnitLink::Publish(PatchData& data) const {
+  for (const NewDatum& datum : new_data_) data.Add(datum.key, datum.datum);
+  for (const NewConstant& constant : new_constants_) {
+    data.AddConstant(constant.fingerprint, constant.address);
+  }
+}
+
+}  // namespace mend::jit

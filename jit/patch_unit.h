@@ -1,0 +1,142 @@
+// PatchUnit's graph while it is linked: what is kept of the new object, what is bound to the
+// running program, and what is read off the result. See PatchLinker for the rules.
+#ifndef MEND_JIT_PATCH_UNIT_H_
+#define MEND_JIT_PATCH_UNIT_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "jit/graph_editor.h"
+#include "jit/hosted_program.h"
+#include "jit/symbol_index.h"
+#include "jit/unwind_rows.h"
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/DenseSet.h"
+
+namespace mend::jit {
+
+// The data that patches have brought and that stays, to be found again.
+class PatchData {
+ public:
+  struct Datum {
+    uintptr_t address = 0;
+    uint64_t size = 0;
+    std::string fingerprint;  // of its initial value
+  };
+
+  // `key` is the datum's name, after "UNIT|" when it is local to a unit.
+  const Datum* Find(const std::string& key, uint64_t size, const std::string& fingerprint) const;
+  void Add(const std::string& key, Datum datum) { data_[key] = std::move(datum); }
+  // Constants without a name, by content.
+  std::optional<uintptr_t> FindConstant(const std::string& fingerprint) const;
+  void AddConstant(std::string fingerprint, uintptr_t address) {
+    constants_[std::move(fingerprint)] = address;
+  }
+
+ private:
+  std::map<std::string, Datum> data_;
+  std::map<std::string, uintptr_t> constants_;
+};
+
+// A function that the unit replaces.
+struct Replacement {
+  const HostedSymbol* old = nullptr;
+  CodeAddress body;  // filled by the link
+  CodeRange text;
+};
+
+class PatchUnitLink : public GraphEditor {
+ public:
+  // What the unit's object is to provide.
+  struct Plan {
+    uint32_t unit = 0;                               // of the program
+    std::string unit_name;
+    std::map<std::string, Replacement> replaced;     // by symbol name
+    std::set<std::string> new_functions;
+    std::set<std::string> new_data;
+    // Names that some unit of the patch newly defines for all of them.
+    const std::set<std::string>* patch_globals = nullptr;
+  };
+
+  PatchUnitLink(const HostedProgram* program, const PatchData* data, Plan plan)
+      : program_(program), data_(data), plan_(std::move(plan)) {}
+
+  // Hides from ORC what other graphs must not see of the object.
+  void LimitScope(llvm::jitlink::LinkGraph& graph) const;
+
+  llvm::Error BeforePrune(llvm::jitlink::LinkGraph& graph) override;
+  Placement PlacementOf(const llvm::jitlink::Block& block) const override;
+  void TakeModulePages(const ModulePages& pages) override { pages_ = pages; }
+  llvm::Error AfterFixup(llvm::jitlink::LinkGraph& graph) override;
+
+  const Plan& plan() const { return plan_; }
+  const ModulePages& pages() const { return pages_; }
+  const UnwindRows& rows() const { return rows_; }
+  // Text of new functions, for messages.
+  const std::vector<std::pair<CodeRange, std::string>>& new_text() const { return new_text_; }
+  // Whether data that stays leads to the module's text, which then must stay too.
+  bool is_pinned() const { return is_pinned_; }
+  uint64_t data_bytes() const { return data_bytes_; }
+  // Makes the data known that stays.
+  void Publish(PatchData& data) const;
+
+ private:
+  struct NewDatum {
+    std::string key;
+    llvm::jitlink::Symbol* symbol = nullptr;
+    PatchData::Datum datum;
+  };
+  struct NewConstant {
+    std::string fingerprint;
+    llvm::jitlink::Block* block = nullptr;
+    uintptr_t address = 0;
+  };
+
+  void NameBlocks();
+  void ChooseRoots();
+  void KeepDatum(llvm::jitlink::Symbol& symbol, const std::string& name);
+  void Keep(llvm::jitlink::Block& block, Placement placement);
+  void BindEdges(llvm::jitlink::Block& block);
+  void BindExternal(llvm::jitlink::Symbol& symbol);
+  // Retargets an edge that leads to a defined symbol, or keeps what it leads to.
+  void BindEdge(llvm::jitlink::Block& from, llvm::jitlink::Edge& edge);
+  // Where the block of that name lies in the running program; nullopt when it does not.
+  std::optional<uintptr_t> RunningAddress(const llvm::jitlink::Symbol& named) const;
+  void KeepUnnamed(llvm::jitlink::Block& block, llvm::jitlink::Edge& edge);
+  void PointAt(llvm::jitlink::Edge& edge, uintptr_t block_address);
+  void FindPins();
+  std::string Fingerprint(const llvm::jitlink::Block& block, int depth) const;
+
+  const HostedProgram* const program_;
+  const PatchData* const data_;
+  Plan plan_;
+  llvm::jitlink::LinkGraph* graph_ = nullptr;
+
+  // While BeforePrune runs.
+  llvm::DenseMap<const llvm::jitlink::Block*, llvm::jitlink::Symbol*> names_;
+  llvm::DenseMap<const llvm::jitlink::Block*, uintptr_t> bound_;   // data brought by an earlier patch
+  llvm::DenseMap<uintptr_t, llvm::jitlink::Symbol*> absolutes_;
+  std::vector<llvm::jitlink::Block*> worklist_;
+  std::set<std::string> missing_;
+
+  llvm::DenseMap<const llvm::jitlink::Block*, Placement> kept_;
+  std::vector<std::pair<llvm::jitlink::Symbol*, Replacement*>> replaced_symbols_;
+  std::vector<llvm::jitlink::Symbol*> new_function_symbols_;
+  std::vector<NewDatum> new_data_;
+  std::vector<NewConstant> new_constants_;
+  ModulePages pages_;
+  UnwindRows rows_;
+  std::vector<std::pair<CodeRange, std::string>> new_text_;
+  bool is_pinned_ = false;
+  uint64_t data_bytes_ = 0;
+};
+
+}  // namespace mend::jit
+
+#endif  // MEND_JIT_PATCH_UNIT_H_

@@ -1,0 +1,280 @@
+#include "jit/program_loader.h"
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "jit/program_unit.h"
+#include "runtime/format/object_description.h"
+
+namespace mend::jit {
+namespace {
+
+using llvm::jitlink::Block;
+using llvm::jitlink::LinkGraph;
+using llvm::jitlink::Linkage;
+using llvm::jitlink::Scope;
+using llvm::jitlink::Section;
+using llvm::jitlink::Symbol;
+
+constexpr char kTableStart[] = "__start_";
+constexpr char kTableStop[] = "__stop_";
+constexpr std::string_view kGlobalOffsetTable = "_GLOBAL_OFFSET_TABLE_";
+
+std::string Name(const Symbol& symbol) { return std::string(*symbol.getName()); }
+
+// Which of several definitions a native linker takes: a strong one, else the largest tentative one
+// (common), else the first weak one.
+enum class Strength { kWeak, kCommon, kStrong };
+
+Strength StrengthOf(const Symbol& symbol) {
+  if (symbol.getLinkage() == Linkage::Strong) return Strength::kStrong;
+  return symbol.getSection().getName() == "__common" ? Strength::kCommon : Strength::kWeak;
+}
+
+class Loader {
+ public:
+  explicit Loader(HostedProgram& program) : program_(program) {}
+
+  absl::Status Run(const std::vector<ProgramObject>& objects);
+
+ private:
+  struct Definition {
+    ProgramUnit* unit = nullptr;
+    Symbol* symbol = nullptr;
+    Strength strength = Strength::kWeak;
+  };
+
+  absl::Status Build(const std::vector<ProgramObject>& objects);
+  absl::Status ChooseDefinitions();
+  void ShareWithLibraries();
+  absl::Status LayOutTables();
+  absl::Status LayOutTable(const std::string& name);
+  absl::Status BindExternals();
+  // The value of a symbol that the program does not define; nullopt when nobody does.
+  std::optional<uintptr_t> ValueOf(const ProgramUnit& unit, const std::string& name);
+  absl::Status Link();
+
+  HostedProgram& program_;
+  std::vector<std::unique_ptr<ProgramUnit>> units_;
+  std::unordered_map<std::string, Definition> definitions_;
+  std::unordered_map<std::string, uintptr_t> tables_;  // __start_X and __stop_X
+  std::unordered_map<std::string, std::optional<uintptr_t>> host_;
+};
+
+absl::Status Loader::Build(const std::vector<ProgramObject>& objects) {
+  for (const ProgramObject& object : objects) {
+    const uint32_t number = program_.index.AddUnit(std::string(object.name));
+    units_.push_back(std::make_unique<ProgramUnit>(&program_, number));
+    absl::Status built = units_.back()->Build(std::string(object.name), object.bytes);
+    if (!built.ok()) return built;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Loader::ChooseDefinitions() {
+  std::vector<std::string> duplicates;
+  for (const auto& unit : units_) {
+    const std::vector<Symbol*> symbols(unit->graph().defined_symbols().begin(),
+                                       unit->graph().defined_symbols().end());
+    for (Symbol* symbol : symbols) {
+      if (!symbol->hasName() || symbol->getScope() == Scope::Local) continue;
+      const std::string name = Name(*symbol);
+      Definition candidate{unit.get(), symbol, StrengthOf(*symbol)};
+      if (const HostedSymbol* earlier = program_.index.FindGlobal(name)) {
+        // Loaded before: what runs stays.
+        if (candidate.strength == Strength::kStrong && earlier->binding != Binding::kWeak) {
+          duplicates.push_back(absl::StrCat(name, " (", program_.index.file(earlier->unit), " and ",
+                                            program_.index.file(unit->number()), ")"));
+        }
+        unit->graph().makeExternal(*symbol);
+        continue;
+      }
+      const auto [it, is_new] = definitions_.try_emplace(name, candidate);
+      if (is_new) continue;
+      Definition& chosen = it->second;
+      if (candidate.strength == Strength::kStrong && chosen.strength == Strength::kStrong) {
+        duplicates.push_back(absl::StrCat(name, " (", program_.index.file(chosen.unit->number()),
+                                          " and ", program_.index.file(unit->number()), ")"));
+        continue;
+      }
+      const bool larger = candidate.strength == Strength::kCommon &&
+                          chosen.strength == Strength::kCommon &&
+                          candidate.symbol->getSize() > chosen.symbol->getSize();
+      if (candidate.strength > chosen.strength || larger) std::swap(chosen, candidate);
+      candidate.unit->graph().makeExternal(*candidate.symbol);
+    }
+  }
+  if (duplicates.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("duplicate symbol: ", absl::StrJoin(duplicates, ", ")));
+}
+
+// Data that a library defines too (inline variables, statics of inline functions, their guards)
+// exist once in a process: natively the executable's copy serves both, here the library's does.
+void Loader::ShareWithLibraries() {
+  for (auto it = definitions_.begin(); it != definitions_.end();) {
+    const auto& [name, definition] = *it;
+    Symbol& symbol = *definition.symbol;
+    // Virtual tables and type information stay the program's own: they lead to patchable functions,
+    // and are compared by name.
+    const bool shareable = definition.strength == Strength::kWeak &&
+                           symbol.getScope() == Scope::Default && !symbol.isCallable() &&
+                           !IsExecutable(symbol.getSection()) && !name.starts_with("_ZT") &&
+                           !name.starts_with("__mend_");
+    if (shareable && program_.host.FindInLibraries(name)) {
+      definition.unit->graph().makeExternal(symbol);
+      it = definitions_.erase(it);
+    } else {
+      ++it;
+    }
+  }
+}
+
+absl::Status Loader::LayOutTables() {
+  std::set<std::string> names;
+  for (const auto& unit : units_) {
+    for (const Symbol* symbol : unit->graph().external_symbols()) {
+      const std::string_view name = View(*symbol->getName());
+      for (const std::string_view prefix : {std::string_view(kTableStart), std::string_view(kTableStop)}) {
+        if (name.starts_with(prefix)) names.emplace(name.substr(prefix.size()));
+      }
+    }
+  }
+  for (const std::string& name : names) {
+    absl::Status laid_out = LayOutTable(name);
+    if (!laid_out.ok()) return laid_out;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Loader::LayOutTable(const std::string& name) {
+  struct Entry {
+    ProgramUnit* unit;
+    Block* block;
+    uint64_t offset;
+  };
+  std::vector<Entry> entries;
+  uint64_t size = 0;
+  uint64_t alignment = 1;
+  bool constant = true;
+  for (const auto& unit : units_) {
+    Section* section = unit->graph().findSectionByName(name);
+    if (section == nullptr || !IsTableSection(*section)) continue;
+    std::vector<Block*> blocks(section->blocks().begin(), section->blocks().end());
+    std::sort(blocks.begin(), blocks.end(), [](const Block* a, const Block* b) {
+      return !a->isZeroFill() && !b->isZeroFill() && a->getContent().data() < b->getContent().data();
+    });
+    for (Block* block : blocks) {
+      size = llvm::jitlink::alignToBlock(size, *block);
+      entries.push_back({unit.get(), block, size});
+      size += block->getSize();
+      alignment = std::max(alignment, block->getAlignment());
+      constant = constant && IsConstant(*section);
+    }
+  }
+  if (entries.empty()) return absl::OkStatus();
+  absl::StatusOr<uintptr_t> base = program_.memory->Allocate(
+      constant ? MemoryKind::kConstant : MemoryKind::kData, size, alignment);
+  if (!base.ok()) return base.status();
+  for (const Entry& entry : entries) entry.unit->Reserve(*entry.block, *base + entry.offset);
+  tables_[absl::StrCat(kTableStart, name)] = *base;
+  tables_[absl::StrCat(kTableStop, name)] = *base + size;
+  return absl::OkStatus();
+}
+
+std::optional<uintptr_t> Loader::ValueOf(const ProgramUnit& unit, const std::string& name) {
+  if (name.starts_with(kTlsOffsetPrefix)) {
+    const auto offset =
+        FindThreadLocal(program_, unit.number(), name.substr(sizeof(kTlsOffsetPrefix) - 1));
+    if (!offset) return std::nullopt;
+    return static_cast<uintptr_t>(*offset);
+  }
+  if (const auto it = tables_.find(name); it != tables_.end()) return it->second;
+  const auto [it, is_new] = host_.try_emplace(name);
+  if (is_new) it->second = program_.host.Find(name);
+  return it->second;
+}
+
+absl::Status Loader::BindExternals() {
+  std::vector<std::string> missing;
+  for (const auto& unit : units_) {
+    LinkGraph& graph = unit->graph();
+    const std::vector<Symbol*> externals(graph.external_symbols().begin(),
+                                         graph.external_symbols().end());
+    for (Symbol* symbol : externals) {
+      const std::string name = Name(*symbol);
+      if (definitions_.contains(name) || name == kGlobalOffsetTable) continue;
+      if (const HostedSymbol* earlier = program_.index.FindGlobal(name)) {
+        graph.makeAbsolute(*symbol, llvm::orc::ExecutorAddr(earlier->address));
+        continue;
+      }
+      const std::optional<uintptr_t> value = ValueOf(*unit, name);
+      const bool thread_local_offset = name.starts_with(kTlsOffsetPrefix);
+      if (value || (symbol->isWeaklyReferenced() && !thread_local_offset)) {
+        graph.makeAbsolute(*symbol, llvm::orc::ExecutorAddr(value.value_or(0)));
+        continue;
+      }
+      missing.push_back(thread_local_offset
+                            ? absl::StrCat("thread-local ", name.substr(sizeof(kTlsOffsetPrefix) - 1),
+                                           " (used by ", program_.index.file(unit->number()), ")")
+                            : absl::StrCat(Demangled(name), " (used by ",
+                                           program_.index.file(unit->number()), ")"));
+    }
+  }
+  if (missing.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("undefined symbol: ", absl::StrJoin(missing, ", ")));
+}
+
+absl::Status Loader::Link() {
+  std::vector<LinkJob> jobs;
+  for (const auto& unit : units_) jobs.push_back({unit->TakeGraph(), unit.get()});
+  absl::Status linked = program_.engine->Link(*program_.dylib, std::move(jobs));
+  if (!linked.ok()) return linked;
+  return program_.memory->Seal();
+}
+
+absl::Status Loader::Run(const std::vector<ProgramObject>& objects) {
+  absl::Status status = Build(objects);
+  if (status.ok()) status = ChooseDefinitions();
+  if (!status.ok()) return status;
+  ShareWithLibraries();
+  for (const auto& unit : units_) unit->CollectSymbols();
+  for (const auto& unit : units_) {
+    status = unit->AssignThreadLocals();
+    if (!status.ok()) return status;
+  }
+  status = LayOutTables();
+  if (status.ok()) status = BindExternals();
+  if (status.ok()) status = Link();
+  if (!status.ok()) return status;
+  for (const auto& unit : units_) unit->Publish();
+  for (const ProgramObject& object : objects) program_.objects.push_back(object.bytes);
+  program_.index.Finish();
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status LoadObjects(HostedProgram& program, const std::vector<ProgramObject>& objects) {
+  const CodeMemory::Mark mark = program.memory->Position();
+  const uint32_t units = program.index.unit_count();
+  const size_t tls = program.tls.used();
+  const ThreadLocalTable thread_locals = program.thread_locals;
+  absl::Status status = Loader(program).Run(objects);
+  if (status.ok()) return status;
+  program.memory->Rollback(mark);
+  program.index.DropUnitsFrom(units);
+  program.tls.Rollback(tls);
+  program.thread_locals = thread_locals;
+  return status;
+}
+
+}  // namespace mend::jit

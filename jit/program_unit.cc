@@ -1,0 +1,239 @@
+#include "jit/program_unit.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "jit/elf_scan.h"
+#include "jit/entry_stubs.h"
+#include "jit/status_conversion.h"
+#include "llvm/ADT/BitmaskEnum.h"
+#include "llvm/ExecutionEngine/JITLink/x86_64.h"
+#include "runtime/format/object_description.h"
+
+namespace mend::jit {
+namespace {
+
+using llvm::jitlink::Block;
+using llvm::jitlink::LinkGraph;
+using llvm::jitlink::Section;
+using llvm::jitlink::Symbol;
+namespace x86_64 = llvm::jitlink::x86_64;
+LLVM_ENABLE_BITMASK_ENUMS_IN_NAMESPACE();
+
+constexpr char kIndirectStubs[] = "$__STUBS";  // JITLink's own: its stubs unwind the same way
+constexpr char kIndirectSlots[] = "$mend.ifunc";
+
+Binding BindingOf(const Symbol& symbol) {
+  if (symbol.getScope() == llvm::jitlink::Scope::Local) return Binding::kLocal;
+  return symbol.getLinkage() == llvm::jitlink::Linkage::Weak ? Binding::kWeak : Binding::kGlobal;
+}
+
+bool IsThreadLocalImage(const Symbol& symbol) {
+  return symbol.hasName() && (*symbol.getName()).starts_with(kTlsImagePrefix);
+}
+
+// Whether what the section holds is used without anybody referring to it.
+bool IsRoot(const Section& section) {
+  return IsInitializerSection(View(section.getName())) || IsTableSection(section);
+}
+
+std::vector<Block*> BlocksInOrder(Section& section) {
+  std::vector<Block*> blocks(section.blocks().begin(), section.blocks().end());
+  std::sort(blocks.begin(), blocks.end(), [](const Block* a, const Block* b) {
+    return a->getAddress() < b->getAddress();
+  });
+  return blocks;
+}
+
+}  // namespace
+
+bool IsTableSection(const Section& section) {
+  const std::string_view name = View(section.getName());
+  if (!IsAllocated(section) || name.empty() || name == "__patchable_function_entries") return false;
+  // "__common" is JITLink's name for tentative definitions.
+  if (name == "__common" || absl::ascii_isdigit(static_cast<unsigned char>(name[0]))) return false;
+  return std::all_of(name.begin(), name.end(), [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_';
+  });
+}
+
+absl::Status ProgramUnit::Build(const std::string& name, std::string_view bytes) {
+  absl::StatusOr<ElfScan> scan = ScanObject(bytes);
+  if (!scan.ok()) {
+    return absl::Status(scan.status().code(), absl::StrCat(name, ": ", scan.status().message()));
+  }
+  rewritten_ = std::move(scan->rewritten);
+  absl::StatusOr<GraphPtr> graph =
+      program_->engine->BuildGraph(name, rewritten_.empty() ? bytes : std::string_view(rewritten_));
+  if (!graph.ok()) return graph.status();
+  graph_ = *std::move(graph);
+  for (const std::string& indirect : scan->indirect_functions) {
+    for (Symbol* symbol : graph_->defined_symbols()) {
+      if (!symbol->hasName() || *symbol->getName() != indirect) continue;
+      MakeIndirect(*symbol);
+      break;
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Turns the symbol, which names a resolver now, into a stub that jumps to what the resolver says.
+void ProgramUnit::MakeIndirect(Symbol& function) {
+  LinkGraph& graph = *graph_;
+  const auto section = [&graph](const char* name, llvm::orc::MemProt protection) -> Section& {
+    Section* found = graph.findSectionByName(name);
+    return found != nullptr ? *found : graph.createSection(name, protection);
+  };
+  Section& stubs =
+      section(kIndirectStubs, llvm::orc::MemProt::Read | llvm::orc::MemProt::Exec);
+  Section& slots =
+      section(kIndirectSlots, llvm::orc::MemProt::Read | llvm::orc::MemProt::Write);
+  Symbol& resolver = graph.addAnonymousSymbol(function.getBlock(), function.getOffset(),
+                                              function.getSize(), true, true);
+  Block& slot_block = graph.createMutableContentBlock(slots, 8, llvm::orc::ExecutorAddr(), 8, 0);
+  slot_block.addEdge(x86_64::Pointer64, 0, resolver, 0);
+  Symbol& slot = graph.addAnonymousSymbol(slot_block, 0, 8, false, true);
+  static constexpr char kJump[8] = {'\xff', '\x25', 0, 0, 0, 0, '\xcc', '\xcc'};
+  Block& stub_block = graph.createContentBlock(stubs, llvm::ArrayRef<char>(kJump, sizeof(kJump)),
+                                               llvm::orc::ExecutorAddr(), 16, 0);
+  stub_block.addEdge(x86_64::Delta32, 2, slot, -4);
+  graph.transferDefinedSymbol(function, stub_block, 0, sizeof(kJump));
+  indirect_slots_.push_back(&slot);
+}
+
+void ProgramUnit::CollectSymbols() {
+  for (Symbol* symbol : graph_->defined_symbols()) {
+    const Section& section = symbol->getSection();
+    if (!IsAllocated(section) || !HasSourceName(*symbol)) continue;
+    if (section.getName().starts_with(".gcc_except_table")) continue;
+    symbol->setLive(true);
+    if (IsThreadLocalImage(*symbol)) {
+      thread_locals_.push_back({.image = symbol});
+    } else {
+      named_.push_back(symbol);
+    }
+  }
+  for (Section& section : graph_->sections()) {
+    if (!IsAllocated(section) || !IsRoot(section)) continue;
+    const std::vector<Block*> blocks(section.blocks().begin(), section.blocks().end());
+    for (Block* block : blocks) {
+      graph_->addAnonymousSymbol(*block, 0, block->getSize(), false, /*IsLive=*/true);
+    }
+  }
+}
+
+absl::Status ProgramUnit::AssignThreadLocals() {
+  for (ThreadLocal& local : thread_locals_) {
+    const Symbol& image = *local.image;
+    const std::string name((*image.getName()).drop_front(sizeof(kTlsImagePrefix) - 1));
+    local.size = image.getSize();
+    absl::StatusOr<intptr_t> offset =
+        program_->tls.Assign(image.getSize(), image.getBlock().getAlignment());
+    if (!offset.ok()) {
+      return absl::ResourceExhaustedError(absl::StrCat(
+          program_->index.file(number_), ": thread-local ", name, ": ", offset.status().message()));
+    }
+    local.offset = *offset;
+    if (BindingOf(image) == Binding::kLocal) {
+      program_->thread_locals.AddLocal(number_, name, *offset);
+    } else {
+      program_->thread_locals.AddGlobal(name, *offset);
+    }
+  }
+  return absl::OkStatus();
+}
+
+Placement ProgramUnit::PlacementOf(const Block& block) const {
+  const Section& section = block.getSection();
+  if (IsExecutable(section)) return Placement::kText;
+  if (IsConstant(section) || IsInitializerSection(View(section.getName()))) {
+    return Placement::kConstant;
+  }
+  return Placement::kData;
+}
+
+std::optional<uintptr_t> ProgramUnit::ReservedAddress(const Block& block) const {
+  const auto found = reserved_.find(&block);
+  if (found == reserved_.end()) return std::nullopt;
+  return found->second;
+}
+
+llvm::Error ProgramUnit::AfterFixup(LinkGraph& graph) {
+  absl::Status recorded = RecordSymbols();
+  if (!recorded.ok()) return ToError(recorded);
+  for (ThreadLocal& local : thread_locals_) local.address = local.image->getAddress().getValue();
+  for (const Symbol* slot : indirect_slots_) {
+    resolved_slots_.push_back(slot->getAddress().toPtr<uintptr_t*>());
+  }
+  rows_ = CollectUnwindRows(graph);
+  RecordInitializers(graph);
+  return llvm::Error::success();
+}
+
+absl::Status ProgramUnit::RecordSymbols() {
+  symbols_.reserve(named_.size());
+  for (Symbol* symbol : named_) {
+    // A weak definition that ORC gave to somebody else after all.
+    if (!symbol->isDefined()) continue;
+    HostedSymbol hosted;
+    hosted.name = std::string(*symbol->getName());
+    hosted.unit = number_;
+    hosted.binding = BindingOf(*symbol);
+    hosted.is_function = symbol->isCallable() && IsExecutable(symbol->getSection());
+    hosted.address = symbol->getAddress().getValue();
+    hosted.size = symbol->getSize();
+    if (hosted.is_function) {
+      absl::Status made = MakeEntryStub(*symbol, hosted);
+      if (!made.ok()) return made;
+    }
+    symbols_.push_back(std::move(hosted));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ProgramUnit::MakeEntryStub(Symbol& function, HostedSymbol& symbol) {
+  const CodeAddress entry{symbol.address};
+  if (const auto known = slots_.find(entry.value); known != slots_.end()) {
+    symbol.slot = known->second;
+    return absl::OkStatus();
+  }
+  Block& block = function.getBlock();
+  if (block.isZeroFill()) return absl::OkStatus();
+  char* bytes = block.getAlreadyMutableContent().data() + function.getOffset();
+  if (!HasEntryStub(entry, symbol.size, bytes)) return absl::OkStatus();
+  absl::StatusOr<uintptr_t> slot =
+      program_->memory->Allocate(MemoryKind::kData, sizeof(uintptr_t), sizeof(uintptr_t));
+  if (!slot.ok()) return slot.status();
+  symbol.slot = reinterpret_cast<uintptr_t*>(*slot);
+  *symbol.slot = (entry + kEntryStubSize).value;
+  std::copy_n(reinterpret_cast<const char*>(&kClosedEntry), sizeof(kClosedEntry), bytes);
+  slots_[entry.value] = symbol.slot;
+  return absl::OkStatus();
+}
+
+void ProgramUnit::RecordInitializers(LinkGraph& graph) {
+  for (Section& section : graph.sections()) {
+    if (!IsInitializerSection(View(section.getName()))) continue;
+    for (const Block* block : BlocksInOrder(section)) {
+      arrays_.push_back({std::string(section.getName()), block->getAddress().getValue(),
+                         block->getSize() / sizeof(uintptr_t)});
+    }
+  }
+}
+
+void ProgramUnit::Publish() {
+  program_->index.Add(std::move(symbols_));
+  rows_.Register();
+  program_->KeepRegistered(std::move(rows_));
+  for (const Array& array : arrays_) {
+    program_->initializers.Add(array.section, number_, array.begin, array.count);
+  }
+  for (uintptr_t* slot : resolved_slots_) program_->initializers.AddResolver(*slot, slot);
+  for (const ThreadLocal& local : thread_locals_) {
+    program_->tls.SetImage(local.offset, reinterpret_cast<const void*>(local.address), local.size);
+  }
+}
+
+}  // namespace mend::jit

@@ -1,0 +1,83 @@
+// ProgramUnit: one object of the program while it is linked: its graph's editor, and what is read
+// off the linked graph.
+#ifndef MEND_JIT_PROGRAM_UNIT_H_
+#define MEND_JIT_PROGRAM_UNIT_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "jit/graph_editor.h"
+#include "jit/hosted_program.h"
+#include "jit/symbol_index.h"
+#include "jit/unwind_rows.h"
+#include "llvm/ADT/DenseMap.h"
+
+namespace mend::jit {
+
+class ProgramUnit : public GraphEditor {
+ public:
+  ProgramUnit(HostedProgram* program, uint32_t number) : program_(program), number_(number) {}
+
+  // Parses the object. `bytes` must outlive the link.
+  absl::Status Build(const std::string& name, std::string_view bytes);
+
+  llvm::jitlink::LinkGraph& graph() { return *graph_; }
+  uint32_t number() const { return number_; }
+  GraphPtr TakeGraph() { return std::move(graph_); }
+
+  // Called when it is settled which definitions this unit provides: records its symbols and marks
+  // what a native linker would keep.
+  void CollectSymbols();
+  // Gives this unit's thread-locals their offsets.
+  absl::Status AssignThreadLocals();
+  void Reserve(const llvm::jitlink::Block& block, uintptr_t address) { reserved_[&block] = address; }
+  // After the link: makes everything known to the program.
+  void Publish();
+
+  Placement PlacementOf(const llvm::jitlink::Block& block) const override;
+  std::optional<uintptr_t> ReservedAddress(const llvm::jitlink::Block& block) const override;
+  llvm::Error AfterFixup(llvm::jitlink::LinkGraph& graph) override;
+
+ private:
+  struct ThreadLocal {
+    llvm::jitlink::Symbol* image = nullptr;
+    intptr_t offset = 0;
+    uintptr_t address = 0;
+    size_t size = 0;
+  };
+  struct Array {
+    std::string section;
+    uintptr_t begin = 0;
+    size_t count = 0;
+  };
+
+  void MakeIndirect(llvm::jitlink::Symbol& function);
+  absl::Status RecordSymbols();
+  absl::Status MakeEntryStub(llvm::jitlink::Symbol& function, HostedSymbol& symbol);
+  void RecordInitializers(llvm::jitlink::LinkGraph& graph);
+
+  HostedProgram* const program_;
+  const uint32_t number_;
+  std::string rewritten_;   // the object, when it could not be linked as it is
+  GraphPtr graph_;
+  std::vector<llvm::jitlink::Symbol*> named_;
+  std::vector<ThreadLocal> thread_locals_;
+  std::vector<llvm::jitlink::Symbol*> indirect_slots_;
+  llvm::DenseMap<const llvm::jitlink::Block*, uintptr_t> reserved_;
+  llvm::DenseMap<uintptr_t, uintptr_t*> slots_;  // by entry: aliases share one
+
+  std::vector<HostedSymbol> symbols_;
+  UnwindRows rows_;
+  std::vector<Array> arrays_;
+  std::vector<uintptr_t*> resolved_slots_;
+};
+
+// Whether a section is one of those whose beginning and end a program may name (__start_X).
+bool IsTableSection(const llvm::jitlink::Section& section);
+
+}  // namespace mend::jit
+
+#endif  // MEND_JIT_PROGRAM_UNIT_H_

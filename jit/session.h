@@ -1,0 +1,93 @@
+// Session: hosts one program: links its objects into this process, runs its constructors, links
+// patches into it while it runs, and owns its memory. The only face of jit/; no LLVM type shows.
+//
+// Who calls it: the launcher's host and mend::Runtime (loading), the livepatch core (CodeHost,
+// PatchLoader), the interposed pthread_create (InitializeThread).
+// Thread safety: loads (LoadProgram, Load) are serialised by the session; Lookup, FindFunction and
+// Describe may be called by any thread once the program is loaded; InitializeThread by each thread
+// for itself; CodeHost as that says.
+// A session is destroyed only when no hosted code can run any more: a process that hosts a program
+// to its end keeps it until then, exit handlers included.
+#ifndef MEND_JIT_SESSION_H_
+#define MEND_JIT_SESSION_H_
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "runtime/base/code_address.h"
+#include "runtime/format/program_image.h"
+#include "runtime/patch/code_host.h"
+#include "runtime/patch/patch.h"
+
+namespace mend::jit {
+
+struct SessionOptions {
+  // Names that win over the process's libraries (the program's own definitions win over both).
+  // `__mend_poll_slow` belongs here unless it is exported.
+  std::map<std::string, void*> symbols;
+  bool debugger = false;
+};
+
+// For reports.
+struct SessionUsage {
+  size_t permanent_bytes = 0;  // program and data of patches
+  size_t module_bytes = 0;     // text of patches and trampolines
+  size_t units = 0;
+  size_t functions = 0;
+  size_t patchable = 0;
+};
+
+class Session : public CodeHost, public PatchLoader {
+ public:
+  static absl::StatusOr<std::unique_ptr<Session>> Create(const SessionOptions& options);
+  ~Session() override;
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // Links all objects, completely; nothing of them runs. Their bytes must stay where they are.
+  // `name` is the program's, for messages. May be called again, to add objects.
+  // Errors name the object and the symbol, and leave the program as it was.
+  absl::Status LoadProgram(const std::string& name, const std::vector<ProgramObject>& objects);
+  // Runs the constructors of what was loaded since the last call, in native order, on this thread;
+  // destructors are registered with the process's exit before.
+  void RunInitializers(int argc, char** argv, char** envp);
+  // The entry of a function, or the address of a datum, that the program defines globally.
+  absl::StatusOr<CodeAddress> Lookup(const std::string& symbol) const;
+  // Gives the calling thread the initial values of the program's thread-locals. Each thread calls
+  // it before it runs hosted code.
+  void InitializeThread();
+
+  std::vector<FunctionSite> Functions() const;
+  SessionUsage Usage() const;
+
+  // Around fork, in the forking thread: waits for a load that runs, so that the child inherits no
+  // lock that is held. The child hosts its own copy of the program.
+  void PrepareFork();
+  void AfterFork();  // in the parent and in the child
+
+  // PatchLoader.
+  absl::StatusOr<std::unique_ptr<Patch>> Load(const PatchModule& module) override;
+  absl::StatusOr<FunctionSite> FindFunction(const std::string& name) const override;
+  std::string Describe(CodeAddress pc) const override;
+
+  // CodeHost.
+  absl::StatusOr<CodeRange> AllocateText(size_t bytes) override;
+  void ReleaseText(CodeRange range) override;
+  absl::Status WriteText(absl::Span<const TextWrite> writes) override;
+  absl::Status WriteEntries(absl::Span<const EntryWrite> writes) override;
+
+ private:
+  struct State;
+  explicit Session(std::unique_ptr<State> state);
+
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace mend::jit
+
+#endif  // MEND_JIT_SESSION_H_

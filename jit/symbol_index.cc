@@ -1,0 +1,155 @@
+#include "jit/symbol_index.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "llvm/Demangle/Demangle.h"
+#include "runtime/format/function_request.h"
+
+namespace mend::jit {
+
+std::string Demangled(std::string_view symbol) {
+  return symbol.substr(0, 2) == "_Z" ? llvm::demangle(symbol) : std::string(symbol);
+}
+
+uint32_t SymbolIndex::AddUnit(std::string file) {
+  files_.push_back(std::move(file));
+  return static_cast<uint32_t>(files_.size() - 1);
+}
+
+void SymbolIndex::Add(std::vector<HostedSymbol> symbols) {
+  for (HostedSymbol& symbol : symbols) symbols_.push_back(std::move(symbol));
+}
+
+void SymbolIndex::Finish() {
+  by_name_.clear();
+  by_address_.clear();
+  for (const HostedSymbol& symbol : symbols_) {
+    by_name_.push_back(&symbol);
+    if (symbol.is_function) by_address_.push_back(&symbol);
+  }
+  std::sort(by_name_.begin(), by_name_.end(), [](const HostedSymbol* a, const HostedSymbol* b) {
+    return std::tie(a->name, a->unit, a->address) < std::tie(b->name, b->unit, b->address);
+  });
+  std::sort(by_address_.begin(), by_address_.end(),
+            [](const HostedSymbol* a, const HostedSymbol* b) { return a->address < b->address; });
+  unsigned position = 0;
+  const std::string* previous = nullptr;
+  for (const HostedSymbol* symbol : by_name_) {
+    if (!symbol->is_function) continue;
+    position = previous != nullptr && *previous == symbol->name ? position + 1 : 1;
+    previous = &symbol->name;
+    // The index owns the symbols; they are const for everybody else.
+    const_cast<HostedSymbol*>(symbol)->sympos = position;
+  }
+}
+
+std::pair<SymbolIndex::Order::const_iterator, SymbolIndex::Order::const_iterator>
+SymbolIndex::Named(std::string_view name) const {
+  struct ByName {
+    bool operator()(const HostedSymbol* a, std::string_view b) const { return a->name < b; }
+    bool operator()(std::string_view a, const HostedSymbol* b) const { return a < b->name; }
+  };
+  return std::equal_range(by_name_.begin(), by_name_.end(), name, ByName());
+}
+
+const HostedSymbol* SymbolIndex::FindGlobal(std::string_view name) const {
+  const auto [begin, end] = Named(name);
+  const auto it = std::find_if(begin, end, [](const HostedSymbol* symbol) {
+    return symbol->binding != Binding::kLocal;
+  });
+  return it == end ? nullptr : *it;
+}
+
+const HostedSymbol* SymbolIndex::FindInUnit(uint32_t unit, std::string_view name) const {
+  const auto [begin, end] = Named(name);
+  const HostedSymbol* found = nullptr;
+  for (auto it = begin; it != end; ++it) {
+    if ((*it)->unit != unit) continue;
+    if (found != nullptr) return nullptr;
+    found = *it;
+  }
+  return found;
+}
+
+std::vector<const HostedSymbol*> SymbolIndex::MatchDemangled(std::string_view name) const {
+  std::vector<const HostedSymbol*> matches;
+  for (const HostedSymbol* symbol : by_name_) {
+    if (!symbol->is_function || symbol->name.compare(0, 2, "_Z") != 0) continue;
+    if (IsNameOfFunction(name, symbol->name, Demangled(symbol->name))) matches.push_back(symbol);
+  }
+  return matches;
+}
+
+absl::StatusOr<const HostedSymbol*> SymbolIndex::FindFunction(std::string_view text) const {
+  const FunctionRequest request = ParseFunctionRequest(text);
+  if (!request.object.empty()) {
+    return absl::NotFoundError(absl::StrCat("no object named ", std::string(request.object), " is loaded"));
+  }
+  std::vector<const HostedSymbol*> matches;
+  const auto [begin, end] = Named(request.function);
+  for (auto it = begin; it != end; ++it) {
+    if ((*it)->is_function) matches.push_back(*it);
+  }
+  if (matches.empty()) matches = MatchDemangled(request.function);
+  if (matches.empty()) {
+    return absl::NotFoundError(
+        absl::StrCat("the program has no function named ", std::string(request.function)));
+  }
+  if (request.position > matches.size()) {
+    return absl::NotFoundError(absl::StrCat("the program has only ", matches.size(),
+                                            " functions named ", std::string(request.function)));
+  }
+  if (request.position != 0) return matches[request.position - 1];
+  if (matches.size() == 1) return matches[0];
+  std::string message = absl::StrCat(std::string(request.function), " is ambiguous:");
+  for (size_t i = 0; i < matches.size(); ++i) {
+    absl::StrAppend(&message, i == 0 ? " " : "; ", matches[i]->name, ",", matches[i]->sympos, " (",
+                    Demangled(matches[i]->name), " in ", file(matches[i]->unit), ")");
+  }
+  return absl::FailedPreconditionError(message);
+}
+
+std::vector<const HostedSymbol*> SymbolIndex::Functions() const { return by_address_; }
+
+FunctionSite SymbolIndex::Site(const HostedSymbol& function) const {
+  FunctionSite site;
+  site.unit = file(function.unit);
+  site.name = function.name;
+  site.sympos = function.sympos;
+  site.entry = CodeAddress{function.address};
+  site.size = function.size;
+  site.slot = function.slot;
+  return site;
+}
+
+void SymbolIndex::AddVersion(CodeRange text, std::string name) {
+  absl::MutexLock lock(&versions_mu_);
+  versions_[text.begin.value] = Version{text.end.value, std::move(name)};
+}
+
+void SymbolIndex::RemoveVersion(CodeRange text) {
+  absl::MutexLock lock(&versions_mu_);
+  versions_.erase(text.begin.value);
+}
+
+std::string SymbolIndex::Describe(CodeAddress pc) const {
+  const auto after = std::upper_bound(
+      by_address_.begin(), by_address_.end(), pc.value,
+      [](uintptr_t address, const HostedSymbol* symbol) { return address < symbol->address; });
+  if (after != by_address_.begin()) {
+    const HostedSymbol* symbol = *std::prev(after);
+    if (pc.value < symbol->address + std::max<uint64_t>(symbol->size, 1)) {
+      return Demangled(symbol->name);
+    }
+  }
+  absl::MutexLock lock(&versions_mu_);
+  const auto version = versions_.upper_bound(pc.value);
+  if (version == versions_.begin()) return "";
+  const auto& [begin, found] = *std::prev(version);
+  return pc.value < found.end ? Demangled(found.name) : "";
+}
+
+}  // namespace mend::jit

@@ -1,0 +1,159 @@
+#include "jit/unwind_rows.h"
+
+#include <string.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "jit/graph_editor.h"
+
+namespace mend::jit {
+namespace {
+
+using llvm::jitlink::Block;
+using llvm::jitlink::LinkGraph;
+using llvm::jitlink::Section;
+
+constexpr char kStubSection[] = "$__STUBS";
+constexpr char kUnwindSection[] = ".eh_frame";
+
+// DWARF pointer encodings (the low four bits): LSB, "Core generic", 10.5.1.
+constexpr uint8_t kAbsolute = 0x00, kData8 = 0x04, kSigned8 = 0x0c;  // others are 4 bytes wide
+constexpr size_t kCieIdOffset = 4;  // after the length
+constexpr size_t kFdeStart = 8;     // after the CIE pointer
+
+template <typename Value>
+Value Load(const char* bytes) {
+  Value value;
+  memcpy(&value, bytes, sizeof(value));
+  return value;
+}
+
+// Skips an (S/U)LEB128 number.
+size_t SkipLeb(const char* bytes, size_t offset, size_t size) {
+  while (offset < size && (static_cast<uint8_t>(bytes[offset]) & 0x80) != 0) ++offset;
+  return offset + 1;
+}
+
+// The encoding of code addresses that a CIE gives to its FDEs; 0 (absolute) when it gives none.
+uint8_t AddressEncoding(const char* cie, size_t size) {
+  size_t offset = kCieIdOffset + 4 + 1;  // id, version
+  const char* augmentation = cie + offset;
+  const size_t augmentation_size = strnlen(augmentation, size - offset);
+  if (augmentation_size == 0 || augmentation[0] != 'z') return kAbsolute;
+  offset += augmentation_size + 1;
+  offset = SkipLeb(cie, offset, size);  // code alignment
+  offset = SkipLeb(cie, offset, size);  // data alignment
+  offset = SkipLeb(cie, offset, size);  // return address register
+  offset = SkipLeb(cie, offset, size);  // length of the augmentation data
+  for (size_t i = 1; i < augmentation_size && offset < size; ++i) {
+    const auto encoding = static_cast<uint8_t>(cie[offset]);
+    switch (augmentation[i]) {
+      case 'R':
+        return encoding;
+      case 'L':
+        offset += 1;
+        break;
+      case 'P':
+        offset += 1 + ((encoding & 0x0f) == kSigned8 || (encoding & 0x0f) == kData8 ||
+                               (encoding & 0x0f) == kAbsolute
+                           ? 8
+                           : 4);
+        break;
+      default:  // 'S', 'B': no data
+        break;
+    }
+  }
+  return kAbsolute;
+}
+
+// The FDE in `block`, if it holds one.
+std::optional<FdeEntry> ReadFde(const Block& block) {
+  if (block.isZeroFill() || block.getSize() < kFdeStart + 8) return std::nullopt;
+  const char* bytes = block.getContent().data();
+  const auto cie_distance = Load<uint32_t>(bytes + kCieIdOffset);
+  if (Load<uint32_t>(bytes) == 0 || cie_distance == 0) return std::nullopt;  // end mark, or a CIE
+  const char* cie = bytes + kCieIdOffset - cie_distance;
+  const uint8_t encoding = AddressEncoding(cie, Load<uint32_t>(cie) + 4) & 0x0f;
+  // The function's address comes from the edge: it is right whatever the encoding is relative to.
+  uintptr_t begin = 0;
+  for (const auto& edge : block.edges_at(kFdeStart)) {
+    if (!edge.isRelocation()) continue;
+    begin = edge.getTarget().getAddress().getValue() + static_cast<uint64_t>(edge.getAddend());
+  }
+  const bool wide = encoding == kAbsolute || encoding == kData8 || encoding == kSigned8;
+  const uint64_t size = wide ? Load<uint64_t>(bytes + kFdeStart + 8)
+                             : Load<uint32_t>(bytes + kFdeStart + 4);
+  if (begin == 0 || size == 0) return std::nullopt;
+  return FdeEntry{CodeRange{CodeAddress{begin}, CodeAddress{begin + size}},
+                  reinterpret_cast<const uint8_t*>(bytes)};
+}
+
+// Text blocks in order of addresses, as runs of ordinary text and of stubs.
+std::vector<UnwindRows::Region> FindRegions(const LinkGraph& graph) {
+  struct Piece {
+    uintptr_t begin, end;
+    bool stubs;
+  };
+  std::vector<Piece> pieces;
+  for (const Section& section : graph.sections()) {
+    if (!IsAllocated(section) || !IsExecutable(section)) continue;
+    for (const Block* block : section.blocks()) {
+      const uintptr_t begin = block->getAddress().getValue();
+      if (block->getSize() == 0) continue;
+      pieces.push_back({begin, begin + block->getSize(), section.getName() == kStubSection});
+    }
+  }
+  std::sort(pieces.begin(), pieces.end(),
+            [](const Piece& a, const Piece& b) { return a.begin < b.begin; });
+  // Blocks of one graph lie together; another graph's text never lies between them, except where a
+  // reserved block stands apart, and the gap tells.
+  constexpr uintptr_t kGapMax = 4096;
+  std::vector<UnwindRows::Region> regions;
+  for (const Piece& piece : pieces) {
+    if (!regions.empty() && regions.back().stubs == piece.stubs &&
+        piece.begin - regions.back().text.end.value < kGapMax) {
+      regions.back().text.end = CodeAddress{piece.end};
+      continue;
+    }
+    regions.push_back(
+        {{CodeAddress{piece.begin}, CodeAddress{piece.end}}, {}, piece.stubs});
+  }
+  return regions;
+}
+
+}  // namespace
+
+UnwindRows CollectUnwindRows(const LinkGraph& graph) {
+  UnwindRows rows;
+  rows.regions = FindRegions(graph);
+  for (const Section& section : graph.sections()) {
+    if (section.getName() != kUnwindSection) continue;
+    for (const Block* block : section.blocks()) {
+      const std::optional<FdeEntry> entry = ReadFde(*block);
+      if (!entry) continue;
+      for (UnwindRows::Region& region : rows.regions) {
+        if (!region.text.Contains(entry->function.begin)) continue;
+        region.entries.push_back(*entry);
+        break;
+      }
+    }
+  }
+  return rows;
+}
+
+void UnwindRows::Register() const {
+  for (const Region& region : regions) {
+    if (region.stubs) {
+      UnwindTable::Get().AddStubRegion(region.text);
+    } else {
+      UnwindTable::Get().AddRegion(region.text, region.entries);
+    }
+  }
+}
+
+void UnwindRows::Unregister() const {
+  for (const Region& region : regions) UnwindTable::Get().RemoveRegion(region.text);
+}
+
+}  // namespace mend::jit
