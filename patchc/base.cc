@@ -1,0 +1,149 @@
+#include "patchc/base.h"
+
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "patchc/refusals.h"
+#include "patchc/text.h"
+#include "runtime/format/program_image.h"
+
+namespace mend::patchc {
+namespace {
+
+absl::Status InUnit(const std::string& member, const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat(member, ": ", status.message()));
+}
+
+}  // namespace
+
+Base::Base(Base&&) noexcept = default;
+Base& Base::operator=(Base&&) noexcept = default;
+Base::~Base() = default;
+
+absl::StatusOr<Base> Base::OpenFile(const std::string& file) {
+  auto contents = llvm::MemoryBuffer::getFile(file, /*IsText=*/false,
+                                              /*RequiresNullTerminator=*/false);
+  if (!contents) {
+    return absl::NotFoundError(
+        absl::StrCat("cannot read ", file, ": ", contents.getError().message()));
+  }
+  Base base;
+  base.file_ = file;
+  base.contents_ = std::move(*contents);
+  const std::string_view bytes(base.contents_->getBufferStart(), base.contents_->getBufferSize());
+  const absl::StatusOr<std::string_view> image = FindProgramImage(bytes);
+  if (!image.ok()) {
+    return RefusalStatus({RefusalCode::kNotAProgram,
+                          absl::StrCat(file, " is not a program made by patchc"), {}});
+  }
+  if (absl::Status added = base.AddImage(file, *image); !added.ok()) return added;
+  return base;
+}
+
+absl::StatusOr<Base> Base::FromImage(const std::string& name, std::string_view image) {
+  Base base;
+  base.file_ = name;
+  base.contents_ = llvm::MemoryBuffer::getMemBufferCopy({image.data(), image.size()}, name);
+  absl::Status added =
+      base.AddImage(name, {base.contents_->getBufferStart(), base.contents_->getBufferSize()});
+  if (!added.ok()) return added;
+  return base;
+}
+
+absl::Status Base::AddImage(const std::string& name, std::string_view image) {
+  const absl::StatusOr<std::vector<ProgramObject>> objects = ParseProgramImage(image);
+  if (!objects.ok()) return InUnit(name, objects.status());
+  for (const ProgramObject& object : *objects) {
+    absl::Status added = AddUnit(std::string(object.name), object.bytes);
+    if (!added.ok()) return added;
+  }
+  IndexDefinitions();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Base> Base::FromObjects(
+    const std::vector<std::pair<std::string, std::string_view>>& objects) {
+  Base base;
+  for (const auto& [member, bytes] : objects) {
+    if (absl::Status added = base.AddUnit(member, bytes); !added.ok()) return added;
+  }
+  base.IndexDefinitions();
+  return base;
+}
+
+absl::Status Base::AddUnit(std::string member, std::string_view object) {
+  BaseUnit unit;
+  unit.member = std::move(member);
+  unit.object = object;
+  const absl::StatusOr<std::string_view> section = FindElfSection(object, kObjectSection);
+  if (section.ok()) {
+    absl::StatusOr<ObjectDescription> description = ParseObjectDescription(*section);
+    if (!description.ok()) return InUnit(unit.member, description.status());
+    unit.description = *std::move(description);
+    unit.has_description = true;
+  }
+  units_.push_back(std::move(unit));
+  return absl::OkStatus();
+}
+
+void Base::IndexDefinitions() {
+  const auto add = [this](const std::string& name, Binding binding, size_t unit) {
+    if (binding == Binding::kLocal) return;
+    const auto [found, is_new] = definers_.try_emplace(name, unit, binding);
+    if (!is_new && found->second.second == Binding::kWeak && binding == Binding::kGlobal) {
+      found->second = {unit, binding};
+    }
+  };
+  for (size_t i = 0; i < units_.size(); ++i) {
+    const ObjectDescription& description = units_[i].description;
+    for (const FunctionDescription& f : description.functions) add(f.name, f.binding, i);
+    for (const DataDescription& d : description.data) add(d.name, d.binding, i);
+    if (units_[i].has_description) continue;
+    const absl::StatusOr<const ObjectSummary*> summary = Summary(i);
+    if (!summary.ok()) continue;
+    for (const FunctionDescription& f : (*summary)->functions) add(f.name, f.binding, i);
+    for (const DataDescription& d : (*summary)->data) add(d.name, d.binding, i);
+  }
+}
+
+absl::StatusOr<const ObjectSummary*> Base::Summary(size_t unit) {
+  const auto found = summaries_.find(unit);
+  if (found != summaries_.end()) return &found->second;
+  absl::StatusOr<ObjectSummary> summary = SummarizeObject(units_[unit].object);
+  if (!summary.ok()) return InUnit(units_[unit].member, summary.status());
+  return &summaries_.emplace(unit, *std::move(summary)).first->second;
+}
+
+absl::StatusOr<const std::vector<SourceText>*> Base::Sources(size_t unit) {
+  const auto found = sources_.find(unit);
+  if (found != sources_.end()) return &found->second;
+  std::vector<SourceText> texts;
+  const absl::StatusOr<std::string_view> section =
+      FindElfSection(units_[unit].object, kSourcesSection);
+  if (section.ok()) {
+    absl::StatusOr<std::vector<SourceText>> parsed = ParseSources(*section);
+    if (!parsed.ok()) return InUnit(units_[unit].member, parsed.status());
+    texts = *std::move(parsed);
+  }
+  return &sources_.emplace(unit, std::move(texts)).first->second;
+}
+
+std::optional<size_t> Base::Definer(const std::string& name) const {
+  const auto found = definers_.find(name);
+  if (found == definers_.end()) return std::nullopt;
+  return found->second.first;
+}
+
+absl::StatusOr<std::vector<size_t>> Base::Users(const std::string& name) {
+  std::vector<size_t> users;
+  for (size_t i = 0; i < units_.size(); ++i) {
+    const absl::StatusOr<const ObjectSummary*> summary = Summary(i);
+    if (!summary.ok()) return summary.status();
+    if ((*summary)->undefined.contains(name)) users.push_back(i);
+  }
+  return users;
+}
+
+}  // namespace mend::patchc

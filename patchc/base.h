@@ -1,0 +1,80 @@
+// Base: the program that a patch is for, as its executable describes it: its units in link order,
+// each with the command that compiled it, its sources and its object.
+//
+// Opened from a file or through a running target. Read-only after Open, apart from what is read
+// lazily; one thread at a time.
+#ifndef MEND_PATCHC_BASE_H_
+#define MEND_PATCHC_BASE_H_
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "patchc/fingerprint.h"
+#include "runtime/format/object_description.h"
+
+namespace llvm {
+class MemoryBuffer;
+}
+
+namespace mend::patchc {
+
+struct BaseUnit {
+  std::string member;            // as the linker named it
+  std::string_view object;       // ELF relocatable
+  bool has_description = false;  // compiled by patchc
+  ObjectDescription description;
+};
+
+class Base {
+ public:
+  // `file`: an executable made by patchc. Refuses other files.
+  static absl::StatusOr<Base> OpenFile(const std::string& file);
+
+  // From a program image (runtime/format/program_image.h); `name` is for messages.
+  static absl::StatusOr<Base> FromImage(const std::string& name, std::string_view image);
+
+  // From objects in memory, in link order; for tests and for programs that are loaded otherwise.
+  static absl::StatusOr<Base> FromObjects(
+      const std::vector<std::pair<std::string, std::string_view>>& objects);
+
+  Base(Base&&) noexcept;
+  Base& operator=(Base&&) noexcept;
+  ~Base();
+
+  const std::vector<BaseUnit>& units() const { return units_; }
+  const std::string& file() const { return file_; }
+
+  // The unit's functions and data, read from its object.
+  absl::StatusOr<const ObjectSummary*> Summary(size_t unit);
+  // The sources embedded in the unit's object; empty when they were stripped.
+  absl::StatusOr<const std::vector<SourceText>*> Sources(size_t unit);
+
+  // The unit whose definition of a global or weak name the program uses: the first strong one,
+  // else the first.
+  std::optional<size_t> Definer(const std::string& name) const;
+  // Units that refer to the name without defining it.
+  absl::StatusOr<std::vector<size_t>> Users(const std::string& name);
+
+ private:
+  Base() = default;
+  absl::Status AddImage(const std::string& name, std::string_view image);
+  absl::Status AddUnit(std::string member, std::string_view object);
+  void IndexDefinitions();
+
+  std::string file_;
+  std::unique_ptr<llvm::MemoryBuffer> contents_;
+  std::vector<BaseUnit> units_;
+  std::map<std::string, std::pair<size_t, Binding>> definers_;
+  std::map<size_t, ObjectSummary> summaries_;
+  std::map<size_t, std::vector<SourceText>> sources_;
+};
+
+}  // namespace mend::patchc
+
+#endif  // MEND_PATCHC_BASE_H_

@@ -1,0 +1,25 @@
+// The code generation passes that make a unit hostable and patchable, and where in LLVM's pipeline
+// they run. Programs, guest modules and patches go through the same ones.
+//
+//   pipeline start   MakeDerefinablePass    no caller relies on facts inferred from a body
+//                    PinStatePass           mutable statics keep their shape
+//   optimizer last   RestoreLinkagePass     undoes the first one; GlobalDCE follows
+//                    TlsLoweringPass        no thread-local is left for the linker
+//                    PollPass               safepoint polls, after the vectoriser
+//                    EntryStubPass          room for a jump at every function's entry
+//
+// Called by ClangRunner and the driver, once per module. Stateless.
+#ifndef MEND_PATCHC_CODEGEN_CODEGEN_PASSES_H_
+#define MEND_PATCHC_CODEGEN_CODEGEN_PASSES_H_
+
+namespace llvm {
+class PassBuilder;
+}  // namespace llvm
+
+namespace mend::patchc {
+
+void RegisterCodegenPasses(llvm::PassBuilder& builder);
+
+}  // namespace mend::patchc
+
+#endif  // MEND_PATCHC_CODEGEN_CODEGEN_PASSES_H_

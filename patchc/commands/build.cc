@@ -1,0 +1,127 @@
+// patchc build and patchc check: from edited sources to a patch module, or to the reasons why not.
+#include <cstdio>
+#include <fstream>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "mend/client.h"
+#include "patchc/commands/build_report.h"
+#include "patchc/commands/command.h"
+#include "patchc/commands/patch_options.h"
+
+namespace mend::patchc {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr char kBuildExamples[] =
+    "\nexamples:\n"
+    "  patchc build -o fix.mendpatch --base ./server fixed/handler.c\n"
+    "  patchc build -o fix.mendpatch --base 4711 --diff fix.patch --hold 'handle_request'\n";
+constexpr char kCheckExamples[] =
+    "\nexamples:\n"
+    "  patchc check --base ./server --diff fix.patch\n";
+
+// Writes beside the file and renames: a reader sees the old module or the whole new one.
+absl::Status WriteFile(const std::string& file, const std::string& contents) {
+  const std::string temporary = file + ".part";
+  {
+    std::ofstream stream(temporary, std::ios::binary);
+    stream << contents;
+    stream.close();
+    if (!stream) {
+      std::remove(temporary.c_str());
+      return absl::InternalError(absl::StrCat("cannot write ", file));
+    }
+  }
+  if (std::rename(temporary.c_str(), file.c_str()) != 0) {
+    std::remove(temporary.c_str());
+    return absl::InternalError(absl::StrCat("cannot write ", file));
+  }
+  return absl::OkStatus();
+}
+
+void PrintText(const BuildReport& report, const std::string& output) {
+  PrintProblems(stderr, report);
+  PrintContents(stdout, report);
+  if (!report.refusals.empty()) return;
+  if (report.no_change) {
+    std::printf("no change: %zu unit(s) compared\n", report.units_compiled);
+    return;
+  }
+  size_t functions = 0;
+  for (const UnitDiff& unit : report.units) functions += unit.functions.size();
+  std::printf("patch '%s': %zu function(s) replaced in %zu unit(s), %zu compiled; "
+              "compile %s, compare %s\n",
+              report.name.c_str(), functions, report.units.size(), report.units_compiled,
+              ShowDuration(absl::ToInt64Nanoseconds(report.compile_time)).c_str(),
+              ShowDuration(absl::ToInt64Nanoseconds(report.compare_time)).c_str());
+  if (!output.empty()) std::printf("written to %s\n", output.c_str());
+}
+
+int Build(const std::string& base, const std::string& output, const PatchOptions& options) {
+  absl::StatusOr<Base> opened = OpenBase(base);
+  if (!opened.ok()) return ReportError(opened.status(), options.json);
+  absl::StatusOr<BuildReport> report = BuildPatch(*opened, options);
+  if (!report.ok()) return ReportError(report.status(), options.json);
+  const int code = report->refusals.empty() ? kExitOk : kExitRefused;
+  const bool write = code == kExitOk && !report->no_change && !output.empty();
+  if (write) {
+    const absl::Status written = WriteFile(output, SerializePatchModule(report->module));
+    if (!written.ok()) return ReportError(written, options.json);
+  }
+  if (!options.json) {
+    PrintText(*report, write ? output : std::string());
+    return code;
+  }
+  Json json;
+  json["schema"] = 1;
+  json["exit_code"] = code;
+  FillJson(*report, json);
+  json["output"] = write ? output : "";
+  std::printf("%s\n", json.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+  return code;
+}
+
+}  // namespace
+
+int RunBuild(const CommandArguments& arguments) {
+  CLI::App app("Builds a patch module from edited sources.", "patchc build");
+  app.footer(kBuildExamples);
+  PatchOptions options;
+  std::string base;
+  std::string output;
+  bool is_explicit = false;
+  AddPatchOptions(app, options);
+  app.add_option("--base", base, "the program: a file, or a running target");
+  app.add_option("-o", output, "the module to write")->required();
+  app.add_flag("--explicit", is_explicit, "the inputs describe the patch by <mend/livepatch.h>");
+  if (const int code = ParseArguments(app, arguments); code >= 0) return code;
+  if (is_explicit) {
+    return ReportError(RefusalStatus({RefusalCode::kExplicitNotYet, "--explicit", {}}),
+                       options.json);
+  }
+  if (base.empty() || (options.inputs.empty() && options.diffs.empty())) {
+    std::fputs("patchc build: give --base, and edited sources or --diff\n", stderr);
+    return kExitUsage;
+  }
+  return Build(base, output, options);
+}
+
+int RunCheck(const CommandArguments& arguments) {
+  CLI::App app("Says what a patch of edited sources would contain, or why there is none.",
+               "patchc check");
+  app.footer(kCheckExamples);
+  PatchOptions options;
+  std::string base;
+  AddPatchOptions(app, options);
+  app.add_option("--base", base, "the program: a file, or a running target")->required();
+  if (const int code = ParseArguments(app, arguments); code >= 0) return code;
+  if (options.inputs.empty() && options.diffs.empty()) {
+    std::fputs("patchc check: give edited sources or --diff\n", stderr);
+    return kExitUsage;
+  }
+  return Build(base, {}, options);
+}
+
+}  // namespace mend::patchc

@@ -1,0 +1,96 @@
+#include "patchc/commands/build_report.h"
+
+#include <algorithm>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+namespace mend::patchc {
+namespace {
+
+std::string Why(const PatchedFunction& function) {
+  switch (function.reason) {
+    case ChangeReason::kChanged:
+      return function.detail.empty() ? "changed" : absl::StrCat("changed (", function.detail, ")");
+    case ChangeReason::kInlines:
+      return absl::StrCat("inlines ", function.detail);
+    case ChangeReason::kReadsConstant:
+      return absl::StrCat("reads the changed constant ", function.detail);
+  }
+  return {};
+}
+
+void PrintNames(std::FILE* file, const char* what, const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    std::fprintf(file, "  %-10s %s\n", what, DisplayName(name).c_str());
+  }
+}
+
+}  // namespace
+
+void PrintProblems(std::FILE* file, const BuildReport& report) {
+  for (const std::string& note : report.notes) std::fprintf(file, "patchc: %s\n", note.c_str());
+  for (const std::string& warning : report.warnings) {
+    std::fprintf(file, "patchc: warning: %s\n", warning.c_str());
+  }
+  for (const Refusal& refusal : report.refusals) {
+    std::fprintf(file, "patchc: %s\n", RefusalReport(refusal).c_str());
+  }
+}
+
+void PrintContents(std::FILE* file, const BuildReport& report) {
+  for (const UnitDiff& unit : report.units) {
+    std::fprintf(file, "%s\n", unit.unit.substr(0, unit.unit.find('|')).c_str());
+    for (const PatchedFunction& function : unit.functions) {
+      std::fprintf(file, "  %-10s %-32s %s\n", "replaces", DisplayName(function.name).c_str(),
+                   Why(function).c_str());
+    }
+    PrintNames(file, "adds", unit.new_functions);
+    PrintNames(file, "adds data", unit.new_data);
+    PrintNames(file, "leaves out", unit.gone_functions);
+  }
+}
+
+void FillJson(const BuildReport& report, nlohmann::ordered_json& json) {
+  json["patch"] = report.name;
+  json["no_change"] = report.no_change;
+  json["units_compiled"] = report.units_compiled;
+  json["compile_ns"] = absl::ToInt64Nanoseconds(report.compile_time);
+  json["compare_ns"] = absl::ToInt64Nanoseconds(report.compare_time);
+  json["replace"] = report.module.replace;
+  json["held"] = report.module.hold;
+  json["units"] = nlohmann::ordered_json::array();
+  for (const UnitDiff& unit : report.units) {
+    nlohmann::ordered_json functions = nlohmann::ordered_json::array();
+    for (const PatchedFunction& function : unit.functions) {
+      functions.push_back({{"name", function.name},
+                           {"display", DisplayName(function.name)},
+                           {"reason", ChangeReasonName(function.reason)},
+                           {"detail", function.detail}});
+    }
+    json["units"].push_back({{"unit", unit.unit},
+                             {"functions", functions},
+                             {"new_functions", unit.new_functions},
+                             {"new_data", unit.new_data},
+                             {"gone_functions", unit.gone_functions}});
+  }
+  json["refusals"] = nlohmann::ordered_json::array();
+  for (const Refusal& refusal : report.refusals) {
+    json["refusals"].push_back({{"code", RefusalId(refusal.code)},
+                                {"message", refusal.message},
+                                {"detail", refusal.detail},
+                                {"way_out", TextOf(refusal.code).way_out}});
+  }
+  json["warnings"] = report.warnings;
+  json["notes"] = report.notes;
+}
+
+std::string ShowDuration(int64_t nanoseconds) {
+  const double milliseconds = static_cast<double>(nanoseconds) / 1e6;
+  if (milliseconds >= 1000) return absl::StrFormat("%.2f s", milliseconds / 1000);
+  if (milliseconds >= 100) return absl::StrFormat("%.0f ms", milliseconds);
+  return absl::StrFormat("%.1f ms", milliseconds);
+}
+
+}  // namespace mend::patchc

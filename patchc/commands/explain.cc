@@ -1,0 +1,47 @@
+// patchc explain CODE: what a refusal means and the way out of it.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "mend/client.h"
+#include "patchc/commands/command.h"
+#include "patchc/commands/patch_options.h"
+#include "patchc/refusals.h"
+
+namespace mend::patchc {
+
+int RunExplain(const CommandArguments& arguments) {
+  CLI::App app("Explains a refusal (without a code: lists them).", "patchc explain");
+  std::string id;
+  bool json = false;
+  app.add_option("CODE", id, "for example MEND-E0101");
+  app.add_flag("--json", json, "as JSON");
+  if (const int code = ParseArguments(app, arguments); code >= 0) return code;
+  if (id.empty()) {
+    for (const RefusalText& text : AllRefusals()) {
+      std::printf("%s  %s\n", RefusalId(text.code).c_str(), text.title);
+    }
+    return kExitOk;
+  }
+  const RefusalText* const text = FindRefusal(id);
+  if (text == nullptr) {
+    std::fprintf(stderr, "patchc explain: there is no code '%s'\n", id.c_str());
+    return kExitUsage;
+  }
+  if (json) {
+    nlohmann::ordered_json report;
+    report["schema"] = 1;
+    report["code"] = RefusalId(text->code);
+    report["title"] = text->title;
+    report["explanation"] = text->explanation;
+    report["way_out"] = text->way_out;
+    std::printf("%s\n", report.dump().c_str());
+    return kExitOk;
+  }
+  std::printf("%s: %s\n\n%s\n\nWay out: %s\n", RefusalId(text->code).c_str(), text->title,
+              text->explanation, text->way_out);
+  return kExitOk;
+}
+
+}  // namespace mend::patchc

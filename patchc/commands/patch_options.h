@@ -1,0 +1,54 @@
+// What `patchc build`, `check` and `apply` have in common on the command line, and the way from
+// there to a built patch.
+#ifndef MEND_PATCHC_COMMANDS_PATCH_OPTIONS_H_
+#define MEND_PATCHC_COMMANDS_PATCH_OPTIONS_H_
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "mend/target.h"
+#include "patchc/base.h"
+#include "patchc/patch_builder.h"
+
+namespace mend::patchc {
+
+struct PatchOptions {
+  std::vector<std::string> inputs;  // edited sources
+  std::vector<std::string> diffs;
+  std::string source_dir;
+  int strip = -1;                   // -pN; -1: guessed
+  std::string name;
+  bool no_replace = false;
+  std::vector<std::string> hold;
+  std::vector<std::string> allow_layout;
+  bool json = false;
+
+  // Whether anything is given that a ready module has decided already.
+  bool HasBuildOptions() const {
+    return !name.empty() || no_replace || !hold.empty() || !allow_layout.empty() ||
+           !diffs.empty();
+  }
+};
+
+void AddPatchOptions(CLI::App& app, PatchOptions& options);
+
+// Parses; the exit code when that is all (2 for usage errors, 0 for --help), else -1.
+int ParseArguments(CLI::App& app, const std::vector<std::string>& arguments);
+
+// The program that `base` names: an executable file, or a running target (process id, socket, name).
+absl::StatusOr<Base> OpenBase(const std::string& base);
+// The program that a running target hosts. One that its host loaded, rather than an executable made
+// by patchc, is asked for over the control socket.
+absl::StatusOr<Base> OpenTarget(const Target& target);
+
+// Builds against `base`.
+absl::StatusOr<BuildReport> BuildPatch(Base& base, const PatchOptions& options);
+
+// Prints the error and returns the exit code of the contract for it.
+int ReportError(const absl::Status& status, bool json);
+
+}  // namespace mend::patchc
+
+#endif  // MEND_PATCHC_COMMANDS_PATCH_OPTIONS_H_

@@ -1,0 +1,114 @@
+// patchc strip: removes the embedded sources from an object or a program. Patches for it can still
+// be built where the sources are at hand.
+#include <llvm/Support/FileSystem.h>
+
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "patchc/commands/command.h"
+#include "patchc/object_writer.h"
+#include "runtime/format/object_description.h"
+#include "runtime/format/program_image.h"
+
+namespace mend::patchc {
+namespace {
+
+constexpr int kExitUsage = 2;
+constexpr int kExitRefused = 3;
+constexpr char kUsage[] =
+    "usage: patchc strip FILE...\n"
+    "Removes the embedded sources from objects and programs.\n";
+
+// The image lies in the middle of the executable's addresses, so it keeps its place: the stripped
+// objects, then zeros.
+absl::StatusOr<std::string> StripProgram(const std::string& file, std::string_view image) {
+  absl::StatusOr<std::vector<ProgramObject>> objects = ParseProgramImage(image);
+  if (!objects.ok()) return objects.status();
+  std::vector<std::string> stripped;
+  stripped.reserve(objects->size());
+  for (ProgramObject& object : *objects) {
+    absl::StatusOr<std::string> bytes = RemoveSection(object.bytes, kSourcesSection);
+    if (!bytes.ok()) return bytes.status();
+    stripped.push_back(*std::move(bytes));
+    object.bytes = stripped.back();
+  }
+  std::string replacement = SerializeProgramImage(*objects);
+  if (replacement.size() > image.size()) {
+    return absl::InternalError("the stripped program is larger than the program");
+  }
+  replacement.resize(image.size(), '\0');
+  std::string result = file;
+  result.replace(static_cast<size_t>(image.data() - file.data()), image.size(), replacement);
+  return result;
+}
+
+absl::StatusOr<std::string> Strip(const std::string& file) {
+  if (absl::StatusOr<std::string_view> image = FindProgramImage(file); image.ok()) {
+    return StripProgram(file, *image);
+  }
+  if (!FindElfSection(file, kObjectSection).ok()) {
+    return absl::InvalidArgumentError("neither a program nor an object compiled by patchc");
+  }
+  return RemoveSection(file, kSourcesSection);
+}
+
+// A new file in the place of the old one: that one may be running.
+absl::Status Replace(const std::string& path, const std::string& contents) {
+  const std::string scratch = path + ".strip";
+  {
+    std::ofstream stream(scratch, std::ios::binary | std::ios::trunc);
+    stream.write(contents.data(), static_cast<std::streamsize>(contents.size()));
+    if (!stream.good()) return absl::InternalError("cannot write " + scratch);
+  }
+  llvm::ErrorOr<llvm::sys::fs::perms> permissions = llvm::sys::fs::getPermissions(path);
+  std::error_code error = permissions.getError();
+  if (!error) error = llvm::sys::fs::setPermissions(scratch, *permissions);
+  if (!error) error = llvm::sys::fs::rename(scratch, path);
+  if (!error) return absl::OkStatus();
+  llvm::sys::fs::remove(scratch);
+  return absl::InternalError("cannot replace the file: " + error.message());
+}
+
+absl::Status StripFile(const std::string& path) {
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream) return absl::NotFoundError("cannot read the file");
+  const std::string file((std::istreambuf_iterator<char>(stream)), {});
+  absl::StatusOr<std::string> stripped = Strip(file);
+  if (!stripped.ok()) return stripped.status();
+  return *stripped == file ? absl::OkStatus() : Replace(path, *stripped);
+}
+
+}  // namespace
+
+int RunStrip(const CommandArguments& arguments) {
+  for (const std::string& argument : arguments) {
+    if (argument == "--help" || argument == "-h") {
+      std::fputs(kUsage, stdout);
+      return 0;
+    }
+    if (!argument.empty() && argument[0] == '-') {
+      std::fputs(kUsage, stderr);
+      return kExitUsage;
+    }
+  }
+  if (arguments.empty()) {
+    std::fputs(kUsage, stderr);
+    return kExitUsage;
+  }
+  for (const std::string& path : arguments) {
+    const absl::Status status = StripFile(path);
+    if (status.ok()) continue;
+    std::fprintf(stderr, "patchc: strip: %s: %s\n", path.c_str(),
+                 std::string(status.message()).c_str());
+    return kExitRefused;
+  }
+  return 0;
+}
+
+}  // namespace mend::patchc

@@ -1,0 +1,211 @@
+#include "patchc/compare/closure.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+
+namespace mend::patchc {
+namespace {
+
+template <typename Description>
+const Description* Find(const std::vector<Description>& list, const std::string& name) {
+  const auto found = std::find_if(list.begin(), list.end(), [&](const Description& description) {
+    return description.name == name;
+  });
+  return found == list.end() ? nullptr : &*found;
+}
+
+void EraseName(std::vector<std::string>& names, const std::string& name) {
+  names.erase(std::remove(names.begin(), names.end(), name), names.end());
+}
+
+class Closer {
+ public:
+  Closer(Base& base, std::vector<AffectedUnit>& units) : base_(base), units_(units) {
+    for (AffectedUnit& unit : units_) by_index_[unit.unit] = &unit;
+  }
+
+  absl::Status Close() {
+    for (AffectedUnit& unit : units_) {
+      ResolveNewFunctions(unit);
+      ResolveNewData(unit);
+    }
+    KeepOneWeakCopy();
+    for (AffectedUnit& unit : units_) {
+      if (absl::Status checked = CheckConstants(unit); !checked.ok()) return checked;
+      if (absl::Status checked = CheckGoneFunctions(unit); !checked.ok()) return checked;
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  const std::string& SourceOf(size_t unit) const {
+    const BaseUnit& base_unit = base_.units()[unit];
+    return base_unit.has_description ? base_unit.description.source : base_unit.member;
+  }
+
+  // Whether the unit defines the name after the edit, too.
+  bool StillDefines(size_t unit, const std::string& name) const {
+    const auto found = by_index_.find(unit);
+    return found == by_index_.end() || found->second->edited.details.contains(name);
+  }
+
+  bool StillRefers(size_t unit, const std::string& name) const {
+    const auto found = by_index_.find(unit);
+    return found == by_index_.end() || found->second->edited.undefined.contains(name);
+  }
+
+  void RefuseDuplicate(AffectedUnit& unit, const std::string& name, size_t other) {
+    unit.diff.refusals.push_back({RefusalCode::kSymbolDuplicate,
+                                  absl::StrCat(SourceOf(unit.unit), ": '", DisplayName(name),
+                                               "' is defined by ", SourceOf(other), " already"),
+                                  {}});
+  }
+
+  // What is new in a unit need not be new in the program.
+  void ResolveNewFunctions(AffectedUnit& unit) {
+    for (const std::string& name : std::vector<std::string>(unit.diff.new_functions)) {
+      const FunctionDescription* const function = Find(unit.edited.functions, name);
+      if (function == nullptr || function->binding == Binding::kLocal) continue;
+      if (function->binding == Binding::kGlobal) {
+        const auto [found, is_first] = new_definers_.try_emplace(name, unit.unit);
+        if (!is_first) RefuseDuplicate(unit, name, found->second);
+      }
+      const std::optional<size_t> definer = base_.Definer(name);
+      if (!definer || *definer == unit.unit) continue;
+      if (!StillDefines(*definer, name)) {
+        ReplaceMoved(unit, *function, *definer);
+      } else if (function->binding == Binding::kWeak) {
+        EraseName(unit.diff.new_functions, name);
+      } else {
+        RefuseDuplicate(unit, name, *definer);
+      }
+    }
+  }
+
+  void ReplaceMoved(AffectedUnit& unit, const FunctionDescription& function, size_t from) {
+    EraseName(unit.diff.new_functions, function.name);
+    const FunctionDescription* const old =
+        Find(base_.units()[from].description.functions, function.name);
+    if (old != nullptr && old->fingerprint == function.fingerprint) return;
+    PatchedFunction moved;
+    moved.name = function.name;
+    moved.binding = function.binding;
+    moved.base_fingerprint = old == nullptr ? std::string() : old->fingerprint;
+    unit.diff.functions.push_back(std::move(moved));
+  }
+
+  void ResolveNewData(AffectedUnit& unit) {
+    const std::set<std::string> changed(unit.diff.changed_constants.begin(),
+                                        unit.diff.changed_constants.end());
+    for (const std::string& name : std::vector<std::string>(unit.diff.new_data)) {
+      if (changed.contains(name)) continue;
+      const DataDescription* const datum = Find(unit.edited.data, name);
+      if (datum == nullptr || datum->binding == Binding::kLocal) continue;
+      const std::optional<size_t> definer = base_.Definer(name);
+      if (!definer || *definer == unit.unit) continue;
+      if (datum->binding == Binding::kGlobal && StillDefines(*definer, name)) {
+        RefuseDuplicate(unit, name, *definer);
+        continue;
+      }
+      EraseName(unit.diff.new_data, name);
+      const DataDescription* const old = Find(base_.units()[*definer].description.data, name);
+      if (old == nullptr) continue;
+      unit.diff.references.push_back({name, datum->binding, old->size, old->fingerprint});
+    }
+  }
+
+  // A changed weak function is replaced once: by the copy of the unit whose old copy the program
+  // uses, or of the first one that has a new copy.
+  void KeepOneWeakCopy() {
+    std::map<std::string, size_t> owners;
+    for (const AffectedUnit& unit : units_) {
+      for (const PatchedFunction& function : unit.diff.functions) {
+        if (function.binding != Binding::kWeak) continue;
+        const bool uses_this = base_.Definer(function.name) == unit.unit;
+        if (uses_this || !owners.contains(function.name)) owners[function.name] = unit.unit;
+      }
+    }
+    for (AffectedUnit& unit : units_) {
+      auto& functions = unit.diff.functions;
+      const auto kept_elsewhere = [&](const PatchedFunction& function) {
+        return function.binding == Binding::kWeak && owners[function.name] != unit.unit;
+      };
+      functions.erase(std::remove_if(functions.begin(), functions.end(), kept_elsewhere),
+                      functions.end());
+      for (PatchedFunction& function : functions) {
+        const std::optional<size_t> definer = base_.Definer(function.name);
+        if (function.binding != Binding::kWeak || !definer || *definer == unit.unit) continue;
+        const FunctionDescription* const used =
+            Find(base_.units()[*definer].description.functions, function.name);
+        if (used != nullptr) function.base_fingerprint = used->fingerprint;
+      }
+    }
+  }
+
+  absl::Status CheckConstants(AffectedUnit& unit) {
+    for (const std::string& name : unit.diff.changed_constants) {
+      const DataDescription* const datum = Find(unit.edited.data, name);
+      if (datum == nullptr || datum->binding == Binding::kLocal) continue;
+      const absl::StatusOr<std::vector<size_t>> users = base_.Users(name);
+      if (!users.ok()) return users.status();
+      for (const size_t user : *users) {
+        if (!StillRefers(user, name)) continue;
+        unit.diff.refusals.push_back({RefusalCode::kConstantReadElsewhere,
+                                      absl::StrCat(SourceOf(unit.unit), ": '", DisplayName(name),
+                                                   "' is read by ", SourceOf(user)),
+                                      {}});
+        break;
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckGoneFunctions(AffectedUnit& unit) {
+    for (const std::string& name : unit.diff.gone_functions) {
+      if (base_.Definer(name) != unit.unit || DefinedAfterwards(name)) continue;
+      const absl::StatusOr<std::vector<size_t>> users = base_.Users(name);
+      if (!users.ok()) return users.status();
+      for (const size_t user : *users) {
+        if (!StillRefers(user, name)) continue;
+        unit.diff.refusals.push_back(
+            {RefusalCode::kFunctionGone,
+             absl::StrCat(SourceOf(unit.unit), ": function '", DisplayName(name), "' is gone, but ",
+                          SourceOf(user), " refers to it"),
+             {}});
+        break;
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  bool DefinedAfterwards(const std::string& name) const {
+    for (const AffectedUnit& unit : units_) {
+      if (Find(unit.edited.functions, name) != nullptr) return true;
+    }
+    for (size_t i = 0; i < base_.units().size(); ++i) {
+      if (by_index_.contains(i)) continue;
+      const FunctionDescription* const function =
+          Find(base_.units()[i].description.functions, name);
+      if (function != nullptr && function->binding != Binding::kLocal) return true;
+    }
+    return false;
+  }
+
+  Base& base_;
+  std::vector<AffectedUnit>& units_;
+  std::map<size_t, AffectedUnit*> by_index_;
+  std::map<std::string, size_t> new_definers_;
+};
+
+}  // namespace
+
+absl::Status CloseOverProgram(Base& base, std::vector<AffectedUnit>& units) {
+  return Closer(base, units).Close();
+}
+
+}  // namespace mend::patchc

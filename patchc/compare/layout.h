@@ -1,0 +1,28 @@
+// Comparing record layouts: what live objects of the running program look like must still be true
+// for the new code.
+#ifndef MEND_PATCHC_COMPARE_LAYOUT_H_
+#define MEND_PATCHC_COMPARE_LAYOUT_H_
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "patchc/refusals.h"
+#include "runtime/format/object_description.h"
+
+namespace mend::patchc {
+
+// A refusal for each record, enumeration or virtual table that both sides know and that differs
+// in size, alignment, members or their places, enumerators' values, or virtual functions. Renamed
+// and respelled members of equal place and size are fine; so are enumerators at new values.
+// `allowed`: names that the author answers for.
+std::vector<Refusal> CompareRecords(const std::vector<RecordDescription>& base,
+                                    const std::vector<RecordDescription>& edited,
+                                    const std::set<std::string>& allowed);
+
+// For people: one member a line.
+std::string DescribeLayout(const RecordDescription& record);
+
+}  // namespace mend::patchc
+
+#endif  // MEND_PATCHC_COMPARE_LAYOUT_H_

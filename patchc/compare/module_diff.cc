@@ -1,0 +1,303 @@
+#include "patchc/compare/module_diff.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "llvm/Demangle/Demangle.h"
+#include "patchc/compare/static_identity.h"
+#include "patchc/text.h"
+
+namespace mend::patchc {
+namespace {
+
+// Functions that the compiler makes to initialise a unit's variables before main.
+bool IsInitializerName(std::string_view name) {
+  return name.starts_with("_GLOBAL__") || name.starts_with("__cxx_global_var_init") ||
+         name.starts_with("__cxx_global_array_dtor") || name.starts_with("__tls_init");
+}
+
+bool IsVtableName(std::string_view name) {
+  return name.starts_with("_ZTV") || name.starts_with("_ZTT") || name.starts_with("_ZTC") ||
+         name.starts_with("_ZTI");
+}
+
+template <typename Description>
+std::map<std::string, const Description*> ByName(const std::vector<Description>& list) {
+  std::map<std::string, const Description*> map;
+  for (const Description& element : list) map.emplace(element.name, &element);
+  return map;
+}
+
+template <typename Description>
+std::set<std::string> Names(const std::vector<Description>& list) {
+  std::set<std::string> names;
+  for (const Description& element : list) names.insert(element.name);
+  return names;
+}
+
+class UnitComparer {
+ public:
+  explicit UnitComparer(const UnitSides& sides)
+      : sides_(sides),
+        base_functions_(ByName(sides.base.functions)),
+        base_data_(ByName(sides.base.data)),
+        edited_functions_(ByName(sides.edited.functions)),
+        edited_data_(ByName(sides.edited.data)) {}
+
+  UnitDiff Compare() {
+    diff_.unit = sides_.description.UnitName();
+    RefuseDuplicates();
+    for (const FunctionDescription& function : sides_.edited.functions) CompareFunction(function);
+    for (const FunctionDescription& function : sides_.base.functions) {
+      if (!edited_functions_.contains(function.name)) diff_.gone_functions.push_back(function.name);
+    }
+    // Constants are taken along by what is kept, so the data come after the functions.
+    FindKept();
+    for (const DataDescription& datum : sides_.edited.data) CompareDatum(datum);
+    CheckInitializers();
+    CheckIdentity();
+    CollectReferences();
+    return std::move(diff_);
+  }
+
+ private:
+  void Refuse(RefusalCode code, std::string message, std::string detail = {}) {
+    diff_.refusals.push_back(
+        {code, absl::StrCat(sides_.description.source, ": ", message), std::move(detail)});
+  }
+
+  const SymbolDetails& Edited(const std::string& name) const {
+    return sides_.edited.details.at(name);
+  }
+
+  // Names are all that ties the two sides together. Only `ld -r` makes two of one name.
+  void RefuseDuplicates() {
+    for (const ObjectSummary* side : {&sides_.base, &sides_.edited}) {
+      std::set<std::string> seen;
+      for (const FunctionDescription& function : side->functions) {
+        if (seen.insert(function.name).second) continue;
+        Refuse(RefusalCode::kFunctionAmbiguous,
+               absl::StrCat("two functions named '", DisplayName(function.name), "'"));
+      }
+    }
+  }
+
+  void CompareFunction(const FunctionDescription& edited) {
+    const auto found = base_functions_.find(edited.name);
+    if (found == base_functions_.end()) {
+      if (IsInitializerName(edited.name)) {
+        initializers_.insert(edited.name);
+      } else {
+        diff_.new_functions.push_back(edited.name);
+      }
+      return;
+    }
+    const FunctionDescription& base = *found->second;
+    if (base.fingerprint == edited.fingerprint) return;
+    if (IsInitializerName(edited.name)) {
+      initializers_.insert(edited.name);
+      return;
+    }
+    if (!base.patchable || !edited.patchable) {
+      Refuse(RefusalCode::kNotPatchable,
+             absl::StrCat("function '", DisplayName(edited.name), "' changed"));
+      return;
+    }
+    PatchedFunction function;
+    function.name = edited.name;
+    function.binding = base.binding;
+    function.base_fingerprint = RecordedFingerprint(base);
+    const bool same_code =
+        sides_.base.details.at(edited.name).own_fingerprint == Edited(edited.name).own_fingerprint;
+    if (same_code) function.reason = ChangeReason::kReadsConstant;
+    replaced_.insert(edited.name);
+    if (edited.name == "main") {
+      diff_.warnings.push_back(absl::StrCat(
+          sides_.description.source,
+          ": 'main' changed: it stays on its thread's stack until the program ends, so the "
+          "transition cannot complete while it runs"));
+    }
+    diff_.functions.push_back(std::move(function));
+  }
+
+  // What the running program says of the function.
+  std::string RecordedFingerprint(const FunctionDescription& base) const {
+    for (const FunctionDescription& recorded : sides_.description.functions) {
+      if (recorded.name == base.name) return recorded.fingerprint;
+    }
+    return base.fingerprint;
+  }
+
+  // Everything that the patch's functions reach inside of the unit, through data that only the
+  // patch has.
+  void FindKept() {
+    std::vector<std::string> pending(replaced_.begin(), replaced_.end());
+    pending.insert(pending.end(), diff_.new_functions.begin(), diff_.new_functions.end());
+    while (!pending.empty()) {
+      const std::string name = std::move(pending.back());
+      pending.pop_back();
+      if (!kept_.insert(name).second) continue;
+      for (const std::string& target : Edited(name).references) {
+        const auto datum = edited_data_.find(target);
+        if (datum != edited_data_.end() && IsOwnDatum(*datum->second)) pending.push_back(target);
+      }
+    }
+  }
+
+  // A datum that the patch brings along: new, or a constant whose contents are the patch's.
+  bool IsOwnDatum(const DataDescription& edited) const {
+    const auto found = base_data_.find(edited.name);
+    if (found == base_data_.end()) return true;
+    if (!edited.is_constant) return false;
+    return found->second->fingerprint != edited.fingerprint || PointsIntoReplaced(edited.name);
+  }
+
+  // Tables of labels belong to the version of their function.
+  bool PointsIntoReplaced(const std::string& datum) const {
+    const std::set<std::string>& owners = Edited(datum).label_owners;
+    return std::any_of(owners.begin(), owners.end(),
+                       [&](const std::string& owner) { return replaced_.contains(owner); });
+  }
+
+  void CompareDatum(const DataDescription& edited) {
+    const auto found = base_data_.find(edited.name);
+    if (found == base_data_.end()) {
+      if (edited.is_thread_local) {
+        Refuse(RefusalCode::kNewThreadLocal, absl::StrCat("'", DataName(edited.name), "'"));
+      } else if (kept_.contains(edited.name) || edited.binding == Binding::kGlobal) {
+        diff_.new_data.push_back(edited.name);
+      }
+      return;
+    }
+    const DataDescription& base = *found->second;
+    const bool moved_labels = PointsIntoReplaced(edited.name);
+    if (base.fingerprint == edited.fingerprint && !moved_labels) return;
+    if (base.is_constant != edited.is_constant || base.is_thread_local != edited.is_thread_local) {
+      Refuse(RefusalCode::kDataKind, absl::StrCat("variable '", DataName(edited.name), "'"));
+    } else if (edited.is_constant) {
+      CompareConstant(edited);
+    } else if (base.size != edited.size) {
+      Refuse(RefusalCode::kDataSize,
+             absl::StrCat("variable '", DataName(edited.name), "' had ", base.size,
+                          " bytes and would have ", edited.size));
+    } else if (moved_labels) {
+      Refuse(RefusalCode::kLabelTable, absl::StrCat("variable '", DataName(edited.name), "'"));
+    } else {
+      Refuse(RefusalCode::kDataInitializer, absl::StrCat("variable '", DataName(edited.name), "'"));
+    }
+  }
+
+  void CompareConstant(const DataDescription& edited) {
+    if (IsVtableName(edited.name)) {
+      Refuse(RefusalCode::kVtable, DisplayName(edited.name));
+      return;
+    }
+    diff_.changed_constants.push_back(edited.name);
+    if (kept_.contains(edited.name)) diff_.new_data.push_back(edited.name);
+  }
+
+  // Initialisers of the unit do not run again. That loses something only where they would have
+  // initialised what the patch adds.
+  void CheckInitializers() {
+    const std::set<std::string> added(diff_.new_data.begin(), diff_.new_data.end());
+    bool changed = false;
+    for (const std::string& name : initializers_) {
+      changed = true;
+      for (const std::string& target : Edited(name).references) {
+        if (!added.contains(target) || target.starts_with("DW.ref.")) continue;
+        Refuse(RefusalCode::kNewDataConstructor, absl::StrCat("variable '", DataName(target), "'"));
+      }
+    }
+    if (changed) {
+      diff_.warnings.push_back(absl::StrCat(
+          sides_.description.source, ": initialisers of variables changed; they have run already"));
+    }
+    for (const std::string& name : sides_.edited.initializers) {
+      if (!replaced_.contains(name)) continue;
+      diff_.warnings.push_back(absl::StrCat(sides_.description.source, ": '", DisplayName(name),
+                                            "' changed; it has run already"));
+    }
+  }
+
+  void CheckIdentity() {
+    for (const NameGroup& group :
+         ChangedGroups(LocalNames(sides_.base.data), LocalNames(sides_.edited.data), StemOfData)) {
+      // A group that only lost members still names those that it has left rightly, if alone.
+      if (group.base.size() <= 1 && group.edited.size() <= 1) continue;
+      Refuse(RefusalCode::kStaticAmbiguous,
+             absl::StrCat("variables ", Quoted(group.base), " became ", Quoted(group.edited)));
+    }
+    for (const NameGroup& group : ChangedGroups(Names(sides_.base.functions),
+                                                Names(sides_.edited.functions), StemOfFunction)) {
+      if (group.base.size() <= 1 && group.edited.size() <= 1) continue;
+      const bool any_changed =
+          std::any_of(group.base.begin(), group.base.end(), [&](const std::string& name) {
+            return replaced_.contains(name) || !edited_functions_.contains(name);
+          });
+      if (!any_changed) continue;
+      Refuse(RefusalCode::kFunctionAmbiguous,
+             absl::StrCat("functions ", Quoted(group.base), " became ", Quoted(group.edited)));
+    }
+  }
+
+  static std::set<std::string> LocalNames(const std::vector<DataDescription>& data) {
+    std::set<std::string> names;
+    for (const DataDescription& datum : data) {
+      // A copy of a constant is as good as the constant.
+      if (datum.binding == Binding::kLocal && !datum.is_constant) names.insert(datum.name);
+    }
+    return names;
+  }
+
+  static std::string Quoted(const std::vector<std::string>& names) {
+    return absl::StrJoin(names, ", ", [](std::string* out, const std::string& name) {
+      absl::StrAppend(out, "'", DisplayName(name), "'");
+    });
+  }
+
+  static std::string DataName(const std::string& symbol) {
+    std::string_view name = symbol;
+    if (name.starts_with(kTlsImagePrefix)) name.remove_prefix(sizeof kTlsImagePrefix - 1);
+    return DisplayName(std::string(name));
+  }
+
+  void CollectReferences() {
+    const std::set<std::string> own(diff_.new_data.begin(), diff_.new_data.end());
+    const auto recorded = ByName(sides_.description.data);
+    std::set<std::string> seen;
+    for (const std::string& name : kept_) {
+      for (const std::string& target : Edited(name).references) {
+        const auto base = base_data_.find(target);
+        if (base == base_data_.end() || own.contains(target) || !seen.insert(target).second) {
+          continue;
+        }
+        const auto description = recorded.find(target);
+        diff_.references.push_back({target, base->second->binding, base->second->size,
+                                    description == recorded.end()
+                                        ? base->second->fingerprint
+                                        : description->second->fingerprint});
+      }
+    }
+  }
+
+  const UnitSides& sides_;
+  const std::map<std::string, const FunctionDescription*> base_functions_;
+  const std::map<std::string, const DataDescription*> base_data_;
+  const std::map<std::string, const FunctionDescription*> edited_functions_;
+  const std::map<std::string, const DataDescription*> edited_data_;
+  std::set<std::string> replaced_;
+  std::set<std::string> initializers_;
+  std::set<std::string> kept_;
+  UnitDiff diff_;
+};
+
+}  // namespace
+
+UnitDiff CompareUnit(const UnitSides& sides) { return UnitComparer(sides).Compare(); }
+
+std::string DisplayName(const std::string& symbol) { return llvm::demangle(symbol); }
+
+}  // namespace mend::patchc

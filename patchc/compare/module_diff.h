@@ -1,0 +1,48 @@
+// ModuleDiff: one unit before and after an edit, function by function and datum by datum: what a
+// patch has to contain, what it refers to, and why it cannot be made.
+//
+// The comparison is by fingerprint, so it is complete by construction: what is unchanged is
+// unchanged machine code reading unchanged constants. closure.h adds what only the whole program
+// can tell.
+#ifndef MEND_PATCHC_COMPARE_MODULE_DIFF_H_
+#define MEND_PATCHC_COMPARE_MODULE_DIFF_H_
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "patchc/fingerprint.h"
+#include "patchc/refusals.h"
+#include "runtime/format/patch_module.h"
+
+namespace mend::patchc {
+
+struct UnitDiff {
+  std::string unit;                           // ObjectDescription::UnitName
+  std::vector<PatchedFunction> functions;     // changed; detail is empty still
+  std::vector<std::string> new_functions;
+  std::vector<std::string> new_data;          // new, or constants that changed
+  std::vector<std::string> changed_constants; // those of new_data that the base has too
+  std::vector<std::string> gone_functions;
+  std::vector<DataReference> references;
+  std::vector<Refusal> refusals;
+  std::vector<std::string> warnings;
+
+  // Whether the unit contributes anything to a patch.
+  bool IsEmpty() const { return functions.empty() && new_functions.empty() && new_data.empty(); }
+};
+
+struct UnitSides {
+  const ObjectDescription& description;  // of the base
+  const ObjectSummary& base;
+  const ObjectSummary& edited;
+};
+
+UnitDiff CompareUnit(const UnitSides& sides);
+
+// The name for people: demangled, with what the linker would say for C.
+std::string DisplayName(const std::string& symbol);
+
+}  // namespace mend::patchc
+
+#endif  // MEND_PATCHC_COMPARE_MODULE_DIFF_H_

@@ -1,0 +1,34 @@
+// Which local symbol is which: names that differ only by a number the compiler counts up (a second
+// static `x` of a function is `f.x.1`, lambdas are `$_0`, `$_1`, ...) identify something only while
+// the number of those that share the rest of the name stays the same.
+#ifndef MEND_PATCHC_COMPARE_STATIC_IDENTITY_H_
+#define MEND_PATCHC_COMPARE_STATIC_IDENTITY_H_
+
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mend::patchc {
+
+// The name with every number that the compiler counts replaced by '#': "f.x.1" -> "f.x.#",
+// "f.x" -> "f.x.#" for data; "_ZNK3$_1clEv" -> "_ZNK3$_#clEv" for functions.
+std::string StemOfData(std::string_view name);
+std::string StemOfFunction(std::string_view name);
+
+// Names by stem, groups of one on both sides left out where the name is the same.
+struct NameGroup {
+  std::string stem;
+  std::vector<std::string> base;
+  std::vector<std::string> edited;
+};
+
+// The groups with more than one member on a side whose members are not the same on both.
+std::vector<NameGroup> ChangedGroups(const std::set<std::string>& base,
+                                     const std::set<std::string>& edited,
+                                     std::string (*stem_of)(std::string_view));
+
+}  // namespace mend::patchc
+
+#endif  // MEND_PATCHC_COMPARE_STATIC_IDENTITY_H_

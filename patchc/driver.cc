@@ -1,0 +1,132 @@
+#include "patchc/driver.h"
+
+#include <clang/Driver/Action.h>
+#include <clang/Driver/Job.h>
+#include <clang/Options/Options.h>
+#include <llvm/ADT/StringRef.h>
+#include <llvm/Support/FileSystem.h>
+#include <llvm/Support/VirtualFileSystem.h>
+#include <llvm/Support/raw_ostream.h>
+
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "patchc/driver_session.h"
+#include "patchc/link.h"
+#include "patchc/unit_compiler.h"
+
+namespace mend::patchc {
+namespace {
+
+using clang::driver::Command;
+using clang::driver::Compilation;
+
+bool WriteObject(const UnitResult& unit) {
+  if (unit.output_file == "-") {
+    llvm::outs() << unit.object;
+    return true;
+  }
+  llvm::Error error =
+      llvm::writeToOutput(unit.output_file, [&unit](llvm::raw_ostream& file) -> llvm::Error {
+        file << unit.object;
+        return llvm::Error::success();
+      });
+  if (!error) return true;
+  llvm::errs() << "patchc: error: unable to write '" << unit.output_file
+               << "': " << llvm::toString(std::move(error)) << "\n";
+  return false;
+}
+
+// Runs the jobs of one invocation, like Clang's driver: a job whose inputs failed is skipped.
+class JobRunner {
+ public:
+  JobRunner(DriverSession& session, std::string language)
+      : session_(session), compilation_(*session.compilation()), language_(std::move(language)) {}
+
+  int RunAll() {
+    for (const Command& job : compilation_.getJobs()) {
+      if (DependsOnFailed(job.getSource())) continue;
+      if (compilation_.getArgs().hasArg(clang::options::OPT_v)) {
+        job.Print(llvm::errs(), "\n", /*Quote=*/false);
+      }
+      const int result = Run(job);
+      if (result == 0) continue;
+      failed_.insert(&job.getSource());
+      // The first failure is the exit code, as with Clang.
+      if (exit_code_ == 0) exit_code_ = result;
+      RemoveResults(job);
+    }
+    compilation_.CleanupFileList(compilation_.getTempFiles());
+    return exit_code_;
+  }
+
+ private:
+  int Run(const Command& job) {
+    if (EmitsObject(job.getArguments())) return RunCompile(job);
+    if (llvm::isa<clang::driver::LinkJobAction>(job.getSource())) {
+      return LinkProgram(
+          {language_, compilation_.getArgs().hasArg(clang::options::OPT_v), names_},
+          job.getArguments());
+    }
+    std::string message;
+    bool failed = false;
+    const int result = job.Execute({}, &message, &failed);
+    if (failed) llvm::errs() << "patchc: error: " << message << "\n";
+    // Ended by a signal.
+    return result < 0 ? 1 : result;
+  }
+
+  int RunCompile(const Command& job) {
+    UnitOptions options;
+    options.files = llvm::vfs::getRealFileSystem();
+    options.leak = true;
+    const UnitIdentity identity = session_.IdentityOf(job);
+    const UnitResult unit = CompileUnit(
+        llvm::ArrayRef<const char*>(job.getArguments()).drop_front(), identity, options);
+    names_[unit.output_file] = identity.output;
+    return unit.ok && WriteObject(unit) ? 0 : 1;
+  }
+
+  bool DependsOnFailed(const clang::driver::Action& action) const {
+    if (failed_.contains(&action)) return true;
+    for (const clang::driver::Action* input : action.getInputs()) {
+      if (DependsOnFailed(*input)) return true;
+    }
+    return false;
+  }
+
+  void RemoveResults(const Command& job) {
+    const auto* action = llvm::dyn_cast<clang::driver::JobAction>(&job.getSource());
+    if (action == nullptr) return;
+    compilation_.CleanupFileMap(compilation_.getResultFiles(), action, /*IssueErrors=*/true);
+    compilation_.CleanupFileMap(compilation_.getFailureResultFiles(), action,
+                                /*IssueErrors=*/true);
+  }
+
+  DriverSession& session_;
+  Compilation& compilation_;
+  const std::string language_;
+  std::set<const clang::driver::Action*> failed_;
+  std::map<std::string, std::string> names_;
+  int exit_code_ = 0;
+};
+
+}  // namespace
+
+int RunCompilerDriver(const std::string& language, const std::vector<std::string>& arguments) {
+  std::vector<std::string> notes;
+  const std::vector<std::string> kept = WithoutDropped(arguments, notes);
+  for (const std::string& note : notes) llvm::errs() << "patchc: note: " << note << "\n";
+  DriverSession session(language, kept, llvm::vfs::getRealFileSystem(), nullptr);
+  Compilation* compilation = session.compilation();
+  if (compilation == nullptr) return 1;
+  if (compilation->getArgs().hasArg(clang::options::OPT__HASH_HASH_HASH)) {
+    compilation->getJobs().Print(llvm::errs(), "\n", /*Quote=*/true);
+    return 0;
+  }
+  return JobRunner(session, language).RunAll();
+}
+
+}  // namespace mend::patchc

@@ -1,0 +1,31 @@
+// Keeping old line numbers in edited sources.
+//
+// An inserted line moves every __LINE__ after it (assertions have them), and with it the code of
+// functions that nobody touched. So before an edited source is compiled for comparison, #line
+// directives give the unchanged regions their old numbers back.
+#ifndef MEND_PATCHC_LINE_DIRECTIVES_H_
+#define MEND_PATCHC_LINE_DIRECTIVES_H_
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mend::patchc {
+
+// Lines [old_begin, old_end) became [new_begin, new_end); lines count from 0.
+struct ChangedRegion {
+  size_t old_begin = 0;
+  size_t old_end = 0;
+  size_t new_begin = 0;
+  size_t new_end = 0;
+};
+
+// In ascending order; empty for equal texts.
+std::vector<ChangedRegion> CompareLines(std::string_view old_text, std::string_view new_text);
+
+// `new_text` with directives. Equal texts come back as they are.
+std::string KeepLineNumbers(std::string_view old_text, std::string_view new_text);
+
+}  // namespace mend::patchc
+
+#endif  // MEND_PATCHC_LINE_DIRECTIVES_H_

@@ -1,0 +1,342 @@
+#include "patchc/link.h"
+
+#include <elf.h>
+#include <llvm/ADT/STLExtras.h>
+#include <llvm/ADT/SmallString.h>
+#include <llvm/ADT/StringExtras.h>
+#include <llvm/ADT/StringRef.h>
+#include <llvm/Support/FileSystem.h>
+#include <llvm/Support/FileUtilities.h>
+#include <llvm/Support/MemoryBuffer.h>
+#include <llvm/Support/Path.h>
+#include <llvm/Support/Program.h>
+#include <llvm/Support/raw_ostream.h>
+
+#include <memory>
+#include <optional>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "patchc/link_inputs.h"
+#include "patchc/object_writer.h"
+#include "patchc/toolchain.h"
+#include "runtime/format/object_description.h"
+#include "runtime/format/program_image.h"
+
+namespace mend::patchc {
+namespace {
+
+constexpr uint64_t kImageAlignment = 16;
+
+// A file that goes away with its owner.
+class ScratchFile {
+ public:
+  static absl::StatusOr<ScratchFile> Create(const char* suffix) {
+    llvm::SmallString<128> path;
+    if (std::error_code error = llvm::sys::fs::createTemporaryFile("patchc", suffix, path)) {
+      return absl::InternalError(absl::StrCat("cannot create a temporary file: ",
+                                              error.message()));
+    }
+    return ScratchFile(path.str().str());
+  }
+
+  const std::string& path() const { return path_; }
+
+ private:
+  explicit ScratchFile(const std::string& path)
+      : path_(path), remover_(std::make_unique<llvm::FileRemover>(path)) {}
+
+  std::string path_;
+  std::unique_ptr<llvm::FileRemover> remover_;
+};
+
+bool WriteFile(const std::string& path, std::string_view contents) {
+  std::error_code error;
+  llvm::raw_fd_ostream file(path, error);
+  if (error) return false;
+  file.write(contents.data(), contents.size());
+  file.close();
+  return !file.has_error();
+}
+
+// The linker's command line, taken apart.
+struct LinkArguments {
+  std::string output = "a.out";
+  std::vector<std::string> ordinary;  // all but the output
+  std::vector<std::string> launcher;  // what the launcher's link takes over
+  std::vector<std::string> first_start_files;
+  std::vector<std::string> last_start_files;
+};
+
+// Options whose value is the next argument.
+bool TakesValue(llvm::StringRef option) {
+  static constexpr llvm::StringRef kOptions[] = {
+      "-o", "-m", "-z", "-dynamic-linker", "--dynamic-linker", "-rpath", "--rpath", "-R",
+      "-rpath-link", "--rpath-link", "-L", "-l", "-T", "-e", "-u", "-h", "-soname", "--soname",
+      "--version-script", "--dynamic-list", "--defsym", "--wrap", "-Map", "--Map", "-y", "--sysroot",
+      "-plugin", "--exclude-libs", "--export-dynamic-symbol", "-f", "-F", "--script", "--entry",
+      "--undefined"};
+  return llvm::is_contained(kOptions, option);
+}
+
+bool IsTakenOver(llvm::StringRef option) {
+  static constexpr llvm::StringRef kExact[] = {
+      "-m", "-z", "-dynamic-linker", "--dynamic-linker", "-rpath", "--rpath", "-R", "--sysroot",
+      "-rpath-link", "--rpath-link", "-pie", "--pie", "--eh-frame-hdr", "--enable-new-dtags",
+      "--disable-new-dtags", "-L"};
+  static constexpr llvm::StringRef kPrefixes[] = {
+      "--hash-style=", "--build-id", "-rpath=", "--rpath=", "--sysroot=", "-L",
+      "--dynamic-linker=", "--rpath-link=", "-rpath-link="};
+  return llvm::is_contained(kExact, option) ||
+         llvm::any_of(kPrefixes, [option](llvm::StringRef p) { return option.starts_with(p); });
+}
+
+// Why a link with this option cannot become a hosted program; empty if it can.
+std::string WhyNotHosted(llvm::StringRef option) {
+  if (option == "-shared" || option == "--shared" || option == "-Bshareable") {
+    return "-shared: guest modules: not yet; a shared library of its own is compiled by clang";
+  }
+  if (option == "-r" || option == "--relocatable") {
+    return "-r: objects that were linked together are not patchable";
+  }
+  static constexpr llvm::StringRef kChangesLink[] = {"--wrap", "--defsym", "-T", "--script"};
+  for (const llvm::StringRef changes : kChangesLink) {
+    if (option == changes || option.starts_with(changes.str() + "=")) {
+      return changes.str() + ": the host does not do this at link time";
+    }
+  }
+  return {};
+}
+
+absl::StatusOr<LinkArguments> TakeApart(const llvm::opt::ArgStringList& arguments) {
+  LinkArguments result;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const llvm::StringRef argument = arguments[i];
+    const std::string why_not = WhyNotHosted(argument);
+    if (!why_not.empty()) return absl::UnimplementedError(why_not);
+    const bool has_value = TakesValue(argument) && i + 1 < arguments.size();
+    if (argument == "-o" && has_value) {
+      result.output = arguments[++i];
+      continue;
+    }
+    result.ordinary.push_back(argument.str());
+    const bool taken_over = IsTakenOver(argument);
+    if (taken_over) result.launcher.push_back(argument.str());
+    if (has_value) {
+      result.ordinary.emplace_back(arguments[++i]);
+      if (taken_over) result.launcher.emplace_back(arguments[i]);
+      continue;
+    }
+    if (!IsStartFile(arguments[i])) continue;
+    const llvm::StringRef name = llvm::sys::path::filename(argument);
+    const bool is_last = name.contains("crtend") || name == "crtn.o";
+    (is_last ? result.last_start_files : result.first_start_files).push_back(argument.str());
+  }
+  if (result.first_start_files.empty()) {
+    return absl::UnimplementedError(
+        "-nostdlib, -nostartfiles: a hosted program starts in main, through the C library");
+  }
+  return result;
+}
+
+std::string Quoted(const std::string& argument) {
+  std::string quoted = "\"";
+  for (const char c : argument) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c;
+  }
+  return quoted + "\"";
+}
+
+// Runs the linker. Standard output goes to `output` if it is not empty. The exit code; -1 and a
+// message when it could not be run.
+int RunLinker(const LinkOptions& options, const std::vector<std::string>& arguments,
+              const std::string& output) {
+  const std::string linker = LinkerPath();
+  std::vector<llvm::StringRef> all = {linker};
+  all.insert(all.end(), arguments.begin(), arguments.end());
+  if (options.verbose) {
+    llvm::errs() << " " << llvm::join(all, " ") << "\n";
+  }
+  std::optional<ScratchFile> response;
+  std::string at_response;
+  if (!llvm::sys::commandLineFitsWithinSystemLimits(linker, all)) {
+    absl::StatusOr<ScratchFile> file = ScratchFile::Create("rsp");
+    std::string contents;
+    for (const std::string& argument : arguments) contents += Quoted(argument) + "\n";
+    if (!file.ok() || !WriteFile(file->path(), contents)) {
+      llvm::errs() << "patchc: error: cannot write a response file for the linker\n";
+      return -1;
+    }
+    response.emplace(*std::move(file));
+    at_response = "@" + response->path();
+    all = {linker, at_response};
+  }
+  std::vector<std::optional<llvm::StringRef>> redirects;
+  if (!output.empty()) redirects = {std::nullopt, llvm::StringRef(output), std::nullopt};
+  std::string message;
+  const int result = llvm::sys::ExecuteAndWait(linker, all, std::nullopt, redirects,
+                                               /*SecondsToWait=*/0, /*MemoryLimit=*/0, &message);
+  if (!message.empty()) llvm::errs() << "patchc: error: " << message << "\n";
+  return result;
+}
+
+std::string ReadOrEmpty(const std::string& path) {
+  auto file = llvm::MemoryBuffer::getFile(path);
+  return file ? (*file)->getBuffer().str() : std::string();
+}
+
+// One link: its state between the steps, and its messages.
+class ProgramLink {
+ public:
+  ProgramLink(const LinkOptions& options, LinkArguments arguments)
+      : options_(options), arguments_(std::move(arguments)) {}
+
+  int Run() {
+    absl::StatusOr<ScratchFile> scratch = ScratchFile::Create("out");
+    if (!scratch.ok()) return Fail(scratch.status());
+    if (const int result = OrdinaryLink(scratch->path()); result != 0 || done_) return result;
+    absl::StatusOr<std::vector<std::string>> needed = NeededLibraries(scratch->path());
+    if (!needed.ok()) return Fail(needed.status());
+    return LinkLauncher(*needed);
+  }
+
+ private:
+  static int Fail(const absl::Status& status) {
+    llvm::errs() << "patchc: error: " << std::string(status.message()) << "\n";
+    return 1;
+  }
+
+  static int LinkerFailed(int result) {
+    llvm::errs() << "patchc: error: linker command failed with exit code " << result
+                 << " (use -v to see invocation)\n";
+    return 1;
+  }
+
+  // The link that the user asked for, to a scratch file. Sets done_ when that was all.
+  int OrdinaryLink(const std::string& scratch) {
+    std::set<std::string> asked;
+    while (true) {
+      if (const int result = TraceLink(scratch, asked); result != 0 || done_) return result;
+      // Archive members that define nothing else that is referred to.
+      const size_t known = asked.size();
+      for (const std::string& name : MissingThreadLocals(inputs_.objects)) {
+        asked.insert(kTlsImagePrefix + name);
+      }
+      if (asked.size() == known) return 0;
+    }
+  }
+
+  int TraceLink(const std::string& scratch, const std::set<std::string>& asked) {
+    absl::StatusOr<ScratchFile> trace = ScratchFile::Create("trace");
+    if (!trace.ok()) return Fail(trace.status());
+    llvm::sys::fs::remove(scratch);
+    std::vector<std::string> arguments = {"-o", scratch, "--trace"};
+    for (const std::string& symbol : asked) {
+      arguments.emplace_back("-u");
+      arguments.push_back(symbol);
+    }
+    arguments.insert(arguments.end(), arguments_.ordinary.begin(), arguments_.ordinary.end());
+    const int result = RunLinker(options_, arguments, trace->path());
+    const std::string said = ReadOrEmpty(trace->path());
+    if (result != 0) return LinkerFailed(result);
+    // `-Wl,--version` and the like: the linker answered and linked nothing.
+    if (!llvm::sys::fs::exists(scratch)) {
+      llvm::outs() << said;
+      done_ = true;
+      return 0;
+    }
+    absl::StatusOr<LinkInputs> inputs = ReadLinkInputs(said);
+    if (!inputs.ok()) return Fail(inputs.status());
+    inputs_ = *std::move(inputs);
+    return 0;
+  }
+
+  int LinkLauncher(const std::vector<std::string>& needed) {
+    for (const std::string& line : inputs_.other_output) llvm::outs() << line << "\n";
+    absl::StatusOr<ScratchFile> launcher = ScratchFile::Create("o");
+    if (!launcher.ok()) return Fail(launcher.status());
+    if (absl::Status status = WriteLauncher(launcher->path()); !status.ok()) return Fail(status);
+    const std::string runtime = RuntimeDirectory();
+    std::vector<std::string> arguments = arguments_.launcher;
+    // A library may refer to symbols of the program, which only the host knows.
+    for (const char* option : {"--allow-shlib-undefined", "--no-as-needed", "-o"}) {
+      arguments.emplace_back(option);
+    }
+    arguments.push_back(arguments_.output);
+    arguments.insert(arguments.end(), arguments_.first_start_files.begin(),
+                     arguments_.first_start_files.end());
+    arguments.push_back(launcher->path());
+    // First of all libraries: it stands in front of libc's blocking calls.
+    arguments.push_back(runtime + "/libmend.so");
+    AddLibraries(needed, arguments);
+    arguments.insert(arguments.end(), arguments_.last_start_files.begin(),
+                     arguments_.last_start_files.end());
+    arguments.insert(arguments.end(), {"-rpath", runtime});
+    const int result = RunLinker(options_, arguments, "");
+    return result == 0 ? 0 : LinkerFailed(result);
+  }
+
+  void AddLibraries(const std::vector<std::string>& needed,
+                    std::vector<std::string>& arguments) const {
+    for (const std::string& name : needed) {
+      for (const SharedLibrary& library : inputs_.libraries) {
+        const llvm::StringRef file = llvm::sys::path::filename(library.path);
+        if (library.soname != name && file != name) continue;
+        // A library without a name of its own is needed by the name it was found by.
+        if (!library.names_itself && name.find('/') == std::string::npos) {
+          arguments.push_back("-L" + llvm::sys::path::parent_path(library.path).str());
+          arguments.push_back("-l:" + file.str());
+        } else {
+          arguments.push_back(library.path);
+        }
+        break;
+      }
+    }
+  }
+
+  absl::Status WriteLauncher(const std::string& path) const {
+    std::vector<ProgramObject> objects;
+    objects.reserve(inputs_.objects.size());
+    for (const LinkedObject& object : inputs_.objects) {
+      const auto name = options_.names.find(object.name);
+      objects.push_back({name != options_.names.end() ? name->second : object.name, object.bytes});
+    }
+    const std::string image = SerializeProgramImage(objects);
+    auto launcher = llvm::MemoryBuffer::getFile(LauncherPath());
+    if (!launcher) {
+      return absl::NotFoundError(absl::StrCat("mend's runtime is not where it should be: ",
+                                              LauncherPath(), ": ",
+                                              launcher.getError().message()));
+    }
+    absl::StatusOr<std::string> object = AppendSections(
+        {(*launcher)->getBufferStart(), (*launcher)->getBufferSize()},
+        {{kProgramSection, image, SHF_ALLOC, kImageAlignment}});
+    if (!object.ok()) return object.status();
+    if (!WriteFile(path, *object)) {
+      return absl::InternalError(absl::StrCat("cannot write ", path));
+    }
+    return absl::OkStatus();
+  }
+
+  const LinkOptions options_;
+  const LinkArguments arguments_;
+  LinkInputs inputs_;
+  bool done_ = false;
+};
+
+}  // namespace
+
+int LinkProgram(const LinkOptions& options, const llvm::opt::ArgStringList& arguments) {
+  absl::StatusOr<LinkArguments> taken_apart = TakeApart(arguments);
+  if (!taken_apart.ok()) {
+    llvm::errs() << "patchc: error: " << std::string(taken_apart.status().message()) << "\n";
+    return 1;
+  }
+  return ProgramLink(options, *std::move(taken_apart)).Run();
+}
+
+}  // namespace mend::patchc

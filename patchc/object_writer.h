@@ -1,0 +1,46 @@
+// Adds sections to ELF relocatables that a compiler wrote, and says whether an ELF relocatable can
+// be hosted. No LLVM: a new section header table at the end of the file is all that it takes.
+//
+// Called by ClangRunner (descriptions and sources) and by the link step (the program's image).
+// Stateless and thread-safe. Input is untrusted.
+#ifndef MEND_PATCHC_OBJECT_WRITER_H_
+#define MEND_PATCHC_OBJECT_WRITER_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace mend::patchc {
+
+struct NewSection {
+  std::string name;
+  std::string_view contents;
+  uint64_t flags = 0;      // SHF_*
+  uint64_t alignment = 1;
+};
+
+// The object with these sections behind the ones it has. INVALID_ARGUMENT: not a little-endian
+// ELF64 relocatable, or damaged.
+absl::StatusOr<std::string> AppendSections(std::string_view object,
+                                           const std::vector<NewSection>& sections);
+
+// The object with the contents of its section `name` gone; the object as it is when it has none.
+// REQUIRES: nothing refers to the section. Same errors.
+absl::StatusOr<std::string> RemoveSection(std::string_view object, std::string_view name);
+
+// Makes `__mend_tlsoff.*`, which the code generator took for thread-local variables, absolute
+// symbols: their R_X86_64_TPOFF32 relocations become R_X86_64_32S, which the host can resolve.
+// INVALID_ARGUMENT: not such an object, or damaged.
+absl::Status ResolveThreadOffsets(std::string& object);
+
+// INVALID_ARGUMENT: not an x86-64 ELF relocatable; UNIMPLEMENTED names what it contains that
+// cannot be hosted (thread-local storage that patchc did not compile).
+absl::Status CheckHostable(std::string_view object, std::string_view name);
+
+}  // namespace mend::patchc
+
+#endif  // MEND_PATCHC_OBJECT_WRITER_H_

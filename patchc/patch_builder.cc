@@ -1,0 +1,246 @@
+#include "patchc/patch_builder.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "llvm/Demangle/Demangle.h"
+#include "patchc/compare/layout.h"
+#include "patchc/line_directives.h"
+#include "patchc/source_scan.h"
+#include "patchc/text.h"
+#include "runtime/format/function_request.h"
+
+namespace mend::patchc {
+namespace {
+
+// How many causes a reason names.
+constexpr size_t kCausesMax = 3;
+
+// The name that a function has in its source, without scope and parameters.
+std::string SourceName(const std::string& symbol) {
+  llvm::ItaniumPartialDemangler demangler;
+  if (demangler.partialDemangle(symbol.c_str()) || !demangler.isFunction()) {
+    return symbol.substr(0, symbol.find('.'));
+  }
+  size_t size = 0;
+  char* const name = demangler.getFunctionBaseName(nullptr, &size);
+  std::string result = name == nullptr ? symbol : name;
+  std::free(name);
+  return result;
+}
+
+std::string FileName(const std::string& path) {
+  return std::filesystem::path(path).filename().string();
+}
+
+}  // namespace
+
+std::string PatchNameOf(const std::string& file) {
+  std::string name = std::filesystem::path(file).stem().string();
+  // '~' sets off generations, '/' folders of the attribute tree.
+  std::replace(name.begin(), name.end(), '~', '-');
+  return name;
+}
+
+absl::StatusOr<BuildReport> PatchBuilder::Build(const BuildOptions& options) {
+  report_.name = options.name;
+  report_.notes = edits_.notes();
+  edited_ = edits_.Edited();
+  if (absl::Status held = CheckHeld(options.hold); !held.ok()) return held;
+  CollectTouched();
+  for (size_t i = 0; i < base_.units().size(); ++i) {
+    const std::set<std::string> files = FilesOf(base_.units()[i]);
+    const bool is_reached = std::any_of(edited_.begin(), edited_.end(), [&](const auto& edit) {
+      return files.contains(edit.first);
+    });
+    if (!is_reached) continue;
+    if (absl::Status compiled = CompileUnit(i, options); !compiled.ok()) return compiled;
+  }
+  const absl::Time begin = absl::Now();
+  if (report_.refusals.empty()) {
+    if (absl::Status closed = CloseOverProgram(base_, affected_); !closed.ok()) return closed;
+  }
+  for (AffectedUnit& unit : affected_) {
+    Explain(FilesOf(base_.units()[unit.unit]), unit.diff);
+    for (Refusal& refusal : unit.diff.refusals) report_.refusals.push_back(std::move(refusal));
+    for (std::string& warning : unit.diff.warnings) report_.warnings.push_back(std::move(warning));
+  }
+  FillModule(options);
+  report_.no_change = report_.refusals.empty() && report_.module.units.empty();
+  report_.compare_time += absl::Now() - begin;
+  return std::move(report_);
+}
+
+std::set<std::string> PatchBuilder::FilesOf(const BaseUnit& unit) const {
+  std::set<std::string> files;
+  for (const SourceDescription& source : unit.description.sources) {
+    files.insert(SourceEdits::Normalized(unit.description.directory, source.path));
+  }
+  return files;
+}
+
+absl::Status PatchBuilder::CheckHeld(const std::vector<std::string>& hold) {
+  for (const std::string& request : hold) {
+    const std::string_view name = ParseFunctionRequest(request).function;
+    const bool is_known =
+        std::any_of(base_.units().begin(), base_.units().end(), [&](const BaseUnit& unit) {
+          const auto& functions = unit.description.functions;
+          return std::any_of(functions.begin(), functions.end(), [&](const auto& f) {
+            return IsNameOfFunction(name, f.name, DisplayName(f.name));
+          });
+        });
+    if (!is_known) {
+      return RefusalStatus({RefusalCode::kHoldUnknown, absl::StrCat("--hold ", request), {}});
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::map<std::string, std::string>> PatchBuilder::Overlay(size_t unit,
+                                                                         bool keep_lines) {
+  // Sources come as the program was built from them, whatever the disk holds by now.
+  std::map<std::string, std::string> overlay;
+  const BaseUnit& base_unit = base_.units()[unit];
+  for (const SourceDescription& source : base_unit.description.sources) {
+    if (source.is_system) continue;
+    const std::string path = SourceEdits::Normalized(base_unit.description.directory, source.path);
+    if (edited_.contains(path)) continue;
+    absl::StatusOr<std::string> text = edits_.OriginalText(path);
+    if (!text.ok()) return text.status();
+    overlay[path] = *std::move(text);
+  }
+  for (const auto& [path, edit] : edited_) {
+    overlay[path] = keep_lines && !edit.is_new_file ? KeepLineNumbers(edit.old_text, edit.new_text)
+                                                    : edit.new_text;
+  }
+  return overlay;
+}
+
+absl::Status PatchBuilder::CompileUnit(size_t unit, const BuildOptions& options) {
+  const BaseUnit& base_unit = base_.units()[unit];
+  const ObjectDescription& description = base_unit.description;
+  CompileRequest request{
+      description.directory, description.language, description.arguments, description.output, {}};
+  absl::StatusOr<std::map<std::string, std::string>> overlay = Overlay(unit, /*keep_lines=*/true);
+  if (!overlay.ok()) return overlay.status();
+  request.overlay = *std::move(overlay);
+  const absl::Time begin = absl::Now();
+  CompileResult result = compiler_(request);
+  ++report_.units_compiled;
+  if (!result.ok) {
+    // Once more with the author's own line numbers, for the messages.
+    overlay = Overlay(unit, /*keep_lines=*/false);
+    if (overlay.ok()) {
+      request.overlay = *std::move(overlay);
+      const CompileResult again = compiler_(request);
+      if (!again.ok) result.diagnostics = again.diagnostics;
+    }
+    report_.refusals.push_back({RefusalCode::kCompileError,
+                                absl::StrCat(description.source, " does not compile"),
+                                result.diagnostics});
+  }
+  const absl::Time compiled = absl::Now();
+  report_.compile_time += compiled - begin;
+  if (!result.ok) return absl::OkStatus();
+  if (result.description.compiler != description.compiler) {
+    report_.refusals.push_back(
+        {RefusalCode::kCompilerDiffers,
+         absl::StrCat(description.source, " was compiled by '", description.compiler,
+                      "', this is '", result.description.compiler, "'"),
+         {}});
+    return absl::OkStatus();
+  }
+  const absl::StatusOr<const ObjectSummary*> base_summary = base_.Summary(unit);
+  if (!base_summary.ok()) return base_summary.status();
+  absl::StatusOr<ObjectSummary> edited = SummarizeObject(result.object);
+  if (!edited.ok()) return edited.status();
+  UnitDiff diff = CompareUnit({description, **base_summary, *edited});
+  for (Refusal& refusal :
+       CompareRecords(description.records, result.description.records, options.allow_layout)) {
+    // A header's record is the same in every unit that includes it.
+    if (compared_records_.insert(refusal.message).second) {
+      diff.refusals.push_back(std::move(refusal));
+    }
+  }
+  affected_.push_back({unit, *std::move(edited), std::move(diff)});
+  objects_[unit] = std::move(result.object);
+  report_.compare_time += absl::Now() - compiled;
+  return absl::OkStatus();
+}
+
+void PatchBuilder::CollectTouched() {
+  for (const auto& [path, edit] : edited_) {
+    TouchedPlaces& places = touched_[path];
+    const SourceScan old_scan = ScanSource(edit.old_text);
+    const SourceScan new_scan = ScanSource(edit.new_text);
+    for (const ChangedRegion& region : CompareLines(edit.old_text, edit.new_text)) {
+      const auto add = [&](const SourceScan& scan, size_t begin, size_t end) {
+        for (size_t line = begin; line < end; ++line) {
+          const std::string place = absl::StrCat(FileName(path), ":", line + 1);
+          const std::string function = scan.FunctionAt(line);
+          if (!function.empty()) {
+            places.functions.try_emplace(function, place);
+          } else if (places.outside.empty()) {
+            places.outside = place;
+          }
+        }
+      };
+      add(new_scan, region.new_begin, region.new_end);
+      add(old_scan, region.old_begin, region.old_end);
+    }
+  }
+}
+
+void PatchBuilder::Explain(const std::set<std::string>& files, UnitDiff& diff) const {
+  TouchedPlaces touched;
+  for (const auto& [path, places] : touched_) {
+    if (!files.contains(path)) continue;
+    touched.functions.insert(places.functions.begin(), places.functions.end());
+    if (touched.outside.empty()) touched.outside = places.outside;
+  }
+  std::vector<std::string> causes;
+  for (const auto& [name, place] : touched.functions) {
+    if (causes.size() < kCausesMax) causes.push_back(name);
+  }
+  for (PatchedFunction& function : diff.functions) {
+    if (function.reason == ChangeReason::kReadsConstant) {
+      function.detail = absl::StrJoin(diff.changed_constants, ", ");
+      continue;
+    }
+    const auto own = touched.functions.find(SourceName(function.name));
+    if (own != touched.functions.end()) {
+      function.detail = own->second;
+    } else if (touched.outside.empty() && !causes.empty()) {
+      function.reason = ChangeReason::kInlines;
+      function.detail = absl::StrJoin(causes, ", ");
+    } else if (!touched.outside.empty()) {
+      function.detail = absl::StrCat("follows from ", touched.outside);
+    }
+  }
+}
+
+void PatchBuilder::FillModule(const BuildOptions& options) {
+  report_.module.name = options.name;
+  report_.module.replace = options.replace;
+  report_.module.hold = options.hold;
+  for (AffectedUnit& unit : affected_) {
+    // Data that nothing in a patch reaches would be dropped by the linker.
+    if (unit.diff.IsEmpty()) continue;
+    PatchUnit part;
+    part.unit = unit.diff.unit;
+    part.functions = unit.diff.functions;
+    part.new_functions = unit.diff.new_functions;
+    part.new_data = unit.diff.new_data;
+    part.references = unit.diff.references;
+    part.object = std::move(objects_[unit.unit]);
+    report_.module.units.push_back(std::move(part));
+    report_.units.push_back(std::move(unit.diff));
+  }
+}
+
+}  // namespace mend::patchc

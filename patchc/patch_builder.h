@@ -1,0 +1,85 @@
+// PatchBuilder: from edited sources to a patch module: recompiles every unit that an edit reaches
+// with its recorded command, compares, and writes down what changed or why there is no patch.
+//
+// `patchc build`, `check` and `apply` call it; one thread at a time.
+#ifndef MEND_PATCHC_PATCH_BUILDER_H_
+#define MEND_PATCHC_PATCH_BUILDER_H_
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "patchc/base.h"
+#include "patchc/clang_runner.h"
+#include "patchc/compare/closure.h"
+#include "patchc/source_edits.h"
+#include "runtime/format/patch_module.h"
+
+namespace mend::patchc {
+
+struct BuildOptions {
+  std::string name;
+  bool replace = true;
+  std::vector<std::string> hold;
+  std::set<std::string> allow_layout;  // records whose changed layout the author answers for
+};
+
+struct BuildReport {
+  std::string name;
+  bool no_change = false;
+  size_t units_compiled = 0;
+  absl::Duration compile_time;
+  absl::Duration compare_time;
+  std::vector<UnitDiff> units;       // those that contribute
+  std::vector<Refusal> refusals;     // any: no patch
+  std::vector<std::string> warnings;
+  std::vector<std::string> notes;
+  PatchModule module;                // complete unless refused or without change
+};
+
+using Compiler = std::function<CompileResult(const CompileRequest&)>;
+
+class PatchBuilder {
+ public:
+  PatchBuilder(Base& base, SourceEdits& edits, Compiler compiler)
+      : base_(base), edits_(edits), compiler_(std::move(compiler)) {}
+
+  // Refusals are in the report; an error is what keeps from even finding out.
+  absl::StatusOr<BuildReport> Build(const BuildOptions& options);
+
+ private:
+  // Where an edit touches a file, for the reasons that people read.
+  struct TouchedPlaces {
+    std::map<std::string, std::string> functions;  // name to FILE:LINE
+    std::string outside;                           // FILE:LINE of the first edit outside functions
+  };
+
+  std::set<std::string> FilesOf(const BaseUnit& unit) const;
+  absl::Status CheckHeld(const std::vector<std::string>& hold);
+  absl::Status CompileUnit(size_t unit, const BuildOptions& options);
+  absl::StatusOr<std::map<std::string, std::string>> Overlay(size_t unit, bool keep_lines);
+  void CollectTouched();
+  void Explain(const std::set<std::string>& files, UnitDiff& diff) const;
+  void FillModule(const BuildOptions& options);
+
+  Base& base_;
+  SourceEdits& edits_;
+  const Compiler compiler_;
+  std::map<std::string, SourceEdit> edited_;
+  std::map<std::string, TouchedPlaces> touched_;  // by path
+  std::vector<AffectedUnit> affected_;
+  std::map<size_t, std::string> objects_;
+  std::set<std::string> compared_records_;
+  BuildReport report_;
+};
+
+// "dir/0004-fix.patch" -> "0004-fix".
+std::string PatchNameOf(const std::string& file);
+
+}  // namespace mend::patchc
+
+#endif  // MEND_PATCHC_PATCH_BUILDER_H_

@@ -1,0 +1,269 @@
+#include "patchc/unit_compiler.h"
+
+#include <clang/Basic/DiagnosticIDs.h>
+#include <clang/Basic/DiagnosticOptions.h>
+#include <clang/Basic/SourceManager.h>
+#include <clang/CodeGen/CodeGenAction.h>
+#include <clang/Frontend/CompilerInstance.h>
+#include <clang/Frontend/CompilerInvocation.h>
+#include <clang/Frontend/MultiplexConsumer.h>
+#include <clang/Frontend/TextDiagnosticBuffer.h>
+#include <clang/Frontend/TextDiagnosticPrinter.h>
+#include <clang/Frontend/Utils.h>
+#include <elf.h>
+#include <llvm/ADT/STLExtras.h>
+#include <llvm/ADT/SmallString.h>
+#include <llvm/ADT/StringRef.h>
+#include <llvm/Support/CommandLine.h>
+#include <llvm/Support/FileSystem.h>
+#include <llvm/Support/FileUtilities.h>
+#include <llvm/Support/MemoryBuffer.h>
+#include <llvm/Support/Path.h>
+#include <llvm/TargetParser/Triple.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "patchc/codegen/codegen_passes.h"
+#include "patchc/fingerprint.h"
+#include "patchc/object_writer.h"
+#include "patchc/records.h"
+#include "patchc/toolchain.h"
+
+namespace mend::patchc {
+namespace {
+
+// What the compiler read, exactly as it read it.
+void CollectSources(clang::CompilerInstance& clang, UnitResult& result) {
+  clang::SourceManager& manager = clang.getSourceManager();
+  for (auto file = manager.fileinfo_begin(); file != manager.fileinfo_end(); ++file) {
+    const std::optional<llvm::StringRef> contents = file->second->getBufferDataIfLoaded();
+    if (!contents) continue;
+    llvm::SmallString<256> path(file->first.getName());
+    if (clang.getVirtualFileSystem().makeAbsolute(path)) continue;
+    llvm::sys::path::remove_dots(path);
+    SourceDescription source;
+    source.path = path.str().str();
+    source.hash = HashHex({contents->data(), contents->size()});
+    const clang::FileID id = manager.translateFile(file->first);
+    source.is_system =
+        id.isValid() && clang::SrcMgr::isSystem(
+                            manager.getFileCharacteristic(manager.getLocForStartOfFile(id)));
+    if (!source.is_system) result.sources.push_back({source.path, contents->str()});
+    result.description.sources.push_back(std::move(source));
+  }
+  // The table of files is a hash table of pointers.
+  std::sort(result.sources.begin(), result.sources.end(),
+            [](const SourceText& a, const SourceText& b) { return a.path < b.path; });
+  std::sort(result.description.sources.begin(), result.description.sources.end(),
+            [](const SourceDescription& a, const SourceDescription& b) { return a.path < b.path; });
+}
+
+// Emits an object; collects what its description needs while the syntax tree exists.
+class DescribingAction : public clang::EmitObjAction {
+ public:
+  explicit DescribingAction(UnitResult& result) : result_(result) {}
+
+ protected:
+  std::unique_ptr<clang::ASTConsumer> CreateASTConsumer(clang::CompilerInstance& clang,
+                                                        llvm::StringRef file) override {
+    std::unique_ptr<clang::ASTConsumer> emitter =
+        clang::EmitObjAction::CreateASTConsumer(clang, file);
+    if (emitter == nullptr) return nullptr;
+    std::vector<std::unique_ptr<clang::ASTConsumer>> consumers;
+    // First: code generation may reuse what the syntax tree holds.
+    consumers.push_back(CreateRecordCollector(&result_.description.records));
+    consumers.push_back(std::move(emitter));
+    return std::make_unique<clang::MultiplexConsumer>(std::move(consumers));
+  }
+
+  void EndSourceFileAction() override {
+    CollectSources(getCompilerInstance(), result_);
+    clang::EmitObjAction::EndSourceFileAction();
+  }
+
+ private:
+  UnitResult& result_;
+};
+
+// Sets what hosted code needs, whatever the user's flags say. At this level, and not as driver
+// flags, so that their order does not matter and nothing is reported as unused.
+void ForceOptions(clang::CompilerInvocation& invocation) {
+  clang::CodeGenOptions& codegen = invocation.getCodeGenOpts();
+  clang::LangOptions& language = invocation.getLangOpts();
+  // A hosted program's own definitions win, as in an executable; so PIE, not PIC, for all objects.
+  codegen.RelocationModel = llvm::Reloc::PIC_;
+  language.PICLevel = 2;
+  language.PIE = 1;
+  language.SemanticInterposition = 0;
+  codegen.CodeModel = "small";
+  codegen.EmulatedTLS = false;
+  // Each function in a section of its own: every reference between functions is a relocation.
+  codegen.FunctionSections = true;
+  codegen.DataSections = true;
+  codegen.UniqueSectionNames = true;
+  codegen.UnwindTables = 2;
+  // The stub is the first instruction of the entry. Hosted code runs without branch tracking.
+  codegen.CFProtectionBranch = false;
+  codegen.CFProtectionReturn = false;
+  codegen.PatchableFunctionEntryCount = 0;
+  codegen.PatchableFunctionEntryOffset = 0;
+  codegen.NoPLT = false;
+  codegen.Addrsig = false;
+  codegen.PassBuilderCallbacks.push_back(RegisterCodegenPasses);
+}
+
+// What cannot be hosted, or nothing.
+std::string Refusal(const clang::CompilerInvocation& invocation) {
+  const llvm::Triple triple(invocation.getTargetOpts().Triple);
+  if (!triple.isOSLinux() || triple.getArch() != llvm::Triple::x86_64 || triple.isX32()) {
+    return "target '" + triple.str() + "' cannot be hosted: mend hosts x86-64 Linux programs";
+  }
+  clang::SanitizerMask sanitizers = invocation.getLangOpts().Sanitize.Mask;
+  sanitizers &= ~invocation.getCodeGenOpts().SanitizeTrap.Mask;
+  if (sanitizers) {
+    return "sanitizers that need their runtime cannot be hosted; remove -fsanitize=, or add "
+           "-fsanitize-trap=";
+  }
+  if (invocation.getCodeGenOpts().DisableLLVMPasses) {
+    return "-disable-llvm-passes would leave out the passes that make code patchable";
+  }
+  return {};
+}
+
+void ParseBackendOptions(const std::vector<std::string>& options) {
+  if (options.empty()) return;
+  std::vector<const char*> arguments = {"clang (LLVM option parsing)"};
+  for (const std::string& option : options) arguments.push_back(option.c_str());
+  llvm::cl::ParseCommandLineOptions(static_cast<int>(arguments.size()), arguments.data());
+}
+
+void ReportError(clang::DiagnosticsEngine& diagnostics, llvm::StringRef message) {
+  const unsigned id = diagnostics.getCustomDiagID(clang::DiagnosticsEngine::Error, "%0");
+  diagnostics.Report(id) << message;
+}
+
+// Fills the rest of the description from the object itself and puts it into the object.
+absl::Status DescribeObject(const UnitIdentity& identity, bool embed_sources,
+                            UnitResult& result) {
+  if (absl::Status resolved = ResolveThreadOffsets(result.object); !resolved.ok()) return resolved;
+  if (absl::Status hostable = CheckHostable(result.object, identity.source); !hostable.ok()) {
+    return hostable;
+  }
+  absl::StatusOr<ObjectSummary> summary = SummarizeObject(result.object);
+  if (!summary.ok()) return summary.status();
+  ObjectDescription& description = result.description;
+  description.compiler = CompilerVersion();
+  description.directory = identity.directory;
+  description.source = identity.source;
+  description.output = identity.output;
+  description.arguments = identity.arguments;
+  description.language = identity.language;
+  description.functions = std::move(summary->functions);
+  description.data = std::move(summary->data);
+
+  const std::string serialized = SerializeObjectDescription(description);
+  const std::string sources = embed_sources ? SerializeSources(result.sources) : std::string();
+  std::vector<NewSection> sections;
+  sections.push_back({kObjectSection, serialized, SHF_EXCLUDE, 1});
+  if (embed_sources) sections.push_back({kSourcesSection, sources, SHF_EXCLUDE, 1});
+  absl::StatusOr<std::string> described = AppendSections(result.object, sections);
+  if (!described.ok()) return described.status();
+  result.object = *std::move(described);
+  return absl::OkStatus();
+}
+
+bool IsIrInput(const clang::CompilerInstance& clang) {
+  const auto& inputs = clang.getFrontendOpts().Inputs;
+  return !inputs.empty() && inputs.front().getKind().getLanguage() == clang::Language::LLVM_IR;
+}
+
+bool EmitToMemory(clang::CompilerInstance& clang, DescribingAction& action, UnitResult& result) {
+  llvm::SmallVector<char, 0> object;
+  clang.setOutputStream(std::make_unique<llvm::raw_svector_ostream>(object));
+  if (!clang.ExecuteAction(action)) return false;
+  result.object.assign(object.data(), object.size());
+  return true;
+}
+
+// Clang takes no output stream when its input is LLVM IR.
+bool EmitThroughFile(clang::CompilerInstance& clang, DescribingAction& action,
+                     UnitResult& result) {
+  llvm::SmallString<128> path;
+  if (llvm::sys::fs::createTemporaryFile("patchc", "o", path)) return false;
+  const llvm::FileRemover remover(path);
+  clang.getFrontendOpts().OutputFile = path.str().str();
+  if (!clang.ExecuteAction(action)) return false;
+  auto file = llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+  if (!file) return false;
+  result.object = (*file)->getBuffer().str();
+  return true;
+}
+
+bool Execute(clang::CompilerInstance& clang, const UnitIdentity& identity,
+             const UnitOptions& options, UnitResult& result) {
+  if (const std::string refusal = Refusal(clang.getInvocation()); !refusal.empty()) {
+    ReportError(clang.getDiagnostics(), refusal);
+    return false;
+  }
+  ForceOptions(clang.getInvocation());
+  if (!options.write_dependency_file) {
+    clang.getDependencyOutputOpts() = clang::DependencyOutputOptions();
+  }
+  result.output_file = clang.getFrontendOpts().OutputFile;
+  ParseBackendOptions(clang.getFrontendOpts().LLVMArgs);
+
+  DescribingAction action(result);
+  const bool emitted = IsIrInput(clang) ? EmitThroughFile(clang, action, result)
+                                        : EmitToMemory(clang, action, result);
+  if (!emitted) return false;
+  if (absl::Status status = DescribeObject(identity, options.embed_sources, result);
+      !status.ok()) {
+    ReportError(clang.getDiagnostics(), std::string(status.message()));
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+bool EmitsObject(const llvm::opt::ArgStringList& arguments) {
+  const auto has = [&arguments](llvm::StringRef flag) {
+    return llvm::any_of(arguments, [flag](const char* argument) { return flag == argument; });
+  };
+  // Plug-ins and the static analyser are Clang's own business.
+  return !arguments.empty() && llvm::StringRef(arguments[0]) == "-cc1" && has("-emit-obj") &&
+         !has("-load");
+}
+
+UnitResult CompileUnit(llvm::ArrayRef<const char*> arguments, const UnitIdentity& identity,
+                       const UnitOptions& options) {
+  InitializeCodeGenerator();
+  UnitResult result;
+  auto invocation = std::make_shared<clang::CompilerInvocation>();
+  clang::DiagnosticOptions parse_options;
+  auto* parse_messages = new clang::TextDiagnosticBuffer;
+  clang::DiagnosticsEngine parse_diagnostics(clang::DiagnosticIDs::create(), parse_options,
+                                             parse_messages);
+  const bool parsed =
+      clang::CompilerInvocation::CreateFromArgs(*invocation, arguments, parse_diagnostics);
+  invocation->getFrontendOpts().DisableFree = options.leak;
+
+  auto clang = std::make_unique<clang::CompilerInstance>(std::move(invocation));
+  clang::DiagnosticConsumer* printer = nullptr;
+  if (options.diagnostics != nullptr) {
+    printer = new clang::TextDiagnosticPrinter(*options.diagnostics, clang->getDiagnosticOpts());
+    clang->setVerboseOutputStream(*options.diagnostics);
+  }
+  clang->createVirtualFileSystem(options.files);
+  clang->createDiagnostics(printer, /*ShouldOwnClient=*/true);
+  parse_messages->FlushDiagnostics(clang->getDiagnostics());
+  result.ok = parsed && Execute(*clang, identity, options, result);
+  if (options.leak) (void)clang.release();
+  return result;
+}
+
+}  // namespace mend::patchc

@@ -1,0 +1,58 @@
+// Runs one `clang -cc1 ... -emit-obj` command line in this process, with mend's passes and options,
+// and makes the object describe itself.
+//
+// Called by the driver (`patchc cc`) and by ClangRunner (rebuilding a unit). Thread safety: none
+// beyond Clang's; one call at a time.
+#ifndef MEND_PATCHC_UNIT_COMPILER_H_
+#define MEND_PATCHC_UNIT_COMPILER_H_
+
+#include <llvm/ADT/ArrayRef.h>
+#include <llvm/ADT/IntrusiveRefCntPtr.h>
+#include <llvm/Option/ArgList.h>
+#include <llvm/Support/VirtualFileSystem.h>
+#include <llvm/Support/raw_ostream.h>
+
+#include <string>
+#include <vector>
+
+#include "runtime/format/object_description.h"
+
+namespace mend::patchc {
+
+// How the unit came to be, for its description.
+struct UnitIdentity {
+  std::string language;
+  std::string directory;
+  std::string source;
+  std::string output;
+  std::vector<std::string> arguments;
+};
+
+struct UnitOptions {
+  llvm::IntrusiveRefCntPtr<llvm::vfs::FileSystem> files;
+  // Where Clang's messages go; nullptr is standard error, coloured as Clang would.
+  llvm::raw_ostream* diagnostics = nullptr;
+  bool embed_sources = true;
+  bool write_dependency_file = true;
+  // Leave Clang's structures to the end of the process.
+  bool leak = false;
+};
+
+struct UnitResult {
+  bool ok = false;
+  std::string object;
+  std::string output_file;  // where the command line wanted it
+  ObjectDescription description;
+  std::vector<SourceText> sources;
+};
+
+// `arguments`: the command line behind `-cc1`.
+UnitResult CompileUnit(llvm::ArrayRef<const char*> arguments, const UnitIdentity& identity,
+                       const UnitOptions& options);
+
+// Whether this is a Clang command line that CompileUnit is for.
+bool EmitsObject(const llvm::opt::ArgStringList& arguments);
+
+}  // namespace mend::patchc
+
+#endif  // MEND_PATCHC_UNIT_COMPILER_H_
