@@ -1,0 +1,162 @@
+#include "mend/client.h"
+
+#include <httplib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace mend {
+namespace {
+
+using Json = nlohmann::json;
+
+// Why nobody answers on the socket, in the system's words: the HTTP library only says "Connection".
+absl::Status ExplainConnection(const std::string& socket_path) {
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  if (socket_path.size() >= sizeof address.sun_path) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("path of socket '", socket_path, "' is too long"));
+  }
+  std::memcpy(address.sun_path, socket_path.data(), socket_path.size());
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return absl::UnavailableError(std::strerror(errno));
+  const int error =
+      ::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 ? 0 : errno;
+  ::close(fd);
+  const std::string message =
+      absl::StrCat("cannot reach '", socket_path,
+                   "': ", error == 0 ? "the target closed the connection" : std::strerror(error));
+  if (error == EACCES || error == EPERM) return absl::PermissionDeniedError(message);
+  return error == ENOENT ? absl::NotFoundError(message) : absl::UnavailableError(message);
+}
+
+absl::Status ExplainFailure(httplib::Error error, const std::string& socket_path) {
+  if (error == httplib::Error::Connection) return ExplainConnection(socket_path);
+  return absl::UnavailableError(
+      absl::StrCat("target at '", socket_path, "' did not answer: ", httplib::to_string(error)));
+}
+
+std::unique_ptr<httplib::Client> MakeClient(const std::string& socket_path,
+                                            absl::Duration timeout) {
+  auto client = std::make_unique<httplib::Client>(socket_path, 80);
+  client->set_address_family(AF_UNIX);
+  client->set_default_headers({{"Host", "mend"}});
+  client->set_connection_timeout(5);
+  client->set_read_timeout(static_cast<time_t>(absl::ToInt64Seconds(timeout)) + 1);
+  client->set_write_timeout(60);
+  client->set_keep_alive(false);
+  return client;
+}
+
+absl::StatusOr<Reply> ToReply(const httplib::Result& result, const std::string& socket_path) {
+  if (!result) return ExplainFailure(result.error(), socket_path);
+  return Reply{result->status, result->body};
+}
+
+// The object in a reply's body; null when the body is something else.
+Json ReplyObject(const Reply& reply) {
+  Json object = Json::parse(reply.body, nullptr, /*allow_exceptions=*/false);
+  return object.is_object() ? object : Json();
+}
+
+std::string StringField(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+}  // namespace
+
+absl::StatusOr<Reply> Client::Get(const std::string& path, const RequestOptions& options) const {
+  return ToReply(MakeClient(socket_, options.timeout)->Get(path), socket_);
+}
+
+absl::StatusOr<Reply> Client::Put(const std::string& path, const std::string& body,
+                                  const RequestOptions& options) const {
+  return ToReply(MakeClient(socket_, options.timeout)->Put(path, body, options.content_type),
+                 socket_);
+}
+
+absl::StatusOr<Reply> Client::Post(const std::string& path, const std::string& body,
+                                   const RequestOptions& options) const {
+  return ToReply(MakeClient(socket_, options.timeout)->Post(path, body, options.content_type),
+                 socket_);
+}
+
+absl::StatusOr<Reply> Client::Follow(
+    const std::string& path, const std::function<bool(std::string_view line)>& on_line) const {
+  // The server sends an empty line every 15 s, so silence for a minute means that it is gone.
+  const std::unique_ptr<httplib::Client> client = MakeClient(socket_, absl::Seconds(60));
+  Reply reply;
+  std::string pending;
+  bool stopped = false;
+  const auto on_response = [&reply](const httplib::Response& response) {
+    reply.status = response.status;
+    return true;
+  };
+  const auto on_data = [&](const char* data, size_t size) {
+    if (!reply.ok()) {
+      reply.body.append(data, size);
+      return true;
+    }
+    pending.append(data, size);
+    size_t begin = 0;
+    for (size_t end; (end = pending.find('\n', begin)) != std::string::npos; begin = end + 1) {
+      if (end == begin) continue;
+      if (!on_line(std::string_view(pending).substr(begin, end - begin))) {
+        stopped = true;
+        return false;
+      }
+    }
+    pending.erase(0, begin);
+    return true;
+  };
+  const httplib::Result result = client->Get(path, on_response, on_data);
+  // A target that ends in the middle of a chunked answer looks like a read error.
+  if (!result && !stopped && reply.status == 0) return ExplainFailure(result.error(), socket_);
+  return reply;
+}
+
+int ExitCodeOf(const Reply& reply) {
+  const Json object = ReplyObject(reply);
+  if (!object.is_null()) {
+    const auto found = object.find("exit_code");
+    if (found != object.end() && found->is_number_integer()) return found->get<int>();
+  }
+  return reply.ok() ? kExitOk : kExitInternal;
+}
+
+std::string ErrorText(const Reply& reply) {
+  if (reply.ok()) return {};
+  const Json object = ReplyObject(reply);
+  const std::string message = StringField(object, "message");
+  if (message.empty()) return absl::StrCat("EIO: the target answered HTTP status ", reply.status);
+  const std::string error = StringField(object, "errno");
+  return error.empty() ? message : absl::StrCat(error, ": ", message);
+}
+
+std::string EncodeSegment(std::string_view text) {
+  static constexpr char kHex[] = "0123456789ABCDEF";
+  std::string encoded;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (std::isalnum(byte) != 0 || std::strchr("-._~,:", c) != nullptr) {
+      encoded += c;
+    } else {
+      encoded += '%';
+      encoded += kHex[byte >> 4];
+      encoded += kHex[byte & 15];
+    }
+  }
+  return encoded;
+}
+
+}  // namespace mend

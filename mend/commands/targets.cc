@@ -1,0 +1,76 @@
+// Carrying a verb out on the targets that a command line names.
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
+#include "mend/commands/commands.h"
+
+namespace mend {
+namespace {
+
+Json ParseAnswer(const std::string& body) {
+  Json answer = Json::parse(body, nullptr, /*allow_exceptions=*/false);
+  return answer.is_discarded() ? Json(body) : answer;
+}
+
+void PrintJson(const Json& document) {
+  std::printf("%s\n", document.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+}
+
+// What one target answered.
+struct TargetResult {
+  int exit_code = kExitOk;
+  Json answer;
+};
+
+TargetResult RunOn(const Target& target, bool several, bool json, const TargetVerb& verb) {
+  TargetResult result;
+  const std::string prefix = several ? absl::StrCat(target.name, " (", target.pid, "): ") : "";
+  const absl::StatusOr<Reply> reply = verb.request(Client(target.socket));
+  if (!reply.ok()) {
+    result.exit_code = kExitUnreachable;
+    result.answer = {{"schema", 1},
+                     {"errno", "ECONNREFUSED"},
+                     {"message", std::string(reply.status().message())},
+                     {"exit_code", kExitUnreachable}};
+    std::fprintf(stderr, "%s%s\n", prefix.c_str(), std::string(reply.status().message()).c_str());
+    return result;
+  }
+  result.exit_code = ExitCodeOf(*reply);
+  result.answer = verb.plain && !json ? Json(reply->body) : ParseAnswer(reply->body);
+  // A transition that was reversed is an answer with a report; other errors have only a message.
+  const bool report = reply->ok() || result.answer.contains("outcome");
+  if (!reply->ok()) std::fprintf(stderr, "%s%s\n", prefix.c_str(), ErrorText(*reply).c_str());
+  if (report && !json) {
+    const std::string text = verb.text(result.answer);
+    if (!text.empty()) std::printf("%s%s", prefix.c_str(), text.c_str());
+  }
+  return result;
+}
+
+}  // namespace
+
+int OnTargets(const std::string& operand, bool json, const TargetVerb& verb) {
+  const absl::StatusOr<std::vector<Target>> targets = FindTargets(operand);
+  if (!targets.ok()) {
+    const std::string message(targets.status().message());
+    std::fprintf(stderr, "mend: %s\n", message.c_str());
+    if (json) PrintJson({{"schema", 1}, {"message", message}, {"exit_code", kExitUnreachable}});
+    return kExitUnreachable;
+  }
+  const bool several = targets->size() > 1;
+  int exit_code = kExitOk;
+  Json all = {{"schema", 1}, {"targets", Json::array()}};
+  for (const Target& target : *targets) {
+    TargetResult result = RunOn(target, several, json, verb);
+    if (result.exit_code != kExitOk) exit_code = several ? int{kExitSomeFailed} : result.exit_code;
+    if (json && !several) PrintJson(result.answer);
+    all["targets"].push_back({{"pid", std::to_string(target.pid)},
+                              {"name", target.name},
+                              {"exit_code", result.exit_code},
+                              {"answer", std::move(result.answer)}});
+  }
+  if (json && several) PrintJson(all);
+  return exit_code;
+}
+
+}  // namespace mend

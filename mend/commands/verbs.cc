@@ -1,0 +1,129 @@
+// disable, enable, force, remove, wait; ls, get, set: what changes a running program.
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "mend/commands/commands.h"
+#include "mend/progress.h"
+
+namespace mend {
+namespace {
+
+// Reversing may take as long again, and the target answers by itself.
+RequestOptions OptionsFor(double timeout_s) {
+  return {.timeout = absl::Seconds(timeout_s * 2) + absl::Seconds(60)};
+}
+
+std::string PatchPath(const std::string& patch, const std::string& verb) {
+  return absl::StrCat("/patches/", EncodeSegment(patch), "/", verb);
+}
+
+std::string WaitQuery(const WaitFlags& wait) {
+  return absl::StrCat("?timeout_ns=", static_cast<int64_t>(wait.timeout_s * 1e9),
+                      "&on_timeout=", wait.on_timeout, "&no_wait=", wait.no_wait ? 1 : 0);
+}
+
+// The path of an attribute on the target; a folder's ends with a slash.
+std::string AttributePath(const std::string& path, bool folder) {
+  std::string encoded;
+  for (const std::string& segment :
+       std::vector<std::string>(absl::StrSplit(path, '/', absl::SkipEmpty()))) {
+    absl::StrAppend(&encoded, "/", EncodeSegment(segment));
+  }
+  return folder || encoded.empty() ? encoded + "/" : encoded;
+}
+
+// Attributes are plain text; as JSON they are the strings of one object.
+Json Lines(const std::string& body) {
+  Json lines = Json::array();
+  for (const std::string& line :
+       std::vector<std::string>(absl::StrSplit(body, '\n', absl::SkipEmpty()))) {
+    lines.push_back(line);
+  }
+  return lines;
+}
+
+absl::StatusOr<Reply> GetText(const Client& client, const std::string& path, const char* key,
+                              bool json) {
+  absl::StatusOr<Reply> reply = client.Get(path);
+  if (!reply.ok() || !reply->ok()) return reply;
+  Json document = {{"schema", 1}};
+  if (std::string(key) == "names") {
+    document[key] = Lines(reply->body);
+  } else {
+    document[key] = std::string(absl::StripSuffix(reply->body, "\n"));
+  }
+  document["exit_code"] = kExitOk;
+  if (json) reply->body = document.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return reply;
+}
+
+std::string PlainText(const Json& answer) { return answer.get<std::string>(); }
+
+}  // namespace
+
+int SwitchPatch(const std::string& target, const std::string& patch, const std::string& verb,
+                const WaitFlags& wait, bool json) {
+  const std::string path = PatchPath(patch, verb) + WaitQuery(wait);
+  const std::string past = verb + "d";
+  return OnTargets(target, json,
+                   {[&](const Client& client) {
+                      return PostWithProgress(client, path, "", OptionsFor(wait.timeout_s),
+                                              verb + " " + patch);
+                    },
+                    [&](const Json& answer) { return VerbText(answer, past); }});
+}
+
+int ForcePatch(const std::string& target, const std::string& patch, bool json) {
+  return OnTargets(target, json,
+                   {[&](const Client& client) {
+                      return PostWithProgress(client, PatchPath(patch, "force"), "", OptionsFor(10),
+                                              "force " + patch);
+                    },
+                    [](const Json& answer) { return VerbText(answer, "completed"); }});
+}
+
+int RemovePatch(const std::string& target, const std::string& patch, bool json) {
+  return OnTargets(target, json,
+                   {[&](const Client& client) {
+                      return client.Post(PatchPath(patch, "remove"), "", OptionsFor(10));
+                    },
+                    [](const Json& answer) { return VerbText(answer, "removed"); }});
+}
+
+int WaitForTransition(const std::string& target, double timeout_s, bool json) {
+  const std::string path =
+      absl::StrCat("/transition/wait?timeout_ms=", static_cast<int64_t>(timeout_s * 1e3));
+  return OnTargets(target, json,
+                   {[&](const Client& client) {
+                      return GetWithProgress(client, path, OptionsFor(timeout_s), "waiting");
+                    },
+                    [](const Json& answer) { return VerbText(answer, "completed"); }});
+}
+
+int ListAttributes(const std::string& target, const std::string& path, bool json) {
+  return OnTargets(target, json,
+                   {[&](const Client& client) {
+                      return GetText(client, AttributePath(path, /*folder=*/true), "names", json);
+                    },
+                    &PlainText, /*plain=*/true});
+}
+
+int GetAttribute(const std::string& target, const std::string& path, bool json) {
+  return OnTargets(target, json,
+                   {[&](const Client& client) {
+                      return GetText(client, AttributePath(path, /*folder=*/false), "value", json);
+                    },
+                    &PlainText, /*plain=*/true});
+}
+
+int SetAttribute(const std::string& target, const std::string& path, const std::string& value) {
+  return OnTargets(target, /*json=*/false,
+                   {[&](const Client& client) {
+                      return client.Put(AttributePath(path, /*folder=*/false), value);
+                    },
+                    [](const Json&) { return std::string(); }, /*plain=*/true});
+}
+
+}  // namespace mend

@@ -1,0 +1,162 @@
+#include "mend/host.h"
+
+#include <algorithm>
+#include <atomic>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "jit/guest_libc/guest_libc.h"
+#include "mend/read_file.h"
+#include "runtime/base/failpoint.h"
+#include "runtime/format/object_description.h"
+#include "runtime/safepoint/safepoint_poll.h"
+#include "runtime/safepoint/thread_registry.h"
+#include "runtime/safepoint/unwind_table.h"
+
+namespace mend {
+namespace {
+
+// The process's runtime pointer: the one mutable global of the facade. Set once, before any thread
+// of the program exists.
+std::atomic<Host*> process_host{nullptr};
+
+}  // namespace
+
+Host* Host::Get() { return process_host.load(std::memory_order_relaxed); }
+
+absl::StatusOr<Host*> Host::Create(const HostOptions& options) {
+  if (Get() != nullptr) return absl::FailedPreconditionError("the process has a runtime already");
+  std::unique_ptr<Host> host(new Host(options));
+  if (absl::Status status = host->Initialize(); !status.ok()) return status;
+  Host* const published = host.release();
+  process_host.store(published, std::memory_order_relaxed);
+  published->InstallHooks();
+  return published;
+}
+
+absl::Status Host::Initialize() {
+#ifdef MEND_FAILPOINTS
+  for (const std::string& name : options_.failpoints) {
+    if (!failpoint::Arm(name)) {
+      return absl::InvalidArgumentError(absl::StrCat("cannot arm failpoint '", name, "'"));
+    }
+  }
+#endif
+  InitializePollStub();
+  if (absl::Status status = events_.OpenLines(options_.log); !status.ok()) return status;
+  absl::StatusOr<std::unique_ptr<jit::Session>> session = jit::Session::Create(
+      {.symbols = {{kPollSlowPath, reinterpret_cast<void*>(&__mend_poll_slow)}},
+       .debugger = options_.debugger});
+  if (!session.ok()) return session.status();
+  session_ = *std::move(session);
+  absl::StatusOr<std::unique_ptr<PatchRegistry>> registry = PatchRegistry::Create(
+      session_.get(), session_.get(), &events_, {.poke_interval = options_.poke_interval});
+  if (!registry.ok()) return registry.status();
+  registry_ = *std::move(registry);
+  patches_ = std::make_unique<PatchService>(registry_.get(), session_.get(), options_.patch_dir);
+  return absl::OkStatus();
+}
+
+void Host::InstallHooks() {
+  jit::SetForkHooks({.prepare = [] { Get()->PrepareFork(); },
+                     .parent = [] { Get()->ParentAfterFork(); },
+                     .child = [] { Get()->ChildAfterFork(); }});
+  jit::SetThreadStartHook([] { Get()->session().InitializeThread(); });
+}
+
+absl::Status Host::Serve() {
+  ProgramInfo program = ThisProgram(options_.name);
+  program.image = [this] { return LoadedImage(); };
+  routes_ = std::make_unique<ControlRoutes>(std::move(program), patches_.get(), &events_);
+  absl::StatusOr<std::unique_ptr<ControlServer>> server =
+      ControlServer::Start({.socket = options_.socket, .http_module = ""}, routes_.get(), &events_);
+  if (!server.ok()) return server.status();
+  server_ = *std::move(server);
+  return absl::OkStatus();
+}
+
+absl::Status Host::Load(const std::string& name, std::vector<CompiledObject> compiled) {
+  // The session links the bytes where they are, and refers to them for good.
+  auto* const kept = new std::vector<CompiledObject>(std::move(compiled));
+  std::vector<ProgramObject> objects;
+  for (const CompiledObject& object : *kept) objects.push_back({object.name, object.bytes});
+  absl::Status status = session_->LoadProgram(name, objects);
+  if (!status.ok()) {
+    delete kept;
+    return status;
+  }
+  const absl::MutexLock lock(&mu_);
+  loaded_.insert(loaded_.end(), objects.begin(), objects.end());
+  return status;
+}
+
+std::string Host::LoadedImage() const {
+  const absl::MutexLock lock(&mu_);
+  return loaded_.empty() ? std::string() : SerializeProgramImage(loaded_);
+}
+
+void Host::StopServing() {
+  if (routes_ != nullptr) routes_->Shutdown();
+  patches_->Shutdown();
+  server_.reset();
+}
+
+void Host::UnlinkSocket() {
+  if (server_ != nullptr) server_->Unlink();
+}
+
+absl::Status Host::ApplyPatchDirectory() {
+  if (options_.patch_dir.empty()) return absl::OkStatus();
+  std::error_code error;
+  std::vector<std::filesystem::path> modules;
+  for (const auto& entry : std::filesystem::directory_iterator(options_.patch_dir, error)) {
+    if (entry.path().extension() == ".mendpatch") modules.push_back(entry.path());
+  }
+  if (error) {
+    return absl::NotFoundError(
+        absl::StrCat("cannot read patch directory '", options_.patch_dir, "': ", error.message()));
+  }
+  std::sort(modules.begin(), modules.end());
+  for (const std::filesystem::path& module : modules) {
+    const absl::StatusOr<std::string> bytes = ReadFile(module);
+    if (!bytes.ok()) return bytes.status();
+    const absl::StatusOr<ApplyReport> report = patches_->Apply(*bytes, {});
+    if (!report.ok()) {
+      return absl::Status(report.status().code(),
+                          absl::StrCat(module.string(), ": ", report.status().message()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// The locks nest from the outside in: control server, patch registry, session, thread registry,
+// event log.
+
+void Host::PrepareFork() {
+  if (server_ != nullptr) server_->PrepareFork();
+  registry_->PrepareFork();
+  session_->PrepareFork();
+  ThreadRegistry::Get().PrepareFork();
+  events_.PrepareFork();
+}
+
+void Host::ParentAfterFork() {
+  events_.AfterFork();
+  ThreadRegistry::Get().ParentAfterFork();
+  session_->AfterFork();
+  registry_->ParentAfterFork();
+  if (server_ != nullptr) server_->ParentAfterFork();
+}
+
+void Host::ChildAfterFork() {
+  UnwindTable::Get().ChildAfterFork();
+  events_.AfterFork();
+  ThreadRegistry::Get().ChildAfterFork();
+  session_->AfterFork();
+  registry_->ChildAfterFork();
+  if (server_ != nullptr) server_->ChildAfterFork();
+}
+
+}  // namespace mend

@@ -1,0 +1,76 @@
+#include "mend/host_main.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "jit/guest_libc/guest_libc.h"
+#include "mend/host.h"
+#include "mend/host_options.h"
+
+namespace mend {
+namespace {
+
+// The shell's number for "found, but cannot be run".
+constexpr int kExitRefusedToRun = 126;
+
+[[noreturn]] void Refuse(const absl::Status& status) {
+  const std::string message(status.message());
+  std::fprintf(stderr, "mend: cannot host the program: %s\n", message.c_str());
+  std::_Exit(kExitRefusedToRun);
+}
+
+HostOptions TakeOptions() {
+  const char* const value = std::getenv(kOptionsVariable);
+  absl::StatusOr<HostOptions> options =
+      ParseHostOptions(SplitOptionWords(value == nullptr ? "" : value));
+  if (!options.ok()) Refuse(options.status());
+  // Programs that this one starts have their own options.
+  unsetenv(kOptionsVariable);
+  return *std::move(options);
+}
+
+std::string FileName(std::string_view path) {
+  return std::string(path.substr(path.rfind('/') + 1));
+}
+
+// Links the program; none of it has run when this returns.
+Host& LinkProgram(const HostOptions& options, std::string_view image) {
+  absl::StatusOr<Host*> host = Host::Create(options);
+  if (!host.ok()) Refuse(host.status());
+  const absl::StatusOr<std::vector<ProgramObject>> objects = ParseProgramImage(image);
+  if (!objects.ok()) Refuse(objects.status());
+  if (absl::Status status = (*host)->session().LoadProgram(options.name, *objects); !status.ok()) {
+    Refuse(status);
+  }
+  return **host;
+}
+
+}  // namespace
+}  // namespace mend
+
+int mend_host_main(int argc, char** argv, char** envp, const void* image, size_t image_size) {
+  mend::HostOptions options = mend::TakeOptions();
+  if (options.name.empty()) options.name = mend::FileName(argc > 0 ? argv[0] : "program");
+  mend::Host& host = mend::LinkProgram(options, {static_cast<const char*>(image), image_size});
+  const absl::StatusOr<mend::CodeAddress> entry = host.session().Lookup("main");
+  if (!entry.ok()) mend::Refuse(entry.status());
+
+  mend::jit::RegisterProgramMainThread();
+  host.session().InitializeThread();
+  if (absl::Status status = host.ApplyPatchDirectory(); !status.ok()) mend::Refuse(status);
+  if (options.serve) {
+    if (absl::Status status = host.Serve(); !status.ok()) mend::Refuse(status);
+    // Registered before the program's own handlers, so it runs after all of them.
+    std::atexit([] { mend::Host::Get()->UnlinkSocket(); });
+  }
+  host.session().RunInitializers(argc, argv, envp);
+  const auto main_function = reinterpret_cast<int (*)(int, char**, char**)>(entry->value);
+  return main_function(argc, argv, envp);
+}
