@@ -1,0 +1,7 @@
+#include "handlers.h"
+
+namespace kv {
+
+std::string AnswerVersion() { return "VERSION 1.0"; }
+
+}  // namespace kv
