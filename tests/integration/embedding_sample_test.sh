@@ -1,0 +1,23 @@
+# samples/embedding: a native server hosts its handlers; patched from inside and from outside.
+. "$(dirname "$0")/lib.sh"
+
+cp "$samples/embedding/handlers.cc" "$work/handlers.cc"
+start "$build/bin/embedding_server" "$work/handlers.cc"
+hear
+expect "first line" serving "$answer"
+ask "GET /index" "200 request 1: you asked for /index"
+ask "POST /" "200 request 2: only GET is known"
+expect_code 0 "$patchc" apply --diff "$samples/embedding/patches/not-found.patch" --to embedding
+ask "POST /" "405 request 3: only GET is known"
+ask "disable not-found" "OK"
+ask "POST /" "200 request 4: only GET is known"
+expect_code 0 "$patchc" build -o "$work/inside.mendpatch" --base "$hosted_pid" --name inside \
+  --diff "$samples/embedding/patches/not-found.patch"
+say "apply $work/inside.mendpatch"
+hear
+expect_match "applied from inside" "^applied inside in .*handle_request" "$answer"
+ask "POST /" "405 request 5: only GET is known"
+say "apply $work/no-such-file"
+hear
+expect_match "a missing module" "^refused: " "$answer"
+finish

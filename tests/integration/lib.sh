@@ -1,0 +1,89 @@
+# What the integration scripts share; sourced with the build directory as $1. Every script runs the
+# real binaries of that build, in a temporary directory, with control sockets of its own.
+set -euo pipefail
+
+build=$1
+source_root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
+samples=$source_root/samples
+patchc=$build/bin/patchc
+mend=$build/bin/mend
+work=$(mktemp -d)
+export XDG_RUNTIME_DIR=$work/run NO_COLOR=1
+mkdir -m 700 "$XDG_RUNTIME_DIR"
+unset MEND_OPTIONS
+
+hosted_pid=
+started=()
+on_exit() {
+  local code=$? pid
+  for pid in ${started[@]+"${started[@]}"}; do kill -KILL "$pid" 2>/dev/null || true; done
+  if [ "$code" -ne 0 ] && [ "$code" -ne 77 ]; then
+    for file in "$work"/*.err "$work"/*.log; do
+      [ -s "$file" ] && { echo "--- $(basename "$file")"; tail -n 40 "$file"; }
+    done
+  fi
+  rm -rf "$work"
+  exit "$code"
+}
+trap on_exit EXIT
+
+fail() { echo "FAILED: $*"; exit 1; }
+
+# expect WHAT WANTED GOT
+expect() { [ "$2" = "$3" ] || fail "$1: wanted '$2', got '$3'"; }
+
+# expect_match WHAT PATTERN GOT: PATTERN as for grep -E, in any line.
+expect_match() { grep -qE -- "$2" <<<"$3" || fail "$1: wanted a match of '$2' in: $3"; }
+
+# expect_code CODE COMMAND...: runs it; its output, both streams, is then in $output.
+output=
+expect_code() {
+  local wanted=$1 code=0
+  shift
+  output=$(timeout 60 "$@" 2>&1) || code=$?
+  [ "$code" -eq "$wanted" ] || fail "'$*' ended with $code, wanted $wanted: $output"
+}
+
+# start PROGRAM ARGS...: starts it with its standard input at descriptor 7 and its standard output at
+# descriptor 8; its pid is then in $hosted_pid, its event log in $work/events.log.
+start() {
+  rm -f "$work/in" "$work/out" "$work/events.log"
+  mkfifo "$work/in" "$work/out"
+  exec 7<>"$work/in" 8<>"$work/out"
+  MEND_OPTIONS="--log $work/events.log" "$@" <"$work/in" >"$work/out" 2>"$work/program.err" 7>&- 8>&- &
+  hosted_pid=$!
+  started+=("$hosted_pid")
+}
+
+# A target that is still being exec'd has no socket yet.
+await_target() {
+  local tries
+  for tries in $(seq 100); do
+    [ -S "$XDG_RUNTIME_DIR/mend/$hosted_pid.sock" ] && return
+    kill -0 "$hosted_pid" 2>/dev/null || fail "the program ended before it could be patched"
+    sleep 0.05
+  done
+  fail "no control socket after $tries tries"
+}
+
+say() { printf '%s\n' "$*" >&7; }
+
+# The program's next line of output, in $answer.
+answer=
+hear() { read -r -t 20 -u 8 answer || fail "no output from the program within 20 s"; }
+
+# ask LINE WANTED: says the line; the next line of output must be WANTED.
+ask() {
+  say "$1"
+  hear
+  expect "answer to '$1'" "$2" "$answer"
+}
+
+# Ends the program by the end of its input; it must exit with the code (default 0).
+finish() {
+  local code=0
+  exec 7>&-
+  wait "$hosted_pid" || code=$?
+  expect "the program's exit code" "${1:-0}" "$code"
+  exec 8>&-
+}

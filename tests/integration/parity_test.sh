@@ -1,0 +1,46 @@
+# A hosted program behaves as the same program compiled natively: output, errors, exit code, death by
+# signal, arguments, environment, input. Each program in parity/ is compiled both ways, at -O0 and at
+# -O2, and run with the same arguments and input.
+. "$(dirname "$0")/lib.sh"
+export MEND_OPTIONS=--no-socket
+ulimit -c 0
+
+# outcome PROGRAM ARGS...: everything an onlooker can see of a run.
+outcome() {
+  local code=0
+  (cd "$work" && printf 'one\ntwo words\n' | timeout 30 "$@" >out.txt 2>err.txt) 2>/dev/null || code=$?
+  echo "exit $code"
+  echo "-- stdout"; cat "$work/out.txt"
+  echo "-- stderr"; cat "$work/err.txt"
+}
+
+failures=0
+for source in "$source_root"/tests/integration/parity/*; do
+  name=$(basename "$source")
+  case $source in
+    *.c) native=(clang-22 -std=gnu11) hosted=("$patchc" cc -std=gnu11) ;;
+    *) native=(clang++-22 -std=c++20) hosted=("$patchc" c++ -std=c++20) ;;
+  esac
+  for level in -O0 -O2; do
+    mkdir -p "$work/native" "$work/hosted"
+    "${native[@]}" "$level" -pthread "$source" -o "$work/native/program" -lm
+    if ! "${hosted[@]}" "$level" -pthread "$source" -o "$work/hosted/program" -lm 2>"$work/compile.log"; then
+      echo "FAILED: $name $level does not compile:"; cat "$work/compile.log"
+      failures=$((failures + 1))
+      continue
+    fi
+    # In the same place under the same name, so that argv[0] and error texts agree.
+    cp "$work/native/program" "$work/program"
+    wanted=$(outcome ./program first "second argument" "")
+    cp "$work/hosted/program" "$work/program"
+    got=$(outcome ./program first "second argument" "")
+    if [ "$wanted" = "$got" ]; then
+      echo "ok $name $level"
+    else
+      echo "FAILED: $name $level differs:"
+      diff <(echo "$wanted") <(echo "$got") || true
+      failures=$((failures + 1))
+    fi
+  done
+done
+[ "$failures" -eq 0 ] || fail "$failures programs differ"

@@ -1,0 +1,87 @@
+# What cannot be done safely is refused with exit code 3, a stable code and a reason that names the
+# culprit, before anything changed: the program goes on as before, the earlier patch stays active.
+. "$(dirname "$0")/lib.sh"
+
+cat >"$work/account.c" <<'SOURCE'
+#include <stdio.h>
+#include <stdlib.h>
+
+struct account {
+  long balance;
+  int id;
+};
+
+static struct account *account;
+static long limit = 1000;
+static const long fees[] = {1, 2, 3};
+
+__attribute__((noinline)) long fee(long amount) { return fees[amount % 3]; }
+
+__attribute__((noinline)) void deposit(long amount) {
+  if (amount > limit) amount = limit;
+  account->balance += amount - fee(amount);
+  printf("balance %ld\n", account->balance);
+  fflush(stdout);
+}
+
+int main(void) {
+  char line[64];
+  account = calloc(1, sizeof *account);
+  while (fgets(line, sizeof line, stdin) != NULL) deposit(strtol(line, NULL, 10));
+  return 0;
+}
+SOURCE
+cp "$work/account.c" "$work/original.c"
+"$patchc" cc -O2 "$work/account.c" -o "$work/account"
+start "$work/account"
+await_target
+ask 10 "balance 8"
+
+# An edit of the source, applied from the file in its place; the original comes back afterwards.
+edit() {
+  sed "$1" "$work/original.c" >"$work/account.c"
+  cmp -s "$work/original.c" "$work/account.c" && fail "the edit '$1' edits nothing"
+  return 0
+}
+# refuse WHAT EDIT PATTERN
+refuse() {
+  edit "$2"
+  expect_code 3 "$patchc" apply "$work/account.c" --to "$hosted_pid"
+  expect_match "$1" "$3" "$output"
+  expect_match "$1 has a code" 'MEND-E[0-9]{4}' "$output"
+  local code
+  code=$(grep -oE 'MEND-E[0-9]{4}' <<<"$output" | head -n 1)
+  expect_code 0 "$patchc" explain "$code"
+}
+
+refuse "compile error" 's/amount > limit/amount > no_such_variable/' no_such_variable
+refuse "record layout" 's/^  int id;/  int id;\n  int rank;/; s/balance += amount/balance += amount + account->rank/' account
+refuse "initial value" 's/limit = 1000/limit = 5/' limit
+refuse "type of data" 's/static long limit/static int limit/' limit
+# Found by the host, when it links the patch: named, without a code of patchc's.
+edit 's/^__attribute__((noinline)) void dep/void nowhere_defined(void);\n&/; s/  fflush(stdout);/&\n  nowhere_defined();/'
+expect_code 3 "$patchc" apply "$work/account.c" --to "$hosted_pid"
+expect_match "undefined symbol" nowhere_defined "$output"
+
+# Nothing of that has touched the program.
+ask 10 "balance 16"
+
+# With a patch active, a refusal leaves that patch active.
+edit 's/"balance %ld/"BALANCE %ld/'
+expect_code 0 "$patchc" apply "$work/account.c" --to "$hosted_pid" --name upper
+ask 10 "BALANCE 24"
+refuse "initial value under a patch" 's/limit = 1000/limit = 5/' limit
+ask 10 "BALANCE 32"
+expect_code 0 "$mend" get "$hosted_pid" livepatch/upper/enabled
+expect "the earlier patch is on" 1 "$output"
+
+# A constant that only the readers in the patch read may change with them.
+edit 's/{1, 2, 3}/{2, 3, 4}/'
+expect_code 0 "$patchc" apply "$work/account.c" --to "$hosted_pid" --name fees
+ask 9 "balance 39"
+
+# Wrong usage and targets that are not there.
+expect_code 2 "$patchc" apply --to
+expect_code 6 "$patchc" apply "$work/account.c" --to 999999999
+expect_code 6 "$mend" status 999999999
+finish

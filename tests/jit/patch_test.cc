@@ -1,0 +1,266 @@
+// Linking patch modules into a running program. The core is not here: a test that wants a patch to
+// take effect stores the new bodies into the slots and opens the entries itself.
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "jit/entry_stubs.h"
+#include "jit/session.h"
+#include "tests/jit/test_objects.h"
+
+namespace mend::jit {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+PatchUnit Unit(const std::string& name, std::string object,
+               std::vector<PatchedFunction> functions) {
+  PatchUnit unit;
+  unit.unit = UnitOf(name);
+  unit.functions = std::move(functions);
+  unit.object = std::move(object);
+  return unit;
+}
+
+PatchModule Module(std::vector<PatchUnit> units) {
+  PatchModule module;
+  module.name = "fix";
+  module.units = std::move(units);
+  return module;
+}
+
+void Activate(Session& session, const Patch& patch) {
+  std::vector<EntryWrite> writes;
+  for (const PatchFunction& function : patch.objects[0].functions) {
+    *function.old.slot = function.new_body.value;
+    writes.push_back({function.old.entry, OpenEntry(function.old.entry, function.old.slot)});
+  }
+  ASSERT_TRUE(session.WriteEntries(writes).ok());
+}
+
+void Deactivate(Session& session, const Patch& patch) {
+  std::vector<EntryWrite> writes;
+  for (const PatchFunction& function : patch.objects[0].functions) {
+    *function.old.slot = function.old.entry.value + kEntryStubSize;
+    writes.push_back({function.old.entry, kClosedEntry});
+  }
+  ASSERT_TRUE(session.WriteEntries(writes).ok());
+}
+
+std::string LoadError(Session& session, const PatchModule& module) {
+  auto patch = session.Load(module);
+  return patch.ok() ? "loaded" : std::string(patch.status().message());
+}
+
+constexpr char kCounter[] =
+    "static int hits; static int limit = 3;"
+    "__attribute__((noinline)) static int step(int n) { hits += n; return hits; }"
+    "int run(int n) { return step(n); } int peek(void) { return hits + limit; }";
+constexpr char kCounterFixed[] =
+    "static int hits; static int limit = 3;"
+    "__attribute__((noinline)) static int step(int n) { hits += 100 * n; return hits; }"
+    "int run(int n) { return step(n); } int peek(void) { return hits + limit; }";
+
+std::string CounterUnit() { return CompileUnit("counter", kCounter, {"step", "run", "peek"}); }
+
+TEST(PatchLinkTest, NewVersionUsesTheRunningProgramsStatics) {
+  const std::vector<std::string> objects = {CounterUnit()};
+  auto session = Host(objects);
+  ASSERT_NE(session, nullptr);
+  auto* run = Find<int(int)>(*session, "run");
+  EXPECT_EQ(run(1), 1);
+  auto patch = session->Load(
+      Module({Unit("counter", Compile(kCounterFixed), {Replaces("step", Binding::kLocal)})}));
+  ASSERT_TRUE(patch.ok()) << patch.status().ToString();
+  ASSERT_EQ((*patch)->objects[0].functions.size(), 1u);
+  EXPECT_EQ(run(1), 2) << "a loaded patch changes nothing";
+  Activate(*session, **patch);
+  EXPECT_EQ(run(1), 102);
+  EXPECT_EQ(Find<int()>(*session, "peek")(), 105);
+  const PatchFunction& function = (*patch)->objects[0].functions[0];
+  EXPECT_EQ(session->Describe(function.new_body), "step");
+  Deactivate(*session, **patch);
+  EXPECT_EQ(run(1), 103);
+}
+
+TEST(PatchLinkTest, AddressOfReplacedFunctionStaysAndRecursionPassesTheSlot) {
+  const std::string old_text =
+      "int depth(int n); int (*address(void))(int) { return depth; }"
+      "__attribute__((noinline)) int depth(int n) { return n == 0 ? 1 : 1 + depth(n - 1) * 1; }";
+  const std::string new_text =
+      "int depth(int n); int (*address(void))(int) { return depth; }"
+      "int (*volatile self)(int);"
+      "__attribute__((noinline)) int depth(int n) { self = depth; return n == 0 ? 10 : 1 + self(n - 1); }";
+  const std::vector<std::string> objects = {
+      CompileUnit("depth", old_text + "int (*volatile self)(int);", {"depth", "address"})};
+  auto session = Host(objects);
+  ASSERT_NE(session, nullptr);
+  auto patch = session->Load(Module({Unit("depth", Compile(new_text), {Replaces("depth")})}));
+  ASSERT_TRUE(patch.ok()) << patch.status().ToString();
+  Activate(*session, **patch);
+  auto* depth = Find<int(int)>(*session, "depth");
+  EXPECT_EQ(depth(3), 13);
+  EXPECT_EQ(*Find<int (*)(int)>(*session, "self"), depth);
+  EXPECT_EQ(Find<int (*())(int)>(*session, "address")(), depth);
+}
+
+TEST(PatchLinkTest, NewFunctionsAndDataAreSharedByThePatchsUnits) {
+  const std::vector<std::string> objects = {
+      CompileUnit("a", "int f(void) { return 1; }", {"f"}),
+      CompileUnit("b", "int g(void) { return 2; }", {"g"})};
+  auto session = Host(objects);
+  ASSERT_NE(session, nullptr);
+  PatchUnit a = Unit("a", Compile("int added = 40; int help(int n) { return n + ++added; }"
+                                  "int f(void) { return help(0); }"),
+                     {Replaces("f")});
+  a.new_functions = {"help"};
+  a.new_data = {"added"};
+  PatchUnit b = Unit("b", Compile("extern int added; int help(int);"
+                                  "int g(void) { return help(100) + added; }"),
+                     {Replaces("g")});
+  auto patch = session->Load(Module({a, b}));
+  ASSERT_TRUE(patch.ok()) << patch.status().ToString();
+  Activate(*session, **patch);
+  EXPECT_EQ(Find<int()>(*session, "f")(), 41);
+  EXPECT_EQ(Find<int()>(*session, "g")(), 142 + 42);
+}
+
+TEST(PatchLinkTest, SwitchTablesStringsAndLibraryCallsOfTheNewVersionWork) {
+  const std::vector<std::string> objects = {
+      CompileUnit("s", "const char *name(int n) { return \"old\"; }", {"name"})};
+  auto session = Host(objects);
+  ASSERT_NE(session, nullptr);
+  const std::string text =
+      "#include <stdio.h>\n#include <string.h>\n static char buffer[64];"
+      "int noise; const char *name(int n) { switch (n) {"
+      "  case 0: noise += 3; return \"zero\"; case 1: noise *= 5; return \"one\";"
+      "  case 2: noise -= 7; snprintf(buffer, sizeof(buffer), \"two %d\", n); return buffer;"
+      "  case 3: noise ^= 9; return \"three\"; case 4: noise /= 3; return \"four\";"
+      "  case 5: noise |= 8; return \"five\"; } return strchr(\"x,other\", ',') + 1; }";
+  PatchUnit unit = Unit("s", Compile(text), {Replaces("name")});
+  unit.new_data = {"buffer", "noise"};
+  auto patch = session->Load(Module({unit}));
+  ASSERT_TRUE(patch.ok()) << patch.status().ToString();
+  Activate(*session, **patch);
+  auto* name = Find<const char*(int)>(*session, "name");
+  EXPECT_STREQ(name(0), "zero");
+  EXPECT_STREQ(name(2), "two 2");
+  EXPECT_STREQ(name(5), "five");
+  EXPECT_STREQ(name(9), "other");
+}
+
+TEST(PatchLinkTest, ApplyingTheSamePatchAgainAndAgainTakesNoMemory) {
+  const std::vector<std::string> objects = {CounterUnit()};
+  auto session = Host(objects);
+  ASSERT_NE(session, nullptr);
+  PatchUnit unit = Unit("counter",
+                        Compile("#include <stdio.h>\n static int hits; static int times;"
+                                "__attribute__((noinline)) static int step(int n) {"
+                                " char b[64]; snprintf(b, 64, \"a literal %d\", n);"
+                                " hits += b[0]; return ++times; }"
+                                "int run(int n) { return step(n); }"),
+                        {Replaces("step", Binding::kLocal)});
+  unit.new_data = {"times"};
+  const PatchModule module = Module({unit});
+  SessionUsage after_first;
+  for (int i = 1; i <= 300; ++i) {
+    auto patch = session->Load(module);
+    ASSERT_TRUE(patch.ok()) << patch.status().ToString();
+    Activate(*session, **patch);
+    // New data stays: it counts on.
+    ASSERT_EQ(Find<int(int)>(*session, "run")(1), i);
+    Deactivate(*session, **patch);
+    patch->reset();
+    if (i == 1) after_first = session->Usage();
+  }
+  EXPECT_EQ(session->Usage().permanent_bytes, after_first.permanent_bytes);
+  EXPECT_EQ(session->Usage().module_bytes, after_first.module_bytes);
+}
+
+TEST(PatchLinkTest, DataThatStaysKeepsTheTextItLeadsTo) {
+  const std::vector<std::string> objects = {
+      CompileUnit("t", "int (*get(void))(void) { return 0; }", {"get"})};
+  auto session = Host(objects);
+  ASSERT_NE(session, nullptr);
+  PatchUnit unit =
+      Unit("t", Compile("static int answer(void) { return 42; } int (*table[2])(void) = {answer};"
+                        "int (*get(void))(void) { return table[0]; }"),
+           {Replaces("get")});
+  unit.new_functions = {"answer"};
+  unit.new_data = {"table"};
+  int (*answer)() = nullptr;
+  size_t bytes = 0;
+  for (int i = 0; i < 50; ++i) {
+    auto patch = session->Load(Module({unit}));
+    ASSERT_TRUE(patch.ok()) << patch.status().ToString();
+    Activate(*session, **patch);
+    answer = Find<int (*())()>(*session, "get")();
+    Deactivate(*session, **patch);
+    patch->reset();
+    if (i == 1) bytes = session->Usage().module_bytes + session->Usage().permanent_bytes;
+  }
+  EXPECT_EQ(answer(), 42);
+  EXPECT_EQ(session->Usage().module_bytes + session->Usage().permanent_bytes, bytes);
+}
+
+TEST(PatchLinkTest, RefusalsNameWhatIsWrongAndLeaveNothing) {
+  const std::vector<std::string> objects = {
+      CounterUnit(),
+      CompileUnit("bare", "__attribute__((patchable_function_entry(0, 0))) int bare(void) {"
+                          " return 1; }", {"bare"})};
+  auto session = Host(objects);
+  ASSERT_NE(session, nullptr);
+  const SessionUsage before = session->Usage();
+  const std::string fixed = Compile(kCounterFixed);
+
+  PatchedFunction other = Replaces("step", Binding::kLocal);
+  other.base_fingerprint = "base:another";
+  EXPECT_THAT(LoadError(*session, Module({Unit("counter", fixed, {other})})),
+              AllOf(HasSubstr("step"), HasSubstr("another")));
+  EXPECT_THAT(LoadError(*session, Module({Unit("nowhere", fixed, {})})), HasSubstr("nowhere.c"));
+  EXPECT_THAT(LoadError(*session, Module({Unit("counter", fixed, {Replaces("gone")})})),
+              HasSubstr("gone"));
+  EXPECT_THAT(LoadError(*session, Module({Unit("bare", Compile("int bare(void) { return 2; }"),
+                                               {Replaces("bare")})})),
+              AllOf(HasSubstr("bare"), HasSubstr("not patchable")));
+  const std::string undefined = Compile(
+      "int missing_one(void), missing_two(void); static int unlisted;"
+      "int peek(void) { return missing_one() + missing_two() + ++unlisted; }");
+  EXPECT_THAT(LoadError(*session, Module({Unit("counter", undefined, {Replaces("peek")})})),
+              AllOf(HasSubstr("missing_one"), HasSubstr("missing_two"), HasSubstr("unlisted")));
+  EXPECT_THAT(LoadError(*session, Module({Unit("counter", "rubbish", {Replaces("peek")})})),
+              HasSubstr("counter.c"));
+  PatchModule held = Module({});
+  held.hold = {"no_such_function"};
+  EXPECT_THAT(LoadError(*session, held), HasSubstr("no_such_function"));
+
+  EXPECT_EQ(session->Usage().permanent_bytes, before.permanent_bytes);
+  EXPECT_EQ(session->Usage().module_bytes, before.module_bytes);
+  auto patch = session->Load(
+      Module({Unit("counter", fixed, {Replaces("step", Binding::kLocal)})}));
+  EXPECT_TRUE(patch.ok()) << "a retry after refusals works";
+}
+
+TEST(PatchLinkTest, ExceptionsAreCaughtInAndThroughNewVersions) {
+  // C++ units have no description here; C sources throw through a library function instead.
+  const std::vector<std::string> objects = {
+      CompileUnit("q", "int hook(int n) { return n; }", {"hook"}),
+      Compile("extern \"C\" int hook(int); extern \"C\" void fail() { throw 7; }"
+              "extern \"C\" int run() { try { return hook(1); } catch (int x) { return 100 + x; } }",
+              true)};
+  auto session = Host(objects);
+  ASSERT_NE(session, nullptr);
+  auto patch = session->Load(Module(
+      {Unit("q", Compile("void fail(void); int hook(int n) { fail(); return n; }"),
+            {Replaces("hook")})}));
+  ASSERT_TRUE(patch.ok()) << patch.status().ToString();
+  auto* run = Find<int()>(*session, "run");
+  EXPECT_EQ(run(), 1);
+  Activate(*session, **patch);
+  EXPECT_EQ(run(), 107);
+}
+
+}  // namespace
+}  // namespace mend::jit

@@ -1,0 +1,180 @@
+// Hosting a program: what a native linker and a native start do, done here.
+#include "jit/session.h"
+
+#include <thread>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/jit/test_objects.h"
+
+namespace mend::jit {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+std::string Load(Session& session, const std::vector<std::string>& objects) {
+  std::vector<ProgramObject> program;
+  for (const std::string& object : objects) {
+    program.push_back({program.empty() ? "first.o" : "second.o", object});
+  }
+  return std::string(session.LoadProgram("test", program).message());
+}
+
+TEST(SessionTest, StaticsOfOneNameInTwoObjectsStayApart) {
+  const std::vector<std::string> objects = {
+      Compile("static int step(void) { return 1; } static int (*volatile p)(void) = step;"
+              "int other(void); int both(void) { return p() * 10 + other(); }"),
+      Compile("static int step(void) { return 2; } static int (*volatile p)(void) = step;"
+              "int other(void) { return p(); }")};
+  auto session = Host(objects);
+  ASSERT_NE(session, nullptr);
+  EXPECT_EQ(Find<int()>(*session, "both")(), 12);
+  auto ambiguous = session->FindFunction("step");
+  EXPECT_THAT(std::string(ambiguous.status().message()),
+              AllOf(HasSubstr("ambiguous"), HasSubstr("step,2")));
+  auto second = session->FindFunction("step,2");
+  ASSERT_TRUE(second.ok());
+  EXPECT_EQ(second->unit, "1.o");
+  EXPECT_EQ(second->sympos, 2u);
+  EXPECT_EQ(*second->slot, second->entry.value + kEntryStubSize);
+}
+
+TEST(SessionTest, MissingSymbolIsNamedWithItsObjectAndTheNextLoadWorks) {
+  auto session = Session::Create({});
+  ASSERT_TRUE(session.ok());
+  const std::string broken = Compile("int nowhere(void); int call(void) { return nowhere(); }");
+  EXPECT_THAT(Load(**session, {broken}), AllOf(HasSubstr("nowhere"), HasSubstr("first.o")));
+  EXPECT_FALSE((*session)->Lookup("call").ok());
+  const std::string whole = Compile("int nowhere(void) { return 7; }");
+  ASSERT_EQ(Load(**session, {broken, whole}), "");
+  EXPECT_EQ(Find<int()>(**session, "call")(), 7);
+}
+
+TEST(SessionTest, DoubledSymbolIsNamedWithBothObjects) {
+  auto session = Session::Create({});
+  ASSERT_TRUE(session.ok());
+  EXPECT_THAT(Load(**session, {Compile("int twice;"), Compile("int twice = 1;")}),
+              AllOf(HasSubstr("duplicate symbol: twice"), HasSubstr("first.o"),
+                    HasSubstr("second.o")));
+}
+
+TEST(SessionTest, StrongDefinitionWinsOverWeakAndLargestCommonOverSmaller) {
+  auto session = Host({Compile("__attribute__((weak)) int f(void) { return 1; }"
+                               "int g(void) { return f(); }"
+                               "__attribute__((common)) char c[4]; char *first(void) { return c; }"),
+                       Compile("int f(void) { return 2; }"
+                               "__attribute__((common)) char c[4096];"
+                               "char *second(void) { c[4095] = 1; return c; }")});
+  ASSERT_NE(session, nullptr);
+  EXPECT_EQ(Find<int()>(*session, "g")(), 2);
+  EXPECT_EQ(Find<char*()>(*session, "first")(), Find<char*()>(*session, "second")());
+}
+
+TEST(SessionTest, UndefinedWeakFunctionIsNull) {
+  auto session = Host({Compile("__attribute__((weak)) void nowhere(void);"
+                               "int is_null(void) { return nowhere == 0; }")});
+  ASSERT_NE(session, nullptr);
+  EXPECT_EQ(Find<int()>(*session, "is_null")(), 1);
+}
+
+TEST(SessionTest, ConstructorsRunByPriorityThenInLinkOrder) {
+  const std::string order =
+      "extern volatile int order[8], at; static void note(int n) { order[at++] = n; }";
+  auto session =
+      Host({Compile("volatile int order[8], at;" + order +
+                    "__attribute__((constructor)) static void a(void) { note(3); }"
+                    "__attribute__((constructor(200))) static void b(void) { note(2); }"),
+            Compile(order + "__attribute__((constructor)) static void a(void) { note(4); }"
+                            "__attribute__((constructor(101))) static void b(void) { note(1); }")});
+  ASSERT_NE(session, nullptr);
+  const int* noted = Find<int>(*session, "order");
+  EXPECT_THAT(std::vector<int>(noted, noted + 5), ::testing::ElementsAre(1, 2, 3, 4, 0));
+}
+
+TEST(SessionTest, TableAcrossObjectsIsInOnePieceInLinkOrder) {
+  const std::string entry = "__attribute__((section(\"tbl\"), used)) static int e = ";
+  auto session = Host({Compile(entry + "1; extern int __start_tbl[], __stop_tbl[];"
+                                       "int sum(void) { int s = 0;"
+                                       "for (int *p = __start_tbl; p < __stop_tbl; ++p)"
+                                       "  s = s * 10 + *p; return s; }"),
+                       Compile(entry + "2;"), Compile(entry + "3;")});
+  ASSERT_NE(session, nullptr);
+  EXPECT_EQ(Find<int()>(*session, "sum")(), 123);
+}
+
+TEST(SessionTest, ThreadLocalsHaveTheirInitialValuesInEveryThread) {
+  auto session = Host(
+      {Compile("int image __asm__(\"__mend_tls.x\")"
+               "  __attribute__((section(\".mend.tls.x\"))) = 5;"
+               "extern char off __asm__(\"__mend_tlsoff.x\") __attribute__((weak));"
+               "int next(void) {"
+               "  int *x = (int *)((char *)__builtin_thread_pointer() + (long)&off);"
+               "  return (*x)++; }")});
+  ASSERT_NE(session, nullptr);
+  auto* next = Find<int()>(*session, "next");
+  EXPECT_EQ(next(), 5);
+  EXPECT_EQ(next(), 6);
+  int other = 0;
+  std::thread([&] {
+    session->InitializeThread();
+    other = next();
+  }).join();
+  EXPECT_EQ(other, 5);
+  EXPECT_EQ(next(), 7);
+}
+
+TEST(SessionTest, NativeThreadLocalIsRefusedByName) {
+  auto session = Session::Create({});
+  ASSERT_TRUE(session.ok());
+  EXPECT_THAT(Load(**session, {Compile("_Thread_local int mine; int *f(void) { return &mine; }")}),
+              AllOf(HasSubstr("mine"), HasSubstr("first.o"), HasSubstr("patchc")));
+}
+
+TEST(SessionTest, ExceptionCrossesHostedAndLibraryFrames) {
+  auto session = Host({Compile("#include <algorithm>\n#include <stdexcept>\n#include <vector>\n"
+                               "#include <stdlib.h>\n"
+                               "static int compare(const void*, const void*) {"
+                               "  throw std::runtime_error(\"x\"); }"
+                               "extern \"C\" int run() { int v[] = {3, 1, 2};"
+                               "  try { qsort(v, 3, sizeof(int), compare); }"
+                               "  catch (const std::exception& e) { return e.what()[0]; }"
+                               "  return 0; }",
+                               true)});
+  ASSERT_NE(session, nullptr);
+  EXPECT_EQ(Find<int()>(*session, "run")(), 'x');
+}
+
+TEST(SessionTest, FunctionChosenAtStartIsResolvedBeforeConstructors) {
+  auto session = Host({Compile("static int one(void) { return 1; } static int two(void) { return 2; }"
+                               "static void *choose(void) { return two; }"
+                               "int f(void) __attribute__((ifunc(\"choose\")));"
+                               "int early; __attribute__((constructor)) static void c(void) {"
+                               "  early = f(); } int use(void) { return one() * 10 + f(); }")});
+  ASSERT_NE(session, nullptr);
+  EXPECT_EQ(*Find<int>(*session, "early"), 2);
+  EXPECT_EQ(Find<int()>(*session, "use")(), 12);
+}
+
+TEST(SessionTest, DescribesTextAndFindsFunctionsByCxxName) {
+  auto session = Host({Compile("namespace a { int f(int x) { return x; } int f(long x) {"
+                               "return static_cast<int>(x) + 1; } }", true)});
+  ASSERT_NE(session, nullptr);
+  auto site = session->FindFunction("a::f(long)");
+  ASSERT_TRUE(site.ok()) << site.status().ToString();
+  EXPECT_EQ(session->Describe(site->entry + 9), "a::f(long)");
+  EXPECT_EQ(session->Describe(CodeAddress{16}), "");
+  EXPECT_EQ(session->FindFunction("a::f").status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(session->FindFunction("a::g").status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST(SessionTest, DamagedObjectIsRefused) {
+  auto session = Session::Create({});
+  ASSERT_TRUE(session.ok());
+  const std::string object = Compile("int f(void) { return 1; }");
+  EXPECT_NE(Load(**session, {object.substr(0, object.size() / 2)}), "");
+  EXPECT_NE(Load(**session, {"no object at all"}), "");
+}
+
+}  // namespace
+}  // namespace mend::jit

@@ -1,0 +1,115 @@
+#include "tests/jit/test_objects.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "gtest/gtest.h"
+#include "runtime/format/object_description.h"
+
+namespace mend::jit {
+namespace {
+
+// A folder of this process, removed at its end.
+class Scratch {
+ public:
+  Scratch() {
+    char path[] = "/tmp/mend-jit-test-XXXXXX";
+    path_ = mkdtemp(path);
+  }
+  ~Scratch() { Run("rm -rf " + path_); }
+  std::string File(const std::string& name) const { return path_ + "/" + name; }
+  static void Run(const std::string& command) {
+    if (system(command.c_str()) != 0) ADD_FAILURE() << command;
+  }
+
+ private:
+  std::string path_;
+};
+
+const Scratch& GetScratch() {
+  static const Scratch scratch;
+  return scratch;
+}
+
+void Write(const std::string& path, const std::string& contents) {
+  std::ofstream(path, std::ios::binary) << contents;
+}
+
+std::string Read(const std::string& path) {
+  std::ostringstream contents;
+  contents << std::ifstream(path, std::ios::binary).rdbuf();
+  return contents.str();
+}
+
+}  // namespace
+
+std::string Compile(const std::string& text, bool cplusplus) {
+  const std::string source = GetScratch().File(cplusplus ? "unit.cc" : "unit.c");
+  const std::string object = GetScratch().File("unit.o");
+  Write(source, text);
+  Scratch::Run(std::string(cplusplus ? "clang++-22 -std=c++20" : "clang-22") +
+               " -c -O2 -fPIE -ffunction-sections -fdata-sections -fasynchronous-unwind-tables"
+               " -fpatchable-function-entry=8 -falign-functions=16 -o " +
+               object + " " + source);
+  return Read(object);
+}
+
+std::string UnitOf(const std::string& name) { return name + ".c|" + name + ".o"; }
+
+std::string CompileUnit(const std::string& name, const std::string& text,
+                        const std::vector<std::string>& functions) {
+  ObjectDescription description;
+  description.source = name + ".c";
+  description.output = name + ".o";
+  for (const std::string& function : functions) {
+    FunctionDescription described;
+    described.name = function;
+    described.patchable = true;
+    described.fingerprint = "base:" + function;
+    description.functions.push_back(described);
+  }
+  const std::string object = GetScratch().File("plain.o");
+  const std::string section = GetScratch().File("section");
+  Write(object, Compile(text));
+  Write(section, SerializeObjectDescription(description));
+  Scratch::Run("llvm-objcopy-22 --add-section " + std::string(kObjectSection) + "=" + section +
+               " --set-section-flags " + kObjectSection + "=exclude " + object);
+  return Read(object);
+}
+
+PatchedFunction Replaces(const std::string& function, Binding binding) {
+  PatchedFunction replaced;
+  replaced.name = function;
+  replaced.binding = binding;
+  replaced.base_fingerprint = "base:" + function;
+  return replaced;
+}
+
+std::unique_ptr<Session> Host(const std::vector<std::string>& objects) {
+  auto session = Session::Create({});
+  if (!session.ok()) {
+    ADD_FAILURE() << session.status().ToString();
+    return nullptr;
+  }
+  static std::vector<std::string>& names = *new std::vector<std::string>;
+  names.reserve(64);
+  std::vector<ProgramObject> program;
+  for (size_t i = 0; i < objects.size(); ++i) {
+    if (names.size() <= i) names.push_back(std::to_string(i) + ".o");
+    program.push_back({names[i], objects[i]});
+  }
+  absl::Status loaded = (*session)->LoadProgram("test", program);
+  if (!loaded.ok()) {
+    ADD_FAILURE() << loaded.ToString();
+    return nullptr;
+  }
+  (*session)->InitializeThread();
+  char* arguments[] = {nullptr};
+  (*session)->RunInitializers(0, arguments, environ);
+  return *std::move(session);
+}
+
+}  // namespace mend::jit

@@ -1,0 +1,36 @@
+// Relocatable objects for tests of the loader: compiled by the system's clang with the flags that
+// patchc forces, and given a description by hand, so that these tests need nothing of patchc.
+#ifndef MEND_TESTS_JIT_TEST_OBJECTS_H_
+#define MEND_TESTS_JIT_TEST_OBJECTS_H_
+
+#include <string>
+#include <vector>
+
+#include "jit/session.h"
+#include "runtime/format/patch_module.h"
+
+namespace mend::jit {
+
+// The object of C (or, with `cplusplus`, C++) text.
+std::string Compile(const std::string& text, bool cplusplus = false);
+
+// The object of C text as unit "NAME.c|NAME.o", whose description says that each of `functions` has
+// the fingerprint "base:FUNCTION".
+std::string CompileUnit(const std::string& name, const std::string& text,
+                        const std::vector<std::string>& functions);
+std::string UnitOf(const std::string& name);
+PatchedFunction Replaces(const std::string& function, Binding binding = Binding::kGlobal);
+
+// A session that hosts the objects, named 0.o, 1.o, ...; its constructors have run. The strings
+// must outlive it.
+std::unique_ptr<Session> Host(const std::vector<std::string>& objects);
+
+template <typename Function>
+Function* Find(const Session& session, const std::string& name) {
+  auto found = session.Lookup(name);
+  return found.ok() ? reinterpret_cast<Function*>(found->value) : nullptr;
+}
+
+}  // namespace mend::jit
+
+#endif  // MEND_TESTS_JIT_TEST_OBJECTS_H_

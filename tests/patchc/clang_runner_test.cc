@@ -1,0 +1,145 @@
+// Compiling a unit in process: what it records, that it can be rebuilt from that, and what is
+// refused.
+#include "patchc/clang_runner.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "patchc/object_writer.h"
+#include "runtime/format/program_image.h"
+
+namespace mend::patchc {
+namespace {
+
+CompileRequest Request(const std::string& source, std::vector<std::string> flags = {"-O2"}) {
+  CompileRequest request;
+  request.directory = "/";
+  request.language = "c";
+  request.arguments = std::move(flags);
+  request.arguments.push_back("unit.c");
+  request.output = "unit.o";
+  request.overlay["/unit.c"] = source;
+  return request;
+}
+
+TEST(ClangRunnerTest, TheObjectDescribesItself) {
+  CompileRequest request = Request("#include \"unit.h\"\nint f(struct point* p) { return p->y; }\n");
+  request.overlay["/unit.h"] = "struct point { int x; int y : 3; };\n";
+  const CompileResult result = ClangRunner().Compile(request);
+  ASSERT_TRUE(result.ok) << result.diagnostics;
+  const auto section = FindElfSection(result.object, kObjectSection);
+  ASSERT_TRUE(section.ok());
+  const auto description = ParseObjectDescription(*section);
+  ASSERT_TRUE(description.ok());
+  EXPECT_EQ(description->UnitName(), "unit.c|unit.o");
+  EXPECT_EQ(description->directory, "/");
+  EXPECT_EQ(description->arguments, request.arguments);
+  ASSERT_EQ(description->sources.size(), 2U);
+  EXPECT_EQ(description->sources[1].path, "/unit.h");
+  EXPECT_FALSE(description->sources[1].is_system);
+  ASSERT_EQ(description->records.size(), 1U);
+  EXPECT_EQ(description->records[0].name, "point");
+  EXPECT_EQ(description->records[0].size_bytes, 8U);
+  ASSERT_EQ(description->records[0].fields.size(), 2U);
+  EXPECT_EQ(description->records[0].fields[1].offset_bits, 32U);
+  EXPECT_EQ(description->records[0].fields[1].size_bits, 3U);
+
+  const auto embedded = FindElfSection(result.object, kSourcesSection);
+  ASSERT_TRUE(embedded.ok());
+  const auto sources = ParseSources(*embedded);
+  ASSERT_TRUE(sources.ok());
+  ASSERT_EQ(sources->size(), 2U);
+  EXPECT_EQ((*sources)[1].contents, request.overlay["/unit.h"]);
+}
+
+TEST(ClangRunnerTest, RebuildingFromTheDescriptionGivesTheSameObject) {
+  const CompileRequest request = Request(
+      "#include <stdio.h>\nstatic int n; int f(int x) { n += x; printf(\"%d\", n); return n; }\n",
+      {"-O2", "-g", "-DNDEBUG"});
+  const CompileResult first = ClangRunner().Compile(request);
+  ASSERT_TRUE(first.ok) << first.diagnostics;
+  CompileRequest again;
+  again.directory = first.description.directory;
+  again.language = first.description.language;
+  again.arguments = first.description.arguments;
+  again.output = first.description.output;
+  for (const SourceText& source : first.sources) again.overlay[source.path] = source.contents;
+  const CompileResult second = ClangRunner().Compile(again);
+  ASSERT_TRUE(second.ok) << second.diagnostics;
+  EXPECT_EQ(first.object, second.object);
+}
+
+TEST(ClangRunnerTest, ErrorsAreClangsOwn) {
+  const CompileResult result = ClangRunner().Compile(Request("int f(void) { return missing; }\n"));
+  EXPECT_FALSE(result.ok);
+  EXPECT_NE(result.diagnostics.find("unit.c:1:22: error: use of undeclared identifier 'missing'"),
+            std::string::npos)
+      << result.diagnostics;
+}
+
+TEST(ClangRunnerTest, WithoutEmbeddedSources) {
+  const CompileResult result =
+      ClangRunner(/*embed_sources=*/false).Compile(Request("int f(void) { return 1; }\n"));
+  ASSERT_TRUE(result.ok);
+  EXPECT_FALSE(FindElfSection(result.object, kSourcesSection).ok());
+  EXPECT_EQ(result.sources.size(), 1U);
+}
+
+struct Refused {
+  const char* flag;
+  const char* source;
+  const char* message;
+};
+
+class RefusalTest : public testing::TestWithParam<Refused> {};
+
+TEST_P(RefusalTest, IsNamedAtCompileTime) {
+  const CompileResult result =
+      ClangRunner().Compile(Request(GetParam().source, {"-O2", GetParam().flag}));
+  EXPECT_FALSE(result.ok);
+  EXPECT_NE(result.diagnostics.find(GetParam().message), std::string::npos)
+      << result.diagnostics;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, RefusalTest,
+    testing::Values(
+        Refused{"-m32", "int f(void) { return 1; }", "cannot be hosted"},
+        Refused{"-fsanitize=address", "int f(void) { return 1; }", "sanitizers"},
+        Refused{"-g",
+                "__thread int x; extern __thread int y __attribute__((alias(\"x\")));"
+                "int f(void) { return y; }",
+                "thread-local variable 'x' cannot be hosted"},
+        Refused{"-g",
+                "int f(void) { int v; __asm__(\"movl %%fs:other@tpoff, %0\" : \"=r\"(v));"
+                "return v; }",
+                "cannot be hosted"}));
+
+TEST(ObjectWriterTest, RemovingASectionLeavesTheRestReadable) {
+  const CompileResult result = ClangRunner().Compile(Request("int f(void) { return 1; }\n"));
+  ASSERT_TRUE(result.ok);
+  const auto stripped = RemoveSection(result.object, kSourcesSection);
+  ASSERT_TRUE(stripped.ok());
+  EXPECT_LT(stripped->size(), result.object.size());
+  const auto section = FindElfSection(*stripped, kObjectSection);
+  ASSERT_TRUE(section.ok());
+  EXPECT_TRUE(ParseObjectDescription(*section).ok());
+  EXPECT_EQ(stripped->find("return 1"), std::string::npos);
+}
+
+TEST(ObjectWriterTest, DamagedInputIsAnError) {
+  const CompileResult result = ClangRunner().Compile(Request("int f(void) { return 1; }\n"));
+  ASSERT_TRUE(result.ok);
+  for (size_t size = 0; size < result.object.size(); size += 97) {
+    const std::string cut = result.object.substr(0, size);
+    EXPECT_FALSE(AppendSections(cut, {{".x", "x", 0, 1}}).ok()) << size;
+    EXPECT_FALSE(CheckHostable(cut, "cut").ok()) << size;
+  }
+}
+
+}  // namespace
+}  // namespace mend::patchc

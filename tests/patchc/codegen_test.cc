@@ -1,0 +1,274 @@
+// What the code generation passes promise, seen in the objects that come out.
+#include <elf.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "patchc/clang_runner.h"
+#include "patchc/fingerprint.h"
+#include "patchc/object_view.h"
+#include "runtime/format/program_image.h"
+
+namespace mend::patchc {
+namespace {
+
+constexpr char kDirectory[] = "/";
+
+CompileResult Compile(std::string_view source, std::vector<std::string> flags = {"-O2"},
+                      const std::string& language = "c") {
+  const std::string file = language == "c" ? "unit.c" : "unit.cc";
+  CompileRequest request;
+  request.directory = kDirectory;
+  request.language = language;
+  request.arguments = std::move(flags);
+  request.arguments.push_back(file);
+  request.output = "unit.o";
+  request.overlay["/" + file] = std::string(source);
+  CompileResult result = ClangRunner().Compile(request);
+  EXPECT_TRUE(result.ok) << result.diagnostics;
+  return result;
+}
+
+const FunctionDescription* FindFunction(const CompileResult& result, std::string_view name) {
+  for (const FunctionDescription& function : result.description.functions) {
+    if (function.name == name) return &function;
+  }
+  return nullptr;
+}
+
+const DataDescription* FindData(const CompileResult& result, std::string_view name) {
+  for (const DataDescription& datum : result.description.data) {
+    if (datum.name == name) return &datum;
+  }
+  return nullptr;
+}
+
+// The relocations of the section of `function` that go to `target`, a symbol or a section.
+std::vector<ViewRelocation> RelocationsTo(const CompileResult& result, std::string_view function,
+                                          std::string_view target) {
+  std::vector<ViewRelocation> found;
+  const absl::StatusOr<ObjectView> view = ObjectView::Parse(result.object);
+  if (!view.ok()) return found;
+  for (const ViewSection& section : view->sections()) {
+    if (section.name != ".text." + std::string(function)) continue;
+    for (const ViewRelocation& relocation : section.relocations) {
+      const ViewSymbol& symbol = view->symbols()[relocation.symbol];
+      const std::string_view section_name =
+          symbol.section != 0 ? view->sections()[symbol.section].name : std::string_view();
+      if (symbol.name == target || section_name == ".text." + std::string(target)) {
+        found.push_back(relocation);
+      }
+    }
+  }
+  return found;
+}
+
+bool Polls(const CompileResult& result, std::string_view function) {
+  return !RelocationsTo(result, function, "__mend_tlsoff.__mend_poll").empty() &&
+         !RelocationsTo(result, function, "__mend_poll_slow").empty();
+}
+
+class EntryStubTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(EntryStubTest, EveryFunctionOfEveryKindIsPatchable) {
+  const CompileResult result = Compile(R"(
+    #include <stdexcept>
+    struct Base { virtual ~Base() {} virtual int get() { return 1; } };
+    struct Derived : Base { int get() override { return 2; } int value = 3; };
+    static int hidden(int x) { return x > 3 ? hidden(x - 1) * 2 : x; }
+    __attribute__((cold)) int rare(int x) { if (x) throw std::runtime_error("x"); return x; }
+    template <class T> T twice(T x) { return x + x; }
+    int use(Base* b, int x) try { return b->get() + hidden(x) + rare(x) + twice(x); }
+    catch (std::exception&) { return -1; }
+    Base* make() { return new Derived; }
+    std::runtime_error global("at start");
+  )", {GetParam()}, "c++");
+  ASSERT_GE(result.description.functions.size(), 5U);
+  for (const FunctionDescription& function : result.description.functions) {
+    EXPECT_TRUE(function.patchable) << function.name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Levels, EntryStubTest,
+                         testing::Values("-O0", "-O1", "-O2", "-O3", "-Os", "-Oz"));
+
+TEST(CodegenTest, BranchProtectionDoesNotMoveTheStub) {
+  const CompileResult result = Compile("int f(int x) { return x; }", {"-O2", "-fcf-protection"});
+  ASSERT_NE(FindFunction(result, "f"), nullptr);
+  EXPECT_TRUE(FindFunction(result, "f")->patchable);
+}
+
+TEST(CodegenTest, NakedAndNamedSectionFunctionsAreNotPatchable) {
+  const CompileResult result = Compile(R"(
+    __attribute__((naked)) void bare(void) { __asm__("ret"); }
+    __attribute__((section("special"))) int placed(int x) { return x; }
+    int ordinary(int x) { return x; }
+  )");
+  ASSERT_NE(FindFunction(result, "bare"), nullptr);
+  ASSERT_NE(FindFunction(result, "placed"), nullptr);
+  EXPECT_FALSE(FindFunction(result, "bare")->patchable);
+  EXPECT_FALSE(FindFunction(result, "placed")->patchable);
+  EXPECT_TRUE(FindFunction(result, "ordinary")->patchable);
+}
+
+TEST(CodegenTest, PartsOfCoroutinesAreNotPatchableButTheirRampIs) {
+  const CompileResult result = Compile(R"(
+    #include <coroutine>
+    struct Task {
+      struct promise_type;
+      std::coroutine_handle<promise_type> handle;
+      struct promise_type {
+        Task get_return_object() {
+          return {std::coroutine_handle<promise_type>::from_promise(*this)};
+        }
+        std::suspend_always initial_suspend() { return {}; }
+        std::suspend_always final_suspend() noexcept { return {}; }
+        void return_void() {}
+        void unhandled_exception() {}
+      };
+    };
+    int steps;
+    Task run() { ++steps; co_await std::suspend_always(); ++steps; }
+  )", {"-std=c++20", "-O2"}, "c++");
+  int parts = 0;
+  for (const FunctionDescription& function : result.description.functions) {
+    const bool is_part = function.name.ends_with(".resume") ||
+                         function.name.ends_with(".destroy") ||
+                         function.name.ends_with(".cleanup");
+    if (is_part) {
+      ++parts;
+      EXPECT_FALSE(function.patchable) << function.name;
+    }
+  }
+  EXPECT_GE(parts, 2);
+  ASSERT_NE(FindFunction(result, "_Z3runv"), nullptr);
+  EXPECT_TRUE(FindFunction(result, "_Z3runv")->patchable);
+}
+
+// Without the pass the optimiser knows the results and makes no call at all.
+TEST(DerefinableTest, CallersAbsorbNoFactsFromBodies) {
+  const CompileResult result = Compile(R"(
+    __attribute__((noinline)) static int answer(void) { return 42; }
+    __attribute__((noinline)) int question(void) { return 41; }
+    int both(void) { return answer() + answer() + question() + question(); }
+  )");
+  EXPECT_EQ(RelocationsTo(result, "both", "answer").size(), 2U);
+  EXPECT_EQ(RelocationsTo(result, "both", "question").size(), 2U);
+}
+
+TEST(DerefinableTest, LinkageIsWhatTheSourceSays) {
+  const CompileResult result = Compile(R"(
+    static int unused(int x) { return x; }
+    __attribute__((noinline)) static int hidden(int x) { return x; }
+    __attribute__((weak)) int weak(int x) { return x; }
+    inline int dropped(int x) { return x; }
+    int visible(int x) { return hidden(x) + dropped(x) + (0 ? unused(x) : 0); }
+  )");
+  EXPECT_EQ(FindFunction(result, "unused"), nullptr);
+  EXPECT_EQ(FindFunction(result, "dropped"), nullptr);
+  ASSERT_NE(FindFunction(result, "hidden"), nullptr);
+  EXPECT_EQ(FindFunction(result, "hidden")->binding, Binding::kLocal);
+  EXPECT_EQ(FindFunction(result, "weak")->binding, Binding::kWeak);
+  EXPECT_EQ(FindFunction(result, "visible")->binding, Binding::kGlobal);
+}
+
+TEST(PinStateTest, MutableStaticsKeepTheirSizeAndExistence) {
+  const CompileResult result = Compile(R"(
+    static int flag;
+    static struct { int a, b; } pair;
+    void set(void) { flag = 1; pair.b = 2; }
+    int get(void) { static int calls; ++calls; return flag; }
+  )");
+  ASSERT_NE(FindData(result, "flag"), nullptr);
+  EXPECT_EQ(FindData(result, "flag")->size, 4U);
+  ASSERT_NE(FindData(result, "pair"), nullptr);
+  EXPECT_EQ(FindData(result, "pair")->size, 8U);
+  EXPECT_NE(FindData(result, "get.calls"), nullptr);
+}
+
+class TlsTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(TlsTest, AccessesAreAbsoluteOffsets) {
+  const CompileResult result = Compile(R"(
+    static __thread int own = 7;
+    __thread long shared;
+    extern __thread int theirs;
+    int* address(void) { return &own; }
+    long all(int i) { own += i; return own + ++shared + theirs; }
+  )", {GetParam()});
+  for (const char* name : {"own", "shared", "theirs"}) {
+    const auto relocations = RelocationsTo(result, "all", std::string("__mend_tlsoff.") + name);
+    ASSERT_FALSE(relocations.empty()) << name;
+    for (const ViewRelocation& relocation : relocations) {
+      EXPECT_EQ(relocation.type, static_cast<uint32_t>(R_X86_64_32S)) << name;
+    }
+  }
+  ASSERT_NE(FindData(result, "__mend_tls.own"), nullptr);
+  EXPECT_TRUE(FindData(result, "__mend_tls.own")->is_thread_local);
+  EXPECT_EQ(FindData(result, "__mend_tls.own")->binding, Binding::kLocal);
+  ASSERT_NE(FindData(result, "__mend_tls.shared"), nullptr);
+  EXPECT_EQ(FindData(result, "__mend_tls.shared")->size, 8U);
+  EXPECT_EQ(FindData(result, "__mend_tls.theirs"), nullptr);
+}
+
+INSTANTIATE_TEST_SUITE_P(Levels, TlsTest, testing::Values("-O0", "-O1", "-O2", "-Os"));
+
+TEST(CodegenTest, ThreadLocalsOfCxxCompileAtEveryLevel) {
+  for (const char* level : {"-O0", "-O2"}) {
+    const CompileResult result = Compile(R"(
+      #include <string>
+      thread_local std::string name = "none";
+      inline thread_local int counter = 4;
+      struct S { static thread_local std::string member; };
+      thread_local std::string S::member;
+      template <class T> struct V { static thread_local T value; };
+      template <class T> thread_local T V<T>::value{3};
+      std::string get() { return name + S::member + std::to_string(++counter + V<int>::value); }
+    )", {level, "-std=c++20", "-g"}, "c++");
+    EXPECT_NE(FindData(result, "__mend_tls.counter"), nullptr);
+    EXPECT_NE(FindData(result, "__mend_tls.__tls_guard"), nullptr);
+  }
+}
+
+TEST(PollTest, OnlyLoopsThatMayRunLongWithoutCallsPoll) {
+  const CompileResult result = Compile(R"(
+    struct node { struct node* next; int value; };
+    int external(int x);
+    int chase(struct node* n) { int s = 0; while (n) { s += n->value; n = n->next; } return s; }
+    int counted(const int* p, int n) { int s = 0; for (int i = 0; i < n; ++i) s += p[i]; return s; }
+    int calls(struct node* n) { int s = 0; while (n) { s += external(s); n = n->next; } return s; }
+    int straight(int x) { return x * 3; }
+  )");
+  EXPECT_TRUE(Polls(result, "chase"));
+  EXPECT_FALSE(Polls(result, "counted"));
+  EXPECT_FALSE(Polls(result, "calls"));
+  EXPECT_FALSE(Polls(result, "straight"));
+}
+
+TEST(CodegenTest, AStaticFunctionsOwnAddressIsARelocation) {
+  const CompileResult result = Compile(R"(
+    void keep(void*);
+    static int self(int x) { keep((void*)self); return x; }
+    int call(int x) { return self(x) + self(x + 1); }
+  )", {"-O1", "-fno-inline"});
+  const absl::StatusOr<ObjectView> view = ObjectView::Parse(result.object);
+  ASSERT_TRUE(view.ok());
+  const auto pointer = std::find_if(
+      view->sections().begin(), view->sections().end(), [](const ViewSection& section) {
+        return section.name.find("__mend_self.self") != std::string::npos &&
+               !section.relocations.empty();
+      });
+  EXPECT_NE(pointer, view->sections().end());
+}
+
+TEST(CodegenTest, LtoIsDropped) {
+  const CompileResult result = Compile("int f(void) { return 1; }", {"-O2", "-flto"});
+  EXPECT_NE(FindFunction(result, "f"), nullptr);
+}
+
+}  // namespace
+}  // namespace mend::patchc

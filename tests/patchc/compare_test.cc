@@ -1,0 +1,418 @@
+// From edited sources to what a patch contains, with the real compiler: programs of one or two
+// units in a folder of their own.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "patchc/patch_builder.h"
+#include "patchc/text.h"
+
+namespace mend::patchc {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::Field;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+
+std::string Replaced(std::string text, std::string_view from, std::string_view to) {
+  const size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  return at == std::string::npos ? text : text.replace(at, from.size(), to);
+}
+
+constexpr char kHeader[] =
+    "struct point { int x; int y; };\n"
+    "enum color { RED, GREEN };\n"
+    "static inline int square(int v) { return v * v + 7; }\n"
+    "int norm(const struct point *p);\n"
+    "extern const int limits[4];\n";
+
+constexpr char kMain[] =
+    "#include \"shape.h\"\n"
+    "extern int puts(const char *);\n"
+    "extern void fail(const char *, int);\n"
+    "#define CHECK(x) ((x) ? (void)0 : fail(#x, __LINE__))\n"
+    "static int counter;\n"
+    "int setting = 3;\n"
+    "static const char *const names[] = {\"zero\", \"one\", \"two\"};\n"
+    "static int twice(int x) { return x * 2 + 1; }\n"
+    "__attribute__((noinline)) int compute(int x) {\n"
+    "  static int calls;\n"
+    "  calls++;\n"
+    "  counter += x;\n"
+    "  return twice(x) + calls;\n"
+    "}\n"
+    "int uses_twice(int x) { return twice(x) - 5; }\n"
+    "int checked(int x) { CHECK(x > 0); return x + setting; }\n"
+    "const char *name_of(int i) { return names[i % 3]; }\n"
+    "int limit(int i) { return limits[i]; }\n"
+    "int area(int v) { return square(v) / 2; }\n"
+    "int says(void) { return puts(\"hello\"); }\n";
+
+constexpr char kShape[] =
+    "#include \"shape.h\"\n"
+    "const int limits[4] = {1, 2, 3, 4};\n"
+    "int norm(const struct point *p) { return square(p->x) + square(p->y); }\n"
+    "int helper(int a) { return a ^ 5; }\n";
+
+class CompareTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = (std::filesystem::temp_directory_path() / "mend-compare-XXXXXX").string();
+    ASSERT_NE(mkdtemp(folder_.data()), nullptr);
+    std::filesystem::create_directory(folder_ + "/edited");
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  void Write(const std::string& name, const std::string& text) {
+    std::ofstream(folder_ + "/" + name) << text;
+  }
+
+  // Compiles the units into the program that the patches are for.
+  void MakeProgram(const std::map<std::string, std::string>& files) {
+    std::vector<std::pair<std::string, std::string_view>> members;
+    for (const auto& [name, text] : files) Write(name, text);
+    for (const auto& [name, text] : files) {
+      if (name.ends_with(".h")) continue;
+      CompileRequest request;
+      request.directory = folder_;
+      request.language = name.ends_with(".cc") ? "c++" : "c";
+      request.arguments = {"-O2", "-c", name};
+      request.output = name + ".o";
+      CompileResult result = ClangRunner().Compile(request);
+      ASSERT_TRUE(result.ok) << result.diagnostics;
+      objects_.push_back(std::move(result.object));
+    }
+    size_t next = 0;
+    for (const auto& [name, text] : files) {
+      if (!name.ends_with(".h")) members.emplace_back(name + ".o", objects_[next++]);
+    }
+    absl::StatusOr<Base> base = Base::FromObjects(members);
+    ASSERT_TRUE(base.ok()) << base.status();
+    base_ = std::make_unique<Base>(*std::move(base));
+  }
+  void MakeUsualProgram() {
+    MakeProgram({{"shape.h", kHeader}, {"main.c", kMain}, {"shape.c", kShape}});
+  }
+
+  BuildReport Build(const std::map<std::string, std::string>& edited, BuildOptions options = {}) {
+    SourceEdits edits(*base_);
+    for (const auto& [name, text] : edited) {
+      Write("edited/" + name, text);
+      const absl::Status added = edits.AddFile(folder_ + "/edited/" + name);
+      EXPECT_TRUE(added.ok()) << added;
+    }
+    return Finish(edits, options);
+  }
+
+  BuildReport Finish(SourceEdits& edits, BuildOptions options = {}) {
+    options.name = "test";
+    ClangRunner runner(/*embed_sources=*/false);
+    PatchBuilder builder(*base_, edits, [&](const CompileRequest& r) { return runner.Compile(r); });
+    absl::StatusOr<BuildReport> report = builder.Build(options);
+    EXPECT_TRUE(report.ok()) << report.status();
+    return report.ok() ? *std::move(report) : BuildReport();
+  }
+
+  static std::vector<std::string> Functions(const BuildReport& report) {
+    std::vector<std::string> names;
+    for (const PatchUnit& unit : report.module.units) {
+      for (const PatchedFunction& function : unit.functions) {
+        names.push_back(absl::StrCat(function.name, " ", ChangeReasonName(function.reason)));
+      }
+    }
+    return names;
+  }
+
+  // The only refusal's code and message.
+  static std::string OnlyRefusal(const BuildReport& report) {
+    EXPECT_EQ(report.refusals.size(), 1u);
+    return report.refusals.empty() ? "none" : RefusalReport(report.refusals.front());
+  }
+
+  std::string folder_;
+  std::vector<std::string> objects_;
+  std::unique_ptr<Base> base_;
+};
+
+TEST_F(CompareTest, UnchangedSourceIsNoChange) {
+  MakeUsualProgram();
+  const BuildReport report = Build({{"main.c", kMain}, {"shape.h", kHeader}});
+  EXPECT_TRUE(report.no_change);
+  EXPECT_EQ(report.units_compiled, 0u);
+}
+
+TEST_F(CompareTest, CommentInAHeaderIsNoChangeInAnyUnit) {
+  MakeUsualProgram();
+  const BuildReport report = Build({{"shape.h", absl::StrCat("/* a\n comment */\n", kHeader)}});
+  EXPECT_TRUE(report.no_change);
+  EXPECT_EQ(report.units_compiled, 2u);
+  EXPECT_THAT(report.refusals, IsEmpty());
+}
+
+TEST_F(CompareTest, InsertedLinesDoNotChangeAssertionsBehindThem) {
+  MakeUsualProgram();
+  const BuildReport report = Build(
+      {{"main.c", Replaced(kMain, "  calls++;\n", "  /* one */\n  /* two */\n  calls += 2;\n")}});
+  EXPECT_THAT(Functions(report), ElementsAre("compute changed"));
+}
+
+TEST_F(CompareTest, FindsTheChangedFunctionAndItsInliners) {
+  MakeUsualProgram();
+  const BuildReport report = Build({{"main.c", Replaced(kMain, "x * 2 + 1", "x * 3 + 1")}});
+  EXPECT_THAT(Functions(report), UnorderedElementsAre("compute inlines", "uses_twice inlines"));
+  EXPECT_EQ(report.units.front().functions.front().detail, "twice");
+}
+
+TEST_F(CompareTest, HeaderEditReachesAllUnits) {
+  MakeUsualProgram();
+  const BuildReport report = Build({{"shape.h", Replaced(kHeader, "v * v + 7", "v * v + 9")}});
+  EXPECT_THAT(Functions(report), UnorderedElementsAre("area inlines", "norm inlines"));
+}
+
+TEST_F(CompareTest, StaticsAreReferencedNotCopied) {
+  MakeUsualProgram();
+  const BuildReport report = Build({{"main.c", Replaced(kMain, "calls++", "calls += 3")}});
+  ASSERT_EQ(report.module.units.size(), 1u);
+  const PatchUnit& unit = report.module.units.front();
+  EXPECT_THAT(unit.new_data, IsEmpty());
+  EXPECT_THAT(unit.references, UnorderedElementsAre(Field(&DataReference::name, "counter"),
+                                                    Field(&DataReference::name, "compute.calls")));
+  for (const DataReference& reference : unit.references) {
+    EXPECT_EQ(reference.size, 4u);
+    EXPECT_FALSE(reference.base_fingerprint.empty());
+  }
+}
+
+TEST_F(CompareTest, NewFunctionsAndDataAreAdded) {
+  MakeUsualProgram();
+  const std::string added =
+      Replaced(kMain, "__attribute__((noinline)) int compute",
+               "static int total = 4;\n"
+               "__attribute__((noinline)) static int fresh(int x) {\n"
+               "  static int n = 2;\n  n += x;\n  total += n;\n  return puts(\"new\");\n}\n"
+               "__attribute__((noinline)) int compute");
+  // Nothing uses it yet, so the compiler drops it again.
+  EXPECT_TRUE(Build({{"main.c", added}}).refusals.empty());
+  const BuildReport used = Build({{"main.c", Replaced(added, "calls++;", "calls += fresh(x);")}});
+  EXPECT_THAT(Functions(used), ElementsAre("compute changed"));
+  ASSERT_EQ(used.module.units.size(), 1u);
+  EXPECT_THAT(used.module.units.front().new_functions, ElementsAre("fresh"));
+  EXPECT_THAT(used.module.units.front().new_data, UnorderedElementsAre("total", "fresh.n"));
+}
+
+TEST_F(CompareTest, ChangedConstantTakesItsReadersAlong) {
+  MakeUsualProgram();
+  const BuildReport report = Build({{"main.c", Replaced(kMain, "\"two\"", "\"zwei\"")}});
+  EXPECT_THAT(Functions(report), ElementsAre("name_of reads-constant"));
+  // Clang makes such a table one of relative addresses.
+  EXPECT_THAT(report.module.units.front().new_data, ElementsAre("names.rel"));
+}
+
+TEST_F(CompareTest, TableOfLabelsGoesWithItsFunction) {
+  const std::string source =
+      "extern int ext(int);\n"
+      "int run(const unsigned char *code) {\n"
+      "  static const void *const labels[] = {&&one, &&two, &&end};\n"
+      "  int sum = 0;\n  goto *labels[*code];\n"
+      "one: sum += ext(1); goto *labels[*++code];\n"
+      "two: sum -= ext(20); goto *labels[*++code];\n"
+      "end: return sum;\n}\n";
+  MakeProgram({{"run.c", source}});
+  const BuildReport report = Build({{"run.c", Replaced(source, "ext(20)", "ext(21)")}});
+  EXPECT_THAT(Functions(report), ElementsAre("run changed"));
+  EXPECT_THAT(report.module.units.front().new_data, ElementsAre("run.labels"));
+}
+
+TEST_F(CompareTest, InlineFunctionOfTwoUnitsIsReplacedOnce) {
+  const std::string header =
+      "int ext(int);\ninline __attribute__((noinline)) int shared(int x) { return ext(x) + 1; }\n";
+  MakeProgram({{"s.h", header},
+               {"a.cc", "#include \"s.h\"\nint a(int x) { return shared(x); }\n"},
+               {"b.cc", "#include \"s.h\"\nint b(int x) { return shared(x) * 2; }\n"}});
+  const BuildReport report = Build({{"s.h", Replaced(header, "+ 1", "+ 2")}});
+  EXPECT_THAT(Functions(report), ElementsAre("_Z6sharedi changed"));
+  EXPECT_EQ(report.module.units.front().unit, "a.cc|a.cc.o");
+}
+
+TEST_F(CompareTest, DiffOfASeriesAppliesInOrderAndSkipsForeignFiles) {
+  MakeUsualProgram();
+  Write("one.patch",
+        "--- a/shape.c\n+++ b/shape.c\n@@ -4 +4 @@\n-int helper(int a) { return a ^ 5; }\n"
+        "+int helper(int a) { return a ^ 6; }\n"
+        "--- a/tests/t.tcl\n+++ b/tests/t.tcl\n@@ -1 +1 @@\n-x\n+y\n");
+  Write("two.patch",
+        "--- a/shape.c\n+++ b/shape.c\n@@ -4 +4 @@\n-int helper(int a) { return a ^ 6; }\n"
+        "+int helper(int a) { return a ^ 9; }\n");
+  SourceEdits edits(*base_);
+  ASSERT_TRUE(edits.AddDiff(folder_ + "/one.patch", {}).ok());
+  ASSERT_TRUE(edits.AddDiff(folder_ + "/two.patch", {}).ok());
+  EXPECT_THAT(edits.notes(), ElementsAre(HasSubstr("a/tests/t.tcl is no part of the program")));
+  EXPECT_THAT(Functions(Finish(edits)), ElementsAre("helper changed"));
+  SourceEdits wrong_order(*base_);
+  EXPECT_THAT(std::string(Std(wrong_order.AddDiff(folder_ + "/two.patch", {}).message())),
+              HasSubstr("MEND-E0006"));
+}
+
+TEST_F(CompareTest, ModuleSurvivesWritingAndReading) {
+  MakeUsualProgram();
+  BuildReport report = Build({{"main.c", Replaced(kMain, "calls++", "calls += 3")}});
+  const std::string file = SerializePatchModule(report.module);
+  const absl::StatusOr<PatchModule> read = ParsePatchModule(file);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->name, "test");
+  EXPECT_EQ(read->units.front().functions.front().name, "compute");
+}
+
+// --- refusals ---
+
+TEST_F(CompareTest, RefusesACompileErrorWithClangsWords) {
+  MakeUsualProgram();
+  EXPECT_THAT(
+      OnlyRefusal(Build({{"main.c", Replaced(kMain, "calls++;", "calls+++;")}})),
+      AllOf(HasSubstr("MEND-E0001"), HasSubstr("main.c:11:"), HasSubstr("error: expected")));
+}
+
+TEST_F(CompareTest, RefusesAChangedLayoutAndShowsBoth) {
+  MakeUsualProgram();
+  const std::map<std::string, std::string> edit = {
+      {"shape.h", Replaced(kHeader, "int x; int y;", "int w; int x; int y;")}};
+  EXPECT_THAT(OnlyRefusal(Build(edit)),
+              AllOf(HasSubstr("MEND-E0101"), HasSubstr("struct point, 8 bytes"),
+                    HasSubstr("struct point, 12 bytes"), HasSubstr("member 'w' was added")));
+  BuildOptions options;
+  options.allow_layout = {"point"};
+  EXPECT_THAT(Functions(Build(edit, options)), ElementsAre("norm changed"));
+}
+
+TEST_F(CompareTest, RefusesAChangedEnumeratorButNotANewOne) {
+  MakeUsualProgram();
+  EXPECT_THAT(OnlyRefusal(Build({{"shape.h", Replaced(kHeader, "RED,", "BLUE, RED,")}})),
+              AllOf(HasSubstr("MEND-E0103"), HasSubstr("'RED' changed from 0 to 1")));
+  EXPECT_TRUE(Build({{"shape.h", Replaced(kHeader, "GREEN }", "GREEN, BLUE }")}}).no_change);
+}
+
+TEST_F(CompareTest, RefusesChangedVariables) {
+  MakeUsualProgram();
+  EXPECT_THAT(OnlyRefusal(Build({{"main.c", Replaced(kMain, "setting = 3", "setting = 4")}})),
+              AllOf(HasSubstr("MEND-E0111"), HasSubstr("'setting'")));
+  EXPECT_THAT(OnlyRefusal(Build(
+                  {{"main.c", Replaced(kMain, "static int counter", "static long counter")}})),
+              AllOf(HasSubstr("MEND-E0110"), HasSubstr("had 4 bytes and would have 8")));
+}
+
+TEST_F(CompareTest, RefusesAConstantThatAnotherUnitReads) {
+  MakeUsualProgram();
+  EXPECT_THAT(OnlyRefusal(Build({{"shape.c", Replaced(kShape, "3, 4", "3, 5")}})),
+              AllOf(HasSubstr("MEND-E0112"), HasSubstr("'limits' is read by main.c")));
+}
+
+TEST_F(CompareTest, RefusesANewThreadLocal) {
+  MakeUsualProgram();
+  const auto report =
+      Build({{"main.c", Replaced(kMain, "calls++;", "static _Thread_local int t; calls += ++t;")}});
+  EXPECT_THAT(OnlyRefusal(report), HasSubstr("MEND-E0114"));
+}
+
+TEST_F(CompareTest, RefusesToRemoveWhatAnotherUnitCalls) {
+  MakeProgram({{"a.c", "int f(int);\nint a(void) { return f(1); }\n"},
+               {"b.c", "int f(int x) { return x; }\nint g(int x) { return x + 1; }\n"}});
+  EXPECT_THAT(OnlyRefusal(Build({{"b.c", "int g(int x) { return x + 1; }\n"}})),
+              AllOf(HasSubstr("MEND-E0120"), HasSubstr("a.c refers to it")));
+}
+
+TEST_F(CompareTest, RefusesANewGlobalThatExists) {
+  MakeUsualProgram();
+  EXPECT_THAT(
+      OnlyRefusal(Build({{"main.c", absl::StrCat(kMain, "int helper(int x) { return x; }\n")}})),
+      AllOf(HasSubstr("MEND-E0122"), HasSubstr("'helper' is defined by shape.c")));
+}
+
+TEST_F(CompareTest, RefusesChangedVirtualFunctions) {
+  const std::string source =
+      "struct S { virtual ~S(); virtual int f(); int n; };\nS::~S() {}\nint S::f() { return n; }\n"
+      "S* make() { return new S; }\n";
+  MakeProgram({{"s.cc", source}});
+  const BuildReport report =
+      Build({{"s.cc", Replaced(source, "virtual int f();",
+                               "virtual int e() { return 1; } virtual int f();")}});
+  ASSERT_FALSE(report.refusals.empty());
+  EXPECT_THAT(report.refusals, Contains(Field(&Refusal::code, RefusalCode::kVtable)));
+}
+
+TEST_F(CompareTest, RefusesAVariableThatNeedsAConstructor) {
+  const std::string source = "int ext(int);\nint g = ext(1);\nint f() { return g; }\n";
+  MakeProgram({{"g.cc", source}});
+  const BuildReport report = Build(
+      {{"g.cc", "int ext(int);\nint g = ext(1);\nint h = ext(2);\nint f() { return g + h; }\n"}});
+  EXPECT_THAT(OnlyRefusal(report), AllOf(HasSubstr("MEND-E0115"), HasSubstr("'h'")));
+}
+
+TEST_F(CompareTest, RefusesAmbiguousStatics) {
+  const std::string source =
+      "int f(int a) { if (a) { static int n; return ++n; } else { static int n; return --n; } }\n";
+  MakeProgram({{"f.c", source}});
+  EXPECT_TRUE(Build({{"f.c", absl::StrCat("//\n", source)}}).no_change);
+  const BuildReport report =
+      Build({{"f.c", Replaced(source, "if (a) {", "{ static int n; n++; } if (a) {")}});
+  ASSERT_FALSE(report.refusals.empty());
+  EXPECT_THAT(report.refusals, Contains(Field(&Refusal::code, RefusalCode::kStaticAmbiguous)));
+}
+
+TEST_F(CompareTest, RefusesSourcesThatAreUnknownOrUnclear) {
+  MakeUsualProgram();
+  Write("edited/other.c", "int x;\n");
+  SourceEdits edits(*base_);
+  EXPECT_THAT(std::string(Std(edits.AddFile(folder_ + "/edited/other.c").message())),
+              HasSubstr("MEND-E0007"));
+}
+
+TEST_F(CompareTest, RefusesToHoldWhatDoesNotExist) {
+  MakeUsualProgram();
+  SourceEdits edits(*base_);
+  BuildOptions options;
+  options.hold = {"nothing_of_that_name"};
+  PatchBuilder builder(*base_, edits, [](const CompileRequest&) { return CompileResult(); });
+  EXPECT_THAT(std::string(Std(builder.Build(options).status().message())), HasSubstr("MEND-E0124"));
+}
+
+TEST_F(CompareTest, RefusesAnotherCompilersProgram) {
+  MakeUsualProgram();
+  SourceEdits edits(*base_);
+  Write("edited/main.c", Replaced(kMain, "calls++", "calls += 2"));
+  ASSERT_TRUE(edits.AddFile(folder_ + "/edited/main.c").ok());
+  ClangRunner runner;
+  PatchBuilder builder(*base_, edits, [&](const CompileRequest& request) {
+    CompileResult result = runner.Compile(request);
+    result.description.compiler = "another one";
+    return result;
+  });
+  BuildOptions options;
+  const absl::StatusOr<BuildReport> report = builder.Build(options);
+  ASSERT_TRUE(report.ok());
+  EXPECT_THAT(OnlyRefusal(*report), HasSubstr("MEND-E0002"));
+}
+
+TEST(RefusalTest, EveryCodeIsExplainedAndFound) {
+  for (const RefusalText& text : AllRefusals()) {
+    EXPECT_EQ(FindRefusal(RefusalId(text.code)), &text);
+    EXPECT_NE(std::string(text.explanation), "");
+    EXPECT_NE(std::string(text.way_out), "");
+  }
+  EXPECT_EQ(FindRefusal("MEND-E9999"), nullptr);
+  EXPECT_EQ(RefusalId(RefusalCode::kRecordLayout), "MEND-E0101");
+}
+
+}  // namespace
+}  // namespace mend::patchc

@@ -1,0 +1,167 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "patchc/diff_file.h"
+#include "patchc/line_directives.h"
+#include "patchc/source_scan.h"
+
+namespace mend::patchc {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+constexpr char kOld[] = "one\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nnine\n";
+constexpr char kDiff[] =
+    "From: somebody\nSubject: a fix\n---\n src/x.c | 2 +-\n\n"
+    "--- a/src/x.c\t2026-01-01\n+++ b/src/x.c\t2026-01-02\n"
+    "@@ -3,5 +3,6 @@ context\n three\n four\n-five\n+FIVE\n+and a half\n six\n seven\n-- \n2.39\n";
+
+std::string Apply(std::string_view contents, std::string_view diff_text) {
+  const auto diff = ParseDiff(diff_text, "fix.patch");
+  EXPECT_TRUE(diff.ok()) << diff.status();
+  if (!diff.ok()) return {};
+  const auto result = ApplyDiff(contents, diff->front(), "fix.patch");
+  return result.ok() ? *result : std::string(result.status().message());
+}
+
+TEST(DiffFileTest, ReadsHeadersAndHunksOutOfAMail) {
+  const auto diff = ParseDiff(kDiff, "fix.patch");
+  ASSERT_TRUE(diff.ok()) << diff.status();
+  ASSERT_THAT(*diff, SizeIs(1));
+  EXPECT_EQ(diff->front().old_path, "a/src/x.c");
+  EXPECT_EQ(diff->front().new_path, "b/src/x.c");
+  EXPECT_THAT(diff->front().hunks, SizeIs(1));
+}
+
+TEST(DiffFileTest, AppliesExactly) {
+  EXPECT_EQ(Apply(kOld, kDiff),
+            "one\ntwo\nthree\nfour\nFIVE\nand a half\nsix\nseven\neight\nnine\n");
+}
+
+TEST(DiffFileTest, AppliesAtAnOffset) {
+  EXPECT_EQ(Apply(absl::StrCat("zero\nzero\nzero\n", kOld), kDiff),
+            "zero\nzero\nzero\none\ntwo\nthree\nfour\nFIVE\nand a half\nsix\nseven\neight\nnine\n");
+}
+
+TEST(DiffFileTest, TwoLinesOfContextMayDiffer) {
+  EXPECT_EQ(Apply("one\ntwo\nTHREE\nFOUR\nfive\nSIX\nSEVEN\n", kDiff),
+            "one\ntwo\nTHREE\nFOUR\nFIVE\nand a half\nSIX\nSEVEN\n");
+}
+
+TEST(DiffFileTest, HunkThatDoesNotApplySaysWhere) {
+  const std::string message = Apply("one\ntwo\nthree\nfour\n5\nsix\nseven\n", kDiff);
+  EXPECT_THAT(message, HasSubstr("MEND-E0006"));
+  EXPECT_THAT(message, HasSubstr("fix.patch:8: hunk 1 of 1 does not apply to a/src/x.c:3"));
+}
+
+TEST(DiffFileTest, MissingLastNewlineIsKept) {
+  EXPECT_EQ(Apply("a\nb", "--- a/f\n+++ b/f\n@@ -1,2 +1,2 @@\n a\n-b\n\\ No newline at end of file\n"
+                          "+c\n\\ No newline at end of file\n"),
+            "a\nc");
+}
+
+TEST(DiffFileTest, InsertionWithoutContextGoesBehindItsLine) {
+  EXPECT_EQ(Apply("a\nb\n", "--- a/f\n+++ b/f\n@@ -1,0 +2 @@\n+x\n"), "a\nx\nb\n");
+}
+
+TEST(DiffFileTest, CreatesAFile) {
+  const auto diff = ParseDiff("--- /dev/null\n+++ b/new.h\n@@ -0,0 +1,2 @@\n+x\n+y\n", "d");
+  ASSERT_TRUE(diff.ok());
+  EXPECT_TRUE(diff->front().Creates());
+  EXPECT_EQ(*ApplyDiff("", diff->front(), "d"), "x\ny\n");
+}
+
+TEST(DiffFileTest, RefusesWhatIsNoDiff) {
+  EXPECT_THAT(std::string(ParseDiff("hello\n", "d").status().message()), HasSubstr("MEND-E0005"));
+  EXPECT_FALSE(ParseDiff("--- a/f\n+++ b/f\n@@ -1,5 +1,5 @@\n a\n", "d").ok());
+  EXPECT_FALSE(ParseDiff("--- a/f\n+++ b/f\n@@ nonsense @@\n a\n", "d").ok());
+}
+
+TEST(DiffFileTest, StripsComponents) {
+  EXPECT_EQ(StripComponents("a/src/x.c", 1), "src/x.c");
+  EXPECT_EQ(StripComponents("a//src/x.c", 1), "src/x.c");
+  EXPECT_EQ(StripComponents("x.c", 1), "");
+}
+
+TEST(CompareLinesTest, FindsRegions) {
+  EXPECT_THAT(CompareLines(kOld, kOld), IsEmpty());
+  const auto regions = CompareLines("a\nb\nc\nd\ne\n", "a\nB\nB2\nc\ne\nf\n");
+  ASSERT_THAT(regions, SizeIs(3));
+  EXPECT_EQ(regions[0].old_begin, 1u);
+  EXPECT_EQ(regions[0].new_end, 3u);
+  EXPECT_EQ(regions[1].old_begin, 3u);
+  EXPECT_EQ(regions[1].old_end, 4u);
+  EXPECT_EQ(regions[1].new_begin, regions[1].new_end);
+  EXPECT_EQ(regions[2].new_begin, 5u);
+}
+
+TEST(KeepLineNumbersTest, EqualTextStaysAsItIs) { EXPECT_EQ(KeepLineNumbers(kOld, kOld), kOld); }
+
+TEST(KeepLineNumbersTest, RestoresTheNumberBehindAnInsertion) {
+  EXPECT_EQ(KeepLineNumbers("int a;\nint b;\nint c;\n", "int a;\nint x;\nint b;\nint c;\n"),
+            "int a;\nint x;\n#line 2\nint b;\nint c;\n");
+}
+
+TEST(KeepLineNumbersTest, NeverInsideCommentsStringsParenthesesOrContinuedLines) {
+  const std::string old_text =
+      "int a;\n/* x\n y */ int f(int p,\n int q);\n#define M(x) \\\n  x\nint b;\n";
+  EXPECT_EQ(KeepLineNumbers(old_text, "int a; int z;\n\n" + old_text.substr(7)),
+            "int a; int z;\n\n#line 2\n" + old_text.substr(7));
+  // The first unchanged line is inside of the comment: the directive waits for its end.
+  const std::string edited = "int a;\n/* x\n inserted\n y */ int f(int p,\n int q);\nint b;\n";
+  EXPECT_EQ(KeepLineNumbers("int a;\n/* x\n y */ int f(int p,\n int q);\nint b;\n", edited),
+            "int a;\n/* x\n inserted\n y */ int f(int p,\n int q);\n#line 5\nint b;\n");
+}
+
+TEST(KeepLineNumbersTest, RepeatsBehindBranchesThatMayHaveBeenSkipped) {
+  EXPECT_EQ(KeepLineNumbers("a;\n#if X\nb;\n#else\nc;\n#endif\nd;\n",
+                            "a;\n#if X\nnew;\nb;\n#else\nc;\n#endif\nd;\n"),
+            "a;\n#if X\nnew;\n#line 3\nb;\n#else\n#line 5\nc;\n#endif\n#line 7\nd;\n");
+}
+
+TEST(KeepLineNumbersTest, FollowsDirectivesOfTheTextItself) {
+  EXPECT_EQ(KeepLineNumbers("#line 100\nint a;\nint b;\n", "#line 100\nint a;\nint x;\nint b;\n"),
+            "#line 100\nint a;\nint x;\n#line 101\nint b;\n");
+}
+
+TEST(SourceScanTest, FindsFunctions) {
+  const SourceScan scan = ScanSource(
+      "#include <x.h>\n"
+      "static const int table[] = {1, 2};\n"
+      "static int helper(int a, struct s *b) {\n  if (a) {\n    return 1;\n  }\n  return 0;\n}\n"
+      "namespace n {\nstruct S : B {\n  int m() const { return 1; }\n};\n"
+      "int S::far(int x) {\n  return x;\n}\n}\n"
+      "LUAI_FUNC int (paren)(int x)\n{\n  return x;\n}\n");
+  EXPECT_EQ(scan.FunctionAt(1), "");
+  EXPECT_EQ(scan.FunctionAt(3), "helper");
+  EXPECT_EQ(scan.FunctionAt(10), "m");
+  EXPECT_EQ(scan.FunctionAt(13), "far");
+  EXPECT_EQ(scan.FunctionAt(18), "paren");
+}
+
+TEST(SourceScanTest, BranchesOfAConditionalBeginAlike) {
+  const SourceScan scan = ScanSource(
+      "#ifdef A\nint f(int a) {\n#else\nint f(void) {\n#endif\n  return 1;\n}\n"
+      "int g(void) {\n  return 2;\n}\n");
+  EXPECT_EQ(scan.FunctionAt(5), "f");
+  EXPECT_EQ(scan.FunctionAt(8), "g");
+}
+
+TEST(SourceScanTest, QuotesAndRawStringsAreSkipped) {
+  const SourceScan scan = ScanSource(
+      "const char* s = R\"x(\n{ ( \")\" \n)x\";\nchar q = '\"';\nint n = 1'000;\n"
+      "int f() {\n  return '{';\n}\nint g() {\n  return 2;\n}\n");
+  EXPECT_FALSE(scan.lines[1].directive_may_precede);
+  EXPECT_TRUE(scan.lines[3].directive_may_precede);
+  EXPECT_EQ(scan.FunctionAt(6), "f");
+  EXPECT_EQ(scan.FunctionAt(9), "g");
+}
+
+}  // namespace
+}  // namespace mend::patchc

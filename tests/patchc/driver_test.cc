@@ -1,0 +1,165 @@
+// `patchc cc` as a build system sees it: files, exit codes and messages.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "runtime/format/object_description.h"
+#include "runtime/format/program_image.h"
+
+namespace mend::patchc {
+namespace {
+
+class DriverTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string folder = (std::filesystem::temp_directory_path() / "mend-driver-XXXXXX").string();
+    ASSERT_NE(mkdtemp(folder.data()), nullptr);
+    folder_ = folder;
+  }
+
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  void Write(const std::string& name, const std::string& contents) {
+    std::ofstream(folder_ + "/" + name) << contents;
+  }
+
+  std::string Read(const std::string& name) const {
+    std::ostringstream contents;
+    contents << std::ifstream(folder_ + "/" + name, std::ios::binary).rdbuf();
+    return contents.str();
+  }
+
+  bool Exists(const std::string& name) const {
+    return std::filesystem::exists(folder_ + "/" + name);
+  }
+
+  // The exit code; what was printed is in output_.
+  int Run(const std::string& command) {
+    const std::string line =
+        "cd " + folder_ + " && { " + command + " ; } > .output 2>&1";
+    const int status = std::system(line.c_str());
+    output_ = Read(".output");
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+  int Cc(const std::string& arguments) { return Run(MEND_TEST_PATCHC " cc " + arguments); }
+
+  // The objects in an executable, by name.
+  std::vector<std::string> ObjectsIn(const std::string& name) {
+    const std::string file = Read(name);
+    const auto image = FindProgramImage(file);
+    if (!image.ok()) return {};
+    const auto objects = ParseProgramImage(*image);
+    std::vector<std::string> names;
+    if (!objects.ok()) return names;
+    for (const ProgramObject& object : *objects) names.emplace_back(object.name);
+    return names;
+  }
+
+  std::string folder_;
+  std::string output_;
+};
+
+TEST_F(DriverTest, CompilesSeveralSourcesWithDependencyFiles) {
+  Write("a.c", "#include \"h.h\"\nint a(void) { return H; }\n");
+  Write("b.c", "int b(void) { return 2; }\n");
+  Write("h.h", "#define H 1\n");
+  ASSERT_EQ(Cc("-O2 -MMD -c a.c b.c"), 0) << output_;
+  EXPECT_EQ(output_, "");
+  EXPECT_NE(Read("a.d").find("h.h"), std::string::npos);
+  for (const char* name : {"a.o", "b.o"}) {
+    const std::string object = Read(name);
+    const auto section = FindElfSection(object, kObjectSection);
+    ASSERT_TRUE(section.ok()) << name;
+    const auto description = ParseObjectDescription(*section);
+    ASSERT_TRUE(description.ok());
+    EXPECT_EQ(description->output, name);
+    // Only what this unit is compiled with, so that it can be rebuilt alone.
+    const std::vector<std::string> arguments = {"-O2", description->source};
+    EXPECT_EQ(description->arguments, arguments);
+  }
+}
+
+TEST_F(DriverTest, AnErrorLeavesNoObject) {
+  Write("bad.c", "int f(void) { return x; }\n");
+  Write("good.c", "int main(void) { return 0; }\n");
+  EXPECT_EQ(Cc("-c bad.c"), 1);
+  EXPECT_NE(output_.find("bad.c:1:22: error: "), std::string::npos) << output_;
+  EXPECT_FALSE(Exists("bad.o"));
+  EXPECT_EQ(Cc("bad.c good.c -o program"), 1);
+  EXPECT_FALSE(Exists("program"));
+}
+
+TEST_F(DriverTest, WhatIsNotAnObjectIsClangs) {
+  Write("a.c", "int a(void) { return __LINE__; }\n");
+  EXPECT_EQ(Cc("-E a.c"), 0);
+  EXPECT_NE(output_.find("return 1;"), std::string::npos);
+  EXPECT_EQ(Cc("-S a.c -o -"), 0);
+  EXPECT_NE(output_.find(".globl\ta"), std::string::npos);
+  EXPECT_EQ(Cc("--version"), 0);
+  EXPECT_NE(output_.find("clang version"), std::string::npos);
+  EXPECT_EQ(Cc("-c a.c -o missing/a.o"), 1);
+  EXPECT_EQ(Run("echo 'int b;' | " MEND_TEST_PATCHC " cc -x c -c - -o b.o"), 0) << output_;
+  EXPECT_TRUE(Exists("b.o"));
+  Write("response", "-c a.c\n-o from_response.o\n");
+  EXPECT_EQ(Cc("@response"), 0) << output_;
+  EXPECT_TRUE(Exists("from_response.o"));
+}
+
+TEST_F(DriverTest, TakesTheArchiveMembersThatAreNeeded) {
+  Write("main.c", "int f(void); int main(void) { return f(); }\n");
+  Write("f.c", "extern __thread int t; int f(void) { return t; }\n");
+  Write("t.c", "__thread int t = 3;\n");
+  Write("unused.c", "int unused(void) { return 1; }\n");
+  ASSERT_EQ(Cc("-c main.c f.c t.c unused.c"), 0) << output_;
+  ASSERT_EQ(Run("ar cr libf.a unused.o f.o t.o"), 0) << output_;
+  ASSERT_EQ(Cc("main.o libf.a -lm -o program"), 0) << output_;
+  // The thread-local's member comes although only an offset refers to it.
+  std::vector<std::string> objects = ObjectsIn("program");
+  std::sort(objects.begin(), objects.end());
+  const std::vector<std::string> expected = {"libf.a(f.o)", "libf.a(t.o)", "main.o"};
+  EXPECT_EQ(objects, expected);
+}
+
+TEST_F(DriverTest, LinkErrorsAreTheLinkers) {
+  Write("main.c", "int f(void); int main(void) { return f(); }\n");
+  EXPECT_EQ(Cc("main.c -o program"), 1);
+  EXPECT_NE(output_.find("undefined symbol: f"), std::string::npos) << output_;
+  EXPECT_FALSE(Exists("program"));
+  EXPECT_EQ(Cc("main.c -lno_such_library -o program"), 1);
+  EXPECT_NE(output_.find("no_such_library"), std::string::npos) << output_;
+}
+
+TEST_F(DriverTest, RefusesByName) {
+  Write("a.c", "int a(void) { return 1; }\n");
+  EXPECT_EQ(Cc("-shared a.c -o liba.so"), 1);
+  EXPECT_NE(output_.find("guest modules: not yet"), std::string::npos) << output_;
+  EXPECT_EQ(Cc("-r a.c -o r.o"), 1);
+  EXPECT_NE(output_.find("not patchable"), std::string::npos) << output_;
+  Write("native.c", "__thread int t; int main(void) { return t; }\n");
+  ASSERT_EQ(Run(MEND_TEST_CLANG " -c native.c"), 0) << output_;
+  EXPECT_EQ(Cc("native.o -o native"), 1);
+  EXPECT_NE(output_.find("native.o: accesses thread-local storage"), std::string::npos)
+      << output_;
+}
+
+TEST_F(DriverTest, StripRemovesTheSources) {
+  Write("main.c", "int main(void) { return 0; } /* secret */\n");
+  ASSERT_EQ(Cc("main.c -o program"), 0) << output_;
+  EXPECT_EQ(Run(MEND_TEST_PATCHC " inspect --json program"), 0);
+  EXPECT_NE(output_.find("\"embeds_sources\": true"), std::string::npos);
+  ASSERT_EQ(Run(MEND_TEST_PATCHC " strip program"), 0) << output_;
+  EXPECT_EQ(Run(MEND_TEST_PATCHC " inspect --json program"), 0);
+  EXPECT_NE(output_.find("\"embeds_sources\": false"), std::string::npos) << output_;
+  EXPECT_EQ(ObjectsIn("program").size(), 1U);
+}
+
+}  // namespace
+}  // namespace mend::patchc

@@ -1,0 +1,268 @@
+#include "tests/runtime/control/fake_core.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "runtime/control/patch_service.h"
+
+namespace mend {
+namespace {
+
+std::atomic<int> stuck_patching = 0;
+std::atomic<int> stuck_unpatching = 0;
+
+}  // namespace
+
+StuckThreads::StuckThreads(bool both_ways) {
+  stuck_patching = 1;
+  stuck_unpatching = both_ways ? 1 : 0;
+}
+
+StuckThreads::~StuckThreads() { stuck_patching = stuck_unpatching = 0; }
+
+class PatchRegistry::State {
+ public:
+  EventLog* events = nullptr;
+  std::mutex mu;
+  std::vector<PatchStatus> patches;
+  std::string transition;
+  bool patching = true;
+  bool reversed = false;
+  TransitionReport last;
+
+  PatchStatus* Find(const std::string& name) {
+    for (PatchStatus& patch : patches) {
+      if (patch.name == name) return &patch;
+    }
+    return nullptr;
+  }
+
+  void Begin(const std::string& name, bool to_patched) {
+    transition = name;
+    patching = to_patched;
+    reversed = false;
+    Find(name)->transition = true;
+    Find(name)->enabled = to_patched;
+    events->Append(
+        LivepatchEvent("transition_start", name,
+                       absl::StrCat("'", name, "': starting ",
+                                    to_patched ? "patching" : "unpatching", " transition")));
+    Step();
+  }
+
+  void Step() {
+    if (!transition.empty() && (patching ? stuck_patching : stuck_unpatching) == 0) Complete();
+  }
+
+  void Complete() {
+    PatchStatus* const patch = Find(transition);
+    patch->transition = false;
+    if (patching && patch->replace) {
+      for (PatchStatus& other : patches) {
+        if (other.name != transition) other.enabled = false;
+      }
+    }
+    unsigned order = 0;
+    for (PatchStatus& other : patches) other.stack_order = other.enabled ? ++order : 0;
+    last = {.patch = transition,
+            .patching = patching,
+            .reversed = reversed,
+            .switched = {.blocked = 2, .poll = 1},
+            .start_ns = 1000,
+            .switch_ns = 2000,
+            .complete_ns = 3000,
+            .last_straggler = ""};
+    transition.clear();
+  }
+};
+
+PatchRegistry::PatchRegistry(std::unique_ptr<State> state) : state_(std::move(state)) {}
+PatchRegistry::~PatchRegistry() = default;
+
+absl::StatusOr<std::unique_ptr<PatchRegistry>> PatchRegistry::Create(CodeHost*, PatchLoader*,
+                                                                     EventLog* events,
+                                                                     RegistryOptions) {
+  auto state = std::make_unique<State>();
+  state->events = events;
+  return std::unique_ptr<PatchRegistry>(new PatchRegistry(std::move(state)));
+}
+
+absl::StatusOr<std::string> PatchRegistry::Enable(std::unique_ptr<Patch> patch) {
+  const std::lock_guard<std::mutex> lock(state_->mu);
+  if (!state_->transition.empty()) {
+    return absl::UnavailableError(
+        absl::StrCat("EBUSY: a transition of patch '", state_->transition, "' is running"));
+  }
+  PatchStatus status;
+  status.name = patch->name;
+  for (int generation = 2; state_->Find(status.name) != nullptr; ++generation) {
+    status.name = absl::StrCat(patch->name, "~", generation);
+  }
+  status.replace = patch->replace;
+  status.content_hash = patch->content_hash;
+  for (const PatchObject& object : patch->objects) {
+    for (const PatchFunction& function : object.functions) {
+      status.functions.push_back(
+          {.object = object.name, .name = function.old.name, .sympos = 1, .detail = ""});
+    }
+  }
+  const std::string name = status.name;
+  state_->patches.push_back(std::move(status));
+  state_->Begin(name, true);
+  return name;
+}
+
+absl::Status PatchRegistry::EnableAgain(const std::string& patch) {
+  const std::lock_guard<std::mutex> lock(state_->mu);
+  if (!state_->transition.empty() && state_->transition != patch) {
+    return absl::UnavailableError("EBUSY: another transition is running");
+  }
+  state_->Begin(patch, true);
+  return absl::OkStatus();
+}
+
+absl::Status PatchRegistry::Disable(const std::string& patch) {
+  const std::lock_guard<std::mutex> lock(state_->mu);
+  if (!state_->transition.empty() && state_->transition != patch) {
+    return absl::UnavailableError("EBUSY: another transition is running");
+  }
+  state_->Begin(patch, false);
+  return absl::OkStatus();
+}
+
+absl::Status PatchRegistry::Reverse(const std::string& patch) {
+  const std::lock_guard<std::mutex> lock(state_->mu);
+  if (state_->transition != patch) return absl::FailedPreconditionError("EINVAL: no transition");
+  state_->patching = !state_->patching;
+  state_->reversed = true;
+  state_->Find(patch)->enabled = state_->patching;
+  state_->Step();
+  return absl::OkStatus();
+}
+
+absl::Status PatchRegistry::Force(const std::string& patch) {
+  const std::lock_guard<std::mutex> lock(state_->mu);
+  if (state_->transition != patch) return absl::FailedPreconditionError("EINVAL: no transition");
+  state_->Complete();
+  return absl::OkStatus();
+}
+
+absl::Status PatchRegistry::Remove(const std::string& patch) {
+  const std::lock_guard<std::mutex> lock(state_->mu);
+  const PatchStatus* const found = state_->Find(patch);
+  if (found == nullptr) return absl::NotFoundError("ENOENT: no such patch");
+  if (found->enabled || found->transition) {
+    return absl::UnavailableError(absl::StrCat("EBUSY: patch '", patch, "' is enabled"));
+  }
+  state_->patches.erase(state_->patches.begin() + (found - state_->patches.data()));
+  return absl::OkStatus();
+}
+
+absl::Status PatchRegistry::Wait(absl::Duration timeout) {
+  const absl::Time deadline = absl::Now() + timeout;
+  while (true) {
+    {
+      const std::lock_guard<std::mutex> lock(state_->mu);
+      state_->Step();
+      if (state_->transition.empty()) return absl::OkStatus();
+    }
+    if (absl::Now() >= deadline) return absl::DeadlineExceededError("thread worker is in old_f");
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+}
+
+TransitionReport PatchRegistry::LastTransition() const {
+  const std::lock_guard<std::mutex> lock(state_->mu);
+  return state_->last;
+}
+
+CoreStatus PatchRegistry::Status() const {
+  const std::lock_guard<std::mutex> lock(state_->mu);
+  CoreStatus status;
+  status.patches = state_->patches;
+  status.transition = state_->transition;
+  status.transition_patching = state_->patching;
+  status.threads_total = 2;
+  status.threads_left = state_->transition.empty() ? 0 : 1;
+  return status;
+}
+
+std::vector<ThreadStatus> PatchRegistry::Threads() const {
+  const std::lock_guard<std::mutex> lock(state_->mu);
+  ThreadStatus main_thread;
+  main_thread.tid = 100;
+  main_thread.name = "main";
+  main_thread.activity = Activity::kBlocked;
+  main_thread.blocked_in = "read";
+  ThreadStatus worker;
+  worker.tid = 101;
+  worker.name = "worker";
+  if (!state_->transition.empty()) {
+    main_thread.patch_state = state_->patching ? 1 : 0;
+    worker.patch_state = state_->patching ? 0 : 1;
+    worker.straggler.reason = SwitchResult::kOnStack;
+    worker.straggler.frame = 3;
+    worker.straggler.tries = 7;
+    worker.straggler_function = "old_f";
+  }
+  return {main_thread, worker};
+}
+
+void PatchRegistry::PrepareFork() {}
+void PatchRegistry::ParentAfterFork() {}
+void PatchRegistry::ChildAfterFork() {}
+
+std::unique_ptr<PatchRegistry> MakeFakeRegistry(EventLog* events) {
+  return *PatchRegistry::Create(nullptr, nullptr, events, {});
+}
+
+absl::StatusOr<std::unique_ptr<Patch>> FakeLoader::Load(const PatchModule& module) {
+  ++loads;
+  auto patch = std::make_unique<Patch>();
+  patch->name = module.name;
+  patch->replace = module.replace;
+  patch->content_hash = module.content_hash;
+  patch->objects.resize(1);
+  for (const PatchUnit& unit : module.units) {
+    for (const PatchedFunction& function : unit.functions) {
+      if (function.name == "missing") {
+        return absl::InvalidArgumentError("MEND-E0042: function 'missing' is not in the program");
+      }
+      PatchFunction patched;
+      patched.old.name = function.name;
+      patch->objects[0].functions.push_back(std::move(patched));
+    }
+  }
+  return patch;
+}
+
+absl::StatusOr<FunctionSite> FakeLoader::FindFunction(const std::string& name) const {
+  return absl::NotFoundError(name);
+}
+
+std::string FakeLoader::Describe(CodeAddress) const { return {}; }
+
+std::string MakeModule(const std::string& name, const std::vector<std::string>& functions,
+                       const std::string& revision, bool replace) {
+  PatchModule module;
+  module.name = name;
+  module.replace = replace;
+  PatchUnit unit;
+  unit.unit = "unit.c";
+  unit.object = "object" + revision;
+  for (const std::string& function : functions) {
+    PatchedFunction patched;
+    patched.name = function;
+    unit.functions.push_back(std::move(patched));
+  }
+  module.units.push_back(std::move(unit));
+  return SerializePatchModule(module);
+}
+
+}  // namespace mend

@@ -1,0 +1,187 @@
+#include "runtime/control/patch_service.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <thread>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "tests/runtime/control/fake_core.h"
+
+namespace mend {
+namespace {
+
+using ::testing::ElementsAre;
+
+constexpr WaitPolicy kShort = {.timeout = absl::Milliseconds(30)};
+
+class PatchServiceTest : public testing::Test {
+ protected:
+  ApplyReport Apply(const std::string& module, const ApplyOptions& options = {}) {
+    absl::StatusOr<ApplyReport> report = service_.Apply(module, options);
+    EXPECT_TRUE(report.ok()) << report.status();
+    return report.ok() ? *std::move(report) : ApplyReport();
+  }
+
+  EventLog events_;
+  FakeLoader loader_;
+  std::unique_ptr<PatchRegistry> registry_ = MakeFakeRegistry(&events_);
+  PatchService service_{registry_.get(), &loader_, ""};
+};
+
+TEST_F(PatchServiceTest, ApplyReportsWhatItDid) {
+  Apply(MakeModule("old", {"f"}));
+  const ApplyReport report = Apply(MakeModule("fix", {"f", "g"}));
+  EXPECT_EQ(report.outcome, Outcome::kComplete);
+  EXPECT_EQ(report.patch, "fix");
+  ASSERT_EQ(report.functions.size(), 2u);
+  EXPECT_EQ(report.functions[1].name, "g");
+  EXPECT_THAT(report.replaced_patches, ElementsAre("old"));
+  ASSERT_TRUE(report.transition.has_value());
+  EXPECT_EQ(report.transition_ns, 6000);
+}
+
+TEST_F(PatchServiceTest, SameNameAndContentIsNothingToDo) {
+  Apply(MakeModule("fix", {"f"}));
+  const ApplyReport again = Apply(MakeModule("fix", {"f"}));
+  EXPECT_EQ(again.outcome, Outcome::kNothingToDo);
+  EXPECT_EQ(again.patch, "fix");
+  EXPECT_EQ(loader_.loads, 1);
+}
+
+TEST_F(PatchServiceTest, OtherContentIsANewGeneration) {
+  Apply(MakeModule("fix", {"f"}, "one"));
+  EXPECT_EQ(Apply(MakeModule("fix", {"f"}, "two")).patch, "fix~2");
+  EXPECT_EQ(service_.FindPatch("fix")->name, "fix~2");
+  EXPECT_EQ(Apply(MakeModule("fix", {"f"}, "two")).outcome, Outcome::kNothingToDo);
+}
+
+TEST_F(PatchServiceTest, DisabledPatchStartsAfreshWhenAppliedAgain) {
+  Apply(MakeModule("fix", {"f"}));
+  ASSERT_TRUE(service_.Disable("fix", {}).ok());
+  const ApplyReport again = Apply(MakeModule("fix", {"f"}));
+  EXPECT_EQ(again.outcome, Outcome::kComplete);
+  EXPECT_EQ(again.patch, "fix");
+  EXPECT_EQ(loader_.loads, 2);
+  EXPECT_EQ(registry_->Status().patches.size(), 1u);
+}
+
+TEST_F(PatchServiceTest, TimeoutReversesAndNamesTheStraggler) {
+  const StuckThreads stuck;
+  const ApplyReport report = Apply(MakeModule("fix", {"f"}), {.wait = kShort});
+  EXPECT_EQ(report.outcome, Outcome::kReversed);
+  ASSERT_EQ(report.stragglers.size(), 1u);
+  EXPECT_EQ(report.stragglers[0].name, "worker");
+  EXPECT_EQ(report.stragglers[0].straggler_function, "old_f");
+  EXPECT_FALSE(registry_->Status().patches[0].enabled);
+  EXPECT_TRUE(registry_->Status().transition.empty());
+}
+
+TEST_F(PatchServiceTest, TimeoutMayWaitOrForce) {
+  const StuckThreads stuck;
+  WaitPolicy wait = kShort;
+  wait.on_timeout = TimeoutPolicy::kWait;
+  EXPECT_EQ(Apply(MakeModule("fix", {"f"}), {.wait = wait}).outcome, Outcome::kMigrating);
+  EXPECT_EQ(registry_->Status().transition, "fix");
+  // Applying the same again joins the transition that runs.
+  wait.on_timeout = TimeoutPolicy::kForce;
+  EXPECT_EQ(Apply(MakeModule("fix", {"f"}), {.wait = wait}).outcome, Outcome::kComplete);
+  EXPECT_TRUE(registry_->Status().patches[0].enabled);
+}
+
+TEST_F(PatchServiceTest, SecondPatchDuringATransitionIsBusy) {
+  const StuckThreads stuck;
+  Apply(MakeModule("fix", {"f"}), {.wait = {.no_wait = true}});
+  const absl::Status busy = service_.Apply(MakeModule("other", {"g"}), {}).status();
+  EXPECT_TRUE(absl::StartsWith(busy.message(), "EBUSY: ")) << busy;
+}
+
+TEST_F(PatchServiceTest, DryRunLinksAndLeavesNothing) {
+  const ApplyReport report = Apply(MakeModule("fix", {"f"}), {.wait = {}, .dry_run = true});
+  EXPECT_EQ(report.outcome, Outcome::kDryRun);
+  EXPECT_EQ(report.functions.size(), 1u);
+  EXPECT_TRUE(registry_->Status().patches.empty());
+}
+
+TEST_F(PatchServiceTest, DamagedModulesAreRefused) {
+  const std::string module = MakeModule("fix", {"f"});
+  EXPECT_FALSE(service_.Apply("", {}).ok());
+  EXPECT_FALSE(service_.Apply("ELF?", {}).ok());
+  for (size_t size = 0; size < module.size(); ++size) {
+    ASSERT_FALSE(service_.Apply(module.substr(0, size), {}).ok()) << size;
+  }
+  EXPECT_EQ(loader_.loads, 0);
+}
+
+TEST_F(PatchServiceTest, NamesThatAreNoPlainNamesAreRefused) {
+  for (const char* name : {"", "a/b", "..", "a b", "~2"}) {
+    EXPECT_FALSE(service_.Apply(MakeModule(name, {"f"}), {}).ok()) << name;
+  }
+}
+
+TEST_F(PatchServiceTest, VerbsAreIdempotent) {
+  Apply(MakeModule("fix", {"f"}));
+  EXPECT_EQ(service_.Enable("fix", {})->outcome, Outcome::kNothingToDo);
+  EXPECT_EQ(service_.Force("fix")->outcome, Outcome::kNothingToDo);
+  EXPECT_EQ(service_.Disable("fix", {})->outcome, Outcome::kComplete);
+  EXPECT_EQ(service_.Disable("fix", {})->outcome, Outcome::kNothingToDo);
+  EXPECT_EQ(service_.Enable("fix", {})->outcome, Outcome::kComplete);
+  EXPECT_FALSE(service_.Remove("fix").ok());
+  EXPECT_EQ(service_.Disable("fix", {})->outcome, Outcome::kComplete);
+  EXPECT_EQ(service_.Remove("fix")->outcome, Outcome::kComplete);
+  EXPECT_EQ(service_.Remove("fix")->outcome, Outcome::kNothingToDo);
+  EXPECT_EQ(service_.Disable("fix", {}).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(PatchServiceTest, DisableDuringItsTransitionTurnsItRound) {
+  Apply(MakeModule("fix", {"f"}));
+  const StuckThreads stuck(/*both_ways=*/true);
+  EXPECT_EQ(service_.Disable("fix", {.no_wait = true})->outcome, Outcome::kMigrating);
+  EXPECT_EQ(service_.Enable("fix", {.no_wait = true})->outcome, Outcome::kMigrating);
+  EXPECT_TRUE(registry_->Status().transition_patching);
+  EXPECT_EQ(service_.WaitIdle(absl::Milliseconds(10))->outcome, Outcome::kMigrating);
+}
+
+TEST_F(PatchServiceTest, ShutdownEndsAWait) {
+  const StuckThreads stuck;
+  Apply(MakeModule("fix", {"f"}), {.wait = {.no_wait = true}});
+  std::thread ender([this] {
+    absl::SleepFor(absl::Milliseconds(20));
+    service_.Shutdown();
+  });
+  EXPECT_EQ(service_.WaitIdle(absl::Minutes(5)).status().code(), absl::StatusCode::kCancelled);
+  ender.join();
+}
+
+TEST_F(PatchServiceTest, PersistKeepsTheModuleUnderItsBareName) {
+  EXPECT_FALSE(service_.Apply(MakeModule("fix", {"f"}), {.wait = {}, .persist = true}).ok())
+      << "there is no patch directory";
+  char path[] = "/tmp/mend-persist-XXXXXX";
+  const std::string directory = ::mkdtemp(path);
+  PatchService service(registry_.get(), &loader_, directory);
+  ASSERT_TRUE(service.Apply(MakeModule("fix", {"f"}), {.wait = {}, .persist = true}).ok());
+  const std::string second = MakeModule("fix", {"f"}, "two");
+  const absl::StatusOr<ApplyReport> report = service.Apply(second, {.wait = {}, .persist = true});
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->patch, "fix~2");
+  EXPECT_TRUE(report->persisted);
+  std::ifstream file(directory + "/fix.mendpatch", std::ios::binary);
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), second);
+  [[maybe_unused]] const int removed = ::system(absl::StrCat("rm -rf ", directory).c_str());
+}
+
+TEST(BaseNameTest, OnlyAGenerationIsCutOff) {
+  EXPECT_EQ(BaseName("fix~12"), "fix");
+  EXPECT_EQ(BaseName("fix~"), "fix~");
+  EXPECT_EQ(BaseName("fix~x"), "fix~x");
+  EXPECT_EQ(BaseName("fix"), "fix");
+}
+
+}  // namespace
+}  // namespace mend

@@ -1,0 +1,174 @@
+// What mend writes it reads back, and what is foreign, cut off or damaged it refuses: every prefix
+// and every single-bit change of each format is tried.
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "runtime/format/frame.h"
+#include "runtime/format/object_description.h"
+#include "runtime/format/patch_module.h"
+#include "runtime/format/program_image.h"
+
+namespace mend {
+namespace {
+
+constexpr char kMagic[] = "TESTTEST";
+
+PatchModule SampleModule() {
+  PatchModule module{
+      .name = "fix", .replace = true, .hold = {"serve"}, .units = {}, .content_hash = ""};
+  module.units.push_back(
+      {.unit = "a.c|a.o",
+       .functions = {{.name = "f",
+                      .binding = Binding::kLocal,
+                      .reason = ChangeReason::kInlines,
+                      .detail = "inlines g",
+                      .base_fingerprint = "00ff"}},
+       .new_functions = {"h"},
+       .new_data = {"table"},
+       .references =
+           {{.name = "counter", .binding = Binding::kLocal, .size = 8, .base_fingerprint = "aa"}},
+       .object = std::string("\x7f"
+                             "ELF\0\1",
+                             6)});
+  return module;
+}
+
+ObjectDescription SampleDescription() {
+  ObjectDescription description;
+  description.source = "a.c";
+  description.output = "a.o";
+  description.arguments = {"-O2", "-DX=\"\xff\""};
+  description.functions.push_back({.name = "f",
+                                   .binding = Binding::kGlobal,
+                                   .size = 12,
+                                   .patchable = true,
+                                   .fingerprint = "ab"});
+  description.records.push_back(
+      {.name = "S",
+       .kind = "struct",
+       .size_bytes = 8,
+       .alignment_bytes = 4,
+       .fields = {{.name = "x", .type = "int", .offset_bits = 32, .size_bits = 32}},
+       .vtable = {}});
+  return description;
+}
+
+TEST(FrameTest, ContentsSurvive) {
+  const std::string frame = WrapFrame(kMagic, "contents");
+  EXPECT_EQ(*UnwrapFrame(kMagic, frame), "contents");
+  EXPECT_EQ(*UnwrapFrame(kMagic, frame + "what follows"), "contents");
+  EXPECT_EQ(*FrameSize(kMagic, frame + "what follows"), frame.size());
+}
+
+TEST(FrameTest, EveryPrefixIsRefused) {
+  const std::string frame = WrapFrame(kMagic, "contents");
+  for (size_t size = 0; size < frame.size(); ++size) {
+    EXPECT_FALSE(UnwrapFrame(kMagic, frame.substr(0, size)).ok()) << size;
+  }
+}
+
+TEST(FrameTest, EveryBitFlipIsRefused) {
+  const std::string frame = WrapFrame(kMagic, "contents that are worth a checksum");
+  for (size_t bit = 0; bit < frame.size() * 8; ++bit) {
+    std::string damaged = frame;
+    damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << (bit % 8)));
+    const auto contents = UnwrapFrame(kMagic, damaged);
+    // A few bits of a zstd header carry no meaning; no flip may change what is read.
+    if (contents.ok()) {
+      EXPECT_EQ(*contents, "contents that are worth a checksum") << bit;
+    }
+  }
+}
+
+TEST(FrameTest, AnotherMagicIsRefused) {
+  EXPECT_EQ(UnwrapFrame("OTHERONE", WrapFrame(kMagic, "x")).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST(PatchModuleTest, SurvivesTheRoundTrip) {
+  PatchModule module = SampleModule();
+  const std::string file = SerializePatchModule(module);
+  const auto read = ParsePatchModule(file);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->name, "fix");
+  EXPECT_EQ(read->hold, module.hold);
+  EXPECT_EQ(read->content_hash, module.content_hash);
+  ASSERT_EQ(read->units.size(), 1u);
+  EXPECT_EQ(read->units[0].object, module.units[0].object);
+  EXPECT_EQ(read->units[0].functions[0].name, "f");
+  EXPECT_EQ(read->units[0].functions[0].reason, ChangeReason::kInlines);
+  EXPECT_EQ(read->units[0].references[0].size, 8u);
+  EXPECT_EQ(read->units[0].new_data, module.units[0].new_data);
+}
+
+TEST(PatchModuleTest, ContentHashTellsModulesApart) {
+  PatchModule one = SampleModule(), other = SampleModule();
+  other.units[0].object += 'x';
+  SerializePatchModule(one);
+  SerializePatchModule(other);
+  EXPECT_NE(one.content_hash, other.content_hash);
+}
+
+TEST(PatchModuleTest, EveryPrefixIsRefused) {
+  PatchModule module = SampleModule();
+  const std::string file = SerializePatchModule(module);
+  for (size_t size = 0; size < file.size(); ++size) {
+    EXPECT_FALSE(ParsePatchModule(file.substr(0, size)).ok()) << size;
+  }
+}
+
+TEST(PatchModuleTest, WrongTypesInsideAreRefused) {
+  const std::string header = R"({"version":1,"name":7,"replace":true,"hold":[],"units":[]})";
+  std::string contents(8, '\0');
+  contents[0] = static_cast<char>(header.size());
+  const auto read = ParsePatchModule(WrapFrame("MENDPTCH", contents + header));
+  ASSERT_FALSE(read.ok());
+  EXPECT_EQ(std::string(read.status().message()), "patch module: field 'name' is not a string");
+}
+
+TEST(ObjectDescriptionTest, SurvivesTheRoundTrip) {
+  const auto read = ParseObjectDescription(SerializeObjectDescription(SampleDescription()));
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->UnitName(), "a.c|a.o");
+  EXPECT_EQ(read->functions[0].size, 12u);
+  EXPECT_TRUE(read->functions[0].patchable);
+  EXPECT_EQ(read->records[0].fields[0].offset_bits, 32u);
+  EXPECT_EQ(read->arguments.size(), 2u);
+}
+
+TEST(SourcesTest, AnyBytesSurvive) {
+  const std::vector<SourceText> sources = {{"a.c", std::string("\0\xff\n", 3)}, {"b.h", ""}};
+  const auto read = ParseSources(SerializeSources(sources));
+  ASSERT_TRUE(read.ok()) << read.status();
+  ASSERT_EQ(read->size(), 2u);
+  EXPECT_EQ((*read)[0].contents, sources[0].contents);
+  EXPECT_EQ((*read)[1].path, "b.h");
+}
+
+TEST(ProgramImageTest, ObjectsKeepOrderBytesAndAlignment) {
+  const std::string image =
+      SerializeProgramImage({{"a.o", "12345"}, {"lib.a(b.o)", ""}, {"c.o", "x"}});
+  const auto objects = ParseProgramImage(image);
+  ASSERT_TRUE(objects.ok()) << objects.status();
+  ASSERT_EQ(objects->size(), 3u);
+  EXPECT_EQ((*objects)[0].bytes, "12345");
+  EXPECT_EQ((*objects)[1].name, "lib.a(b.o)");
+  EXPECT_EQ(((*objects)[2].bytes.data() - image.data()) % 16, 0);
+}
+
+TEST(ProgramImageTest, EveryPrefixIsRefusedOrComplete) {
+  const std::string image = SerializeProgramImage({{"a.o", std::string(64, 'x')}});
+  for (size_t size = 0; size < image.size(); ++size) {
+    EXPECT_FALSE(ParseProgramImage(image.substr(0, size)).ok()) << size;
+  }
+}
+
+TEST(ProgramImageTest, AnOrdinaryExecutableHasNone) {
+  EXPECT_EQ(FindProgramImage("#!/bin/sh\n").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(FindProgramImage("").status().code(), absl::StatusCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace mend

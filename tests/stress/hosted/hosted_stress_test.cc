@@ -1,0 +1,265 @@
+// The promise under attack: a hosted program (agree.cc) whose threads loop, recurse, block, sort,
+// throw, spawn and handle signals, patched at random through its control socket. Afterwards it says
+// how many units it ran and how many of them saw two versions.
+//
+// The oracle is shown to work: the same run without holding the callers, and the same run with the
+// stack check switched off, must report mixes.
+//
+// MEND_STRESS_TRANSITIONS sets the number of transitions; MEND_STRESS_SEED the random sequence.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "mend/client.h"
+
+namespace mend {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kHeld[] = {"HeldLoop()",       "HeldRecursion(int, int)",
+                                 "HeldCondition()",  "HeldSleep()",
+                                 "HeldRead()",       "HeldPoll(int)",
+                                 "HeldLock()",       "HeldSort()",
+                                 "HeldThrow()",      "HeldSpawn()",
+                                 "HeldHandler(int)", "CompareAndCheck(void const*, void const*)"};
+constexpr int kVersions = 3;
+
+unsigned long EnvironmentNumber(const char* name, unsigned long otherwise) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? otherwise : std::strtoul(value, nullptr, 10);
+}
+
+std::string ReadFile(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+// A hosted agree.cc: standard input is a pipe that ends it, standard output one that it reports to.
+class HostedProgram {
+ public:
+  HostedProgram(const fs::path& executable, const fs::path& directory, const std::string& options) {
+    int in[2], out[2];
+    if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0) std::abort();
+    socket_ = directory / "control.sock";
+    const std::string variable = absl::StrCat("--log ", (directory / "log").string(), " --socket ",
+                                              socket_.string(), " ", options);
+    pid_ = fork();
+    if (pid_ == 0) {
+      dup2(in[0], STDIN_FILENO);
+      dup2(out[1], STDOUT_FILENO);
+      setenv("MEND_OPTIONS", variable.c_str(), 1);
+      execl(executable.c_str(), executable.c_str(), "2", nullptr);
+      _exit(127);
+    }
+    close(in[0]);
+    close(out[1]);
+    stdin_ = in[1];
+    stdout_ = fdopen(out[0], "r");
+  }
+  ~HostedProgram() {
+    if (stdin_ >= 0) close(stdin_);
+    if (pid_ > 0) {
+      kill(pid_, SIGKILL);
+      waitpid(pid_, nullptr, 0);
+    }
+    fclose(stdout_);
+  }
+  HostedProgram(const HostedProgram&) = delete;
+  HostedProgram& operator=(const HostedProgram&) = delete;
+
+  std::string ReadLine() {
+    char line[256] = "";
+    if (fgets(line, sizeof line, stdout_) == nullptr) return "";
+    return line;
+  }
+
+  // Ends standard input; returns the report line. `*status` gets the wait status.
+  std::string Finish(int* status) {
+    close(stdin_);
+    stdin_ = -1;
+    const std::string report = ReadLine();
+    waitpid(pid_, status, 0);
+    pid_ = -1;
+    return report;
+  }
+
+  size_t ResidentKilobytes() const {
+    std::ifstream statm(absl::StrCat("/proc/", pid_, "/statm"));
+    size_t total = 0, resident = 0;
+    statm >> total >> resident;
+    return resident * 4;
+  }
+
+  std::string socket() const { return socket_; }
+
+ private:
+  pid_t pid_ = -1;
+  int stdin_ = -1;
+  FILE* stdout_ = nullptr;
+  fs::path socket_;
+};
+
+struct Outcome {
+  unsigned long units = 0;
+  unsigned long mixes = 0;
+  unsigned long transitions = 0;
+  unsigned long refused = 0;
+  unsigned long timed_out = 0;  // and reversed: a starved machine, or a thread that never switches
+  size_t early_kilobytes = 0;
+  size_t late_kilobytes = 0;
+};
+
+class HostedStressTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/mend-stress-XXXXXX";
+    ASSERT_NE(mkdtemp(name), nullptr);
+    directory_ = name;
+    program_ = directory_ / "agree";
+    source_ = directory_ / "agree.cc";
+    fs::copy_file(MEND_AGREE_SOURCE, source_);
+    Run(absl::StrCat(MEND_PATCHC, " c++ -std=c++20 -O2 -pthread ", source_.string(), " -o ",
+                     program_.string()));
+  }
+  void TearDown() override { fs::remove_all(directory_); }
+
+  void Run(const std::string& command) {
+    const std::string log = directory_ / "command.log";
+    const int status = std::system(absl::StrCat(command, " > ", log, " 2>&1").c_str());
+    ASSERT_EQ(status, 0) << command << "\n" << ReadFile(log);
+  }
+
+  // The patch module that makes kVersion `version`; returns its bytes.
+  std::string BuildPatch(int version, bool hold) {
+    const std::string original = ReadFile(source_);
+    const std::string line = "constexpr int kVersion = ";
+    std::string changed = original;
+    changed.replace(changed.find(line) + line.size(), 1, std::to_string(version));
+    const fs::path edited = directory_ / absl::StrCat("v", version);
+    fs::create_directories(edited);
+    std::ofstream(edited / "agree.cc") << changed;
+    const fs::path module = edited / "v.mendpatch";
+    std::string command =
+        absl::StrCat(MEND_PATCHC, " build -o ", module.string(), " --name v", version, " --base ",
+                     program_.string(), " ", (edited / "agree.cc").string());
+    for (const char* held : kHeld) {
+      if (hold) absl::StrAppend(&command, " --hold '", held, "'");
+    }
+    Run(command);
+    return ReadFile(module);
+  }
+
+  // Applies, disables and reverses at random. Every answer must be one that the contract names.
+  void Attack(const Client& client, const std::vector<std::string>& modules,
+              unsigned long transitions, Outcome* outcome) {
+    std::mt19937_64 random(EnvironmentNumber("MEND_STRESS_SEED", 1));
+    while (outcome->transitions < transitions) {
+      const size_t choice = random() % 10;
+      const size_t version = random() % modules.size();
+      absl::StatusOr<Reply> reply;
+      // Longer than a transition may take before it is reversed.
+      const RequestOptions patience{.timeout = absl::Seconds(60)};
+      if (choice < 7) {
+        // Some without waiting, so that the next request meets a running transition.
+        const char* wait = choice < 5 ? "no_wait=0" : "no_wait=1";
+        reply = client.Post(absl::StrCat("/patches?timeout_ns=30000000000&", wait),
+                            modules[version], patience);
+      } else if (choice < 9) {
+        reply = client.Post(absl::StrCat("/patches/v", version + 1, "/disable"), "", patience);
+      } else {
+        reply = client.Post(absl::StrCat("/patches/v", version + 1, "/reverse"), "", patience);
+      }
+      ASSERT_TRUE(reply.ok()) << reply.status();
+      const int exit_code = ExitCodeOf(*reply);
+      ASSERT_TRUE(exit_code == 0 || (exit_code >= 3 && exit_code <= 5)) << reply->body;
+      if (exit_code == 4) ++outcome->timed_out;
+      if (exit_code == 3) {
+        ++outcome->refused;
+      } else {
+        ++outcome->transitions;
+      }
+      if (outcome->transitions == transitions / 4 && outcome->early_kilobytes == 0) {
+        outcome->early_kilobytes = program_kilobytes_();
+      }
+    }
+    outcome->late_kilobytes = program_kilobytes_();
+    const absl::StatusOr<Reply> waited = client.Get("/transition/wait?timeout_ms=30000");
+    ASSERT_TRUE(waited.ok()) << waited.status();
+    ASSERT_EQ(ExitCodeOf(*waited), 0) << waited->body;
+  }
+
+  void RunStress(bool hold, const std::string& options, unsigned long transitions,
+                 Outcome* outcome) {
+    std::vector<std::string> modules;
+    for (int version = 1; version <= kVersions; ++version) {
+      modules.push_back(BuildPatch(version, hold));
+      ASSERT_FALSE(HasFatalFailure());
+    }
+    HostedProgram program(program_, directory_, options);
+    ASSERT_EQ(program.ReadLine(), "ready\n");
+    program_kilobytes_ = [&program] { return program.ResidentKilobytes(); };
+    Attack(Client(program.socket()), modules, transitions, outcome);
+    ASSERT_FALSE(HasFatalFailure()) << ReadFile(directory_ / "log").substr(0, 4000);
+    int status = 0;
+    const std::string report = program.Finish(&status);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "wait status " << status;
+    ASSERT_EQ(std::sscanf(report.c_str(), "units %lu mixes %lu", &outcome->units, &outcome->mixes),
+              2)
+        << report;
+    RecordProperty("units", std::to_string(outcome->units));
+    RecordProperty("mixes", std::to_string(outcome->mixes));
+    std::printf("transitions %lu refused %lu units %lu mixes %lu resident %zu -> %zu kB\n",
+                outcome->transitions, outcome->refused, outcome->units, outcome->mixes,
+                outcome->early_kilobytes, outcome->late_kilobytes);
+  }
+
+  fs::path directory_, program_, source_;
+  std::function<size_t()> program_kilobytes_;
+};
+
+TEST_F(HostedStressTest, NoUnitSeesTwoVersions) {
+  const unsigned long transitions = EnvironmentNumber("MEND_STRESS_TRANSITIONS", 60);
+  Outcome outcome;
+  RunStress(/*hold=*/true, "", transitions, &outcome);
+  EXPECT_EQ(outcome.mixes, 0u);
+  EXPECT_GT(outcome.units, 10000u);
+  EXPECT_LE(outcome.timed_out, transitions / 10);
+  // Memory is flat once every module has been linked; the allowance is for the threads' own heaps.
+  EXPECT_LT(outcome.late_kilobytes, outcome.early_kilobytes + 8 * 1024);
+}
+
+TEST_F(HostedStressTest, ControlCallersThatAreNotHeldSeeMixes) {
+  Outcome outcome;
+  RunStress(/*hold=*/false, "", 20, &outcome);
+  EXPECT_GT(outcome.mixes, 0u) << "the oracle does not notice what holding prevents";
+}
+
+#ifdef MEND_FAILPOINTS
+TEST_F(HostedStressTest, ControlWithoutTheStackCheckThereAreMixes) {
+  Outcome outcome;
+  RunStress(/*hold=*/true, "--failpoint safepoint/stack_check_off", 20, &outcome);
+  EXPECT_GT(outcome.mixes, 0u) << "the oracle does not notice what the stack check prevents";
+}
+#endif
+
+}  // namespace
+}  // namespace mend
