@@ -43,9 +43,8 @@ absl::Status Protect(uintptr_t begin, size_t size, int protection) {
   if (size == 0) return absl::OkStatus();
   if (mprotect(reinterpret_cast<void*>(begin), size, protection) == 0) return absl::OkStatus();
   const int error = errno;
-  return absl::ResourceExhaustedError(
-      absl::StrCat("cannot change the protection of ", size, " bytes of hosted memory: ",
-                   strerror(error)));
+  return absl::ResourceExhaustedError(absl::StrCat("cannot change the protection of ", size,
+                                                   " bytes of hosted memory: ", strerror(error)));
 }
 
 // Makes every thread of the process execute a serialising instruction before it runs on.
@@ -81,8 +80,8 @@ std::vector<PageSpan> SpansOf(std::vector<PageSpan> pieces) {
 // Makes the spans writable and executable; on failure none are.
 absl::Status OpenForWriting(absl::Span<const PageSpan> spans) {
   for (size_t i = 0; i < spans.size(); ++i) {
-    absl::Status opened = Protect(spans[i].begin, spans[i].end - spans[i].begin,
-                                  PROT_READ | PROT_WRITE | PROT_EXEC);
+    absl::Status opened =
+        Protect(spans[i].begin, spans[i].end - spans[i].begin, PROT_READ | PROT_WRITE | PROT_EXEC);
     if (opened.ok()) continue;
     for (size_t j = 0; j < i; ++j) {
       Protect(spans[j].begin, spans[j].end - spans[j].begin, PROT_READ | PROT_EXEC).IgnoreError();
@@ -103,11 +102,13 @@ void CloseForWriting(absl::Span<const PageSpan> spans) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<CodeMemory>> CodeMemory::Create() {
-  void* base = mmap(nullptr, kReserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* base =
+      mmap(nullptr, kReserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (base == MAP_FAILED) {
     const int error = errno;
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "cannot reserve ", kReserved / kMiB, " MiB of addresses for hosted code: ", strerror(error)));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("cannot reserve ", kReserved / kMiB,
+                     " MiB of addresses for hosted code: ", strerror(error)));
   }
   syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0);
   return std::unique_ptr<CodeMemory>(new CodeMemory(reinterpret_cast<uintptr_t>(base), kReserved));
@@ -129,7 +130,7 @@ CodeMemory::CodeMemory(uintptr_t base, size_t size) : base_(base), size_(size) {
 CodeMemory::~CodeMemory() { munmap(reinterpret_cast<void*>(base_), size_); }
 
 absl::StatusOr<uintptr_t> CodeMemory::Allocate(MemoryKind kind, size_t size, size_t alignment) {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   Area& area = areas_[static_cast<size_t>(kind)];
   const size_t offset = RoundUp(area.used, alignment);
   const size_t capacity = area.end - area.begin;
@@ -152,7 +153,7 @@ absl::StatusOr<uintptr_t> CodeMemory::Allocate(MemoryKind kind, size_t size, siz
 }
 
 absl::Status CodeMemory::Seal() {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   for (const MemoryKind kind : {MemoryKind::kText, MemoryKind::kConstant}) {
     Area& area = areas_[static_cast<size_t>(kind)];
     // The next allocation begins on a page of its own.
@@ -166,14 +167,14 @@ absl::Status CodeMemory::Seal() {
 }
 
 CodeMemory::Mark CodeMemory::Position() const {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   Mark mark;
   for (size_t i = 0; i < 3; ++i) mark.used[i] = areas_[i].used;
   return mark;
 }
 
 void CodeMemory::Rollback(const Mark& mark) {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   for (size_t i = 0; i < 3; ++i) {
     Area& area = areas_[i];
     MEND_CHECK(mark.used[i] >= area.sealed && mark.used[i] <= area.used,
@@ -212,7 +213,7 @@ void CodeMemory::GiveBack(FreeRanges& ranges, uintptr_t begin, size_t size) {
 }
 
 absl::StatusOr<ModulePages> CodeMemory::AllocateModule(size_t text_size, size_t rest_size) {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   return AllocateModuleLocked(text_size, rest_size);
 }
 
@@ -243,7 +244,7 @@ absl::Status CodeMemory::ProtectModule(const ModulePages& pages) {
 
 void CodeMemory::FreeModule(const ModulePages& pages) {
   if (pages.size() == 0) return;
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   // Inaccessible: a call that should not have been possible is a crash at once, as with int3. The
   // protection first, so that no other thread's stray access brings pages back.
   Protect(pages.begin(), pages.size(), PROT_NONE).IgnoreError();
@@ -267,7 +268,7 @@ absl::Status CodeMemory::GrowTrampolines(size_t bytes) {
 }
 
 absl::StatusOr<CodeRange> CodeMemory::AllocateText(size_t bytes) {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   const size_t size = RoundUp(std::max<size_t>(bytes, 1), kTextGranule);
   uintptr_t begin = TakeFirstFit(free_trampolines_, size);
   if (begin == 0) {
@@ -279,7 +280,7 @@ absl::StatusOr<CodeRange> CodeMemory::AllocateText(size_t bytes) {
 }
 
 void CodeMemory::ReleaseText(CodeRange range) {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   const std::vector<PageSpan> spans = SpansOf({{range.begin.value, range.end.value}});
   if (OpenForWriting(spans).ok()) {
     memset(reinterpret_cast<void*>(range.begin.value), kInt3, range.size());
@@ -289,7 +290,7 @@ void CodeMemory::ReleaseText(CodeRange range) {
 }
 
 absl::Status CodeMemory::WriteText(absl::Span<const TextWrite> writes) {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   std::vector<PageSpan> pieces;
   for (const TextWrite& write : writes) {
     pieces.push_back({write.address.value, write.address.value + write.bytes.size()});
@@ -306,7 +307,7 @@ absl::Status CodeMemory::WriteText(absl::Span<const TextWrite> writes) {
 }
 
 absl::Status CodeMemory::WriteEntries(absl::Span<const EntryWrite> writes) {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   std::vector<PageSpan> pieces;
   for (const EntryWrite& write : writes) {
     MEND_CHECK(Contains(write.entry.value) && write.entry.value % kEntryStubSize == 0,
@@ -338,14 +339,14 @@ absl::Status CodeMemory::WriteEntries(absl::Span<const EntryWrite> writes) {
 }
 
 size_t CodeMemory::permanent_bytes() const {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   size_t bytes = 0;
   for (const Area& area : areas_) bytes += area.used;
   return bytes;
 }
 
 size_t CodeMemory::module_bytes() const {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   return module_bytes_;
 }
 

@@ -27,9 +27,9 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
 #include "runtime/base/code_address.h"
+#include "runtime/base/mutex.h"
 #include "runtime/patch/code_host.h"
 
 namespace mend::jit {
@@ -39,9 +39,9 @@ enum class MemoryKind : uint8_t { kText, kConstant, kData };
 // Pages of one linked patch module: text first, then what its text alone uses (GOT, unwind data).
 struct ModulePages {
   uintptr_t text = 0;
-  size_t text_size = 0;   // whole pages; may be 0
+  size_t text_size = 0;  // whole pages; may be 0
   uintptr_t rest = 0;
-  size_t rest_size = 0;   // whole pages; may be 0
+  size_t rest_size = 0;  // whole pages; may be 0
 
   uintptr_t begin() const { return text_size != 0 ? text : rest; }
   size_t size() const { return text_size + rest_size; }
@@ -94,9 +94,9 @@ class CodeMemory {
   struct Area {
     uintptr_t begin = 0;
     uintptr_t end = 0;
-    size_t used = 0;     // bytes given out
-    size_t opened = 0;   // bytes made accessible, whole pages
-    size_t sealed = 0;   // bytes that have lost the write permission, whole pages
+    size_t used = 0;    // bytes given out
+    size_t opened = 0;  // bytes made accessible, whole pages
+    size_t sealed = 0;  // bytes that have lost the write permission, whole pages
   };
   using FreeRanges = std::map<uintptr_t, size_t>;  // begin -> size; neighbours are merged
 
@@ -109,7 +109,7 @@ class CodeMemory {
 
   const uintptr_t base_;
   const size_t size_;
-  mutable absl::Mutex mu_;
+  mutable Mutex mu_;
   Area areas_[3] ABSL_GUARDED_BY(mu_);
   FreeRanges free_pages_ ABSL_GUARDED_BY(mu_);        // of the modules area
   FreeRanges free_trampolines_ ABSL_GUARDED_BY(mu_);  // within pages taken from it, RX

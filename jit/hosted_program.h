@@ -14,7 +14,6 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "jit/code_memory.h"
 #include "jit/host_symbols.h"
 #include "jit/initializers.h"
@@ -22,6 +21,7 @@
 #include "jit/symbol_index.h"
 #include "jit/tls_pool.h"
 #include "jit/unwind_rows.h"
+#include "runtime/base/mutex.h"
 
 namespace mend::jit {
 
@@ -49,7 +49,7 @@ struct HostedProgram {
                 std::map<std::string, void*> overrides, void* dso_handle)
       : memory(code_memory), engine(link_engine), host(std::move(overrides), dso_handle) {}
   ~HostedProgram() {
-    absl::MutexLock lock(&rows_mu_);
+    MutexLock lock(&rows_mu_);
     for (const UnwindRows& rows : rows_) rows.Unregister();
   }
   HostedProgram(const HostedProgram&) = delete;
@@ -69,7 +69,7 @@ struct HostedProgram {
   // the core destroys modules while the session loads.
   void KeepRegistered(UnwindRows rows) ABSL_LOCKS_EXCLUDED(rows_mu_) {
     rows.ForgetEntries();
-    absl::MutexLock lock(&rows_mu_);
+    MutexLock lock(&rows_mu_);
     rows_.push_back(std::move(rows));
   }
 
@@ -77,7 +77,7 @@ struct HostedProgram {
   void AfterFork() ABSL_UNLOCK_FUNCTION(rows_mu_) { rows_mu_.Unlock(); }
 
  private:
-  absl::Mutex rows_mu_;
+  Mutex rows_mu_;
   std::vector<UnwindRows> rows_ ABSL_GUARDED_BY(rows_mu_);
 };
 

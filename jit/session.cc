@@ -6,12 +6,12 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "jit/code_memory.h"
 #include "jit/hosted_program.h"
 #include "jit/link_engine.h"
 #include "jit/patch_loader.h"
 #include "jit/program_loader.h"
+#include "runtime/base/mutex.h"
 #include "runtime/safepoint/unwind_table.h"
 
 namespace mend::jit {
@@ -21,7 +21,7 @@ struct Session::State {
   std::unique_ptr<LinkEngine> engine;
   std::unique_ptr<HostedProgram> program;
   std::shared_ptr<PatchLinker> patches;  // also held by the modules it linked
-  absl::Mutex load_mu;                   // serialises loads
+  Mutex load_mu;                         // serialises loads
 };
 
 Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -49,7 +49,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionOptions& o
 
 absl::Status Session::LoadProgram(const std::string& name,
                                   const std::vector<ProgramObject>& objects) {
-  absl::MutexLock lock(&state_->load_mu);
+  MutexLock lock(&state_->load_mu);
   absl::Status loaded = LoadObjects(*state_->program, objects);
   // What JITLink needed is several times the program; the program would keep it resident.
   malloc_trim(0);
@@ -106,7 +106,7 @@ SessionUsage Session::Usage() const {
 }
 
 absl::StatusOr<std::unique_ptr<Patch>> Session::Load(const PatchModule& module) {
-  absl::MutexLock lock(&state_->load_mu);
+  MutexLock lock(&state_->load_mu);
   return state_->patches->Load(module);
 }
 

@@ -57,9 +57,8 @@ SymbolIndex::Named(std::string_view name) const {
 
 const HostedSymbol* SymbolIndex::FindGlobal(std::string_view name) const {
   const auto [begin, end] = Named(name);
-  const auto it = std::find_if(begin, end, [](const HostedSymbol* symbol) {
-    return symbol->binding != Binding::kLocal;
-  });
+  const auto it = std::find_if(
+      begin, end, [](const HostedSymbol* symbol) { return symbol->binding != Binding::kLocal; });
   return it == end ? nullptr : *it;
 }
 
@@ -86,7 +85,8 @@ std::vector<const HostedSymbol*> SymbolIndex::MatchDemangled(std::string_view na
 absl::StatusOr<const HostedSymbol*> SymbolIndex::FindFunction(std::string_view text) const {
   const FunctionRequest request = ParseFunctionRequest(text);
   if (!request.object.empty()) {
-    return absl::NotFoundError(absl::StrCat("no object named ", std::string(request.object), " is loaded"));
+    return absl::NotFoundError(
+        absl::StrCat("no object named ", std::string(request.object), " is loaded"));
   }
   std::vector<const HostedSymbol*> matches;
   const auto [begin, end] = Named(request.function);
@@ -126,12 +126,12 @@ FunctionSite SymbolIndex::Site(const HostedSymbol& function) const {
 }
 
 void SymbolIndex::AddVersion(CodeRange text, std::string name) {
-  absl::MutexLock lock(&versions_mu_);
+  MutexLock lock(&versions_mu_);
   versions_[text.begin.value] = Version{text.end.value, std::move(name)};
 }
 
 void SymbolIndex::RemoveVersion(CodeRange text) {
-  absl::MutexLock lock(&versions_mu_);
+  MutexLock lock(&versions_mu_);
   versions_.erase(text.begin.value);
 }
 
@@ -145,7 +145,7 @@ std::string SymbolIndex::Describe(CodeAddress pc) const {
       return Demangled(symbol->name);
     }
   }
-  absl::MutexLock lock(&versions_mu_);
+  MutexLock lock(&versions_mu_);
   const auto version = versions_.upper_bound(pc.value);
   if (version == versions_.begin()) return "";
   const auto& [begin, found] = *std::prev(version);

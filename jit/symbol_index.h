@@ -19,8 +19,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "runtime/base/code_address.h"
+#include "runtime/base/mutex.h"
 #include "runtime/format/object_description.h"
 #include "runtime/patch/patch.h"
 
@@ -82,9 +82,9 @@ class SymbolIndex {
 
   std::vector<std::string> files_;
   std::deque<HostedSymbol> symbols_;
-  Order by_name_;        // name, then unit
-  Order by_address_;     // functions only
-  mutable absl::Mutex versions_mu_;
+  Order by_name_;     // name, then unit
+  Order by_address_;  // functions only
+  mutable Mutex versions_mu_;
   std::map<uintptr_t, Version> versions_ ABSL_GUARDED_BY(versions_mu_);
 };
 

@@ -87,13 +87,13 @@ absl::Status Host::Load(const std::string& name, std::vector<CompiledObject> com
     delete kept;
     return status;
   }
-  const absl::MutexLock lock(&mu_);
+  const MutexLock lock(&mu_);
   loaded_.insert(loaded_.end(), objects.begin(), objects.end());
   return status;
 }
 
 std::string Host::LoadedImage() const {
-  const absl::MutexLock lock(&mu_);
+  const MutexLock lock(&mu_);
   return loaded_.empty() ? std::string() : SerializeProgramImage(loaded_);
 }
 

@@ -14,14 +14,14 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "jit/session.h"
 #include "mend/compile.h"
 #include "mend/host_options.h"
 #include "runtime/base/event_log.h"
-#include "runtime/control/server.h"
+#include "runtime/base/mutex.h"
 #include "runtime/control/patch_service.h"
 #include "runtime/control/routes.h"
+#include "runtime/control/server.h"
 #include "runtime/format/program_image.h"
 #include "runtime/transition/patch_registry.h"
 
@@ -77,7 +77,7 @@ class Host {
   std::unique_ptr<ControlRoutes> routes_;
   std::unique_ptr<ControlServer> server_;
 
-  mutable absl::Mutex mu_;
+  mutable Mutex mu_;
   std::vector<ProgramObject> loaded_ ABSL_GUARDED_BY(mu_);  // bytes are kept for good
 };
 

@@ -99,7 +99,7 @@ struct Runtime::Impl {
     std::atomic<bool> ended{false};
     pthread_t thread{};
   };
-  absl::Mutex mu;
+  Mutex mu;
   std::vector<std::unique_ptr<Subscription>> subscriptions ABSL_GUARDED_BY(mu);
 
   static void* Deliver(void* argument) {
@@ -136,7 +136,7 @@ Runtime::Runtime(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Runtime::~Runtime() {
   {
-    const absl::MutexLock lock(&impl_->mu);
+    const MutexLock lock(&impl_->mu);
     for (const auto& subscription : impl_->subscriptions) {
       subscription->ended.store(true, std::memory_order_relaxed);
       pthread_join(subscription->thread, nullptr);
@@ -206,7 +206,7 @@ absl::Status Runtime::Subscribe(std::function<void(const std::string& text)> on_
   auto subscription = std::make_unique<Impl::Subscription>();
   subscription->events = &impl_->host->events();
   subscription->on_event = std::move(on_event);
-  const absl::MutexLock lock(&impl_->mu);
+  const MutexLock lock(&impl_->mu);
   absl::Status started =
       StartRuntimeThread("mend-events", Impl::Deliver, subscription.get(), &subscription->thread);
   if (started.ok()) impl_->subscriptions.push_back(std::move(subscription));

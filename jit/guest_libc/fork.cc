@@ -8,7 +8,6 @@
 #include <pthread.h>
 #include <sys/syscall.h>
 
-#include "absl/synchronization/mutex.h"
 #include "jit/guest_libc/exec.h"
 #include "jit/guest_libc/guest_libc.h"
 #include "jit/guest_libc/program_threads.h"
@@ -38,10 +37,6 @@ void Child() {
 
 [[gnu::constructor(101)]] void RegisterHandlers() {
   RememberProcess();
-  // A child makes the runtime's mutexes anew, since their waiters do not exist there. abseil's
-  // deadlock detection, which Debian's build has on, would remember that it holds the old ones, and
-  // abort at its next lock.
-  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   MEND_CHECK(pthread_atfork(&Prepare, &Parent, &Child) == 0, "no memory for the fork handlers");
 }
 

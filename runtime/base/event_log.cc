@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <new>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -35,7 +34,7 @@ void WriteLine(int fd, std::string line) {
 }  // namespace
 
 EventLog::~EventLog() {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   if (line_fd_ > STDERR_FILENO) ::close(line_fd_);
 }
 
@@ -54,14 +53,14 @@ absl::Status EventLog::OpenLines(const std::string& path) {
       fd = high;
     }
   }
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   if (line_fd_ > STDERR_FILENO) ::close(line_fd_);
   line_fd_ = fd;
   return absl::OkStatus();
 }
 
 void EventLog::Append(Event event) {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   event.seq = next_seq_++;
   event.time_ns = RealTimeNs();
   // Written under the lock, so that lines have the order of their numbers.
@@ -71,10 +70,10 @@ void EventLog::Append(Event event) {
 }
 
 std::vector<Event> EventLog::ReadAfter(uint64_t after, absl::Duration timeout) const {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   const auto has_news = [this, after]()
                             ABSL_SHARED_LOCKS_REQUIRED(mu_) { return next_seq_ - 1 > after; };
-  if (!mu_.AwaitWithTimeout(absl::Condition(&has_news), timeout)) return {};
+  if (!mu_.AwaitWithTimeout(has_news, timeout)) return {};
   // Numbers have no gaps, so the place of an event follows from its number.
   const uint64_t first = events_.front().seq;
   const uint64_t skip = after < first ? 0 : after - first + 1;
@@ -87,11 +86,11 @@ void EventLog::PrepareFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
 }
 
 void EventLog::AfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  const bool child = ::getpid() != forking_pid_;
-  mu_.Unlock();
-  // Readers that waited in the parent are still queued in the child's mutex, but their threads are
-  // not here to pass a wake-up on: it starts anew.
-  if (child) new (&mu_) absl::Mutex();
+  if (::getpid() == forking_pid_) {
+    mu_.Unlock();
+  } else {
+    mu_.ResetAfterFork();
+  }
 }
 
 Event LivepatchEvent(std::string kind, std::string patch, std::string text) {

@@ -18,8 +18,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "runtime/base/mutex.h"
 
 namespace mend {
 
@@ -58,7 +58,7 @@ class EventLog {
   void AfterFork();
 
  private:
-  mutable absl::Mutex mu_;
+  mutable Mutex mu_;
   std::deque<Event> events_ ABSL_GUARDED_BY(mu_);
   uint64_t next_seq_ ABSL_GUARDED_BY(mu_) = 1;
   int line_fd_ ABSL_GUARDED_BY(mu_) = -1;

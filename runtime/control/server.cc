@@ -12,15 +12,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <new>
 #include <set>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "runtime/base/check.h"
+#include "runtime/base/mutex.h"
 #include "runtime/control/control_thread.h"
 #include "runtime/control/socket_place.h"
 
@@ -136,7 +135,7 @@ struct ControlServer::State {
   HttpHandler* handler = nullptr;
   EventLog* events = nullptr;
 
-  mutable absl::Mutex mu;
+  mutable Mutex mu;
   std::string path ABSL_GUARDED_BY(mu);
   pid_t owner ABSL_GUARDED_BY(mu) = 0;  // the process that made the socket file
   int listener ABSL_GUARDED_BY(mu) = -1;
@@ -169,7 +168,7 @@ absl::StatusOr<HttpServeFunction> OpenHttpModule(State* state)
 }
 
 void EndConnection(State* state, int connection) {
-  absl::MutexLock lock(&state->mu);
+  MutexLock lock(&state->mu);
   state->connections.erase(connection);
   ::close(connection);
   --state->threads;
@@ -179,7 +178,7 @@ void ServeConnection(const std::shared_ptr<State>& state, int connection) {
   HttpServeFunction serve = nullptr;
   absl::Status failure;
   {
-    absl::MutexLock lock(&state->mu);
+    MutexLock lock(&state->mu);
     const absl::StatusOr<HttpServeFunction> opened = OpenHttpModule(state.get());
     if (opened.ok()) {
       serve = *opened;
@@ -205,7 +204,7 @@ bool AcceptConnection(const std::shared_ptr<State>& state, int listener) {
     return true;
   }
   {
-    absl::MutexLock lock(&state->mu);
+    MutexLock lock(&state->mu);
     if (state->stopping || state->connections.size() >= kConnectionsMax) {
       RefuseConnection(connection, "503 Service Unavailable", "too many connections");
       ::close(connection);
@@ -231,7 +230,7 @@ void AcceptLoop(const std::shared_ptr<State>& state, int listener, int wake) {
       absl::SleepFor(absl::Milliseconds(50));
     }
   }
-  absl::MutexLock lock(&state->mu);
+  MutexLock lock(&state->mu);
   --state->threads;
 }
 
@@ -241,7 +240,7 @@ absl::Status StartListening(const std::shared_ptr<State>& state, const std::stri
   if (!listener.ok()) return listener.status();
   const int wake = MoveUp(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   {
-    absl::MutexLock lock(&state->mu);
+    MutexLock lock(&state->mu);
     state->path = path;
     state->owner = ::getpid();
     state->listener = *listener;
@@ -251,7 +250,7 @@ absl::Status StartListening(const std::shared_ptr<State>& state, const std::stri
   const absl::Status started = StartControlThread(
       "mend-control", [state, fd = *listener, wake] { AcceptLoop(state, fd, wake); });
   if (!started.ok()) {
-    absl::MutexLock lock(&state->mu);
+    MutexLock lock(&state->mu);
     --state->threads;
   }
   return started;
@@ -283,26 +282,26 @@ absl::StatusOr<std::unique_ptr<ControlServer>> ControlServer::Start(
 ControlServer::~ControlServer() {
   Unlink();
   State* const state = state_.get();
-  absl::MutexLock lock(&state->mu);
+  MutexLock lock(&state->mu);
   state->stopping = true;
   if (state->wake >= 0) ::eventfd_write(state->wake, 1);
   // Their readers and writers fail at once, and the threads end.
   for (const int connection : state->connections) ::shutdown(connection, SHUT_RDWR);
   const auto idle = [state]() ABSL_SHARED_LOCKS_REQUIRED(state->mu) { return state->threads == 0; };
-  state->mu.Await(absl::Condition(&idle));
+  state->mu.Await(idle);
   if (state->listener >= 0) ::close(state->listener);
   if (state->wake >= 0) ::close(state->wake);
 }
 
 void ControlServer::Unlink() {
-  absl::MutexLock lock(&state_->mu);
+  MutexLock lock(&state_->mu);
   // A child that was made by a raw system call must not take its parent's socket away.
   if (!state_->path.empty() && state_->owner == ::getpid()) ::unlink(state_->path.c_str());
   state_->path.clear();
 }
 
 std::string ControlServer::socket_path() const {
-  absl::MutexLock lock(&state_->mu);
+  MutexLock lock(&state_->mu);
   return state_->path;
 }
 
@@ -313,8 +312,7 @@ void ControlServer::ParentAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS { state_->m
 void ControlServer::ChildAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   // The parent's threads are not here. Their descriptors are, and would keep the parent's clients
   // and address alive; what they were doing is over.
-  state_->mu.Unlock();
-  new (&state_->mu) absl::Mutex();  // without the parent's waiters, which cannot pass a wake-up on
+  state_->mu.ResetAfterFork();
   for (const int connection : state_->connections) ::close(connection);
   state_->connections.clear();
   if (state_->listener >= 0) ::close(state_->listener);
@@ -326,7 +324,7 @@ void ControlServer::ChildAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
     absl::SleepFor(kChildDelay);
     absl::Status listening;
     {
-      absl::MutexLock lock(&state->mu);
+      MutexLock lock(&state->mu);
       if (state->stopping) listening = absl::CancelledError("the server stops");
     }
     if (listening.ok()) {
@@ -338,7 +336,7 @@ void ControlServer::ChildAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
                                    " has no control socket: ", listening.message())));
       }
     }
-    absl::MutexLock lock(&state->mu);
+    MutexLock lock(&state->mu);
     --state->threads;
   });
   if (!started.ok()) state_->threads = 0;

@@ -29,10 +29,10 @@ constinit Holder holder;
 enum class Ownership : uint8_t { kUnknown, kProgram, kRuntime };
 
 // Whose thread this is. The only other thread-local of the runtime besides the words.
-thread_local constinit Ownership tls_ownership
-    __attribute__((tls_model("initial-exec"))) = Ownership::kUnknown;
-thread_local constinit int tls_creating_runtime_thread
-    __attribute__((tls_model("initial-exec"))) = 0;
+thread_local constinit Ownership tls_ownership __attribute__((tls_model("initial-exec"))) =
+    Ownership::kUnknown;
+thread_local constinit int tls_creating_runtime_thread __attribute__((tls_model("initial-exec"))) =
+    0;
 
 constinit const uint64_t kSafepointSignalBit = uint64_t{1} << (kSafepointSignal - 1);
 
@@ -49,8 +49,7 @@ StackBounds CallersStack() {
   size_t size = 0;
   pthread_attr_getstack(&attributes, &low, &size);
   pthread_attr_destroy(&attributes);
-  return {.low = reinterpret_cast<uintptr_t>(low),
-          .high = reinterpret_cast<uintptr_t>(low) + size};
+  return {.low = reinterpret_cast<uintptr_t>(low), .high = reinterpret_cast<uintptr_t>(low) + size};
 }
 
 // The thread itself, without a hosted frame.
@@ -65,8 +64,7 @@ void SwitchCallerAtBoundary(ThreadRecord& record) noexcept {
 void AnnounceEndOfCaller() {
   static const pthread_key_t key = [] {
     pthread_key_t made;
-    const int error =
-        pthread_key_create(&made, [](void*) { ThreadRegistry::Get().EndThread(); });
+    const int error = pthread_key_create(&made, [](void*) { ThreadRegistry::Get().EndThread(); });
     MEND_CHECK(error == 0, "no thread-specific key is left");
     return made;
   }();
@@ -98,7 +96,7 @@ ThreadRegistry& ThreadRegistry::Get() { return holder.registry; }
 ThreadRecord* ThreadRegistry::AddRecord() {
   ThreadRecord* record = nullptr;
   {
-    absl::MutexLock lock(&mu_);
+    MutexLock lock(&mu_);
     if (free_ != nullptr) {
       record = free_;
       free_ = record->next_free;
@@ -125,7 +123,7 @@ ThreadRecord* ThreadRegistry::AddRecord() {
   // Claimed: the coordinator takes it for a thread that is not done yet.
   record->activity.Set(Activity::kClaimed);
   if (is_new) {
-    absl::MutexLock lock(&mu_);
+    MutexLock lock(&mu_);
     record->next = head_.load(std::memory_order_relaxed);
     // ORDER[T6]: the record's contents before it is listed; pairs with ThreadRegistry::first.
     head_.store(record, std::memory_order_seq_cst);
@@ -137,7 +135,7 @@ ThreadRecord* ThreadRegistry::AddRecord() {
 }
 
 void ThreadRegistry::FreeRecord(ThreadRecord* record) {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   record->next_free = free_;
   free_ = record;
 }
@@ -205,8 +203,7 @@ void ThreadRegistry::EndThread() {
   tls_thread_words.epoch.store(0, std::memory_order_relaxed);
   record->words.store(nullptr, std::memory_order_relaxed);
   const SwitchRequest* const request = Handshake::Get().Current();
-  if (request != nullptr &&
-      record->ack.load(std::memory_order_relaxed) < request->generation) {
+  if (request != nullptr && record->ack.load(std::memory_order_relaxed) < request->generation) {
     Handshake::Get().WakeCoordinator();
   }
   FreeRecord(record);
@@ -262,9 +259,7 @@ void ThreadRegistry::PrepareFork() { mu_.Lock(); }
 void ThreadRegistry::ParentAfterFork() { mu_.Unlock(); }
 
 void ThreadRegistry::ChildAfterFork() {
-  // The parent's waiters do not exist here, and must not be handed the lock later.
-  mu_.Unlock();
-  new (&mu_) absl::Mutex;
+  mu_.ResetAfterFork();
   ThreadRecord* const own = CurrentRecord();
   for (ThreadRecord* record = first(); record != nullptr; record = record->next) {
     // A signal that was on its way to the forking thread stays in the parent.

@@ -13,7 +13,7 @@
 #include <cstdint>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
+#include "runtime/base/mutex.h"
 #include "runtime/safepoint/thread_record.h"
 #include "runtime/safepoint/thread_state.h"
 
@@ -109,7 +109,7 @@ class ThreadRegistry {
 
   // Protects the free list and the set below; not the list of records, which only grows. Nests
   // inside the patch registry's mutex.
-  absl::Mutex mu_{absl::kConstInit};
+  Mutex mu_;
   ThreadRecord* free_ ABSL_GUARDED_BY(mu_) = nullptr;
 };
 

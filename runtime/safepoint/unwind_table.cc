@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "runtime/base/check.h"
+#include "runtime/base/clock.h"
 
 namespace mend {
 namespace {
@@ -22,12 +23,6 @@ constexpr size_t kRetiredSnapshotsMax = 16;
 thread_local constinit int tls_read_depth[2] __attribute__((tls_model("initial-exec"))) = {};
 
 [[clang::no_destroy]] constinit UnwindTable process_table;
-
-int64_t MonotonicNow() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
 
 }  // namespace
 
@@ -54,7 +49,7 @@ struct UnwindTable::Snapshot {
 UnwindTable& UnwindTable::Get() noexcept [[clang::nonblocking]] { return process_table; }
 
 UnwindTable::~UnwindTable() {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   const Snapshot* const current = snapshot_.load(std::memory_order_relaxed);
   if (current != nullptr) {
     for (const Snapshot::Row& row : current->rows) delete row.region;
@@ -77,7 +72,7 @@ void UnwindTable::AddStubRegion(CodeRange text) {
 void UnwindTable::Insert(std::unique_ptr<Region> region) {
   const CodeRange text = region->text;
   if (text.empty()) return;
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   // ORDER: written under mu_ only, which is held.
   const Snapshot* const current = snapshot_.load(std::memory_order_relaxed);
   auto next = std::make_unique<Snapshot>();
@@ -95,7 +90,7 @@ void UnwindTable::Insert(std::unique_ptr<Region> region) {
 
 void UnwindTable::RemoveRegion(CodeRange text) {
   if (text.empty()) return;
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   const Snapshot* const current = snapshot_.load(std::memory_order_relaxed);
   MEND_CHECK(current != nullptr, "a region of hosted text is removed that was never added");
   const auto place = current->LowerBound(text.begin);
@@ -126,7 +121,7 @@ void UnwindTable::ReclaimRetired() {
 }
 
 bool UnwindTable::WaitForReaders() {
-  const int64_t deadline = MonotonicNow() + (reader_stuck_ ? kReaderWaitOnceStuck : kReaderWait);
+  const int64_t deadline = MonotonicNs() + (reader_stuck_ ? kReaderWaitOnceStuck : kReaderWait);
   // Each counter must be seen at zero once. Readers are sent to the one that is not waited for, so
   // that new ones cannot keep it up.
   for (int round = 0; round < 2; ++round) {
@@ -141,7 +136,7 @@ bool UnwindTable::WaitForPhase(unsigned phase, int64_t deadline_ns) {
   // ORDER[T21]: see Publish. The acquire half: the reader's last look at the snapshot happens
   // before it is freed; pairs with UnwindTable::ReadScope::~ReadScope.
   while (readers_[phase].load(std::memory_order_seq_cst) != 0) {
-    if (MonotonicNow() > deadline_ns) return false;
+    if (MonotonicNs() > deadline_ns) return false;
     constexpr timespec kPause = {.tv_sec = 0, .tv_nsec = 20'000};
     nanosleep(&kPause, nullptr);
   }
@@ -149,9 +144,9 @@ bool UnwindTable::WaitForPhase(unsigned phase, int64_t deadline_ns) {
 }
 
 void UnwindTable::ChildAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  // The mutex may be held by, or remember as waiters, threads that are gone. The lists may be cut
-  // off in the middle of a change; the published snapshot never is (invariant 1).
-  new (&mu_) absl::Mutex(absl::kConstInit);
+  // The mutex may be held by a thread that is gone. The lists may be cut off in the middle of a
+  // change; the published snapshot never is (invariant 1).
+  mu_.ResetAfterFork();
   new (&retired_snapshots_) std::vector<const Snapshot*>;
   new (&retired_regions_) std::vector<const Region*>;
   reader_stuck_ = false;
@@ -166,7 +161,8 @@ void UnwindTable::ChildAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
 #pragma clang diagnostic ignored "-Wfunction-effects"
 
 UnwindTable::ReadScope::ReadScope(const UnwindTable& table) noexcept [[clang::nonblocking]]
-    : table_(table), phase_(table.phase_.load(std::memory_order_relaxed)) {
+    : table_(table),
+      phase_(table.phase_.load(std::memory_order_relaxed)) {
   ++tls_read_depth[phase_];
   // ORDER[T21]: readers_ before snapshot_ (in Find); pairs with UnwindTable::Publish.
   table_.readers_[phase_].fetch_add(1, std::memory_order_seq_cst);

@@ -21,15 +21,15 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "runtime/base/code_address.h"
+#include "runtime/base/mutex.h"
 
 namespace mend {
 
 // One frame description entry of hosted text.
 struct FdeEntry {
-  CodeRange function;           // the PCs that the entry covers
-  const uint8_t* fde = nullptr; // its bytes in memory (.eh_frame, relocated)
+  CodeRange function;            // the PCs that the entry covers
+  const uint8_t* fde = nullptr;  // its bytes in memory (.eh_frame, relocated)
 };
 
 class UnwindTable {
@@ -99,7 +99,7 @@ class UnwindTable {
   bool WaitForReaders() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool WaitForPhase(unsigned phase, int64_t deadline_ns) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  absl::Mutex mu_{absl::kConstInit};
+  Mutex mu_;
   // Unpublished, but perhaps still in a reader's hands.
   std::vector<const Snapshot*> retired_snapshots_ ABSL_GUARDED_BY(mu_);
   std::vector<const Region*> retired_regions_ ABSL_GUARDED_BY(mu_);

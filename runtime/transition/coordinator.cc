@@ -2,12 +2,12 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
 #include "runtime/base/check.h"
+#include "runtime/base/clock.h"
 #include "runtime/safepoint/safepoint.h"
 
 namespace mend {
@@ -56,12 +56,6 @@ const char* HeldKind(SwitchResult reason) {
 }
 
 }  // namespace
-
-int64_t MonotonicNs() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
-}
 
 std::string ThreadName(pid_t tid) {
   char name[32];
@@ -145,10 +139,9 @@ bool Coordinator::VisitClaimable(ThreadRecord& record, Activity activity,
       record, request, blocked ? &record.anchor : nullptr,
       blocked ? SwitchWay::kBlocked
               : (activity == Activity::kStarting ? SwitchWay::kCreated : SwitchWay::kOutside));
-  const bool done =
-      result == SwitchResult::kSwitched || result == SwitchResult::kAlreadySwitched;
-  // A thread that is asleep whenever the scan comes by, always inside a held function, polls when it
-  // wakes: at the latest where it enters the function again.
+  const bool done = result == SwitchResult::kSwitched || result == SwitchResult::kAlreadySwitched;
+  // A thread that is asleep whenever the scan comes by, always inside a held function, polls when
+  // it wakes: at the latest where it enters the function again.
   if (!done && blocked) {
     record.poll_credit.store(kPollCredit, std::memory_order_relaxed);
     // ORDER[T4]: the request was published before the poll byte; pairs with AnswerPoll.
@@ -198,8 +191,8 @@ void Coordinator::MaybeSignal(ThreadRecord& record) {
   if (!first && now_ns_ - record.signalled_ns < kSignalAgainNs) return;
   if (!adopted && Sleeps(record.tid.load(std::memory_order_relaxed))) {
     if (age_ns < absl::ToInt64Nanoseconds(options_.poke_interval)) return;
-    if (!first && now_ns_ - record.signalled_ns <
-                      absl::ToInt64Nanoseconds(options_.poke_interval)) {
+    if (!first &&
+        now_ns_ - record.signalled_ns < absl::ToInt64Nanoseconds(options_.poke_interval)) {
       return;
     }
   }
@@ -227,8 +220,7 @@ void Coordinator::ReportHeld(ThreadRecord& record, const SwitchRequest& request)
     record.straggler.since_ns.store(now_ns_, std::memory_order_relaxed);
   }
   const int64_t age_ns = now_ns_ - begin_ns_;
-  if (!poked_ && request.switches &&
-      age_ns >= absl::ToInt64Nanoseconds(options_.poke_interval)) {
+  if (!poked_ && request.switches && age_ns >= absl::ToInt64Nanoseconds(options_.poke_interval)) {
     poked_ = true;
     events_->Append(LivepatchEvent("signaling", patch_, "signaling remaining tasks"));
   }
@@ -266,8 +258,8 @@ Straggler Coordinator::StragglerOf(const ThreadRecord& record, uint32_t epoch) c
 std::string Coordinator::DescribeStraggler() const {
   if (straggler_tid_ == 0) return "";
   std::string function = straggler_pc_.is_null() ? "" : loader_->Describe(straggler_pc_);
-  return absl::StrCat(straggler_name_.empty() ? "thread" : straggler_name_, " (",
-                      straggler_tid_, ")", function.empty() ? "" : " in ", function);
+  return absl::StrCat(straggler_name_.empty() ? "thread" : straggler_name_, " (", straggler_tid_,
+                      ")", function.empty() ? "" : " in ", function);
 }
 
 unsigned Coordinator::ForceLeft(const SwitchRequest& request) {

@@ -4,8 +4,8 @@
 //   outside, starting   no hosted frame: switched on the spot
 //   blocked             claimed, its stack walked from the anchor, switched without waking it
 //   running             its poll byte is set; after signal_delay it gets the safepoint signal,
-//                       unless it sleeps in the kernel, where the signal might show as EINTR: such a
-//                       thread is poked only after poke_interval
+//                       unless it sleeps in the kernel, where the signal might show as EINTR: such
+//                       a thread is poked only after poke_interval
 //
 // Thread safety: none; guarded by the patch registry's mutex.
 #ifndef MEND_RUNTIME_TRANSITION_COORDINATOR_H_
@@ -21,9 +21,6 @@
 #include "runtime/transition/patch_registry.h"
 
 namespace mend {
-
-// CLOCK_MONOTONIC.
-int64_t MonotonicNs();
 
 class Coordinator {
  public:

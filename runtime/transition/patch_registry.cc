@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
+#include "runtime/base/mutex.h"
 #include "runtime/patch/validate_patch.h"
 #include "runtime/safepoint/blocked_region.h"
 #include "runtime/safepoint/safepoint.h"
@@ -31,12 +31,10 @@ absl::StatusOr<std::unique_ptr<PatchRegistry>> PatchRegistry::Create(CodeHost* h
                                                                      EventLog* events,
                                                                      RegistryOptions options) {
   if (absl::Status installed = InstallSafepointSignal(); !installed.ok()) return installed;
-  // Debian's abseil looks for lock cycles under a global lock that a forked child may find held.
-  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   InitializePollStub();
   auto state = std::make_unique<State>(host, loader, events, options);
   {
-    absl::MutexLock lock(&state->mu);
+    MutexLock lock(&state->mu);
     if (absl::Status started = state->EnsureCoordinatorLocked(); !started.ok()) return started;
   }
   return std::unique_ptr<PatchRegistry>(new PatchRegistry(std::move(state)));
@@ -45,11 +43,10 @@ absl::StatusOr<std::unique_ptr<PatchRegistry>> PatchRegistry::Create(CodeHost* h
 absl::StatusOr<std::string> PatchRegistry::Enable(std::unique_ptr<Patch> patch) {
   const BlockedRegion region("mend: enabling a patch");
   State& state = *state_;
-  absl::MutexLock lock(&state.mu);
+  MutexLock lock(&state.mu);
   if (absl::Status valid = ValidatePatch(*patch); !valid.ok()) return valid;
   state.AwaitGraceLocked();
-  if (Patch* const same = state.FindSameLocked(patch->name, patch->content_hash);
-      same != nullptr) {
+  if (Patch* const same = state.FindSameLocked(patch->name, patch->content_hash); same != nullptr) {
     // It is on its way out: what was asked for is that it stays.
     if (!same->enabled) {
       if (absl::Status reversed = state.ReverseLocked(); !reversed.ok()) return reversed;
@@ -77,7 +74,7 @@ absl::StatusOr<std::string> PatchRegistry::Enable(std::unique_ptr<Patch> patch) 
 absl::Status PatchRegistry::EnableAgain(const std::string& name) {
   const BlockedRegion region("mend: enabling a patch");
   State& state = *state_;
-  absl::MutexLock lock(&state.mu);
+  MutexLock lock(&state.mu);
   state.AwaitGraceLocked();
   Patch* const patch = state.FindLocked(name);
   if (patch == nullptr) return NoSuchPatch(name);
@@ -95,7 +92,7 @@ absl::Status PatchRegistry::EnableAgain(const std::string& name) {
 absl::Status PatchRegistry::Disable(const std::string& name) {
   const BlockedRegion region("mend: disabling a patch");
   State& state = *state_;
-  absl::MutexLock lock(&state.mu);
+  MutexLock lock(&state.mu);
   state.AwaitGraceLocked();
   Patch* const patch = state.FindLocked(name);
   if (patch == nullptr) return NoSuchPatch(name);
@@ -108,7 +105,7 @@ absl::Status PatchRegistry::Disable(const std::string& name) {
 absl::Status PatchRegistry::Reverse(const std::string& name) {
   const BlockedRegion region("mend: reversing a transition");
   State& state = *state_;
-  absl::MutexLock lock(&state.mu);
+  MutexLock lock(&state.mu);
   state.AwaitGraceLocked();
   const Patch* const patch = state.FindLocked(name);
   if (patch == nullptr) return NoSuchPatch(name);
@@ -122,7 +119,7 @@ absl::Status PatchRegistry::Reverse(const std::string& name) {
 absl::Status PatchRegistry::Force(const std::string& name) {
   const BlockedRegion region("mend: forcing a transition");
   State& state = *state_;
-  absl::MutexLock lock(&state.mu);
+  MutexLock lock(&state.mu);
   state.AwaitGraceLocked();
   const Patch* const patch = state.FindLocked(name);
   if (patch == nullptr) return NoSuchPatch(name);
@@ -137,7 +134,7 @@ absl::Status PatchRegistry::Force(const std::string& name) {
 absl::Status PatchRegistry::Remove(const std::string& name) {
   const BlockedRegion region("mend: removing a patch");
   State& state = *state_;
-  absl::MutexLock lock(&state.mu);
+  MutexLock lock(&state.mu);
   state.AwaitGraceLocked();
   const Patch* const patch = state.FindLocked(name);
   if (patch == nullptr) return NoSuchPatch(name);
@@ -155,11 +152,11 @@ absl::Status PatchRegistry::Remove(const std::string& name) {
 absl::Status PatchRegistry::Wait(absl::Duration timeout) {
   const BlockedRegion region("mend: waiting for a transition");
   State& state = *state_;
-  absl::MutexLock lock(&state.mu);
+  MutexLock lock(&state.mu);
   const auto idle = [&state]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mu) {
     return state.transition() == nullptr;
   };
-  if (state.mu.AwaitWithTimeout(absl::Condition(&idle), timeout)) return absl::OkStatus();
+  if (state.mu.AwaitWithTimeout(idle, timeout)) return absl::OkStatus();
   const std::string straggler = state.StragglerLocked();
   return absl::DeadlineExceededError(absl::StrCat(
       "the transition of patch '", state.transition()->patch()->name, "' has not finished",
@@ -167,17 +164,17 @@ absl::Status PatchRegistry::Wait(absl::Duration timeout) {
 }
 
 TransitionReport PatchRegistry::LastTransition() const {
-  absl::MutexLock lock(&state_->mu);
+  MutexLock lock(&state_->mu);
   return state_->last();
 }
 
 CoreStatus PatchRegistry::Status() const {
-  absl::MutexLock lock(&state_->mu);
+  MutexLock lock(&state_->mu);
   return state_->StatusLocked();
 }
 
 std::vector<ThreadStatus> PatchRegistry::Threads() const {
-  absl::MutexLock lock(&state_->mu);
+  MutexLock lock(&state_->mu);
   return state_->ThreadsLocked();
 }
 

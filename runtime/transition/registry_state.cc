@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <atomic>
-#include <new>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "runtime/base/check.h"
+#include "runtime/base/clock.h"
 #include "runtime/base/failpoint.h"
 #include "runtime/safepoint/runtime_thread.h"
 #include "runtime/safepoint/thread_registry.h"
@@ -103,7 +103,7 @@ void PatchRegistry::State::AwaitGraceLocked() {
   const auto settled = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
     return transition_ == nullptr || phase_ == Phase::kSwitching;
   };
-  mu.Await(absl::Condition(&settled));
+  mu.Await(settled);
 }
 
 absl::Status PatchRegistry::State::CheckIdleLocked() const {
@@ -124,8 +124,8 @@ absl::Status PatchRegistry::State::StartLocked(Patch* patch, bool patching) {
       replaced = active_;
       if (absl::Status added = AddNops(patch, active_); !added.ok()) return added;
     }
-    events_->Append(
-        LivepatchEvent("enabling", patch->name, absl::StrCat("enabling patch '", patch->name, "'")));
+    events_->Append(LivepatchEvent("enabling", patch->name,
+                                   absl::StrCat("enabling patch '", patch->name, "'")));
   }
   transition_ = std::make_unique<Transition>(
       Transition::Environment{.host = host_,
@@ -343,7 +343,7 @@ void PatchRegistry::State::CoordinatorLoop() {
     const uint32_t woken = wake_word.load(std::memory_order_acquire);
     int64_t sleep_ns;
     {
-      absl::MutexLock lock(&mu);
+      MutexLock lock(&mu);
       if (stop_) return;
       sleep_ns = StepLocked();
     }
@@ -354,7 +354,7 @@ void PatchRegistry::State::CoordinatorLoop() {
 void PatchRegistry::State::StopCoordinator() {
   pthread_t thread;
   {
-    absl::MutexLock lock(&mu);
+    MutexLock lock(&mu);
     stop_ = true;
     if (!coordinator_runs_) return;
     coordinator_runs_ = false;
@@ -369,9 +369,7 @@ void PatchRegistry::State::PrepareFork() { mu.Lock(); }
 void PatchRegistry::State::ParentAfterFork() { mu.Unlock(); }
 
 void PatchRegistry::State::ChildAfterFork() {
-  // The parent's waiters do not exist here, and must not be handed the lock later.
-  mu.Unlock();
-  new (&mu) absl::Mutex;
+  mu.ResetAfterFork();
   coordinator_runs_ = false;
   // A child without anything under way gets its coordinator with its first transition. If there is
   // no thread to be had, the next call tries again.

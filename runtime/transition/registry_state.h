@@ -19,7 +19,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
+#include "runtime/base/mutex.h"
 #include "runtime/patch/redirection_table.h"
 #include "runtime/transition/coordinator.h"
 #include "runtime/transition/patch_registry.h"
@@ -38,7 +38,7 @@ class PatchRegistry::State {
   ~State();
 
   // The kernel's klp_mutex. Before ThreadRegistry's and EventLog's.
-  absl::Mutex mu;
+  Mutex mu;
 
   // --- what the registry's methods are made of (patch_registry.cc) ---
 

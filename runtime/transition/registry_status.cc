@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "runtime/base/clock.h"
 #include "runtime/safepoint/thread_registry.h"
 #include "runtime/transition/registry_state.h"
 
@@ -73,8 +74,7 @@ std::vector<ThreadStatus> PatchRegistry::State::ThreadsLocked() const {
       thread.blocked_in = blocked_in;
     }
     if (transition_ != nullptr && transition_->published()) {
-      const bool switched =
-          record->epoch.load(std::memory_order_relaxed) >= transition_->epoch();
+      const bool switched = record->epoch.load(std::memory_order_relaxed) >= transition_->epoch();
       thread.patch_state = switched == transition_->patching() ? 1 : 0;
       // ORDER[T5]: pairs with Handshake::Attempt.
       if (record->ack.load(std::memory_order_acquire) < transition_->request().generation) {
