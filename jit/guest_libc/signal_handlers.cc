@@ -4,8 +4,9 @@
 // The kernel gets the wrapper with the program's own flags; the program's function is in a table.
 // The kernel passes all three arguments on x86-64 whether or not SA_SIGINFO is set, so the flags
 // need no change, and what the program asks for again is what it set. A signal that is ignored or
-// has its default action goes to the kernel as it is. The table keeps the function then, for a
-// delivery that is under way.
+// has its default action goes to the kernel as it is, unless its default action is preceded by a
+// report (crash_report.h), of which the program sees nothing. The table keeps the function then,
+// for a delivery that is under way.
 //
 // Thread safety: all are async-signal-safe, as libc's are.
 #include "jit/guest_libc/signal_table.h"
@@ -18,9 +19,13 @@
 #include <cstdint>
 
 #include "jit/guest_libc/blocking.h"
+#include "jit/guest_libc/crash_report.h"
 #include "jit/guest_libc/signal_mask.h"
 #include "runtime/base/raw_syscall.h"
 #include "runtime/safepoint/blocked_region.h"
+
+// Defined below, with the functions that interpose.
+extern mend::jit::NextFunction<int(int, const struct sigaction*, struct sigaction*)> next_sigaction;
 
 namespace mend::jit {
 
@@ -111,12 +116,18 @@ int SetAction(NextFunction<ActionFunction>& next, int number, const Action* acti
     Action wrapped = *action;
     StoreKernelSet(ToKernelSet(wrapped.sa_mask) & ~kHiddenSignalBit, &wrapped.sa_mask);
     SetHandler(number, wrapped.sa_handler);
-    if (IsFunction(wrapped.sa_handler)) wrapped.sa_handler = Wrapper();
+    if (IsFunction(wrapped.sa_handler)) {
+      wrapped.sa_handler = Wrapper();
+    } else if (wrapped.sa_handler == SIG_DFL && IsReported(number)) {
+      wrapped = ReportingAction();
+    }
     result = next(number, &wrapped, before);
     if (result != 0) handlers[number].store(function_before, std::memory_order_relaxed);
   }
   if (result == 0 && before != nullptr && before->sa_handler == Wrapper()) {
     before->sa_handler = function_before;
+  } else if (result == 0 && before != nullptr && IsReportingAction(*before)) {
+    *before = Action{};
   }
   return result;
 }
@@ -129,7 +140,13 @@ PlainHandler SetSignal(NextFunction<SignalFunction>& next, int number, PlainHand
   const TableLock lock;
   const PlainHandler function_before = SetHandler(number, handler);
   const PlainHandler result = next(number, IsFunction(handler) ? Wrapper() : handler);
-  if (result == SIG_ERR) handlers[number].store(function_before, std::memory_order_relaxed);
+  if (result == SIG_ERR) {
+    handlers[number].store(function_before, std::memory_order_relaxed);
+  } else if (handler == SIG_DFL && IsReported(number)) {
+    const Action reporting = ReportingAction();
+    next_sigaction(number, &reporting, nullptr);
+  }
+  if (IsReportingHandler(result)) return SIG_DFL;
   return result == Wrapper() ? function_before : result;
 }
 
@@ -169,6 +186,7 @@ MEND_INTERPOSE(mend::jit::PlainHandler, sigset, int number, mend::jit::PlainHand
   if (RefuseHidden(number)) return SIG_ERR;
   if (!IsSignal(number) || !IsFunction(handler)) {
     const PlainHandler result = next_sigset(number, handler);
+    if (IsReportingHandler(result)) return SIG_DFL;
     if (result != Wrapper()) return result;
     return handlers[number].load(std::memory_order_relaxed);
   }

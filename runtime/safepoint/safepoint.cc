@@ -6,6 +6,8 @@
 #include <string.h>
 #include <ucontext.h>
 
+#include <atomic>
+
 #include "absl/strings/str_cat.h"
 #include "runtime/base/raw_syscall.h"
 #include "runtime/safepoint/handshake.h"
@@ -14,6 +16,9 @@
 
 namespace mend {
 namespace {
+
+// Written before the first transition, by whoever creates the registry.
+constinit std::atomic<bool> has_safepoint_signal{false};
 
 // Answers the current request from a safepoint. `rewind` may be null; else it is the PC that the
 // thread goes on from, and is moved back to the beginning of the trampoline that it is in.
@@ -90,14 +95,20 @@ absl::Status InstallSafepointSignal() {
   action.sa_sigaction = SafepointSignalHandler;
   action.sa_flags = SA_SIGINFO | SA_RESTART;
   sigfillset(&action.sa_mask);
-  if (real_sigaction(kSafepointSignal, &action, nullptr) != 0) {
+  const bool installed = real_sigaction(kSafepointSignal, &action, nullptr) == 0;
+  has_safepoint_signal.store(installed, std::memory_order_relaxed);
+  // EINVAL: to the kernel it is a signal like others; something in between refuses it.
+  if (!installed && errno != EINVAL) {
     return absl::InternalError(
         absl::StrCat("cannot install the safepoint signal's handler: ", strerror(errno)));
   }
   return absl::OkStatus();
 }
 
+bool HasSafepointSignal() { return has_safepoint_signal.load(std::memory_order_relaxed); }
+
 bool SendSafepointSignal(ThreadRecord& record) {
+  if (!HasSafepointSignal()) return false;
 #if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
   // TSan's runtime cannot be interrupted at any instruction; polls and blocked regions must do.
   (void)record;
