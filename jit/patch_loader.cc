@@ -97,11 +97,14 @@ class Module : public LinkedModule {
     uint64_t data_bytes = 0;
   };
 
-  Module(HostedProgram* program, std::shared_ptr<PatchLinker> keep, std::vector<Part> parts)
+  Module(HostedProgram* program, std::shared_ptr<PatchLinker> keep, const std::string& name,
+         std::vector<Part> parts)
       : program_(program), keep_(std::move(keep)), parts_(std::move(parts)) {
     for (const Part& part : parts_) {
-      part.rows.Register();
-      for (const auto& [text, name] : part.versions) program_->index.AddVersion(text, name);
+      part.rows.Register(name);
+      for (const auto& [text, function] : part.versions) {
+        program_->index.AddVersion(text, function);
+      }
     }
   }
 
@@ -416,7 +419,7 @@ absl::StatusOr<std::unique_ptr<Patch>> PatchLinker::Load(const PatchModule& modu
   patch->replace = module.replace;
   patch->objects.push_back(linking.Object());
   patch->added_text = linking.AddedText();
-  patch->module = std::make_unique<Module>(&program, shared_from_this(), linking.Parts());
+  patch->module = std::make_unique<Module>(&program, shared_from_this(), module.name, linking.Parts());
   return patch;
 }
 

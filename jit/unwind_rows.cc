@@ -6,21 +6,45 @@
 #include <optional>
 
 #include "jit/graph_editor.h"
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/Support/Allocator.h"
+#include "runtime/base/mutex.h"
 
 namespace mend::jit {
 namespace {
 
+// Names that stay as long as the process: what dladdr has handed out may be kept by anybody. The
+// same patch loaded again brings no new ones.
+class NamePool {
+ public:
+  const char* Intern(llvm::StringRef name) {
+    const MutexLock lock(&mu_);
+    return names_.insert(name).first->getKeyData();
+  }
+
+ private:
+  Mutex mu_;
+  llvm::StringSet<llvm::BumpPtrAllocator> names_ ABSL_GUARDED_BY(mu_);
+};
+
+NamePool& Names() {
+  static NamePool& pool = *new NamePool;
+  return pool;
+}
+
 using llvm::jitlink::Block;
 using llvm::jitlink::LinkGraph;
 using llvm::jitlink::Section;
+using llvm::jitlink::Symbol;
 
 constexpr char kStubSection[] = "$__STUBS";
 constexpr char kUnwindSection[] = ".eh_frame";
 
 // DWARF pointer encodings (the low four bits): LSB, "Core generic", 10.5.1.
 constexpr uint8_t kAbsolute = 0x00, kData8 = 0x04, kSigned8 = 0x0c;  // others are 4 bytes wide
-constexpr size_t kCieIdOffset = 4;  // after the length
-constexpr size_t kFdeStart = 8;     // after the CIE pointer
+constexpr size_t kCieIdOffset = 4;                                   // after the length
+constexpr size_t kFdeStart = 8;                                      // after the CIE pointer
 
 template <typename Value>
 Value Load(const char* bytes) {
@@ -82,11 +106,24 @@ std::optional<FdeEntry> ReadFde(const Block& block) {
     begin = edge.getTarget().getAddress().getValue() + static_cast<uint64_t>(edge.getAddend());
   }
   const bool wide = encoding == kAbsolute || encoding == kData8 || encoding == kSigned8;
-  const uint64_t size = wide ? Load<uint64_t>(bytes + kFdeStart + 8)
-                             : Load<uint32_t>(bytes + kFdeStart + 4);
+  const uint64_t size =
+      wide ? Load<uint64_t>(bytes + kFdeStart + 8) : Load<uint32_t>(bytes + kFdeStart + 4);
   if (begin == 0 || size == 0) return std::nullopt;
   return FdeEntry{CodeRange{CodeAddress{begin}, CodeAddress{begin + size}},
                   reinterpret_cast<const uint8_t*>(bytes)};
+}
+
+// The names of the graph's functions, by address; of several at one place the one others can see.
+llvm::DenseMap<uintptr_t, const char*> FunctionNames(const LinkGraph& graph) {
+  llvm::DenseMap<uintptr_t, const Symbol*> symbols;
+  for (const Symbol* symbol : graph.defined_symbols()) {
+    if (!IsExecutable(symbol->getSection()) || !HasSourceName(*symbol)) continue;
+    const Symbol*& known = symbols[symbol->getAddress().getValue()];
+    if (known == nullptr || symbol->getScope() < known->getScope()) known = symbol;
+  }
+  llvm::DenseMap<uintptr_t, const char*> names;
+  for (const auto& [address, symbol] : symbols) names[address] = Names().Intern(*symbol->getName());
+  return names;
 }
 
 // Text blocks in order of addresses, as runs of ordinary text and of stubs.
@@ -116,8 +153,7 @@ std::vector<UnwindRows::Region> FindRegions(const LinkGraph& graph) {
       regions.back().text.end = CodeAddress{piece.end};
       continue;
     }
-    regions.push_back(
-        {{CodeAddress{piece.begin}, CodeAddress{piece.end}}, {}, piece.stubs});
+    regions.push_back({{CodeAddress{piece.begin}, CodeAddress{piece.end}}, {}, piece.stubs});
   }
   return regions;
 }
@@ -127,11 +163,13 @@ std::vector<UnwindRows::Region> FindRegions(const LinkGraph& graph) {
 UnwindRows CollectUnwindRows(const LinkGraph& graph) {
   UnwindRows rows;
   rows.regions = FindRegions(graph);
+  const llvm::DenseMap<uintptr_t, const char*> names = FunctionNames(graph);
   for (const Section& section : graph.sections()) {
     if (section.getName() != kUnwindSection) continue;
     for (const Block* block : section.blocks()) {
-      const std::optional<FdeEntry> entry = ReadFde(*block);
+      std::optional<FdeEntry> entry = ReadFde(*block);
       if (!entry) continue;
+      entry->name = names.lookup(entry->function.begin.value);
       for (UnwindRows::Region& region : rows.regions) {
         if (!region.text.Contains(entry->function.begin)) continue;
         region.entries.push_back(*entry);
@@ -142,13 +180,16 @@ UnwindRows CollectUnwindRows(const LinkGraph& graph) {
   return rows;
 }
 
-void UnwindRows::Register() const {
+void UnwindRows::Register(std::string_view patch) const {
+  const char* const patch_name = patch.empty() ? nullptr : Names().Intern(patch);
   for (const Region& region : regions) {
     if (region.stubs) {
       UnwindTable::Get().AddStubRegion(region.text);
-    } else {
-      UnwindTable::Get().AddRegion(region.text, region.entries);
+      continue;
     }
+    std::vector<FdeEntry> entries = region.entries;
+    for (FdeEntry& entry : entries) entry.patch = patch_name;
+    UnwindTable::Get().AddRegion(region.text, std::move(entries));
   }
 }
 

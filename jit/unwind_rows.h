@@ -3,6 +3,7 @@
 #ifndef MEND_JIT_UNWIND_ROWS_H_
 #define MEND_JIT_UNWIND_ROWS_H_
 
+#include <string_view>
 #include <vector>
 
 #include "llvm/ExecutionEngine/JITLink/JITLink.h"
@@ -20,7 +21,8 @@ struct UnwindRows {
   };
   std::vector<Region> regions;
 
-  void Register() const;
+  // `patch`: the patch module that brought the text; empty for the program's own.
+  void Register(std::string_view patch = {}) const;
   // The table has its own copy; enough is left to unregister.
   void ForgetEntries() {
     for (Region& region : regions) std::vector<FdeEntry>().swap(region.entries);

@@ -63,6 +63,7 @@ int mend_host_main(int argc, char** argv, char** envp, const void* image, size_t
   if (!entry.ok()) mend::Refuse(entry.status());
 
   mend::jit::RegisterProgramMainThread();
+  mend::jit::ReportCrashes();
   host.session().InitializeThread();
   if (absl::Status status = host.ApplyPatchDirectory(); !status.ok()) mend::Refuse(status);
   if (options.serve) {

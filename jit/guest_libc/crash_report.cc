@@ -81,11 +81,11 @@ const char* BaseName(const char* path) {
 
 // The function, or the library, at `pc`.
 void Name(uintptr_t pc, Line& line) {
-  TextName name;
-  if (FindTextName(pc, &name)) {
-    line << name.symbol;
-    if (name.patch != nullptr) line << "@" << name.patch;
-    (line << "+").Number(pc - name.begin, 16);
+  FdeEntry function;
+  if (FindHostedFunction(pc, &function)) {
+    line << function.name;
+    if (function.patch != nullptr) line << "@" << function.patch;
+    (line << "+").Number(pc - function.function.begin.value, 16);
     return;
   }
   dl_find_object library;

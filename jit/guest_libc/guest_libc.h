@@ -9,8 +9,6 @@
 #ifndef MEND_JIT_GUEST_LIBC_GUEST_LIBC_H_
 #define MEND_JIT_GUEST_LIBC_GUEST_LIBC_H_
 
-#include <cstdint>
-
 namespace mend::jit {
 
 // The signal of the safepoints: the last real-time signal. The program cannot see, block, handle or
@@ -36,18 +34,6 @@ void SetThreadStartHook(void (*hook)());
 // hosted frame. From then on the end of the program's last thread ends the process, as natively,
 // although the runtime's own threads still run.
 void RegisterProgramMainThread();
-
-// A function of hosted code. Its strings stay as long as the process.
-struct TextName {
-  const char* symbol = nullptr;
-  const char* patch = nullptr;  // whose version it is; null: the program's own
-  uintptr_t begin = 0;          // of the function's text
-  uintptr_t base = 0;           // of the memory that hosted code lies in
-};
-// What hosted function lies at `address`; called from any thread, from signal handlers too, so it
-// must neither wait nor allocate. False: none, or it cannot be told now.
-using TextNameHook = bool (*)(uintptr_t address, TextName* name);
-void SetTextNameHook(TextNameHook hook);
 
 // From now on, a thread that dies of a fault or of abort(), as the program has set no handler of
 // its own for that signal, first writes its stack to standard error, hosted functions with the

@@ -6,38 +6,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/auxv.h>
 
 #include <algorithm>
-#include <atomic>
 #include <string>
 #include <vector>
 
 #include "jit/guest_libc/next_function.h"
 
 namespace mend::jit {
-namespace {
 
-// Set once, before the program runs.
-constinit std::atomic<TextNameHook> text_name_hook{nullptr};
-
-}  // namespace
-
-void SetTextNameHook(TextNameHook hook) { text_name_hook.store(hook, std::memory_order_relaxed); }
-
-bool FindTextName(uintptr_t address, TextName* name) {
-  const TextNameHook hook = text_name_hook.load(std::memory_order_relaxed);
-  return hook != nullptr && hook(address, name);
+bool FindHostedFunction(uintptr_t address, FdeEntry* function) {
+  return UnwindTable::Get().Find(CodeAddress{address}, function) == UnwindTable::Lookup::kFde &&
+         function->name != nullptr;
 }
 
 namespace {
 
+constexpr uintptr_t kPage = 4096;
+
 // As glibc writes it: FILE(SYMBOL+0xOFFSET) [0xADDRESS]; with the patch whose version it is.
-std::string HostedLine(uintptr_t address, const TextName& name) {
+std::string HostedLine(uintptr_t address, const FdeEntry& function) {
   char line[512];
-  snprintf(line, sizeof line, "%s(%s%s%s+0x%lx) [0x%lx]", program_invocation_name, name.symbol,
-           name.patch == nullptr ? "" : "@", name.patch == nullptr ? "" : name.patch,
-           static_cast<unsigned long>(address - name.begin), static_cast<unsigned long>(address));
+  snprintf(line, sizeof line, "%s(%s%s%s+0x%lx) [0x%lx]", program_invocation_name, function.name,
+           function.patch == nullptr ? "" : "@", function.patch == nullptr ? "" : function.patch,
+           static_cast<unsigned long>(address - function.function.begin.value),
+           static_cast<unsigned long>(address));
   return line;
 }
 
@@ -46,15 +40,15 @@ std::string HostedLine(uintptr_t address, const TextName& name) {
 
 MEND_NEXT(int, dladdr, const void*, Dl_info*);
 MEND_INTERPOSE(int, dladdr, const void* address, Dl_info* info) {
-  mend::jit::TextName name;
-  if (!mend::jit::FindTextName(reinterpret_cast<uintptr_t>(address), &name)) {
+  mend::FdeEntry function;
+  if (!mend::jit::FindHostedFunction(reinterpret_cast<uintptr_t>(address), &function)) {
     return next_dladdr(address, info);
   }
   // Hosted code belongs to the executable, which glibc calls as it was started.
   info->dli_fname = program_invocation_name;
-  info->dli_fbase = reinterpret_cast<void*>(name.base);
-  info->dli_sname = name.symbol;
-  info->dli_saddr = reinterpret_cast<void*>(name.begin);
+  info->dli_fbase = reinterpret_cast<void*>(getauxval(AT_PHDR) & ~(mend::jit::kPage - 1));
+  info->dli_sname = function.name;
+  info->dli_saddr = reinterpret_cast<void*>(function.function.begin.value);
   return 1;
 }
 
@@ -63,10 +57,10 @@ MEND_INTERPOSE(char**, backtrace_symbols, void* const* addresses, int count) {
   std::vector<std::string> lines;
   size_t bytes = 0;
   for (int i = 0; i < count; ++i) {
-    mend::jit::TextName name;
+    mend::FdeEntry function;
     const auto address = reinterpret_cast<uintptr_t>(addresses[i]);
-    if (mend::jit::FindTextName(address, &name)) {
-      lines.push_back(mend::jit::HostedLine(address, name));
+    if (mend::jit::FindHostedFunction(address, &function)) {
+      lines.push_back(mend::jit::HostedLine(address, function));
     } else {
       char** const line = next_backtrace_symbols(&addresses[i], 1);
       if (line == nullptr) return nullptr;
@@ -90,10 +84,10 @@ MEND_INTERPOSE(char**, backtrace_symbols, void* const* addresses, int count) {
 MEND_NEXT(void, backtrace_symbols_fd, void* const*, int, int);
 MEND_INTERPOSE(void, backtrace_symbols_fd, void* const* addresses, int count, int fd) {
   for (int i = 0; i < count; ++i) {
-    mend::jit::TextName name;
+    mend::FdeEntry function;
     const auto address = reinterpret_cast<uintptr_t>(addresses[i]);
-    if (mend::jit::FindTextName(address, &name)) {
-      dprintf(fd, "%s\n", mend::jit::HostedLine(address, name).c_str());
+    if (mend::jit::FindHostedFunction(address, &function)) {
+      dprintf(fd, "%s\n", mend::jit::HostedLine(address, function).c_str());
     } else {
       next_backtrace_symbols_fd(&addresses[i], 1, fd);
     }

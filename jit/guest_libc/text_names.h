@@ -5,13 +5,13 @@
 
 #include <cstdint>
 
-#include "jit/guest_libc/guest_libc.h"
+#include "runtime/safepoint/unwind_table.h"
 
 namespace mend::jit {
 
-// False when no hosted function lies at `address`, or when it cannot be told now. Waits for
-// nothing and allocates nothing.
-bool FindTextName(uintptr_t address, TextName* name);
+// The named hosted function at `address`. False without one. Waits for nothing and allocates
+// nothing.
+bool FindHostedFunction(uintptr_t address, FdeEntry* function);
 
 }  // namespace mend::jit
 

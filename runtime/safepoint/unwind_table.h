@@ -1,7 +1,8 @@
 // UnwindTable: where the unwind information of hosted text is, for two readers: the stack walker
 // (in signal handlers and on other threads' stacks) and the C++ exception machinery (through the
 // process-wide _Unwind_Find_FDE that jit/ supplies). libgcc's own registry is linear and takes a
-// mutex: a walk in a signal handler could deadlock on it.
+// mutex: a walk in a signal handler could deadlock on it. Since it knows every function, reports of
+// crashes and dladdr take its names from here, too.
 //
 // Thread safety: writers take a mutex; readers are lock-free, allocate nothing and may run in a
 // signal handler. A region that is removed stays readable until every reader that could see it has
@@ -30,6 +31,9 @@ namespace mend {
 struct FdeEntry {
   CodeRange function;            // the PCs that the entry covers
   const uint8_t* fde = nullptr;  // its bytes in memory (.eh_frame, relocated)
+  // What the function is called, for people; stays as long as the process. Null: unknown.
+  const char* name = nullptr;
+  const char* patch = nullptr;   // the patch module that brought it; null: the program's own
 };
 
 class UnwindTable {
