@@ -1,7 +1,12 @@
-# mend_test(NAME SOURCES... [LIBRARIES ...] [TIMEOUT seconds] [EXCEPTIONS])
-# A GoogleTest program, one ctest test per program; exit code 77 counts as skipped.
+# The tests that ThreadSanitizer can follow: the core, without hosted programs. ./dev test --preset
+# tsan builds and runs these.
+add_custom_target(core_tests)
+
+# mend_test(NAME SOURCES... [LIBRARIES ...] [TIMEOUT seconds] [EXCEPTIONS] [CORE])
+# A GoogleTest program, one ctest test per program; exit code 77 counts as skipped. CORE: it needs
+# nothing but runtime/, and runs under ThreadSanitizer too.
 function(mend_test name)
-  cmake_parse_arguments(arg "EXCEPTIONS" "TIMEOUT" "SOURCES;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(arg "EXCEPTIONS;CORE" "TIMEOUT" "SOURCES;LIBRARIES" ${ARGN})
   add_executable(${name} ${arg_SOURCES} ${arg_UNPARSED_ARGUMENTS})
   if(arg_EXCEPTIONS)
     target_link_libraries(${name} PRIVATE mend_flags mend_exceptions)
@@ -13,5 +18,31 @@ function(mend_test name)
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
   endif()
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} SKIP_RETURN_CODE 77)
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} SKIP_RETURN_CODE 77
+    ENVIRONMENT "${MEND_SANITIZER_ENVIRONMENT}")
+  if(arg_CORE)
+    set_property(TEST ${name} APPEND PROPERTY LABELS core)
+    add_dependencies(core_tests ${name})
+  endif()
+endfunction()
+
+# mend_mutated_source(OUT FILE FROM TO): a copy of FILE, of the source directory, in which FROM, which
+# must occur exactly once, reads TO: a known wrong variant that a test must catch. Sets OUT to the
+# copy's path; to nothing, when FROM is not there (any more).
+function(mend_mutated_source out file from to)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/${file}")
+  file(READ "${CMAKE_SOURCE_DIR}/${file}" text)
+  string(FIND "${text}" "${from}" first)
+  string(FIND "${text}" "${from}" last REVERSE)
+  set(${out} "" PARENT_SCOPE)
+  if(first EQUAL -1 OR NOT first EQUAL last)
+    return()
+  endif()
+  string(REPLACE "${from}" "${to}" text "${text}")
+  string(MAKE_C_IDENTIFIER "${out}" directory)
+  get_filename_component(name "${file}" NAME)
+  set(copy "${CMAKE_CURRENT_BINARY_DIR}/${directory}/${name}")
+  file(WRITE "${copy}.new" "${text}")
+  file(COPY_FILE "${copy}.new" "${copy}" ONLY_IF_DIFFERENT)
+  set(${out} "${copy}" PARENT_SCOPE)
 endfunction()

@@ -166,6 +166,7 @@ ThreadRecord* ThreadRegistry::PrepareChild() {
     const uint64_t ack = creator->ack.load(std::memory_order_relaxed);
     std::atomic_signal_fence(std::memory_order_seq_cst);
     child->epoch.store(creator->epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    // It stays while it is read: later ones are not answered for the child, which is listed.
     const SwitchRequest* const request = Handshake::Get().Current();
     if (request != nullptr && request->switches && request->to_new && ack >= request->generation) {
       request->tally->ways[static_cast<size_t>(SwitchWay::kCreated)].fetch_add(
@@ -195,6 +196,8 @@ void ThreadRegistry::BeginThread(ThreadRecord* child) {
 void ThreadRegistry::EndThread() {
   ThreadRecord* const record = CurrentRecord();
   if (record == nullptr) return;
+  // While it still counts: the request that it reads may be freed as soon as it does not.
+  SwitchCallerAtBoundary(*record);
   record->activity.Set(Activity::kGone);
   record->AwaitSignal();
   // ORDER[T8]: the activity before this load; pairs with Coordinator::Visit.
@@ -202,10 +205,6 @@ void ThreadRegistry::EndThread() {
   tls_thread_words.record.store(nullptr, std::memory_order_relaxed);
   tls_thread_words.epoch.store(0, std::memory_order_relaxed);
   record->words.store(nullptr, std::memory_order_relaxed);
-  const SwitchRequest* const request = Handshake::Get().Current();
-  if (request != nullptr && record->ack.load(std::memory_order_relaxed) < request->generation) {
-    Handshake::Get().WakeCoordinator();
-  }
   FreeRecord(record);
 }
 

@@ -34,7 +34,8 @@ class ThreadRegistry {
   void AbandonChild(ThreadRecord* child);
   // Called by the child, first thing: kStarting -> kRunning, words filled in.
   void BeginThread(ThreadRecord* child);
-  // Called by the thread, last thing (after its TLS destructors): the record goes back.
+  // Called by the thread, last thing (after its TLS destructors), without a hosted frame: answers
+  // what is asked of it, and the record goes back.
   void EndThread();
   // The thread that starts the program registers itself: kRunning.
   void RegisterMainThread();

@@ -6,7 +6,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -37,6 +36,13 @@ void SyncCores() {
   static const bool registered =
       RawSyscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE) == 0;
   if (registered) RawSyscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE);
+}
+
+// One aligned store. Not ThreadSanitizer's business: it keeps no state of text, and takes a write
+// to it for one to read-only data.
+__attribute__((disable_sanitizer_instrumentation)) void StoreEntry(CodeAddress entry,
+                                                                   uint64_t bytes) {
+  __atomic_store_n(reinterpret_cast<uint64_t*>(entry.value), bytes, __ATOMIC_SEQ_CST);
 }
 
 // Slots are part of the test program's image, hence in reach of its entries. They outlive every
@@ -89,7 +95,7 @@ absl::Status FakeCodeHost::WriteEntries(absl::Span<const EntryWrite> writes) {
   for (const EntryWrite& write : writes) {
     const CodeRange stub{write.entry, write.entry + kEntryStubSize};
     Protect(stub, PROT_READ | PROT_WRITE | PROT_EXEC);
-    reinterpret_cast<std::atomic<uint64_t>*>(write.entry.value)->store(write.bytes);
+    StoreEntry(write.entry, write.bytes);
     Protect(stub, PROT_READ | PROT_EXEC);
   }
   SyncCores();
@@ -112,10 +118,16 @@ absl::StatusOr<FunctionSite> FakeLoader::FindFunction(const std::string&) const 
 }
 
 std::string FakeLoader::Describe(CodeAddress pc) const {
-  for (const NativeFunction& function : known_) {
+  const MutexLock lock(&mu_);
+  for (const auto& [begin, function] : known_) {
     if (function.text.Contains(pc)) return function.name;
   }
   return "";
+}
+
+void FakeLoader::Know(const NativeFunction& function) {
+  const MutexLock lock(&mu_);
+  known_.insert({function.text.begin, function});
 }
 
 ProgramThread::ProgramThread(std::function<void()> body) : body_(std::move(body)) {

@@ -1,8 +1,8 @@
 // What the tests of the core share: a code host over the test program's own text, native functions
 // that stand in for hosted ones, and threads that are registered as a program's are.
 //
-// The functions are compiled by clang with entry stubs, 16-aligned, each in a section of its own, so
-// that their exact ranges are known. The stack walker walks them as it walks hosted code.
+// The functions are compiled by clang with entry stubs, 16-aligned, each in a section of its own,
+// so that their exact ranges are known. The stack walker walks them as it walks hosted code.
 #ifndef MEND_TESTS_RUNTIME_TRANSITION_CORE_FIXTURE_H_
 #define MEND_TESTS_RUNTIME_TRANSITION_CORE_FIXTURE_H_
 
@@ -11,13 +11,16 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "runtime/base/event_log.h"
+#include "runtime/base/mutex.h"
 #include "runtime/patch/code_host.h"
 #include "runtime/patch/patch.h"
 #include "runtime/transition/patch_registry.h"
@@ -25,14 +28,15 @@
 namespace mend::testing {
 
 // A native function in a section of its own. The section's bounds are its text.
-#define MEND_NATIVE(name)                                                              \
-  extern "C" {                                                                         \
-  extern const char __start_mend_##name[];                                             \
-  extern const char __stop_mend_##name[];                                              \
-  int name(int);                                                                       \
-  }                                                                                    \
-  extern "C" __attribute__((section("mend_" #name), noinline, aligned(16), used,       \
-                            retain, patchable_function_entry(8))) int name(int argument)
+#define MEND_NATIVE(name)                                                                \
+  extern "C" {                                                                           \
+  extern const char __start_mend_##name[];                                               \
+  extern const char __stop_mend_##name[];                                                \
+  int name(int);                                                                         \
+  }                                                                                      \
+  extern "C" __attribute__((section("mend_" #name), noinline, aligned(16), used, retain, \
+                            patchable_function_entry(8))) int                            \
+  name(int argument)
 
 // Hides a value from the optimiser, so that nothing is concluded from a body.
 inline int Opaque(int value) {
@@ -45,12 +49,12 @@ struct NativeFunction {
   CodeRange text;
   int (*call)(int);
 };
-#define MEND_NATIVE_FUNCTION(name)                                                       \
-  ::mend::testing::NativeFunction {                                                      \
-    #name,                                                                               \
-        {::mend::CodeAddress{reinterpret_cast<uintptr_t>(__start_mend_##name)},          \
-         ::mend::CodeAddress{reinterpret_cast<uintptr_t>(__stop_mend_##name)}},          \
-        name                                                                             \
+#define MEND_NATIVE_FUNCTION(name)                                              \
+  ::mend::testing::NativeFunction {                                             \
+    #name,                                                                      \
+        {::mend::CodeAddress{reinterpret_cast<uintptr_t>(__start_mend_##name)}, \
+         ::mend::CodeAddress{reinterpret_cast<uintptr_t>(__stop_mend_##name)}}, \
+        name                                                                    \
   }
 
 // A poll as the compiler makes it.
@@ -80,10 +84,11 @@ class FakeLoader : public PatchLoader {
   absl::StatusOr<std::unique_ptr<Patch>> Load(const PatchModule&) override;
   absl::StatusOr<FunctionSite> FindFunction(const std::string&) const override;
   std::string Describe(CodeAddress pc) const override;
-  void Know(const NativeFunction& function) { known_.push_back(function); }
+  void Know(const NativeFunction& function);
 
  private:
-  std::vector<NativeFunction> known_;
+  mutable Mutex mu_;  // the coordinator describes stragglers while a test makes its next patch
+  std::map<CodeAddress, NativeFunction> known_ ABSL_GUARDED_BY(mu_);
 };
 
 // A thread of the "program".

@@ -6,6 +6,10 @@
 // functions named Changing... contain it, so they are replaced too; the functions named Held...
 // do not, and are held by the patch (or, in the control run, are not).
 //
+// The threads are many more than the processors, so most of them sleep most of the time, in every way:
+// inside a unit (then they are blocked, and hold the patch back until they wake), or between two. Two
+// threads never rest.
+//
 // Protocol: prints "ready", runs until standard input ends, then prints "units N mixes M".
 #include <fcntl.h>
 #include <poll.h>
@@ -23,6 +27,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
+#include <future>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -96,8 +101,7 @@ __attribute__((noinline)) void HeldCondition() {
 
 __attribute__((noinline)) void HeldSleep() {
   const int first = Left();
-  const timespec pause = {0, 400'000};
-  nanosleep(&pause, nullptr);
+  std::this_thread::sleep_for(std::chrono::microseconds(400));
   Agree(first, Right(), "HeldSleep");
 }
 
@@ -165,10 +169,28 @@ __attribute__((noinline)) void HeldSpawn() {
   Agree(first, Right(), "HeldSpawn");
 }
 
+// Waits for a shared state inside libstdc++. The other thread's calls are units of their own.
+__attribute__((noinline)) void HeldFuture() {
+  const int first = Left();
+  std::future<void> done = std::async(std::launch::async, [] {
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+    HeldLoop();
+  });
+  done.get();
+  Agree(first, Right(), "HeldFuture");
+}
+
+// Interrupts whatever the thread is doing, a blocked region too, and may sleep.
 __attribute__((noinline)) void HeldHandler(int) {
   const int saved_errno = errno;
   const int first = Left();
-  Spin(20);
+  static std::atomic<unsigned> turn{0};
+  if (turn.fetch_add(1, std::memory_order_relaxed) % 2 == 0) {
+    const timespec pause = {0, 200'000};
+    nanosleep(&pause, nullptr);
+  } else {
+    Spin(20);
+  }
   Agree(first, Right(), "HeldHandler");
   errno = saved_errno;
 }
@@ -193,12 +215,30 @@ void InstallHandler() {
   sigaction(SIGUSR1, &action, nullptr);
 }
 
+// Between two units a thread is in none, and asleep: it can be switched there.
+void Rest() {
+  const timespec pause = {0, 1'000'000};
+  nanosleep(&pause, nullptr);
+}
+
 template <typename Unit>
 void Repeat(std::vector<std::thread>& threads, int count, Unit unit) {
   for (int i = 0; i < count; ++i) {
     threads.emplace_back([unit] {
-      while (!stopping.load(std::memory_order_relaxed)) unit();
+      while (!stopping.load(std::memory_order_relaxed)) {
+        unit();
+        Rest();
+      }
     });
+  }
+}
+
+// In units nearly all the time, and runnable.
+void Restless() {
+  while (!stopping.load(std::memory_order_relaxed)) {
+    HeldLoop();
+    HeldSort();
+    HeldRecursion(40, 0);
   }
 }
 
@@ -210,7 +250,9 @@ int main(int argc, char** argv) {
   const int epoll = epoll_create1(0);
   InstallHandler();
   std::vector<std::thread> threads;
-  threads.reserve(13 * static_cast<size_t>(scale) + 1);  // the signaller reads it while it grows
+  threads.reserve(14 * static_cast<size_t>(scale) + 3);  // the signaller reads it while it grows
+  threads.emplace_back(Restless);
+  threads.emplace_back(Restless);
   Repeat(threads, scale, HeldLoop);
   Repeat(threads, scale, [] { HeldRecursion(40, 0); });
   Repeat(threads, scale, HeldCondition);
@@ -221,6 +263,7 @@ int main(int argc, char** argv) {
   Repeat(threads, scale, HeldSort);
   Repeat(threads, scale, HeldThrow);
   Repeat(threads, scale, HeldSpawn);
+  Repeat(threads, scale, HeldFuture);
   Repeat(threads, scale, ChangingUnit);
   const size_t signalled = threads.size();
   threads.emplace_back([&threads, signalled] {
