@@ -1,10 +1,15 @@
 #include "patchc/driver.h"
 
 #include <clang/Driver/Action.h>
+#include <clang/Driver/Driver.h>
 #include <clang/Driver/Job.h>
 #include <clang/Options/Options.h>
+#include <llvm/ADT/STLExtras.h>
+#include <llvm/ADT/SmallVector.h>
 #include <llvm/ADT/StringRef.h>
+#include <llvm/Support/Allocator.h>
 #include <llvm/Support/FileSystem.h>
+#include <llvm/Support/StringSaver.h>
 #include <llvm/Support/VirtualFileSystem.h>
 #include <llvm/Support/raw_ostream.h>
 
@@ -113,9 +118,31 @@ class JobRunner {
   int exit_code_ = 0;
 };
 
+// The arguments with those of response files in the place of `@FILE`. False after an error.
+bool ExpandResponseFiles(std::vector<std::string>& arguments) {
+  llvm::BumpPtrAllocator allocator;
+  llvm::StringSaver strings(allocator);
+  llvm::SmallVector<const char*, 64> all = {"patchc"};
+  for (const std::string& argument : arguments) all.push_back(strings.save(argument).data());
+  if (llvm::Error error =
+          clang::driver::expandResponseFiles(all, /*ClangCLMode=*/false, allocator)) {
+    llvm::errs() << "patchc: error: " << llvm::toString(std::move(error)) << "\n";
+    return false;
+  }
+  arguments.assign(all.begin() + 1, all.end());
+  return true;
+}
+
 }  // namespace
 
-int RunCompilerDriver(const std::string& language, const std::vector<std::string>& arguments) {
+int RunCompilerDriver(const std::string& language, const std::vector<std::string>& given) {
+  std::vector<std::string> arguments = given;
+  if (!ExpandResponseFiles(arguments)) return 1;
+  if (llvm::is_contained(arguments, "-static-pie")) {
+    llvm::errs() << "patchc: error: -static-pie: a hosted program shares its libraries with its "
+                    "host; link without it\n";
+    return 1;
+  }
   std::vector<std::string> notes;
   const std::vector<std::string> kept = WithoutDropped(arguments, notes);
   for (const std::string& note : notes) llvm::errs() << "patchc: note: " << note << "\n";

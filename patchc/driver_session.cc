@@ -68,7 +68,7 @@ const char* WhyDropped(llvm::StringRef option) {
       option == "-ffat-lto-objects") {
     return "patchable units are compiled one by one";
   }
-  if (option == "-static" || option == "-static-pie" || option == "-static-libgcc" ||
+  if (option == "-static" || option == "-static-libgcc" ||
       option == "-static-libstdc++") {
     return "a hosted program shares its libraries with its host";
   }
@@ -96,13 +96,6 @@ DriverSession::DriverSession(const std::string& language,
   printer->setPrefix("patchc");
   diagnostics_ = std::make_unique<clang::DiagnosticsEngine>(clang::DiagnosticIDs::create(),
                                                             *diagnostic_options_, printer);
-  if (llvm::Error error =
-          clang::driver::expandResponseFiles(all, /*ClangCLMode=*/false, allocator_,
-                                             files_.get())) {
-    const unsigned id = diagnostics_->getCustomDiagID(clang::DiagnosticsEngine::Error, "%0");
-    diagnostics_->Report(id) << llvm::toString(std::move(error));
-    return;
-  }
   clang::ProcessWarningOptions(*diagnostics_, *diagnostic_options_, *files_,
                                /*ReportDiags=*/false);
   driver_ = std::make_unique<clang::driver::Driver>(

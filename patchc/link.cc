@@ -69,6 +69,7 @@ struct LinkArguments {
   std::vector<std::string> launcher;  // what the launcher's link takes over
   std::vector<std::string> first_start_files;
   std::vector<std::string> last_start_files;
+  bool is_relocatable = false;  // -r: one object out of several
 };
 
 // Options whose value is the next argument.
@@ -99,9 +100,6 @@ std::string WhyNotHosted(llvm::StringRef option) {
   if (option == "-shared" || option == "--shared" || option == "-Bshareable") {
     return "-shared: guest modules: not yet; a shared library of its own is compiled by clang";
   }
-  if (option == "-r" || option == "--relocatable") {
-    return "-r: objects that were linked together are not patchable";
-  }
   static constexpr llvm::StringRef kChangesLink[] = {"--wrap", "--defsym", "-T", "--script"};
   for (const llvm::StringRef changes : kChangesLink) {
     if (option == changes || option.starts_with(changes.str() + "=")) {
@@ -122,6 +120,7 @@ absl::StatusOr<LinkArguments> TakeApart(const llvm::opt::ArgStringList& argument
       result.output = arguments[++i];
       continue;
     }
+    result.is_relocatable |= argument == "-r" || argument == "--relocatable";
     result.ordinary.push_back(argument.str());
     const bool taken_over = IsTakenOver(argument);
     if (taken_over) result.launcher.push_back(argument.str());
@@ -135,7 +134,7 @@ absl::StatusOr<LinkArguments> TakeApart(const llvm::opt::ArgStringList& argument
     const bool is_last = name.contains("crtend") || name == "crtn.o";
     (is_last ? result.last_start_files : result.first_start_files).push_back(argument.str());
   }
-  if (result.first_start_files.empty()) {
+  if (result.first_start_files.empty() && !result.is_relocatable) {
     return absl::UnimplementedError(
         "-nostdlib, -nostartfiles: a hosted program starts in main, through the C library");
   }
@@ -198,6 +197,7 @@ class ProgramLink {
   int Run() {
     absl::StatusOr<ScratchFile> scratch = ScratchFile::Create("out");
     if (!scratch.ok()) return Fail(scratch.status());
+    if (arguments_.is_relocatable) return LinkRelocatable(scratch->path());
     if (const int result = OrdinaryLink(scratch->path()); result != 0 || done_) return result;
     absl::StatusOr<std::vector<std::string>> needed = NeededLibraries(scratch->path());
     if (!needed.ok()) return Fail(needed.status());
@@ -214,6 +214,29 @@ class ProgramLink {
     llvm::errs() << "patchc: error: linker command failed with exit code " << result
                  << " (use -v to see invocation)\n";
     return 1;
+  }
+
+  // One object out of several. What the linker makes of them is no longer compiled code as it was
+  // described; so the objects themselves go along, and take its place when a program is linked.
+  int LinkRelocatable(const std::string& scratch) {
+    absl::StatusOr<ScratchFile> script = ScratchFile::Create("ld");
+    if (!script.ok()) return Fail(script.status());
+    const std::string discard =
+        absl::StrCat("SECTIONS { /DISCARD/ : { *(", kObjectSection, ") *(", kSourcesSection, ") *(",
+                     kMembersSection, ") } }\n");
+    if (!WriteFile(script->path(), discard)) {
+      return Fail(absl::InternalError("cannot write a linker script"));
+    }
+    arguments_.ordinary.insert(arguments_.ordinary.end(), {"-T", script->path()});
+    if (const int result = TraceLink(scratch, {}); result != 0 || done_) return result;
+    const std::string members = SerializeProgramImage(NamedObjects());
+    absl::StatusOr<std::string> object = AppendSections(
+        ReadOrEmpty(scratch), {{kMembersSection, members, SHF_EXCLUDE, kImageAlignment}});
+    if (!object.ok()) return Fail(object.status());
+    if (!WriteFile(arguments_.output, *object)) {
+      return Fail(absl::InternalError(absl::StrCat("cannot write ", arguments_.output)));
+    }
+    return 0;
   }
 
   // The link that the user asked for, to a scratch file. Sets done_ when that was all.
@@ -298,14 +321,18 @@ class ProgramLink {
     }
   }
 
-  absl::Status WriteLauncher(const std::string& path) const {
+  std::vector<ProgramObject> NamedObjects() const {
     std::vector<ProgramObject> objects;
     objects.reserve(inputs_.objects.size());
     for (const LinkedObject& object : inputs_.objects) {
       const auto name = options_.names.find(object.name);
       objects.push_back({name != options_.names.end() ? name->second : object.name, object.bytes});
     }
-    const std::string image = SerializeProgramImage(objects);
+    return objects;
+  }
+
+  absl::Status WriteLauncher(const std::string& path) const {
+    const std::string image = SerializeProgramImage(NamedObjects());
     auto launcher = llvm::MemoryBuffer::getFile(LauncherPath());
     if (!launcher) {
       return absl::NotFoundError(absl::StrCat("mend's runtime is not where it should be: ",
@@ -323,7 +350,7 @@ class ProgramLink {
   }
 
   const LinkOptions options_;
-  const LinkArguments arguments_;
+  LinkArguments arguments_;
   LinkInputs inputs_;
   bool done_ = false;
 };

@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "patchc/object_writer.h"
 #include "runtime/format/object_description.h"
+#include "runtime/format/program_image.h"
 
 namespace mend::patchc {
 namespace {
@@ -104,9 +105,24 @@ class InputReader {
   }
 
   absl::Status AddObject(std::string name, llvm::StringRef bytes) {
+    const absl::StatusOr<std::string_view> members =
+        FindElfSection({bytes.data(), bytes.size()}, kMembersSection);
+    if (members.ok()) return AddMembers(name, *members);
     absl::Status status = CheckHostable({bytes.data(), bytes.size()}, name);
     if (!status.ok()) return status;
     inputs_.objects.push_back({std::move(name), bytes.str()});
+    return absl::OkStatus();
+  }
+
+  // The objects that `patchc cc -r` made one of.
+  absl::Status AddMembers(const std::string& name, std::string_view members) {
+    const absl::StatusOr<std::vector<ProgramObject>> objects = ParseProgramImage(members);
+    if (!objects.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat(name, ": ", objects.status().message()));
+    }
+    for (const ProgramObject& object : *objects) {
+      inputs_.objects.push_back({std::string(object.name), std::string(object.bytes)});
+    }
     return absl::OkStatus();
   }
 

@@ -1,4 +1,5 @@
-// patchc: the compiler side of mend. `patchc VERB ARGUMENTS`.
+// patchc: the compiler side of mend. `patchc VERB ARGUMENTS`; called as mend-cc or mend-c++, for
+// build systems that take one word for a compiler, it is `patchc cc` or `patchc c++`.
 #include <cstdio>
 #include <string>
 #include <string_view>
@@ -29,6 +30,10 @@ void PrintUsage(std::FILE* file) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::string_view name = argc > 0 ? argv[0] : "";
+  name.remove_prefix(name.find_last_of('/') + 1);
+  if (name == "mend-cc") return mend::patchc::RunCc({argv + 1, argv + argc});
+  if (name == "mend-c++") return mend::patchc::RunCxx({argv + 1, argv + argc});
   if (argc < 2) {
     PrintUsage(stderr);
     return 2;

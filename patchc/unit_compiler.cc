@@ -30,6 +30,7 @@
 #include "patchc/codegen/codegen_passes.h"
 #include "patchc/fingerprint.h"
 #include "patchc/object_writer.h"
+#include "patchc/precompiled_header.h"
 #include "patchc/records.h"
 #include "patchc/toolchain.h"
 
@@ -210,6 +211,7 @@ bool Execute(clang::CompilerInstance& clang, const UnitIdentity& identity,
     return false;
   }
   ForceOptions(clang.getInvocation());
+  IncludeHeaderSources(clang);
   if (!options.write_dependency_file) {
     clang.getDependencyOutputOpts() = clang::DependencyOutputOptions();
   }

@@ -19,6 +19,8 @@
 namespace mend {
 
 inline constexpr char kProgramSection[] = "mend_program";
+// A ProgramImage too: in a relocatable that `patchc cc -r` made, the objects it was made of.
+inline constexpr char kMembersSection[] = ".mend.members";
 
 struct ProgramObject {
   std::string_view name;   // file, or archive(member), as the linker named it

@@ -1,0 +1,214 @@
+"""redis_fixes.py BUILD SOURCE: every security fix of Debian's redis, live.
+
+SOURCE: the source, built by `patchc cc` without the fixes. A server and a replica run under load from
+clients that check every answer (redis_clients.py) and from redis-benchmark. Each fix is applied to the
+server alone and disabled; then all that can be applied go in as one cumulative patch, into both
+processes by their name, and out again. Prints the table of docs/real_patches.md; exits 1 when anything
+is not as it should be.
+"""
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+BUILD, SOURCE = sys.argv[1], sys.argv[2]
+PACKAGING = 5  # patches of the series that are no fixes
+REFUSED = "CVE-2025-46818"
+# Fixes without code in this program, by what must come of them.
+NO_CODE = {"CVE-2026-81934"}
+OBSERVABLES = {
+    "0001-Apply-security-fixes": {"acl_selector", "keys_nested"},
+    "CVE-2024-51741": {"acl_selector", "acl_empty"},
+    "CVE-2025-67733": {"reply_injection"},
+}
+failures = []
+
+
+def expect(condition, what):
+    if not condition:
+        failures.append(what)
+        print("FAILED: " + what, flush=True)
+
+
+def run(*command, timeout=600):
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+
+
+def fixes():
+    with open(SOURCE + "/debian/patches/series") as series:
+        names = [line.split()[0] for line in series if line.strip() and line[0] != "#"]
+    return [SOURCE + "/debian/patches/" + name for name in names[PACKAGING:]]
+
+
+def short(path):
+    cve = re.search(r"CVE-\d+-\d+", path)
+    return cve.group() if cve else os.path.basename(path).removesuffix(".patch")
+
+
+def touched(path):
+    with open(path, errors="replace") as diff:
+        return {line.split()[1].split("/", 1)[1] for line in diff if line.startswith("+++ ")}
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def start_server(work, name, port, *more):
+    os.mkdir(work + "/" + name)
+    server = subprocess.Popen(
+        [SOURCE + "/src/redis-server", "--port", str(port), "--save", "", "--dir", work + "/" + name,
+         "--enable-debug-command", "no", *more],
+        stdout=open(work + "/" + name + ".log", "w"), stderr=subprocess.STDOUT,
+        env=dict(os.environ, MEND_OPTIONS="--log " + work + "/" + name + ".events"))
+    for _ in range(200):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return server
+        except OSError:
+            time.sleep(0.05)
+    sys.exit("redis-server does not start: " + open(work + "/" + name + ".log").read())
+
+
+def observe(port, *checks):
+    done = run(sys.executable, HERE + "/redis_observe.py", str(port), *checks)
+    return dict(line.split()[:2] for line in done.stdout.splitlines())
+
+
+def wanted_observables(paths):
+    fixed = set()
+    for key, checks in OBSERVABLES.items():
+        if any(key in path for path in paths):
+            fixed |= checks
+    return {check: "fixed" if check in fixed else "vulnerable"
+            for check in ("acl_selector", "acl_empty", "keys_nested", "reply_injection",
+                          "lua_metatable")}
+
+
+def apply(target, paths, name):
+    command = [BUILD + "/bin/patchc", "apply", "--json", "--to", target, "--name", name]
+    for path in paths:
+        command += ["--diff", path]
+    done = run(*command)
+    try:
+        return done.returncode, json.loads(done.stdout)
+    except ValueError:
+        return done.returncode, {"error": done.stdout + done.stderr}
+
+
+def milliseconds(nanoseconds):
+    return "%.1f" % (nanoseconds / 1e6) if nanoseconds < 1e8 else "%.0f" % (nanoseconds / 1e6)
+
+
+def row(name, report, result):
+    functions = [f for unit in report.get("units", []) for f in unit["functions"]]
+    changed = [f["display"] for f in functions if f["reason"] == "changed"]
+    follow = [f["display"] for f in functions if f["reason"] != "changed"]
+    added = [f for unit in report.get("units", []) for f in unit["new_functions"]]
+    phases = report.get("phases", {})
+    build = report.get("compile_ns", 0) + report.get("compare_ns", 0)
+    switch = phases.get("transition_ns", 0)
+    cells = [name, ", ".join(changed + ["%s (new)" % f for f in added]), ", ".join(follow),
+             "%d" % report.get("units_compiled", 0),
+             milliseconds(build) if build else "", milliseconds(switch) if switch else "", result]
+    return "| " + " | ".join(cells) + " |"
+
+
+def codes(report):
+    return [refusal["code"] for refusal in report.get("refusals", [])]
+
+
+def try_alone(port, pid, path, earlier):
+    """One fix in and out. With those before it that its hunks need, when it does not fit alone."""
+    name, paths = short(path), [path]
+    code, report = apply(str(pid), paths, name)
+    if code == 3 and "MEND-E0006" in json.dumps(report):
+        paths = [p for p in earlier if touched(p) & touched(path)] + [path]
+        code, report = apply(str(pid), paths, name)
+    if name == REFUSED:
+        reasons = [r["message"] for r in report.get("refusals", [])]
+        expect(code == 3 and any("redisServer" in r for r in reasons),
+               "%s is refused for redisServer's layout: %s" % (name, report))
+        expect(observe(port) == wanted_observables([]), name + ": refused, yet something changed")
+        return row(name, report, "refused: " + ", ".join(dict.fromkeys(codes(report))))
+    expect(code == 0, "%s applies: %d %s" % (name, code, report))
+    if name in NO_CODE:
+        expect(report.get("no_change"), name + " changes no code of this program")
+        return row(name, report, "no code of this program")
+    expect(observe(port) == wanted_observables(paths), "%s: observed %s" % (name, observe(port)))
+    disabled = run(BUILD + "/bin/mend", "disable", str(pid), name)
+    expect(disabled.returncode == 0, "%s is disabled: %s" % (name, disabled.stderr))
+    expect(observe(port) == wanted_observables([]), name + ": disabled, yet still observed")
+    also = " with " + ", ".join(short(p) for p in paths[:-1]) if len(paths) > 1 else ""
+    return row(name + also, report, "applied, disabled")
+
+
+def try_all(ports, paths):
+    """One cumulative patch into every process of that name."""
+    began = time.time()
+    code, answer = apply("redis-server", paths, "all-fixes")
+    expect(code == 0, "all together: %d %s" % (code, answer))
+    reports = answer.get("targets", [answer])
+    expect(len(reports) == 2, "server and replica are patched: %s" % answer)
+    for port in ports:
+        expect(observe(port) == wanted_observables(paths), "all together: %s" % observe(port))
+        expect(observe(port, "lua_unpack") == {"lua_unpack": "fixed"}, "all together: lua_unpack")
+    result = row("all %d together" % len(paths), reports[0], "applied, disabled (both processes)")
+    time.sleep(2)
+    disabled = run(BUILD + "/bin/mend", "disable", "redis-server", "all-fixes")
+    expect(disabled.returncode == 0, "all together are disabled: %s" % disabled.stderr)
+    for port in ports:
+        expect(observe(port) == wanted_observables([]), "all disabled: %s" % observe(port))
+    print("all together took %.1f s" % (time.time() - began), flush=True)
+    return result
+
+
+def main():
+    work = tempfile.mkdtemp(prefix="mend-redis-")
+    os.environ["XDG_RUNTIME_DIR"] = work
+    port, replica_port = free_port(), free_port()
+    server = start_server(work, "server", port)
+    replica = start_server(work, "replica", replica_port, "--replicaof", "127.0.0.1 %d" % port)
+    clients = subprocess.Popen([sys.executable, HERE + "/redis_clients.py", str(port),
+                                str(replica_port)], stdout=subprocess.PIPE, text=True)
+    benchmark = subprocess.Popen(
+        [SOURCE + "/src/redis-benchmark", "-p", str(port), "-c", "10", "-l", "-q", "-t",
+         "set,get,lpush,lpop,zadd"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    time.sleep(2)
+    rows = []
+    try:
+        expect(observe(port) == wanted_observables([]), "unfixed: %s" % observe(port))
+        all_fixes = fixes()
+        for number, path in enumerate(all_fixes):
+            rows.append(try_alone(port, server.pid, path, all_fixes[:number]))
+            print(rows[-1], flush=True)
+        together = [p for p in all_fixes if short(p) != REFUSED]
+        rows.append(try_all([port, replica_port], together))
+        print(rows[-1], flush=True)
+    finally:
+        expect(benchmark.poll() is None, "redis-benchmark ended by itself")
+        benchmark.kill()
+        clients.send_signal(signal.SIGTERM)
+        said = clients.communicate(timeout=120)[0]
+        print(said, end="")
+        expect(clients.returncode == 0, "clients saw something wrong")
+        for process in (server, replica):
+            expect(process.poll() is None, "a server ended by itself")
+            process.terminate()
+            expect(process.wait(60) == 0, "a server's exit code")
+    print("\n| fix | functions changed | functions that follow | units compiled | build ms | "
+          "transition ms | result |\n|---|---|---|---|---|---|---|")
+    print("\n".join(rows))
+    if failures:
+        sys.exit("%d failures; logs in %s" % (len(failures), work))
+
+
+main()
