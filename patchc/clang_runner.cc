@@ -1,7 +1,10 @@
 #include "patchc/clang_runner.h"
 
 #include <clang/Driver/Job.h>
+#include <llvm/ADT/SmallString.h>
+#include <llvm/ADT/Twine.h>
 #include <llvm/Support/MemoryBuffer.h>
+#include <llvm/Support/Path.h>
 #include <llvm/Support/VirtualFileSystem.h>
 #include <llvm/Support/raw_ostream.h>
 
@@ -13,16 +16,55 @@
 namespace mend::patchc {
 namespace {
 
-// The disk with the overlay's files in front, seen from `directory`.
+// The disk, with a working directory of its own that need not exist: a source tree may have moved
+// since the program was built. The process' own stays as it is.
+class DiskFrom : public llvm::vfs::ProxyFileSystem {
+ public:
+  explicit DiskFrom(std::string directory)
+      : ProxyFileSystem(llvm::vfs::getRealFileSystem()), directory_(std::move(directory)) {}
+
+  // Names follow llvm::vfs::FileSystem's.
+  llvm::ErrorOr<llvm::vfs::Status> status(const llvm::Twine& path) override {
+    llvm::ErrorOr<llvm::vfs::Status> found = ProxyFileSystem::status(Absolute(path));
+    // By the name it was asked for.
+    return found ? llvm::vfs::Status::copyWithNewName(*found, path) : found;
+  }
+  llvm::ErrorOr<std::unique_ptr<llvm::vfs::File>> openFileForRead(
+      const llvm::Twine& path) override {
+    return llvm::vfs::File::getWithPath(ProxyFileSystem::openFileForRead(Absolute(path)), path);
+  }
+  llvm::vfs::directory_iterator dir_begin(const llvm::Twine& path,
+                                          std::error_code& error) override {
+    return ProxyFileSystem::dir_begin(Absolute(path), error);
+  }
+  bool exists(const llvm::Twine& path) override { return ProxyFileSystem::exists(Absolute(path)); }
+  std::error_code getRealPath(const llvm::Twine& path, llvm::SmallVectorImpl<char>& real) override {
+    return ProxyFileSystem::getRealPath(Absolute(path), real);
+  }
+  llvm::ErrorOr<std::string> getCurrentWorkingDirectory() const override { return directory_; }
+  std::error_code setCurrentWorkingDirectory(const llvm::Twine& path) override {
+    directory_ = Absolute(path);
+    return {};
+  }
+
+ private:
+  std::string Absolute(const llvm::Twine& path) const {
+    llvm::SmallString<256> absolute;
+    path.toVector(absolute);
+    llvm::sys::path::make_absolute(directory_, absolute);
+    return absolute.str().str();
+  }
+
+  std::string directory_;
+};
+
+// The disk with the overlay's files in front, seen from the request's directory.
 llvm::IntrusiveRefCntPtr<llvm::vfs::FileSystem> FilesOf(const CompileRequest& request) {
-  // A file system with a working directory of its own: the process' stays as it is.
-  llvm::IntrusiveRefCntPtr<llvm::vfs::FileSystem> disk(
-      llvm::vfs::createPhysicalFileSystem().release());
+  const auto disk = llvm::makeIntrusiveRefCnt<DiskFrom>(request.directory);
   auto files = llvm::makeIntrusiveRefCnt<llvm::vfs::OverlayFileSystem>(disk);
   auto memory = llvm::makeIntrusiveRefCnt<llvm::vfs::InMemoryFileSystem>();
   for (const auto& [path, contents] : request.overlay) {
-    memory->addFile(path, /*ModificationTime=*/0,
-                    llvm::MemoryBuffer::getMemBuffer(contents, path));
+    memory->addFile(path, /*ModificationTime=*/0, llvm::MemoryBuffer::getMemBuffer(contents, path));
   }
   files->pushOverlay(memory);
   return files;
@@ -67,12 +109,14 @@ CompileResult ClangRunner::Compile(const CompileRequest& request) {
   options.diagnostics = &messages;
   options.embed_sources = embed_sources_;
   options.write_dependency_file = false;
-  UnitResult unit = CompileUnit(
-      llvm::ArrayRef<const char*>(compile->getArguments()).drop_front(), identity, options);
+  options.collect_facts = true;
+  UnitResult unit = CompileUnit(llvm::ArrayRef<const char*>(compile->getArguments()).drop_front(),
+                                identity, options);
   result.ok = unit.ok;
   result.object = std::move(unit.object);
   result.description = std::move(unit.description);
   result.sources = std::move(unit.sources);
+  result.facts = std::move(unit.facts);
   return result;
 }
 

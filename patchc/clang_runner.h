@@ -10,25 +10,28 @@
 #include <string>
 #include <vector>
 
+#include "patchc/codegen/code_facts.h"
 #include "runtime/format/object_description.h"
 
 namespace mend::patchc {
 
 struct CompileRequest {
-  std::string directory;                // working directory; relative paths start there
-  std::string language;                 // "c" or "c++": clang's or clang++'s driver mode
-  std::vector<std::string> arguments;   // as the driver takes them, main source included, no -o
-  std::string output;                   // object file name, recorded; nothing is written
+  // Working directory; relative paths start there. It may be gone, if the overlay has its files.
+  std::string directory;
+  std::string language;                // "c" or "c++": clang's or clang++'s driver mode
+  std::vector<std::string> arguments;  // as the driver takes them, main source included, no -o
+  std::string output;                  // object file name, recorded; nothing is written
   // Files that are not (or not so) on the disk: absolute path to contents.
   std::map<std::string, std::string> overlay;
 };
 
 struct CompileResult {
   bool ok = false;
-  std::string diagnostics;              // Clang's own text, warnings included
-  std::string object;                   // ELF relocatable, .mend.object and .mend.sources included
+  std::string diagnostics;  // Clang's own text, warnings included
+  std::string object;       // ELF relocatable, .mend.object and .mend.sources included
   ObjectDescription description;
-  std::vector<SourceText> sources;      // non-system sources as compiled
+  std::vector<SourceText> sources;  // non-system sources as compiled
+  CodeFacts facts;
 };
 
 class ClangRunner {

@@ -1,44 +1,18 @@
 #include "patchc/patch_builder.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
-#include "llvm/Demangle/Demangle.h"
 #include "patchc/compare/layout.h"
+#include "patchc/compare/reasons.h"
 #include "patchc/line_directives.h"
-#include "patchc/source_scan.h"
 #include "patchc/text.h"
 #include "runtime/format/function_request.h"
 
 namespace mend::patchc {
-namespace {
-
-// How many causes a reason names.
-constexpr size_t kCausesMax = 3;
-
-// The name that a function has in its source, without scope and parameters.
-std::string SourceName(const std::string& symbol) {
-  llvm::ItaniumPartialDemangler demangler;
-  if (demangler.partialDemangle(symbol.c_str()) || !demangler.isFunction()) {
-    return symbol.substr(0, symbol.find('.'));
-  }
-  size_t size = 0;
-  char* const name = demangler.getFunctionBaseName(nullptr, &size);
-  std::string result = name == nullptr ? symbol : name;
-  std::free(name);
-  return result;
-}
-
-std::string FileName(const std::string& path) {
-  return std::filesystem::path(path).filename().string();
-}
-
-}  // namespace
 
 std::string PatchNameOf(const std::string& file) {
   std::string name = std::filesystem::path(file).stem().string();
@@ -52,7 +26,6 @@ absl::StatusOr<BuildReport> PatchBuilder::Build(const BuildOptions& options) {
   report_.notes = edits_.notes();
   edited_ = edits_.Edited();
   if (absl::Status held = CheckHeld(options.hold); !held.ok()) return held;
-  CollectTouched();
   for (size_t i = 0; i < base_.units().size(); ++i) {
     const std::set<std::string> files = FilesOf(base_.units()[i]);
     const bool is_reached = std::any_of(edited_.begin(), edited_.end(), [&](const auto& edit) {
@@ -65,8 +38,14 @@ absl::StatusOr<BuildReport> PatchBuilder::Build(const BuildOptions& options) {
   if (report_.refusals.empty()) {
     if (absl::Status closed = CloseOverProgram(base_, affected_); !closed.ok()) return closed;
   }
+  const Reasons reasons(edited_);
   for (AffectedUnit& unit : affected_) {
-    Explain(FilesOf(base_.units()[unit.unit]), unit.diff);
+    const CodeFacts& facts = facts_[unit.unit];
+    reasons.Explain(FilesOf(base_.units()[unit.unit]), facts, unit.diff);
+    absl::StatusOr<std::vector<std::string>> warnings =
+        EffectWarnings(base_, unit.unit, facts, unit.diff);
+    if (!warnings.ok()) return warnings.status();
+    for (std::string& warning : *warnings) unit.diff.warnings.push_back(std::move(warning));
     for (Refusal& refusal : unit.diff.refusals) report_.refusals.push_back(std::move(refusal));
     for (std::string& warning : unit.diff.warnings) report_.warnings.push_back(std::move(warning));
   }
@@ -169,59 +148,9 @@ absl::Status PatchBuilder::CompileUnit(size_t unit, const BuildOptions& options)
   }
   affected_.push_back({unit, *std::move(edited), std::move(diff)});
   objects_[unit] = std::move(result.object);
+  facts_[unit] = std::move(result.facts);
   report_.compare_time += absl::Now() - compiled;
   return absl::OkStatus();
-}
-
-void PatchBuilder::CollectTouched() {
-  for (const auto& [path, edit] : edited_) {
-    TouchedPlaces& places = touched_[path];
-    const SourceScan old_scan = ScanSource(edit.old_text);
-    const SourceScan new_scan = ScanSource(edit.new_text);
-    for (const ChangedRegion& region : CompareLines(edit.old_text, edit.new_text)) {
-      const auto add = [&](const SourceScan& scan, size_t begin, size_t end) {
-        for (size_t line = begin; line < end; ++line) {
-          const std::string place = absl::StrCat(FileName(path), ":", line + 1);
-          const std::string function = scan.FunctionAt(line);
-          if (!function.empty()) {
-            places.functions.try_emplace(function, place);
-          } else if (places.outside.empty()) {
-            places.outside = place;
-          }
-        }
-      };
-      add(new_scan, region.new_begin, region.new_end);
-      add(old_scan, region.old_begin, region.old_end);
-    }
-  }
-}
-
-void PatchBuilder::Explain(const std::set<std::string>& files, UnitDiff& diff) const {
-  TouchedPlaces touched;
-  for (const auto& [path, places] : touched_) {
-    if (!files.contains(path)) continue;
-    touched.functions.insert(places.functions.begin(), places.functions.end());
-    if (touched.outside.empty()) touched.outside = places.outside;
-  }
-  std::vector<std::string> causes;
-  for (const auto& [name, place] : touched.functions) {
-    if (causes.size() < kCausesMax) causes.push_back(name);
-  }
-  for (PatchedFunction& function : diff.functions) {
-    if (function.reason == ChangeReason::kReadsConstant) {
-      function.detail = absl::StrJoin(diff.changed_constants, ", ");
-      continue;
-    }
-    const auto own = touched.functions.find(SourceName(function.name));
-    if (own != touched.functions.end()) {
-      function.detail = own->second;
-    } else if (touched.outside.empty() && !causes.empty()) {
-      function.reason = ChangeReason::kInlines;
-      function.detail = absl::StrJoin(causes, ", ");
-    } else if (!touched.outside.empty()) {
-      function.detail = absl::StrCat("follows from ", touched.outside);
-    }
-  }
 }
 
 void PatchBuilder::FillModule(const BuildOptions& options) {

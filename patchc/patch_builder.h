@@ -34,11 +34,11 @@ struct BuildReport {
   size_t units_compiled = 0;
   absl::Duration compile_time;
   absl::Duration compare_time;
-  std::vector<UnitDiff> units;       // those that contribute
-  std::vector<Refusal> refusals;     // any: no patch
+  std::vector<UnitDiff> units;    // those that contribute
+  std::vector<Refusal> refusals;  // any: no patch
   std::vector<std::string> warnings;
   std::vector<std::string> notes;
-  PatchModule module;                // complete unless refused or without change
+  PatchModule module;  // complete unless refused or without change
 };
 
 using Compiler = std::function<CompileResult(const CompileRequest&)>;
@@ -52,27 +52,19 @@ class PatchBuilder {
   absl::StatusOr<BuildReport> Build(const BuildOptions& options);
 
  private:
-  // Where an edit touches a file, for the reasons that people read.
-  struct TouchedPlaces {
-    std::map<std::string, std::string> functions;  // name to FILE:LINE
-    std::string outside;                           // FILE:LINE of the first edit outside functions
-  };
-
   std::set<std::string> FilesOf(const BaseUnit& unit) const;
   absl::Status CheckHeld(const std::vector<std::string>& hold);
   absl::Status CompileUnit(size_t unit, const BuildOptions& options);
   absl::StatusOr<std::map<std::string, std::string>> Overlay(size_t unit, bool keep_lines);
-  void CollectTouched();
-  void Explain(const std::set<std::string>& files, UnitDiff& diff) const;
   void FillModule(const BuildOptions& options);
 
   Base& base_;
   SourceEdits& edits_;
   const Compiler compiler_;
   std::map<std::string, SourceEdit> edited_;
-  std::map<std::string, TouchedPlaces> touched_;  // by path
   std::vector<AffectedUnit> affected_;
   std::map<size_t, std::string> objects_;
+  std::map<size_t, CodeFacts> facts_;
   std::set<std::string> compared_records_;
   BuildReport report_;
 };

@@ -104,9 +104,8 @@ absl::StatusOr<std::string> SourceEdits::Match(const std::string& file) const {
                             {}});
     }
   }
-  return RefusalStatus({RefusalCode::kSourceUnknown,
-                        absl::StrCat(file, " is no source of ", base_.file()),
-                        {}});
+  return RefusalStatus(
+      {RefusalCode::kSourceUnknown, absl::StrCat(file, " is no source of ", base_.file()), {}});
 }
 
 absl::Status SourceEdits::AddFile(const std::string& file) {
@@ -117,7 +116,15 @@ absl::Status SourceEdits::AddFile(const std::string& file) {
   const absl::StatusOr<SourceEdit*> edit = Edit(*path);
   if (!edit.ok()) return edit.status();
   (*edit)->new_text = *std::move(text);
+  ++matched_;
   return absl::OkStatus();
+}
+
+absl::Status SourceEdits::CheckMatched() const {
+  if (matched_ > 0) return absl::OkStatus();
+  return RefusalStatus({RefusalCode::kSourceUnknown,
+                        absl::StrCat("nothing that was given touches a source of ", base_.file()),
+                        absl::StrJoin(notes_, "\n")});
 }
 
 absl::StatusOr<std::string> SourceEdits::MatchDiffPath(const std::string& path,
@@ -132,9 +139,11 @@ absl::StatusOr<std::string> SourceEdits::MatchDiffPath(const std::string& path,
     if (options.source_dir.empty()) {
       matches = EndingWith(rest);
     } else {
-      const std::string absolute = Resolved(Normalized(
-          Normalized(fs::current_path().string(), options.source_dir), rest));
+      const std::string absolute =
+          Resolved(Normalized(Normalized(fs::current_path().string(), options.source_dir), rest));
       if (origins_.contains(absolute)) matches.push_back(absolute);
+      // The tree may lie elsewhere than when the program was built.
+      if (matches.empty()) matches = EndingWith(rest);
     }
     if (matches.size() > 1) {
       return RefusalStatus({RefusalCode::kSourceAmbiguous,
@@ -169,6 +178,7 @@ absl::Status SourceEdits::AddDiff(const std::string& file, const DiffOptions& op
       continue;
     }
     ++matched;
+    ++matched_;
     const absl::StatusOr<SourceEdit*> edit = Edit(*path);
     if (!edit.ok()) return edit.status();
     absl::StatusOr<std::string> result = ApplyDiff((*edit)->new_text, diff, file);

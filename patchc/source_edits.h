@@ -31,12 +31,15 @@ class SourceEdits {
   absl::Status AddFile(const std::string& file);
 
   struct DiffOptions {
-    std::string source_dir;            // what the diff's paths are relative to; may be empty
-    std::optional<size_t> strip;       // -pN; guessed without it
+    std::string source_dir;       // what the diff's paths are relative to; may be empty
+    std::optional<size_t> strip;  // -pN; guessed without it
   };
   // Later diffs see what earlier ones changed. Hunks for files that are no part of the program are
   // noted and skipped.
   absl::Status AddDiff(const std::string& file, const DiffOptions& options);
+
+  // FAILED_PRECONDITION when no file of any diff is a source of the program: a wrong diff or base.
+  absl::Status CheckMatched() const;
 
   // By normalised path. Sources whose text comes out unchanged are left out.
   std::map<std::string, SourceEdit> Edited() const;
@@ -64,6 +67,7 @@ class SourceEdits {
   std::map<std::string, Origin> origins_;  // of every source that is not the system's
   std::map<std::string, SourceEdit> edits_;
   std::string diff_root_;  // where the last matched diff path began
+  size_t matched_ = 0;     // files that are sources of the program
   std::vector<std::string> notes_;
 };
 

@@ -51,8 +51,8 @@ void CollectSources(clang::CompilerInstance& clang, UnitResult& result) {
     source.hash = HashHex({contents->data(), contents->size()});
     const clang::FileID id = manager.translateFile(file->first);
     source.is_system =
-        id.isValid() && clang::SrcMgr::isSystem(
-                            manager.getFileCharacteristic(manager.getLocForStartOfFile(id)));
+        id.isValid() &&
+        clang::SrcMgr::isSystem(manager.getFileCharacteristic(manager.getLocForStartOfFile(id)));
     if (!source.is_system) result.sources.push_back({source.path, contents->str()});
     result.description.sources.push_back(std::move(source));
   }
@@ -148,8 +148,7 @@ void ReportError(clang::DiagnosticsEngine& diagnostics, llvm::StringRef message)
 }
 
 // Fills the rest of the description from the object itself and puts it into the object.
-absl::Status DescribeObject(const UnitIdentity& identity, bool embed_sources,
-                            UnitResult& result) {
+absl::Status DescribeObject(const UnitIdentity& identity, bool embed_sources, UnitResult& result) {
   if (absl::Status resolved = ResolveThreadOffsets(result.object); !resolved.ok()) return resolved;
   if (absl::Status hostable = CheckHostable(result.object, identity.source); !hostable.ok()) {
     return hostable;
@@ -191,8 +190,7 @@ bool EmitToMemory(clang::CompilerInstance& clang, DescribingAction& action, Unit
 }
 
 // Clang takes no output stream when its input is LLVM IR.
-bool EmitThroughFile(clang::CompilerInstance& clang, DescribingAction& action,
-                     UnitResult& result) {
+bool EmitThroughFile(clang::CompilerInstance& clang, DescribingAction& action, UnitResult& result) {
   llvm::SmallString<128> path;
   if (llvm::sys::fs::createTemporaryFile("patchc", "o", path)) return false;
   const llvm::FileRemover remover(path);
@@ -212,6 +210,10 @@ bool Execute(clang::CompilerInstance& clang, const UnitIdentity& identity,
   }
   ForceOptions(clang.getInvocation());
   IncludeHeaderSources(clang);
+  if (options.collect_facts) {
+    clang.getCodeGenOpts().PassBuilderCallbacks.push_back(
+        [facts = &result.facts](llvm::PassBuilder& builder) { CollectCodeFacts(builder, facts); });
+  }
   if (!options.write_dependency_file) {
     clang.getDependencyOutputOpts() = clang::DependencyOutputOptions();
   }
@@ -222,8 +224,7 @@ bool Execute(clang::CompilerInstance& clang, const UnitIdentity& identity,
   const bool emitted = IsIrInput(clang) ? EmitThroughFile(clang, action, result)
                                         : EmitToMemory(clang, action, result);
   if (!emitted) return false;
-  if (absl::Status status = DescribeObject(identity, options.embed_sources, result);
-      !status.ok()) {
+  if (absl::Status status = DescribeObject(identity, options.embed_sources, result); !status.ok()) {
     ReportError(clang.getDiagnostics(), std::string(status.message()));
     return false;
   }

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "patchc/codegen/code_facts.h"
 #include "runtime/format/object_description.h"
 
 namespace mend::patchc {
@@ -34,6 +35,7 @@ struct UnitOptions {
   llvm::raw_ostream* diagnostics = nullptr;
   bool embed_sources = true;
   bool write_dependency_file = true;
+  bool collect_facts = false;
   // Leave Clang's structures to the end of the process.
   bool leak = false;
 };
@@ -44,6 +46,7 @@ struct UnitResult {
   std::string output_file;  // where the command line wanted it
   ObjectDescription description;
   std::vector<SourceText> sources;
+  CodeFacts facts;  // if asked for
 };
 
 // `arguments`: the command line behind `-cc1`.

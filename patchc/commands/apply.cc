@@ -191,6 +191,8 @@ Outcome SendTo(const Target& target, const ReadyModule& module, const ApplyOptio
     outcome.json["phases"]["compare_ns"] = absl::ToInt64Nanoseconds(module.report.compare_time);
     outcome.json["warnings"] = module.report.warnings;
     outcome.json["notes"] = module.report.notes;
+    outcome.json["units_compiled"] = module.report.units_compiled;
+    FillUnits(module.report, outcome.json);
   }
   outcome.json["target"] = absl::StrCat(target.pid);
   if (!json) {

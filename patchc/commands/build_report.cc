@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 
 namespace mend::patchc {
 namespace {
@@ -49,6 +50,34 @@ void PrintContents(std::FILE* file, const BuildReport& report) {
     PrintNames(file, "adds", unit.new_functions);
     PrintNames(file, "adds data", unit.new_data);
     PrintNames(file, "leaves out", unit.gone_functions);
+    std::vector<std::string> references;
+    for (const DataReference& reference : unit.references) {
+      references.push_back(DisplayName(reference.name));
+    }
+    if (!references.empty()) {
+      std::fprintf(file, "  %-10s %s\n", "refers to", absl::StrJoin(references, ", ").c_str());
+    }
+  }
+}
+
+void FillUnits(const BuildReport& report, nlohmann::ordered_json& json) {
+  json["units"] = nlohmann::ordered_json::array();
+  for (const UnitDiff& unit : report.units) {
+    nlohmann::ordered_json functions = nlohmann::ordered_json::array();
+    for (const PatchedFunction& function : unit.functions) {
+      functions.push_back({{"name", function.name},
+                           {"display", DisplayName(function.name)},
+                           {"reason", ChangeReasonName(function.reason)},
+                           {"detail", function.detail}});
+    }
+    nlohmann::ordered_json references = nlohmann::ordered_json::array();
+    for (const DataReference& reference : unit.references) references.push_back(reference.name);
+    json["units"].push_back({{"unit", unit.unit},
+                             {"functions", functions},
+                             {"new_functions", unit.new_functions},
+                             {"new_data", unit.new_data},
+                             {"referenced_data", references},
+                             {"gone_functions", unit.gone_functions}});
   }
 }
 
@@ -60,21 +89,7 @@ void FillJson(const BuildReport& report, nlohmann::ordered_json& json) {
   json["compare_ns"] = absl::ToInt64Nanoseconds(report.compare_time);
   json["replace"] = report.module.replace;
   json["held"] = report.module.hold;
-  json["units"] = nlohmann::ordered_json::array();
-  for (const UnitDiff& unit : report.units) {
-    nlohmann::ordered_json functions = nlohmann::ordered_json::array();
-    for (const PatchedFunction& function : unit.functions) {
-      functions.push_back({{"name", function.name},
-                           {"display", DisplayName(function.name)},
-                           {"reason", ChangeReasonName(function.reason)},
-                           {"detail", function.detail}});
-    }
-    json["units"].push_back({{"unit", unit.unit},
-                             {"functions", functions},
-                             {"new_functions", unit.new_functions},
-                             {"new_data", unit.new_data},
-                             {"gone_functions", unit.gone_functions}});
-  }
+  FillUnits(report, json);
   json["refusals"] = nlohmann::ordered_json::array();
   for (const Refusal& refusal : report.refusals) {
     json["refusals"].push_back({{"code", RefusalId(refusal.code)},

@@ -18,6 +18,9 @@ void PrintContents(std::FILE* file, const BuildReport& report);
 // Everything; "schema" is for the caller to put first.
 void FillJson(const BuildReport& report, nlohmann::ordered_json& json);
 
+// Only what the patch contains, unit by unit, under "units".
+void FillUnits(const BuildReport& report, nlohmann::ordered_json& json);
+
 // "12.3 ms".
 std::string ShowDuration(int64_t nanoseconds);
 

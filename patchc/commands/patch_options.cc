@@ -43,7 +43,7 @@ absl::Status AddEdits(const PatchOptions& options, SourceEdits& edits) {
   for (const std::string& input : options.inputs) {
     if (absl::Status added = edits.AddFile(input); !added.ok()) return added;
   }
-  return absl::OkStatus();
+  return edits.CheckMatched();
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "absl/strings/str_cat.h"
+#include "patchc/line_directives.h"
 
 namespace mend::patchc {
 namespace {
@@ -68,8 +69,7 @@ std::optional<Refusal> CompareEnum(const RecordDescription& base, const RecordDe
 std::optional<Refusal> CompareRecord(const RecordDescription& base,
                                      const RecordDescription& edited) {
   if (base.kind == "enum" && edited.kind == "enum") return CompareEnum(base, edited);
-  const std::string both = absl::StrCat("  in the running program:\n", DescribeLayout(base),
-                                        "  in the edited source:\n", DescribeLayout(edited));
+  const std::string both = DescribeDifference(base, edited);
   if (std::tie(base.size_bytes, base.alignment_bytes) !=
           std::tie(edited.size_bytes, edited.alignment_bytes) ||
       Places(base) != Places(edited)) {
@@ -103,18 +103,105 @@ std::vector<Refusal> CompareRecords(const std::vector<RecordDescription>& base,
   return refusals;
 }
 
-std::string DescribeLayout(const RecordDescription& record) {
-  std::string text =
-      absl::StrCat("    ", record.kind, " ", record.name, ", ", record.size_bytes, " bytes\n");
+namespace {
+
+// Beyond this many differing rows the rest is counted.
+constexpr size_t kRowsMax = 12;
+constexpr size_t kContextRows = 2;
+constexpr size_t kColumnMax = 44;
+
+// One line of the comparison; an empty side has no such member.
+struct LayoutRow {
+  std::string old_side;
+  std::string new_side;
+  bool differs = false;
+};
+
+std::string ShowMember(const FieldDescription& field) {
+  const uint64_t bits = field.offset_bits % 8;
+  return absl::StrCat(absl::Dec(field.offset_bits / 8, absl::kSpacePad6),
+                      bits == 0 ? "" : absl::StrCat(":", bits), "  ", field.type, " ", field.name,
+                      field.size_bits % 8 == 0 ? "" : absl::StrCat(" : ", field.size_bits));
+}
+
+// What a member is called, a line each, so that the two lists can be compared as texts are.
+std::string MemberLines(const RecordDescription& record) {
+  std::string lines;
   for (const FieldDescription& field : record.fields) {
-    const uint64_t bits = field.offset_bits % 8;
-    absl::StrAppend(&text, "    ", absl::Dec(field.offset_bits / 8, absl::kSpacePad6),
-                    bits == 0 ? "" : absl::StrCat(":", bits), "  ", field.type, " ", field.name,
-                    field.size_bits % 8 == 0 ? "" : absl::StrCat(" : ", field.size_bits), "\n");
+    absl::StrAppend(&lines, field.name.empty() ? field.type : field.name, "\n");
   }
+  for (const std::string& function : record.vtable) absl::StrAppend(&lines, function, "\n");
+  return lines;
+}
+
+std::vector<std::string> ShownMembers(const RecordDescription& record) {
+  std::vector<std::string> shown;
+  for (const FieldDescription& field : record.fields) shown.push_back(ShowMember(field));
   for (const std::string& function : record.vtable) {
-    absl::StrAppend(&text, "            virtual ", function, "\n");
+    shown.push_back(absl::StrCat("      virtual ", function));
   }
+  return shown;
+}
+
+std::vector<LayoutRow> LayoutRows(const RecordDescription& base, const RecordDescription& edited) {
+  const std::vector<std::string> old_members = ShownMembers(base);
+  const std::vector<std::string> new_members = ShownMembers(edited);
+  std::vector<LayoutRow> rows;
+  size_t old_at = 0;
+  size_t new_at = 0;
+  const auto add_equal = [&](size_t old_end) {
+    for (; old_at < old_end; ++old_at, ++new_at) {
+      rows.push_back(
+          {old_members[old_at], new_members[new_at], old_members[old_at] != new_members[new_at]});
+    }
+  };
+  for (const ChangedRegion& region : CompareLines(MemberLines(base), MemberLines(edited))) {
+    add_equal(region.old_begin);
+    while (old_at < region.old_end || new_at < region.new_end) {
+      LayoutRow row{{}, {}, true};
+      if (old_at < region.old_end) row.old_side = old_members[old_at++];
+      if (new_at < region.new_end) row.new_side = new_members[new_at++];
+      rows.push_back(std::move(row));
+    }
+  }
+  add_equal(old_members.size());
+  return rows;
+}
+
+std::string ShowRow(std::string left, const std::string& right, char mark, size_t width) {
+  left.resize(std::max(width, left.size()), ' ');
+  return absl::StrCat("    ", left, " ", std::string(1, mark), " ", right, "\n");
+}
+
+}  // namespace
+
+std::string DescribeDifference(const RecordDescription& base, const RecordDescription& edited) {
+  const std::vector<LayoutRow> rows = LayoutRows(base, edited);
+  const std::string heads[] = {absl::StrCat("running program: ", base.size_bytes, " bytes"),
+                               absl::StrCat("edited source: ", edited.size_bytes, " bytes")};
+  size_t width = heads[0].size();
+  for (const LayoutRow& row : rows) {
+    width = std::max(width, std::min(row.old_side.size(), kColumnMax));
+  }
+  std::string text = ShowRow(heads[0], heads[1], ' ', width);
+  size_t shown = 0;
+  size_t left_out = 0;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const size_t context_end = std::min(rows.size(), i + kContextRows + 1);
+    const bool leads_to_difference =
+        std::any_of(rows.begin() + static_cast<std::ptrdiff_t>(i),
+                    rows.begin() + static_cast<std::ptrdiff_t>(context_end),
+                    [](const LayoutRow& row) { return row.differs; });
+    if (!leads_to_difference) continue;
+    if (shown == kRowsMax) {
+      left_out += rows[i].differs ? 1 : 0;
+      continue;
+    }
+    ++shown;
+    absl::StrAppend(
+        &text, ShowRow(rows[i].old_side, rows[i].new_side, rows[i].differs ? '|' : ' ', width));
+  }
+  if (left_out > 0) absl::StrAppend(&text, "    and ", left_out, " more that differ\n");
   return text;
 }
 

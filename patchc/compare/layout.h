@@ -20,8 +20,8 @@ std::vector<Refusal> CompareRecords(const std::vector<RecordDescription>& base,
                                     const std::vector<RecordDescription>& edited,
                                     const std::set<std::string>& allowed);
 
-// For people: one member a line.
-std::string DescribeLayout(const RecordDescription& record);
+// For people: the members that differ, old and new side by side, with what stands before them.
+std::string DescribeDifference(const RecordDescription& base, const RecordDescription& edited);
 
 }  // namespace mend::patchc
 

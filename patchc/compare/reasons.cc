@@ -1,0 +1,201 @@
+#include "patchc/compare/reasons.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "llvm/Demangle/Demangle.h"
+#include "patchc/line_directives.h"
+#include "patchc/source_scan.h"
+
+namespace mend::patchc {
+namespace {
+
+// How many causes a reason names.
+constexpr size_t kCausesMax = 3;
+
+// The name that a function has in its source, without scope and parameters.
+std::string SourceName(const std::string& symbol) {
+  llvm::ItaniumPartialDemangler demangler;
+  if (demangler.partialDemangle(symbol.c_str()) || !demangler.isFunction()) {
+    return symbol.substr(0, symbol.find('.'));
+  }
+  size_t size = 0;
+  char* const name = demangler.getFunctionBaseName(nullptr, &size);
+  std::string result = name == nullptr ? symbol : name;
+  std::free(name);
+  return result;
+}
+
+std::string FileName(const std::string& path) {
+  return std::filesystem::path(path).filename().string();
+}
+
+// The shortest chain of inlined functions from `caller` to one that `is_cause`, without the caller.
+template <typename IsCause>
+std::vector<std::string> InlineChain(const CodeFacts& facts, const std::string& caller,
+                                     const IsCause& is_cause) {
+  std::map<std::string, std::string> reached_from = {{caller, {}}};
+  std::vector<std::string> queue = {caller};
+  for (size_t next = 0; next < queue.size(); ++next) {
+    const std::string at = queue[next];
+    if (at != caller && is_cause(at)) {
+      std::vector<std::string> chain;
+      for (std::string name = at; name != caller; name = reached_from[name]) chain.push_back(name);
+      std::reverse(chain.begin(), chain.end());
+      return chain;
+    }
+    const auto callees = facts.inlined.find(at);
+    if (callees == facts.inlined.end()) continue;
+    for (const std::string& callee : callees->second) {
+      if (reached_from.try_emplace(callee, at).second) queue.push_back(callee);
+    }
+  }
+  return {};
+}
+
+std::string ShowChain(const std::vector<std::string>& chain) {
+  std::string text = DisplayName(chain.front());
+  for (size_t i = 1; i < chain.size(); ++i) {
+    absl::StrAppend(&text, ", which inlines ", DisplayName(chain[i]));
+  }
+  return text;
+}
+
+}  // namespace
+
+Reasons::Reasons(const std::map<std::string, SourceEdit>& edited) {
+  for (const auto& [path, edit] : edited) {
+    Places& places = places_[path];
+    const std::string file = FileName(path);
+    const SourceScan old_scan = ScanSource(edit.old_text);
+    const SourceScan new_scan = ScanSource(edit.new_text);
+    for (const ChangedRegion& region : CompareLines(edit.old_text, edit.new_text)) {
+      const auto add = [&](const SourceScan& scan, size_t begin, size_t end) {
+        for (size_t line = begin; line < end; ++line) {
+          const std::string place = absl::StrCat(file, ":", line + 1);
+          const std::string function = scan.FunctionAt(line);
+          if (!function.empty()) {
+            places.functions.try_emplace(function, place);
+          } else if (places.outside.empty()) {
+            places.outside = place;
+          }
+        }
+      };
+      add(new_scan, region.new_begin, region.new_end);
+      add(old_scan, region.old_begin, region.old_end);
+    }
+  }
+}
+
+void Reasons::Explain(const std::set<std::string>& files, const CodeFacts& facts,
+                      UnitDiff& diff) const {
+  Places touched;
+  for (const auto& [path, places] : places_) {
+    if (!files.contains(path)) continue;
+    touched.functions.insert(places.functions.begin(), places.functions.end());
+    if (touched.outside.empty()) touched.outside = places.outside;
+  }
+  for (PatchedFunction& function : diff.functions) {
+    if (function.reason == ChangeReason::kReadsConstant) {
+      function.detail = absl::StrJoin(diff.changed_constants, ", ");
+    } else {
+      ExplainOne(touched, facts, function);
+    }
+  }
+}
+
+void Reasons::ExplainOne(const Places& touched, const CodeFacts& facts, PatchedFunction& function) {
+  const auto own = touched.functions.find(SourceName(function.name));
+  if (own != touched.functions.end()) {
+    function.detail = own->second;
+    return;
+  }
+  const std::vector<std::string> chain = InlineChain(
+      facts, function.name,
+      [&touched](const std::string& name) { return touched.functions.contains(SourceName(name)); });
+  if (!chain.empty()) {
+    function.reason = ChangeReason::kInlines;
+    function.detail = ShowChain(chain);
+    return;
+  }
+  if (!touched.outside.empty()) {
+    function.detail = absl::StrCat("follows from ", touched.outside);
+    return;
+  }
+  // What it inlined before the edit, and does not any more.
+  std::vector<std::string> causes;
+  for (const auto& [name, place] : touched.functions) {
+    if (causes.size() < kCausesMax) causes.push_back(name);
+  }
+  if (!causes.empty()) {
+    function.detail =
+        absl::StrCat("compiled otherwise since the change of ", absl::StrJoin(causes, ", "));
+  }
+}
+
+namespace {
+
+// Whether anything of the program but main and initialisers refers to the function.
+absl::StatusOr<bool> IsUsedLater(Base& base, size_t unit, const PatchedFunction& function) {
+  for (size_t i = 0; i < base.units().size(); ++i) {
+    if (function.binding == Binding::kLocal && i != unit) continue;
+    const absl::StatusOr<const ObjectSummary*> summary = base.Summary(i);
+    if (!summary.ok()) return summary.status();
+    const std::vector<std::string>& initializers = (*summary)->initializers;
+    for (const auto& [name, details] : (*summary)->details) {
+      if (name == function.name || name == "main" || !details.references.contains(function.name) ||
+          std::find(initializers.begin(), initializers.end(), name) != initializers.end()) {
+        continue;
+      }
+      return true;
+    }
+  }
+  return false;
+}
+
+// Whether main refers to the function: what nobody refers to may be looked up by its name.
+absl::StatusOr<bool> IsUsedByMain(Base& base, const std::string& function) {
+  const std::optional<size_t> unit = base.Definer("main");
+  if (!unit) return false;
+  const absl::StatusOr<const ObjectSummary*> summary = base.Summary(*unit);
+  if (!summary.ok()) return summary.status();
+  const auto details = (*summary)->details.find("main");
+  return details != (*summary)->details.end() && details->second.references.contains(function);
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<std::string>> EffectWarnings(Base& base, size_t unit,
+                                                        const CodeFacts& facts,
+                                                        const UnitDiff& diff) {
+  std::vector<std::string> warnings;
+  const std::string& source = base.units()[unit].description.source;
+  for (const PatchedFunction& function : diff.functions) {
+    if (function.name == "main") continue;
+    const std::string shown = absl::StrCat(source, ": '", DisplayName(function.name), "' ");
+    if (facts.endless.contains(function.name)) {
+      warnings.push_back(absl::StrCat(
+          shown,
+          "loops and never returns: a thread that is in it keeps the old code, and the "
+          "transition waits for that thread"));
+    }
+    const absl::StatusOr<bool> by_main = IsUsedByMain(base, function.name);
+    if (!by_main.ok()) return by_main.status();
+    if (!*by_main) continue;
+    const absl::StatusOr<bool> later = IsUsedLater(base, unit, function);
+    if (!later.ok()) return later.status();
+    if (*later) continue;
+    warnings.push_back(absl::StrCat(
+        shown,
+        "is called by main alone: unless that is in a loop, the change has no effect once it has "
+        "run"));
+  }
+  return warnings;
+}
+
+}  // namespace mend::patchc

@@ -1,0 +1,48 @@
+// Reasons: why each function is in a patch, in words: the place of its own change, the chain of
+// inlined functions that leads to one, or the place outside of functions (a macro, a type, a
+// constant) that it follows from. And what people should know of a change's effect.
+#ifndef MEND_PATCHC_COMPARE_REASONS_H_
+#define MEND_PATCHC_COMPARE_REASONS_H_
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "patchc/base.h"
+#include "patchc/codegen/code_facts.h"
+#include "patchc/compare/module_diff.h"
+#include "patchc/source_edits.h"
+
+namespace mend::patchc {
+
+class Reasons {
+ public:
+  // `edited`: as SourceEdits::Edited.
+  explicit Reasons(const std::map<std::string, SourceEdit>& edited);
+
+  // Fills in the reasons of the unit's functions. `files`: what the unit is compiled from.
+  void Explain(const std::set<std::string>& files, const CodeFacts& facts, UnitDiff& diff) const;
+
+ private:
+  // Where an edit touches a file.
+  struct Places {
+    std::map<std::string, std::string> functions;  // source name to FILE:LINE
+    std::string outside;                           // FILE:LINE of the first one outside functions
+  };
+
+  static void ExplainOne(const Places& touched, const CodeFacts& facts, PatchedFunction& function);
+
+  std::map<std::string, Places> places_;  // by path
+};
+
+// Warnings about functions of the unit that may have run for the last time already (nothing but
+// main or the program's initialisers refers to them), or that no thread leaves.
+absl::StatusOr<std::vector<std::string>> EffectWarnings(Base& base, size_t unit,
+                                                        const CodeFacts& facts,
+                                                        const UnitDiff& diff);
+
+}  // namespace mend::patchc
+
+#endif  // MEND_PATCHC_COMPARE_REASONS_H_
