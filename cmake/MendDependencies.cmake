@@ -27,8 +27,8 @@ target_include_directories(mend_zstd SYSTEM INTERFACE ${MEND_ZSTD_INCLUDE})
 target_link_libraries(mend_zstd INTERFACE ${MEND_ZSTD_LIBRARY})
 
 set(MEND_LLVM_ROOT "${LLVM_INSTALL_PREFIX}")
-find_file(MEND_CLANG_CPP NAMES libclang-cpp.so.22.1 PATHS ${LLVM_LIBRARY_DIRS} NO_DEFAULT_PATH)
-if(NOT MEND_CLANG_CPP OR NOT EXISTS "${MEND_LLVM_ROOT}/include/clang/Frontend/CompilerInstance.h")
+if(NOT EXISTS "${MEND_LLVM_ROOT}/lib/libclangFrontend.a"
+    OR NOT EXISTS "${MEND_LLVM_ROOT}/include/clang/Frontend/CompilerInstance.h")
   message(FATAL_ERROR "mend needs Clang 22's libraries: apt-get install libclang-22-dev (or let ./dev build do it)")
 endif()
 find_program(MEND_LLD NAMES ld.lld-22)
@@ -47,9 +47,24 @@ add_library(mend_llvm_host INTERFACE)
 llvm_map_components_to_libnames(mend_llvm_host_libraries orcjit orcdebugging jitlink object support)
 target_link_libraries(mend_llvm_host INTERFACE mend_llvm_headers ${mend_llvm_host_libraries})
 
-# What the compiler links: Clang and all of LLVM, shared.
+# What the compiler links: Clang and the code generator for x86-64, statically: with the shared
+# libraries every run of patchc begins with 75 ms of relocating them, more than a small unit takes
+# to compile.
 add_library(mend_clang INTERFACE)
-target_link_libraries(mend_clang INTERFACE mend_llvm_headers ${MEND_CLANG_CPP} LLVM)
+# Polly is a package of its own, and left out (patchc/no_polly.cc).
+set_property(TARGET LLVMExtensions PROPERTY INTERFACE_LINK_LIBRARIES LLVMSupport)
+llvm_map_components_to_libnames(mend_llvm_compiler_libraries
+  x86codegen x86asmparser passes lto coverage irreader option windowsdriver
+  frontenddriver frontendhlsl frontendoffloading frontendopenmp)
+set(mend_clang_libraries)
+foreach(name Frontend Driver CodeGen Serialization Parse Sema Analysis AnalysisLifetimeSafety Edit
+    APINotes ASTMatchers AST Lex Options Support Basic)
+  list(APPEND mend_clang_libraries "${MEND_LLVM_ROOT}/lib/libclang${name}.a")
+endforeach()
+target_link_libraries(mend_clang INTERFACE mend_llvm_headers
+  -Wl,--start-group ${mend_clang_libraries} -Wl,--end-group mend_no_polly
+  ${mend_llvm_compiler_libraries})
+target_link_options(mend_clang INTERFACE -no-pie -Wl,--gc-sections -Wl,--as-needed)
 
 # Debian's cpp-httplib is a shared library that brings OpenSSL along. Only the control server's own
 # module and the clients link it, never libmend.so: a hosted program must not get an OpenSSL that
