@@ -52,7 +52,10 @@ absl::Status Host::Initialize() {
   if (!session.ok()) return session.status();
   session_ = *std::move(session);
   absl::StatusOr<std::unique_ptr<PatchRegistry>> registry = PatchRegistry::Create(
-      session_.get(), session_.get(), &events_, {.poke_interval = options_.poke_interval});
+      session_.get(), session_.get(), &events_,
+      {.poke_interval = options_.poke_interval,
+       .program_name = ThisProgram(options_.name).name,
+       .initialize_thread = [session = session_.get()] { session->InitializeThread(); }});
   if (!registry.ok()) return registry.status();
   registry_ = *std::move(registry);
   patches_ = std::make_unique<PatchService>(registry_.get(), session_.get(), options_.patch_dir);

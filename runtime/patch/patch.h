@@ -12,6 +12,8 @@
 #include "absl/status/statusor.h"
 #include "runtime/base/code_address.h"
 #include "runtime/format/patch_module.h"
+#include "runtime/patch/livepatch_abi.h"
+#include "runtime/patch/module_parameters.h"
 
 namespace mend {
 
@@ -20,13 +22,16 @@ struct FunctionSite {
   std::string object;      // empty: the program itself
   std::string unit;        // unit that defines it
   std::string name;        // symbol name
-  unsigned sympos = 1;     // position among symbols of that name in the object, in link order
+  // Position among symbols of that name in the object, in link order; 0 (explicit patches): there is
+  // only one. It stays as the patch says.
+  unsigned sympos = 1;
   CodeAddress entry;       // the redirection stub
   uint64_t size = 0;       // bytes from the entry to the end of the original body
   uintptr_t* slot = nullptr;  // holds entry + kEntryStubSize until the function is patched
 };
 
-// One function that a patch replaces.
+// One function that a patch replaces. While its object is not loaded (or not resolved yet) `old` has
+// its object, name and sympos only, and no entry.
 //
 //   patched  transition   state (rules M4); patching goes down the table, unpatching up
 //   false    false        not on its func_stack
@@ -47,11 +52,32 @@ struct PatchFunction {
   bool transition = false;
 };
 
+// The author's callbacks for one object (rules 1.4): hosted code, each may be null.
+struct ObjectCallbacks {
+  int (*pre_patch)(mend_object*) = nullptr;
+  void (*post_patch)(mend_object*) = nullptr;
+  void (*pre_unpatch)(mend_object*) = nullptr;
+  void (*post_unpatch)(mend_object*) = nullptr;
+};
+
 struct PatchObject {
+  // Filled by the loader.
   std::string name;          // empty: the program itself
   std::vector<PatchFunction> functions;
-  bool dynamic = false;      // made by the core, to hold nops
+  ObjectCallbacks callbacks;
+
+  // Kept by the core.
+  mend_object* loaded = nullptr;  // null: not loaded (I1, CB2)
+  bool dynamic = false;      // made by the core, to hold nops; other objects have theirs at the end
   bool patched = false;
+  bool post_unpatch_allowed = false;  // CB4
+};
+
+// A system state that the patch declares (rules M9, 1.11).
+struct SystemState {
+  unsigned long id = 0;
+  unsigned version = 0;
+  mend_state* record = nullptr;  // the author's, in the module's data
 };
 
 // The text and data of a linked patch module. Destroying it frees the text; the data stays, since
@@ -70,6 +96,9 @@ struct Patch {
   std::string content_hash;
   bool replace = true;
   std::vector<PatchObject> objects;
+  std::vector<SystemState> states;
+  ModuleParameters parameters;
+  mend_patch* descriptor = nullptr;       // of an explicit patch
   std::vector<FunctionSite> held;         // on no stack when a thread switches, though not replaced
   // Text of functions that the module adds and that replace none: on no stack when it is freed.
   std::vector<CodeRange> added_text;
@@ -87,6 +116,16 @@ class PatchLoader {
  public:
   virtual ~PatchLoader() = default;
   virtual absl::StatusOr<std::unique_ptr<Patch>> Load(const PatchModule& module) = 0;
+  // Fills `old` of every function of the object, nops included, that has no entry, by its name and
+  // sympos in that object, and applies the patch's special relocations into it (I5..I7). Called
+  // under the core's mutex, when the patch is enabled (for objects that are loaded) and when the
+  // object comes; must not call back. Errors leave the object as it was, and have the kernel's
+  // wording after the errno (rules 1.14): "EINVAL: symbol 'F' not found in symbol table".
+  // A loader whose Load resolves everything has nothing to do.
+  virtual absl::Status ResolveObject(Patch*, PatchObject*) { return absl::OkStatus(); }
+  // The object goes: takes the relocations back, so that it can come again (I8). The core has
+  // forgotten the entries, or does so right after.
+  virtual void ForgetObject(Patch*, PatchObject*) {}
   // The function a name from a request means: `[OBJECT:]FUNCTION[,POSITION]`, a symbol name or a
   // demangled C++ name. NOT_FOUND; FAILED_PRECONDITION with the candidates when ambiguous.
   virtual absl::StatusOr<FunctionSite> FindFunction(const std::string& name) const = 0;

@@ -12,6 +12,7 @@
 #define MEND_RUNTIME_TRANSITION_PATCH_REGISTRY_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,6 +36,9 @@ struct RegistryOptions {
   // code is on their stacks. A host whose threads call hosted code only through mend::Function may
   // turn it off, and spare its threads an EINTR.
   bool adopt_unknown_threads = true;
+  // Called on a thread of the runtime before it runs hosted code (callbacks, a module's init): gives
+  // it the initial values of hosted thread-locals. May be null.
+  std::function<void()> initialize_thread;
 };
 
 // How many threads switched in which way, in one transition.
@@ -125,6 +129,26 @@ class PatchRegistry {
   // Frees a patch that is neither enabled nor in transition, once every thread was seen off its
   // text. UNAVAILABLE ("EBUSY: ...") names the thread that is still in it.
   absl::Status Remove(const std::string& patch);
+
+  // --- for the ModuleRegistry (rules 1.10) ---
+
+  // The module is linked, and nothing of it has run: applies every active patch that names it. The
+  // error of a refusal (a callback's, say) is the caller's reason not to load it; what was applied is
+  // taken off again then. `module` must stay until ModuleGoing has returned.
+  absl::Status ModuleComing(mend_object* module);
+  // The module's exit function and destructors have run: takes the patches off it.
+  absl::Status ModuleGoing(mend_object* module);
+  // Whether every thread is off that text (and off the patches' versions of the module's functions),
+  // also while a transition runs. UNAVAILABLE ("EBUSY: ...") names a thread that is not.
+  absl::Status CheckTextUnused(const std::string& module, const std::vector<CodeRange>& text);
+
+  // --- for hosted code ---
+
+  // SR4. Null outside of a transition.
+  mend_state* PreviousState(unsigned long id) const;
+  // Whether the calling thread runs a livepatch callback: it holds the core's lock, and must not
+  // call back (CB12): the methods above return EDEADLK then.
+  bool InCallback() const;
 
   // Waits until no transition runs. DEADLINE_EXCEEDED names the straggler.
   absl::Status Wait(absl::Duration timeout);

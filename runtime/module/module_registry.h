@@ -1,0 +1,79 @@
+// ModuleRegistry: the guest modules of the process, and their life cycle (rules 1.10), for both the
+// operator (`mend load`, `mend unload`) and the program's own dlopen and dlclose.
+//
+//   state      what happens
+//   kComing    linked; parameters set; the patches that name it applied; constructors; init
+//   kLive
+//   kGoing     exit; destructors; the patches taken off; then the text is freed
+//
+// Constructors, init, exit and destructors are hosted code: they run on the caller's thread with no
+// lock of the core held, and may load and unload other modules. Livepatch callbacks run under the
+// core's lock; what they call of this class returns EDEADLK.
+//
+// Thread safety: all methods are thread-safe; of two callers that want the same module at the same
+// time one waits for the other.
+#ifndef MEND_RUNTIME_MODULE_MODULE_REGISTRY_H_
+#define MEND_RUNTIME_MODULE_MODULE_REGISTRY_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "runtime/base/event_log.h"
+#include "runtime/module/module_loader.h"
+#include "runtime/patch/livepatch_abi.h"
+#include "runtime/transition/patch_registry.h"
+
+namespace mend {
+
+struct ModuleStatus {
+  std::string name;
+  mend_module_state state = MEND_MODULE_LIVE;
+  unsigned references = 0;  // of the program's dlopen
+  std::vector<std::string> parameters;
+};
+
+class ModuleRegistry {
+ public:
+  // All must outlive the registry.
+  ModuleRegistry(ModuleLoader* loader, PatchRegistry* patches, EventLog* events);
+  // Modules that are still loaded stay: their code may run until the process is gone.
+  ~ModuleRegistry();
+
+  // `mend load`. EEXIST when there is a module or a patch of that name; EINVAL for a name that is no
+  // plain word, for parameters, and as the patches that name it say; the error of a pre_patch
+  // callback or of init. Every failure leaves the process as it was.
+  absl::Status Load(const std::string& name, const ModuleSource& source,
+                    const ParameterValues& parameters);
+  // `mend unload`. ENOENT; EBUSY while the program has it open, or it is coming or going.
+  absl::Status Unload(const std::string& name);
+
+  // dlopen of the program: loads it, or counts one more reference to the module of that name. The
+  // module stays until Close. A module that its own constructor opens is returned as it is.
+  absl::StatusOr<GuestModule*> Open(const std::string& name, const ModuleSource& source);
+  // dlclose: the last reference to a module that the operator did not load unloads it. ENOENT.
+  absl::Status Close(const GuestModule* module);
+
+  std::vector<ModuleStatus> Status() const;
+  // ENOENT for an unknown module or parameter; EINVAL.
+  absl::StatusOr<std::string> GetParameter(const std::string& module,
+                                           const std::string& parameter) const;
+  absl::Status SetParameter(const std::string& module, const std::string& parameter,
+                            const std::string& value);
+
+  // Around fork, in the forking thread, outside of PatchRegistry's.
+  void PrepareFork() ABSL_NO_THREAD_SAFETY_ANALYSIS;
+  void AfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace mend
+
+#endif  // MEND_RUNTIME_MODULE_MODULE_REGISTRY_H_
