@@ -11,9 +11,11 @@
 #include "mend/read_file.h"
 #include "runtime/base/failpoint.h"
 #include "runtime/format/object_description.h"
+#include "runtime/module/hosted_services.h"
 #include "runtime/safepoint/safepoint_poll.h"
 #include "runtime/safepoint/thread_registry.h"
 #include "runtime/safepoint/unwind_table.h"
+#include "runtime/shadow/shadow_variable.h"
 
 namespace mend {
 namespace {
@@ -58,6 +60,7 @@ absl::Status Host::Initialize() {
        .initialize_thread = [session = session_.get()] { session->InitializeThread(); }});
   if (!registry.ok()) return registry.status();
   registry_ = *std::move(registry);
+  SetHostedServices(&events_, registry_.get());
   patches_ = std::make_unique<PatchService>(registry_.get(), session_.get(), options_.patch_dir);
   return absl::OkStatus();
 }
@@ -134,13 +137,14 @@ absl::Status Host::ApplyPatchDirectory() {
   return absl::OkStatus();
 }
 
-// The locks nest from the outside in: control server, patch registry, session, thread registry,
-// event log.
+// The locks nest from the outside in: control server, patch registry, session, shadow table, thread
+// registry, event log.
 
 void Host::PrepareFork() {
   if (server_ != nullptr) server_->PrepareFork();
   registry_->PrepareFork();
   session_->PrepareFork();
+  ShadowTable::Get().PrepareFork();
   ThreadRegistry::Get().PrepareFork();
   events_.PrepareFork();
 }
@@ -148,6 +152,7 @@ void Host::PrepareFork() {
 void Host::ParentAfterFork() {
   events_.AfterFork();
   ThreadRegistry::Get().ParentAfterFork();
+  ShadowTable::Get().ParentAfterFork();
   session_->AfterFork();
   registry_->ParentAfterFork();
   if (server_ != nullptr) server_->ParentAfterFork();
@@ -157,6 +162,7 @@ void Host::ChildAfterFork() {
   UnwindTable::Get().ChildAfterFork();
   events_.AfterFork();
   ThreadRegistry::Get().ChildAfterFork();
+  ShadowTable::Get().ChildAfterFork();
   session_->AfterFork();
   registry_->ChildAfterFork();
   if (server_ != nullptr) server_->ChildAfterFork();

@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "runtime/control/errno_status.h"
+#include "runtime/control/refusal.h"
 
 namespace mend {
 namespace {

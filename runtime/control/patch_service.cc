@@ -12,7 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "runtime/control/errno_status.h"
+#include "runtime/control/refusal.h"
 #include "runtime/format/patch_module.h"
 
 namespace mend {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "runtime/base/event_log.h"
-#include "runtime/control/errno_status.h"
+#include "runtime/control/refusal.h"
 #include "runtime/control/patch_service.h"
 
 namespace mend {

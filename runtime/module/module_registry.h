@@ -15,6 +15,7 @@
 #ifndef MEND_RUNTIME_MODULE_MODULE_REGISTRY_H_
 #define MEND_RUNTIME_MODULE_MODULE_REGISTRY_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,8 +23,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "runtime/base/event_log.h"
+#include "runtime/base/mutex.h"
 #include "runtime/module/module_loader.h"
 #include "runtime/patch/livepatch_abi.h"
 #include "runtime/transition/patch_registry.h"
@@ -39,21 +40,23 @@ struct ModuleStatus {
 
 class ModuleRegistry {
  public:
-  // All must outlive the registry.
-  ModuleRegistry(ModuleLoader* loader, PatchRegistry* patches, EventLog* events);
+  // All must outlive the registry. `initialize_thread` as RegistryOptions has it.
+  ModuleRegistry(ModuleLoader* loader, PatchRegistry* patches, EventLog* events,
+                 std::function<void()> initialize_thread);
   // Modules that are still loaded stay: their code may run until the process is gone.
   ~ModuleRegistry();
 
-  // `mend load`. EEXIST when there is a module or a patch of that name; EINVAL for a name that is no
-  // plain word, for parameters, and as the patches that name it say; the error of a pre_patch
+  // `mend load`. EEXIST when there is a module or a patch of that name; EINVAL for a name that is
+  // no plain word, for parameters, and as the patches that name it say; the error of a pre_patch
   // callback or of init. Every failure leaves the process as it was.
   absl::Status Load(const std::string& name, const ModuleSource& source,
                     const ParameterValues& parameters);
   // `mend unload`. ENOENT; EBUSY while the program has it open, or it is coming or going.
   absl::Status Unload(const std::string& name);
 
-  // dlopen of the program: loads it, or counts one more reference to the module of that name. The
-  // module stays until Close. A module that its own constructor opens is returned as it is.
+  // dlopen of the program: loads it, or counts one more reference to the module of that name (and
+  // of that path: EEXIST when the program has another file open under the name). The module stays
+  // until Close. A module that its own constructor opens is returned as it is.
   absl::StatusOr<GuestModule*> Open(const std::string& name, const ModuleSource& source);
   // dlclose: the last reference to a module that the operator did not load unloads it. ENOENT.
   absl::Status Close(const GuestModule* module);
@@ -67,7 +70,8 @@ class ModuleRegistry {
 
   // Around fork, in the forking thread, outside of PatchRegistry's.
   void PrepareFork() ABSL_NO_THREAD_SAFETY_ANALYSIS;
-  void AfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS;
+  void ParentAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS;
+  void ChildAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS;
 
  private:
   struct State;

@@ -1,5 +1,6 @@
-// CodeHost: what the livepatch core needs of the owner of the hosted program's text. jit/ implements
-// it over the code memory that JITLink filled; tests implement it over plain mmap'ed pages.
+// CodeHost: what the livepatch core needs of the owner of the hosted program's text. jit/
+// implements it over the code memory that JITLink filled; tests implement it over plain mmap'ed
+// pages.
 //
 // Thread safety: all calls come from one thread at a time (the one that holds the core's mutex),
 // while any number of threads execute the text.

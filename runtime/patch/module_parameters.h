@@ -1,8 +1,8 @@
 // ModuleParameters: the parameters of a patch module or a guest module (MEND_PARAM_...). The loader
 // declares them; operators set and read them at load and through the attribute tree.
 //
-// Values are parsed as the kernel parses its own: bools take Y, N, 1, 0 (y, n, on, off, ...) and read
-// Y or N; numbers take decimal, 0x and 0 (octal), with a sign, and an optional final newline.
+// Values are parsed as the kernel parses its own: bools take Y, N, 1, 0 (y, n, on, off, ...) and
+// read Y or N; numbers take decimal, 0x and 0 (octal), with a sign, and an optional final newline.
 //
 // Thread safety: all methods are thread-safe. Hosted code reads its variables meanwhile, each of
 // which is written by one aligned store.
@@ -19,7 +19,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "runtime/base/mutex.h"
 
 namespace mend {
 
@@ -33,8 +33,8 @@ bool ParseKernelBool(std::string_view text, bool* value);
 
 class ModuleParameters {
  public:
-  // Declares the author's variable: a bool, int, long or const char*. For the loader, before anybody
-  // else knows the module. ALREADY_EXISTS.
+  // Declares the author's variable: a bool, int, long or const char*. For the loader, before
+  // anybody else knows the module. ALREADY_EXISTS.
   absl::Status Add(const std::string& name, ParameterKind kind, void* variable);
 
   // In the order of declaration.
@@ -55,7 +55,7 @@ class ModuleParameters {
   };
   const Parameter* Find(std::string_view name) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  mutable absl::Mutex mu_;
+  mutable Mutex mu_;
   std::vector<Parameter> parameters_ ABSL_GUARDED_BY(mu_);
   std::set<std::string, std::less<>> strings_ ABSL_GUARDED_BY(mu_);  // every value ever set
 };

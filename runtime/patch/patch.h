@@ -19,19 +19,19 @@ namespace mend {
 
 // The place of a function of the running program, as the loader knows it.
 struct FunctionSite {
-  std::string object;      // empty: the program itself
-  std::string unit;        // unit that defines it
-  std::string name;        // symbol name
-  // Position among symbols of that name in the object, in link order; 0 (explicit patches): there is
-  // only one. It stays as the patch says.
+  std::string object;  // empty: the program itself
+  std::string unit;    // unit that defines it
+  std::string name;    // symbol name
+  // Position among symbols of that name in the object, in link order; 0 (explicit patches): there
+  // is only one. It stays as the patch says.
   unsigned sympos = 1;
-  CodeAddress entry;       // the redirection stub
-  uint64_t size = 0;       // bytes from the entry to the end of the original body
+  CodeAddress entry;          // the redirection stub
+  uint64_t size = 0;          // bytes from the entry to the end of the original body
   uintptr_t* slot = nullptr;  // holds entry + kEntryStubSize until the function is patched
 };
 
-// One function that a patch replaces. While its object is not loaded (or not resolved yet) `old` has
-// its object, name and sympos only, and no entry.
+// One function that a patch replaces. While its object is not loaded (or not resolved yet) `old`
+// has its object, name and sympos only, and no entry.
 //
 //   patched  transition   state (rules M4); patching goes down the table, unpatching up
 //   false    false        not on its func_stack
@@ -41,8 +41,8 @@ struct FunctionSite {
 struct PatchFunction {
   // Filled by the loader.
   FunctionSite old;
-  CodeAddress new_body;      // what the slot is to hold; null for a nop (back to the original)
-  CodeRange new_text;        // for the stack check
+  CodeAddress new_body;  // what the slot is to hold; null for a nop (back to the original)
+  CodeRange new_text;    // for the stack check
   ChangeReason reason = ChangeReason::kChanged;
   std::string detail;
 
@@ -62,13 +62,13 @@ struct ObjectCallbacks {
 
 struct PatchObject {
   // Filled by the loader.
-  std::string name;          // empty: the program itself
+  std::string name;  // empty: the program itself
   std::vector<PatchFunction> functions;
   ObjectCallbacks callbacks;
 
   // Kept by the core.
   mend_object* loaded = nullptr;  // null: not loaded (I1, CB2)
-  bool dynamic = false;      // made by the core, to hold nops; other objects have theirs at the end
+  bool dynamic = false;  // made by the core, to hold nops; other objects have theirs at the end
   bool patched = false;
   bool post_unpatch_allowed = false;  // CB4
 };
@@ -98,11 +98,11 @@ struct Patch {
   std::vector<PatchObject> objects;
   std::vector<SystemState> states;
   ModuleParameters parameters;
-  mend_patch* descriptor = nullptr;       // of an explicit patch
-  std::vector<FunctionSite> held;         // on no stack when a thread switches, though not replaced
+  mend_patch* descriptor = nullptr;  // of an explicit patch
+  std::vector<FunctionSite> held;    // on no stack when a thread switches, though not replaced
   // Text of functions that the module adds and that replace none: on no stack when it is freed.
   std::vector<CodeRange> added_text;
-  std::unique_ptr<LinkedModule> module;   // may be null in tests
+  std::unique_ptr<LinkedModule> module;  // may be null in tests
 
   // Kept by the core.
   bool enabled = false;

@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "runtime/base/check.h"
 
 namespace mend {
 
@@ -40,6 +41,18 @@ Redirection* RedirectionTable::Of(const FunctionSite& site) {
 const Redirection* RedirectionTable::Find(CodeAddress entry) const {
   const auto at = redirections_.find(entry);
   return at == redirections_.end() ? nullptr : at->second.get();
+}
+
+Redirection* RedirectionTable::Find(CodeAddress entry) {
+  const auto at = redirections_.find(entry);
+  return at == redirections_.end() ? nullptr : at->second.get();
+}
+
+void RedirectionTable::Forget(CodeAddress entry) {
+  const Redirection* const redirection = Find(entry);
+  if (redirection == nullptr) return;
+  MEND_CHECK(redirection->versions.empty(), "a function goes that is patched still");
+  redirections_.erase(entry);
 }
 
 }  // namespace mend

@@ -55,6 +55,9 @@ class RedirectionTable {
   Redirection* Of(const FunctionSite& site);
   // Null when the function was never patched.
   const Redirection* Find(CodeAddress entry) const;
+  Redirection* Find(CodeAddress entry);
+  // The function's text is about to go. REQUIRES: no version is on its func_stack.
+  void Forget(CodeAddress entry);
 
  private:
   std::map<CodeAddress, std::unique_ptr<Redirection>> redirections_;

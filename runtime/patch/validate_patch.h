@@ -7,8 +7,13 @@
 
 namespace mend {
 
-// INVALID_ARGUMENT ("EINVAL: ..."), ALREADY_EXISTS ("EEXIST: ..."), NOT_FOUND ("ENOENT: ...").
+// What can be said without the objects: INVALID_ARGUMENT ("EINVAL: ..."), ALREADY_EXISTS
+// ("EEXIST: ...").
 absl::Status ValidatePatch(const Patch& patch);
+
+// An object that is loaded and resolved: every function has a place and a size, and no two are one.
+// INVALID_ARGUMENT ("EINVAL: ..."), NOT_FOUND ("ENOENT: ...", in the kernel's words).
+absl::Status ValidateLoadedObject(const PatchObject& object);
 
 }  // namespace mend
 

@@ -46,7 +46,7 @@ struct SwitchRequest {
   // Text whose stubs decide by the epoch: no thread may switch in the middle of one. The
   // transition's own may be rewound to the beginning of the stub; older ones may not, since their
   // branches know nothing of this transition.
-  CodeRange trampolines;
+  std::vector<CodeRange> trampolines;          // sorted; each a batch of its own
   std::vector<CodeRange> retired_trampolines;  // sorted
   SwitchTally* tally = nullptr;  // outlives the request
 

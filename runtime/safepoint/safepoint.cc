@@ -26,10 +26,11 @@ SwitchResult AnswerRequest(ThreadRecord& record, RegisterContext context, greg_t
                            SwitchWay way) noexcept [[clang::nonblocking]] {
   const SwitchRequest* const request = Handshake::Get().Current();
   if (request == nullptr) return SwitchResult::kAlreadySwitched;
-  if (rewind != nullptr && request->switches &&
-      request->trampolines.Contains(CodeAddress{context.rip})) {
+  const CodeRange* const trampolines =
+      FindRange(request->trampolines.data(), request->trampolines.size(), CodeAddress{context.rip});
+  if (rewind != nullptr && request->switches && trampolines != nullptr) {
     // A trampoline changes nothing but flags, which are dead at a function's entry.
-    const uintptr_t offset = context.rip - request->trampolines.begin.value;
+    const uintptr_t offset = context.rip - trampolines->begin.value;
     context.rip -= offset % kTrampolineSize;
     *rewind = static_cast<greg_t>(context.rip);
   }
@@ -128,9 +129,9 @@ bool SendSafepointSignal(ThreadRecord& record) {
   info.si_code = SI_QUEUE;
   info.si_pid = static_cast<pid_t>(RawSyscall(SYS_getpid));
   info.si_value.sival_ptr = &record;
-  const long sent = RawSyscall(SYS_rt_tgsigqueueinfo, info.si_pid,
-                               record.tid.load(std::memory_order_relaxed), kSafepointSignal,
-                               reinterpret_cast<long>(&info));
+  const long sent =
+      RawSyscall(SYS_rt_tgsigqueueinfo, info.si_pid, record.tid.load(std::memory_order_relaxed),
+                 kSafepointSignal, reinterpret_cast<long>(&info));
   if (sent == 0) return true;
   // ORDER[T7]: pairs with AwaitSignal.
   record.signal_in_flight.store(false, std::memory_order_seq_cst);

@@ -14,14 +14,16 @@ struct Search {
   StackCheckResult result;
 };
 
-// Whether a frame at `pc` has taken, or may have taken, a trampoline's decision, and not yet acted on
-// it. In one of this transition's nothing is decided at its beginning, nor in its poll. Who only
+// Whether a frame at `pc` has taken, or may have taken, a trampoline's decision, and not yet acted
+// on it. In one of this transition's nothing is decided at its beginning, nor in its poll. Who only
 // looks (the grace period) wants to free trampolines, so for that all count.
 bool InsideTrampoline(const SwitchRequest& request, CodeAddress pc) noexcept
     [[clang::nonblocking]] {
-  if (request.trampolines.Contains(pc)) {
+  const CodeRange* const trampolines =
+      FindRange(request.trampolines.data(), request.trampolines.size(), pc);
+  if (trampolines != nullptr) {
     if (!request.switches) return true;
-    const size_t offset = (pc.value - request.trampolines.begin.value) % kTrampolineSize;
+    const size_t offset = (pc.value - trampolines->begin.value) % kTrampolineSize;
     return offset != 0 && offset != kTrampolinePollReturn;
   }
   return FindRange(request.retired_trampolines.data(), request.retired_trampolines.size(), pc) !=
@@ -32,8 +34,7 @@ bool VisitFrame(const WalkFrame& frame, void* argument) noexcept [[clang::nonblo
   Search& search = *static_cast<Search*>(argument);
   const SwitchRequest& request = *search.request;
   // A return address may be the first byte behind its function (a call that never returns).
-  const CodeAddress pc =
-      frame.is_return_address ? CodeAddress{frame.pc.value - 1} : frame.pc;
+  const CodeAddress pc = frame.is_return_address ? CodeAddress{frame.pc.value - 1} : frame.pc;
   // A signal may have interrupted a trampoline; and its poll returns into it.
   const bool clean = FindRange(request.forbidden.data(), request.forbidden.size(), pc) == nullptr &&
                      !InsideTrampoline(request, frame.pc);

@@ -10,9 +10,13 @@
 
 namespace mend {
 
-// Adds to `patch` a nop for every function of `active` that it does not have itself, in objects of
-// their own (`dynamic`). RESOURCE_EXHAUSTED leaves the patch as it was.
+// Adds to `patch` a nop for every function of `active` that it does not have itself: at the end of
+// its own object, or in an object made for it (`dynamic`). RESOURCE_EXHAUSTED leaves the patch as
+// it was.
 absl::Status AddNops(Patch* patch, const std::vector<Patch*>& active);
+
+// REQUIRES: they are on no func_stack.
+void DropNops(Patch* patch);
 
 }  // namespace mend
 

@@ -64,9 +64,14 @@ std::string ThreadName(pid_t tid) {
   return std::string(name, got);
 }
 
-void Coordinator::Restart() {
+void Coordinator::Resume() {
   begin_ns_ = MonotonicNs();
   backoff_ns_ = 0;
+}
+
+void Coordinator::Restart() {
+  Resume();
+  direction_ns_ = begin_ns_;
 }
 
 void Coordinator::Begin(const std::string& patch) {
@@ -220,7 +225,8 @@ void Coordinator::ReportHeld(ThreadRecord& record, const SwitchRequest& request)
     record.straggler.since_ns.store(now_ns_, std::memory_order_relaxed);
   }
   const int64_t age_ns = now_ns_ - begin_ns_;
-  if (!poked_ && request.switches && age_ns >= absl::ToInt64Nanoseconds(options_.poke_interval)) {
+  if (!poked_ && request.switches &&
+      now_ns_ - direction_ns_ >= absl::ToInt64Nanoseconds(options_.poke_interval)) {
     poked_ = true;
     events_->Append(LivepatchEvent("signaling", patch_, "signaling remaining tasks"));
   }

@@ -29,8 +29,11 @@ class Coordinator {
 
   // A new request was published, on behalf of `patch`.
   void Begin(const std::string& patch);
-  // Another request on behalf of the same patch: all threads have to answer anew.
+  // Another request on behalf of the same patch, which goes the other way: all threads have to
+  // answer anew.
   void Restart();
+  // Another request for other reasons: stragglers are poked when they would have been.
+  void Resume();
 
   // Tries every thread that has not acknowledged `request` once. Returns how many are left.
   unsigned Scan(const SwitchRequest& request);
@@ -61,7 +64,8 @@ class Coordinator {
   const RegistryOptions options_;
 
   std::string patch_;
-  int64_t begin_ns_ = 0;
+  int64_t begin_ns_ = 0;      // of the current request
+  int64_t direction_ns_ = 0;  // since when the transition has gone this way
   int64_t now_ns_ = 0;
   int64_t backoff_ns_ = 0;
   bool poked_ = false;

@@ -41,8 +41,9 @@ absl::StatusOr<std::unique_ptr<PatchRegistry>> PatchRegistry::Create(CodeHost* h
 }
 
 absl::StatusOr<std::string> PatchRegistry::Enable(std::unique_ptr<Patch> patch) {
-  const BlockedRegion region("mend: enabling a patch");
   State& state = *state_;
+  if (absl::Status free = state.CheckNoCallback("enable a patch"); !free.ok()) return free;
+  const BlockedRegion region("mend: enabling a patch");
   MutexLock lock(&state.mu);
   if (absl::Status valid = ValidatePatch(*patch); !valid.ok()) return valid;
   state.AwaitGraceLocked();
@@ -53,18 +54,24 @@ absl::StatusOr<std::string> PatchRegistry::Enable(std::unique_ptr<Patch> patch) 
     }
     return same->name;
   }
-  if (absl::Status idle = state.CheckIdleLocked(); !idle.ok()) return idle;
+  // In the kernel's order (LC2): states, names and symbols, and only then the running transition.
+  if (absl::Status compatible = state.CheckStatesLocked(*patch); !compatible.ok()) {
+    return compatible;
+  }
   // The same patch, disabled, makes room: it starts afresh, its data included.
   Patch* const older = state.FindLocked(patch->name);
   if (older != nullptr && !older->enabled && older->content_hash == patch->content_hash &&
-      state.CheckUnusedLocked(*older).ok()) {
+      state.CheckIdleLocked().ok() && state.CheckUnusedLocked(*older).ok()) {
     state.EraseLocked(older);
   }
   patch->name = state.FreeNameLocked(patch->name);
   patch->enabled = false;
   patch->forced = false;
   Patch* const added = state.AddLocked(std::move(patch));
-  if (absl::Status started = state.StartLocked(added, /*patching=*/true); !started.ok()) {
+  absl::Status started = state.PrepareLocked(added);
+  if (started.ok()) started = state.CheckIdleLocked();
+  if (started.ok()) started = state.StartLocked(added, /*patching=*/true);
+  if (!started.ok()) {
     state.EraseLocked(added);
     return started;
   }
@@ -72,26 +79,32 @@ absl::StatusOr<std::string> PatchRegistry::Enable(std::unique_ptr<Patch> patch) 
 }
 
 absl::Status PatchRegistry::EnableAgain(const std::string& name) {
-  const BlockedRegion region("mend: enabling a patch");
   State& state = *state_;
+  if (absl::Status free = state.CheckNoCallback("enable a patch"); !free.ok()) return free;
+  const BlockedRegion region("mend: enabling a patch");
   MutexLock lock(&state.mu);
   state.AwaitGraceLocked();
   Patch* const patch = state.FindLocked(name);
   if (patch == nullptr) return NoSuchPatch(name);
   if (patch->enabled) return absl::OkStatus();
   if (state.InTransitionLocked(patch)) return state.ReverseLocked();
+  if (absl::Status compatible = state.CheckStatesLocked(*patch); !compatible.ok()) {
+    return compatible;
+  }
   if (absl::Status idle = state.CheckIdleLocked(); !idle.ok()) return idle;
   if (patch->forced) {
     // A thread that was forced off it, and is still in it, would run it before it switches.
     if (absl::Status unused = state.CheckUnusedLocked(*patch); !unused.ok()) return unused;
     patch->forced = false;
   }
+  if (absl::Status prepared = state.PrepareLocked(patch); !prepared.ok()) return prepared;
   return state.StartLocked(patch, /*patching=*/true);
 }
 
 absl::Status PatchRegistry::Disable(const std::string& name) {
-  const BlockedRegion region("mend: disabling a patch");
   State& state = *state_;
+  if (absl::Status free = state.CheckNoCallback("disable a patch"); !free.ok()) return free;
+  const BlockedRegion region("mend: disabling a patch");
   MutexLock lock(&state.mu);
   state.AwaitGraceLocked();
   Patch* const patch = state.FindLocked(name);
@@ -103,8 +116,9 @@ absl::Status PatchRegistry::Disable(const std::string& name) {
 }
 
 absl::Status PatchRegistry::Reverse(const std::string& name) {
-  const BlockedRegion region("mend: reversing a transition");
   State& state = *state_;
+  if (absl::Status free = state.CheckNoCallback("reverse a transition"); !free.ok()) return free;
+  const BlockedRegion region("mend: reversing a transition");
   MutexLock lock(&state.mu);
   state.AwaitGraceLocked();
   const Patch* const patch = state.FindLocked(name);
@@ -117,8 +131,9 @@ absl::Status PatchRegistry::Reverse(const std::string& name) {
 }
 
 absl::Status PatchRegistry::Force(const std::string& name) {
-  const BlockedRegion region("mend: forcing a transition");
   State& state = *state_;
+  if (absl::Status free = state.CheckNoCallback("force a transition"); !free.ok()) return free;
+  const BlockedRegion region("mend: forcing a transition");
   MutexLock lock(&state.mu);
   state.AwaitGraceLocked();
   const Patch* const patch = state.FindLocked(name);
@@ -132,8 +147,9 @@ absl::Status PatchRegistry::Force(const std::string& name) {
 }
 
 absl::Status PatchRegistry::Remove(const std::string& name) {
-  const BlockedRegion region("mend: removing a patch");
   State& state = *state_;
+  if (absl::Status free = state.CheckNoCallback("remove a patch"); !free.ok()) return free;
+  const BlockedRegion region("mend: removing a patch");
   MutexLock lock(&state.mu);
   state.AwaitGraceLocked();
   const Patch* const patch = state.FindLocked(name);
@@ -150,8 +166,9 @@ absl::Status PatchRegistry::Remove(const std::string& name) {
 }
 
 absl::Status PatchRegistry::Wait(absl::Duration timeout) {
-  const BlockedRegion region("mend: waiting for a transition");
   State& state = *state_;
+  if (absl::Status free = state.CheckNoCallback("wait for a transition"); !free.ok()) return free;
+  const BlockedRegion region("mend: waiting for a transition");
   MutexLock lock(&state.mu);
   const auto idle = [&state]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mu) {
     return state.transition() == nullptr;
@@ -162,6 +179,46 @@ absl::Status PatchRegistry::Wait(absl::Duration timeout) {
       "the transition of patch '", state.transition()->patch()->name, "' has not finished",
       straggler.empty() ? "" : absl::StrCat("; held up by ", straggler)));
 }
+
+absl::Status PatchRegistry::ModuleComing(mend_object* module) {
+  State& state = *state_;
+  if (absl::Status free = state.CheckNoCallback("load a module"); !free.ok()) return free;
+  const BlockedRegion region("mend: loading a module");
+  MutexLock lock(&state.mu);
+  state.AwaitGraceLocked();
+  return state.ModuleComingLocked(module);
+}
+
+absl::Status PatchRegistry::ModuleGoing(mend_object* module) {
+  State& state = *state_;
+  if (absl::Status free = state.CheckNoCallback("unload a module"); !free.ok()) return free;
+  const BlockedRegion region("mend: unloading a module");
+  MutexLock lock(&state.mu);
+  state.AwaitGraceLocked();
+  state.ModuleGoingLocked(module);
+  return absl::OkStatus();
+}
+
+absl::Status PatchRegistry::CheckTextUnused(const std::string& module,
+                                            const std::vector<CodeRange>& text) {
+  State& state = *state_;
+  if (absl::Status free = state.CheckNoCallback("unload a module"); !free.ok()) return free;
+  const BlockedRegion region("mend: unloading a module");
+  MutexLock lock(&state.mu);
+  state.AwaitGraceLocked();
+  return state.CheckTextUnusedLocked(module, text);
+}
+
+mend_state* PatchRegistry::PreviousState(unsigned long id) const ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  // A callback's thread holds the lock already.
+  if (InCallback()) return state_->PreviousStateLocked(id);
+  const BlockedRegion region("mend_get_prev_state");
+  MutexLock lock(&state_->mu);
+  return state_->PreviousStateLocked(id);
+}
+
+const std::string& PatchRegistry::program_name() const { return state_->program_name(); }
+bool PatchRegistry::InCallback() const { return state_->callbacks().InCallback(); }
 
 TransitionReport PatchRegistry::LastTransition() const {
   MutexLock lock(&state_->mu);

@@ -28,7 +28,7 @@
 namespace mend {
 
 struct RegistryOptions {
-  absl::Duration poke_interval = absl::Seconds(15);   // stragglers asleep in unknown host code
+  absl::Duration poke_interval = absl::Seconds(15);      // stragglers asleep in unknown host code
   absl::Duration signal_delay = absl::Milliseconds(10);  // a running thread that has not polled
   std::string program_name = "program";  // how messages call the program's own object
   // Whether threads that nobody announced (raw clones; in an embedding host: threads that never
@@ -36,8 +36,8 @@ struct RegistryOptions {
   // code is on their stacks. A host whose threads call hosted code only through mend::Function may
   // turn it off, and spare its threads an EINTR.
   bool adopt_unknown_threads = true;
-  // Called on a thread of the runtime before it runs hosted code (callbacks, a module's init): gives
-  // it the initial values of hosted thread-locals. May be null.
+  // Called on a thread of the runtime before it runs hosted code (callbacks, a module's init):
+  // gives it the initial values of hosted thread-locals. May be null.
   std::function<void()> initialize_thread;
 };
 
@@ -53,13 +53,13 @@ struct SwitchCounts {
 
 struct TransitionReport {
   std::string patch;
-  bool patching = true;            // the direction it completed in
+  bool patching = true;  // the direction it completed in
   bool reversed = false;
   SwitchCounts switched;
-  int64_t start_ns = 0;            // preparation until entries are open
-  int64_t switch_ns = 0;           // until the last thread switched
-  int64_t complete_ns = 0;         // slots, grace period, clean-up
-  std::string last_straggler;      // thread name and function; empty if nobody was held up
+  int64_t start_ns = 0;        // preparation until entries are open
+  int64_t switch_ns = 0;       // until the last thread switched
+  int64_t complete_ns = 0;     // slots, grace period, clean-up
+  std::string last_straggler;  // thread name and function; empty if nobody was held up
 };
 
 struct FunctionStatus {
@@ -76,7 +76,7 @@ struct PatchStatus {
   bool transition = false;
   bool replace = true;
   bool forced = false;
-  unsigned stack_order = 0;        // 1..n while active, else 0
+  unsigned stack_order = 0;  // 1..n while active, else 0
   std::string content_hash;
   uint64_t text_bytes = 0;
   std::vector<FunctionStatus> functions;
@@ -133,13 +133,14 @@ class PatchRegistry {
   // --- for the ModuleRegistry (rules 1.10) ---
 
   // The module is linked, and nothing of it has run: applies every active patch that names it. The
-  // error of a refusal (a callback's, say) is the caller's reason not to load it; what was applied is
-  // taken off again then. `module` must stay until ModuleGoing has returned.
+  // error of a refusal (a callback's, say) is the caller's reason not to load it; what was applied
+  // is taken off again then. `module` must stay until ModuleGoing has returned.
   absl::Status ModuleComing(mend_object* module);
   // The module's exit function and destructors have run: takes the patches off it.
   absl::Status ModuleGoing(mend_object* module);
-  // Whether every thread is off that text (and off the patches' versions of the module's functions),
-  // also while a transition runs. UNAVAILABLE ("EBUSY: ...") names a thread that is not.
+  // Whether every thread is off that text (and off the patches' versions of the module's
+  // functions), also while a transition runs. UNAVAILABLE ("EBUSY: ...") names a thread that is
+  // not.
   absl::Status CheckTextUnused(const std::string& module, const std::vector<CodeRange>& text);
 
   // --- for hosted code ---
@@ -149,6 +150,8 @@ class PatchRegistry {
   // Whether the calling thread runs a livepatch callback: it holds the core's lock, and must not
   // call back (CB12): the methods above return EDEADLK then.
   bool InCallback() const;
+  // How logs and the attribute tree call the program.
+  const std::string& program_name() const;
 
   // Waits until no transition runs. DEADLINE_EXCEEDED names the straggler.
   absl::Status Wait(absl::Duration timeout);

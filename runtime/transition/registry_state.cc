@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -9,6 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "runtime/base/check.h"
 #include "runtime/base/clock.h"
+#include "runtime/base/errno_status.h"
 #include "runtime/base/failpoint.h"
 #include "runtime/safepoint/runtime_thread.h"
 #include "runtime/safepoint/thread_registry.h"
@@ -49,6 +51,11 @@ PatchRegistry::State::~State() {
   (void)look_.release();
   for (std::unique_ptr<SwitchRequest>& request : leftovers_.requests) (void)request.release();
   for (std::unique_ptr<SwitchTally>& tally : leftovers_.tallies) (void)tally.release();
+}
+
+absl::Status PatchRegistry::State::CheckNoCallback(const char* what) const {
+  if (!callbacks_.InCallback()) return absl::OkStatus();
+  return ErrnoStatus(EDEADLK, absl::StrCat("a livepatch callback cannot ", what));
 }
 
 // --- names ---
@@ -112,26 +119,61 @@ absl::Status PatchRegistry::State::CheckIdleLocked() const {
       absl::StrCat("EBUSY: patch '", transition_->patch()->name, "' is in transition"));
 }
 
+absl::Status PatchRegistry::State::CheckStatesLocked(const Patch& patch) {
+  const auto version_of = [&patch](unsigned long id) -> const unsigned* {
+    for (const SystemState& state : patch.states) {
+      if (state.id == id) return &state.version;
+    }
+    return nullptr;
+  };
+  for (const Patch* const active : active_) {
+    for (const SystemState& state : active->states) {
+      const unsigned* const version = version_of(state.id);
+      if (version == nullptr ? !patch.replace : *version >= state.version) continue;
+      const std::string text =
+          absl::StrCat("Livepatch patch (", patch.name,
+                       ") is not compatible with the already installed livepatches.");
+      events_->Append(LivepatchEvent("incompatible", patch.name, text));
+      return ErrnoStatus(EINVAL, text);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PatchRegistry::State::PrepareLocked(Patch* patch) {
+  absl::Status prepared;
+  for (PatchObject& object : patch->objects) {
+    object.post_unpatch_allowed = false;
+    mend_object* const loaded = LoadedObjectLocked(object.name);
+    if (loaded == nullptr) continue;
+    prepared = ResolveLocked(patch, &object, loaded);
+    if (!prepared.ok()) return prepared;
+  }
+  for (const auto& [name, module] : modules_) {
+    prepared = ResolveHeldLocked(patch, name);
+    if (!prepared.ok()) return prepared;
+  }
+  return patch->replace ? AddNops(patch, active_) : absl::OkStatus();
+}
+
 absl::Status PatchRegistry::State::StartLocked(Patch* patch, bool patching) {
   MEND_CHECK(transition_ == nullptr, "two transitions at a time");
-  if (absl::Status running = EnsureCoordinatorLocked(); !running.ok()) return running;
+  if (absl::Status running = EnsureCoordinatorLocked(); !running.ok()) {
+    if (patching) DropNops(patch);
+    return running;
+  }
   begin_ns_ = MonotonicNs();
   report_ = {};
   report_.patch = patch->name;
   std::vector<Patch*> replaced;
   if (patching) {
-    if (patch->replace) {
-      replaced = active_;
-      if (absl::Status added = AddNops(patch, active_); !added.ok()) return added;
-    }
+    if (patch->replace) replaced = active_;
     events_->Append(LivepatchEvent("enabling", patch->name,
                                    absl::StrCat("enabling patch '", patch->name, "'")));
   }
   transition_ = std::make_unique<Transition>(
-      Transition::Environment{.host = host_,
-                              .events = events_,
-                              .table = &table_,
-                              .program_name = options_.program_name},
+      Transition::Environment{
+          .host = host_, .events = events_, .table = &table_, .callbacks = &callbacks_},
       patch, patching, std::move(replaced), LeftoverTrampolinesLocked());
   phase_ = Phase::kSwitching;
   coordinator_.Begin(patch->name);
@@ -265,7 +307,8 @@ void PatchRegistry::State::TakeLeftoversLocked() {
     leftovers_.requests.push_back(std::move(request));
   }
   if (retired.tally != nullptr) leftovers_.tallies.push_back(std::move(retired.tally));
-  if (!retired.trampolines.empty()) leftovers_.trampolines.push_back(retired.trampolines);
+  leftovers_.trampolines.insert(leftovers_.trampolines.end(), retired.trampolines.begin(),
+                                retired.trampolines.end());
 }
 
 std::vector<CodeRange> PatchRegistry::State::LeftoverTrampolinesLocked() const {
@@ -284,11 +327,17 @@ void PatchRegistry::State::LookLocked(std::vector<CodeRange> forbidden) {
   look->forbidden = std::move(forbidden);
   NormalizeRanges(&look->forbidden);
   look->retired_trampolines = LeftoverTrampolinesLocked();
+  if (transition_ != nullptr) {
+    std::vector<CodeRange>& trampolines = look->retired_trampolines;
+    trampolines.insert(trampolines.end(), transition_->trampolines().begin(),
+                       transition_->trampolines().end());
+    NormalizeRanges(&trampolines);
+  }
   if (look_ != nullptr) leftovers_.requests.push_back(std::move(look_));
   look_ = std::move(look);
   look_answered_ = false;
   Handshake::Get().Publish(look_.get());
-  coordinator_.Restart();
+  coordinator_.Resume();
 }
 
 bool PatchRegistry::State::LookDoneLocked() {
@@ -306,16 +355,18 @@ absl::Status PatchRegistry::State::CheckUnusedLocked(const Patch& patch) {
     for (const PatchFunction& function : object.functions) text.push_back(function.new_text);
   }
   LookLocked(std::move(text));
+  if (AwaitLookLocked()) return absl::OkStatus();
+  return ErrnoStatus(EBUSY, absl::StrCat("patch '", patch.name, "' may still be in use by ",
+                                         coordinator_.DescribeStraggler()));
+}
+
+bool PatchRegistry::State::AwaitLookLocked() {
   const int64_t begin_ns = MonotonicNs();
   while (!LookDoneLocked()) {
-    if (MonotonicNs() - begin_ns > kRemovalMaxNs) {
-      return absl::UnavailableError(absl::StrCat("EBUSY: patch '", patch.name,
-                                                 "' may still be in use by ",
-                                                 coordinator_.DescribeStraggler()));
-    }
+    if (MonotonicNs() - begin_ns > kRemovalMaxNs) return false;
     SleepNs(coordinator_.NextBackoffNs());
   }
-  return absl::OkStatus();
+  return true;
 }
 
 // --- the coordinator's thread ---
@@ -364,13 +415,21 @@ void PatchRegistry::State::StopCoordinator() {
   pthread_join(thread, nullptr);
 }
 
-void PatchRegistry::State::PrepareFork() { mu.Lock(); }
+// A callback that forks holds the mutex already, and goes on with it in both processes.
 
-void PatchRegistry::State::ParentAfterFork() { mu.Unlock(); }
+void PatchRegistry::State::PrepareFork() {
+  if (!callbacks_.InCallback()) mu.Lock();
+  callbacks_.PrepareFork();
+}
+
+void PatchRegistry::State::ParentAfterFork() {
+  if (!callbacks_.InCallback()) mu.Unlock();
+}
 
 void PatchRegistry::State::ChildAfterFork() {
-  mu.ResetAfterFork();
   coordinator_runs_ = false;
+  if (callbacks_.InForkedCallback()) return;
+  mu.ResetAfterFork();
   // A child without anything under way gets its coordinator with its first transition. If there is
   // no thread to be had, the next call tries again.
   if (transition_ != nullptr || !look_answered_) (void)EnsureCoordinatorLocked();

@@ -13,6 +13,7 @@
 #include <pthread.h>
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,6 +22,7 @@
 #include "absl/status/status.h"
 #include "runtime/base/mutex.h"
 #include "runtime/patch/redirection_table.h"
+#include "runtime/transition/callbacks.h"
 #include "runtime/transition/coordinator.h"
 #include "runtime/transition/patch_registry.h"
 #include "runtime/transition/transition.h"
@@ -34,11 +36,17 @@ class PatchRegistry::State {
         loader_(loader),
         events_(events),
         options_(options),
+        callbacks_(events, options.program_name, options.initialize_thread),
         coordinator_(loader, events, options) {}
   ~State();
 
-  // The kernel's klp_mutex. Before ThreadRegistry's and EventLog's.
+  // The kernel's klp_mutex. Before ThreadRegistry's and EventLog's. Held while callbacks run.
   Mutex mu;
+
+  const Callbacks& callbacks() const { return callbacks_; }
+  const std::string& program_name() const { return options_.program_name; }
+  // EDEADLK on a thread that runs a callback. Before taking `mu`.
+  absl::Status CheckNoCallback(const char* what) const;
 
   // --- what the registry's methods are made of (patch_registry.cc) ---
 
@@ -46,11 +54,25 @@ class PatchRegistry::State {
   void AwaitGraceLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // UNAVAILABLE ("EBUSY: ...") while a transition runs.
   absl::Status CheckIdleLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // SR1. Logs.
+  absl::Status CheckStatesLocked(const Patch& patch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // What enabling needs, with nothing visible: loaded objects resolved, nops made. A failure leaves
+  // the patch as it was.
+  absl::Status PrepareLocked(Patch* patch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // REQUIRES: prepared, if patching. A failure takes the preparation back.
   absl::Status StartLocked(Patch* patch, bool patching) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   absl::Status ReverseLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   void ForceLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // Whether every thread is off the patch's text: UNAVAILABLE names one that is not.
   absl::Status CheckUnusedLocked(const Patch& patch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+
+  // --- objects that come and go (registry_modules.cc) ---
+
+  absl::Status ModuleComingLocked(mend_object* module) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  void ModuleGoingLocked(mend_object* module) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  absl::Status CheckTextUnusedLocked(const std::string& module, std::vector<CodeRange> text)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  mend_state* PreviousStateLocked(unsigned long id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
 
   // By its name, or the newest generation of a bare name. Null if there is none.
   Patch* FindLocked(const std::string& name) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
@@ -93,6 +115,24 @@ class PatchRegistry::State {
     bool empty() const { return trampolines.empty() && tallies.empty(); }
   };
 
+  // Marks the object loaded and fills in its functions' places. A failure forgets them.
+  absl::Status ResolveLocked(Patch* patch, PatchObject* object, mend_object* module)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  void ForgetLocked(Patch* patch, PatchObject* object) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  absl::Status ResolveHeldLocked(Patch* patch, const std::string& module)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  absl::Status ApplyToModuleLocked(Patch* patch, PatchObject* object, mend_object* module)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  absl::Status HookLocked(Patch* patch, PatchObject* object) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // Takes the first `count` active patches off the module, in load order, with their callbacks.
+  void RevertLocked(mend_object* module, size_t count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // Nothing of the module is known any more.
+  void DropModuleLocked(mend_object* module) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  void LogModule(const char* kind, const Patch& patch, const mend_object& module,
+                 const std::string& text);
+  // The loaded object of that name; empty: the program. Null if there is none.
+  mend_object* LoadedObjectLocked(const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+
   static void* RunCoordinator(void* state);
   void CoordinatorLoop();
   // Goes as far as it can. Returns how long to sleep before the next step.
@@ -102,8 +142,11 @@ class PatchRegistry::State {
   void FinishLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   void CancelLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   void ReportCompletionLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
-  // Publishes a request that only looks.
+  // Publishes a request that only looks. In mid-transition it takes the place of the transition's:
+  // publish that again.
   void LookLocked(std::vector<CodeRange> forbidden) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // Waits a little for the answers; false when threads are left.
+  bool AwaitLookLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // Whether every thread has answered the look; then what is left over goes.
   bool LookDoneLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   void TakeLeftoversLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
@@ -118,6 +161,11 @@ class PatchRegistry::State {
   std::vector<std::unique_ptr<Patch>> patches_ ABSL_GUARDED_BY(mu);  // in the order of adding
   std::vector<Patch*> active_ ABSL_GUARDED_BY(mu);  // enabled or in transition, in load order
   RedirectionTable table_ ABSL_GUARDED_BY(mu);
+  Callbacks callbacks_;
+  mend_object program_;  // the program's own object: it is always loaded, and live
+  // Guest modules, from the beginning of their coming until their going (I1).
+  std::map<std::string, mend_object*> modules_ ABSL_GUARDED_BY(mu);
+  bool warned_of_state_ ABSL_GUARDED_BY(mu) = false;
   Coordinator coordinator_ ABSL_GUARDED_BY(mu);
   std::unique_ptr<Transition> transition_ ABSL_GUARDED_BY(mu);
   Phase phase_ ABSL_GUARDED_BY(mu) = Phase::kSwitching;

@@ -13,9 +13,9 @@
 // It touches no register, only flags, which are dead at a function's entry. So a thread that was
 // interrupted inside it may start it again from the beginning.
 //
-// It polls first: at the entry of a function that is replaced or held a thread's stack may be clean,
-// although it is hardly ever when the function's caller does little else than call it. Once: the
-// slow path may ask for another poll, which is for the next entry. Nothing is decided before.
+// It polls first: at the entry of a function that is replaced or held a thread's stack may be
+// clean, although it is hardly ever when the function's caller does little else than call it. Once:
+// the slow path may ask for another poll, which is for the next entry. Nothing is decided before.
 #ifndef MEND_RUNTIME_TRANSITION_TRAMPOLINE_H_
 #define MEND_RUNTIME_TRANSITION_TRAMPOLINE_H_
 

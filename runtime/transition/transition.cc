@@ -7,6 +7,8 @@
 #include "runtime/base/check.h"
 #include "runtime/base/failpoint.h"
 #include "runtime/safepoint/safepoint_poll.h"
+#include "runtime/transition/atomic_replace.h"
+#include "runtime/transition/object_hooks.h"
 #include "runtime/transition/trampoline.h"
 
 namespace mend {
@@ -42,112 +44,103 @@ absl::Status Transition::Init() {
   Log("transition_init",
       absl::StrCat("'", patch_->name, "': initializing ", Gerund(), " transition"));
   SetFlags(true);
+  // What can fail without anybody's say comes first, before any callback.
+  for (const PatchObject& object : patch_->objects) {
+    if (object.loaded != nullptr) PlanObject(object);
+  }
+  for (const FunctionSite& held : patch_->held) PlanPoll(held);
+  if (absl::Status built = BuildTrampolines(0); !built.ok()) return built;
   if (patching_) {
-    PutOnStacks();
-  } else {
-    PlanRemoval();
+    if (absl::Status patched = PatchLoadedObjects(); !patched.ok()) return patched;
+    return RedirectObject(nullptr);
   }
-  ForbidHeld();
-  NormalizeRanges(&forbidden_to_new_);
-  NormalizeRanges(&forbidden_to_old_);
-  if (absl::Status built = BuildTrampolines(); !built.ok()) return built;
-  return OpenEntries();
-}
-
-void Transition::PutOnStacks() {
-  for (PatchObject& object : patch_->objects) {
-    for (PatchFunction& function : object.functions) {
-      Redirection* const redirection = environment_.table->Of(function.old);
-      PlanMove(function, redirection->versions.top(), &function);
-      redirection->versions.Push(&function);
-      function.patched = true;
+  for (const PatchObject& object : patch_->objects) {
+    if (!object.patched) continue;
+    if (absl::Status redirected = RedirectObject(object.loaded); !redirected.ok()) {
+      return redirected;
     }
-    object.patched = true;
   }
+  if (absl::Status redirected = RedirectObject(nullptr); !redirected.ok()) return redirected;
+  RunPreUnpatch();
+  return absl::OkStatus();
 }
 
-void Transition::PlanRemoval() {
-  for (PatchObject& object : patch_->objects) {
-    for (PatchFunction& function : object.functions) {
-      Redirection* const redirection = environment_.table->Of(function.old);
+void Transition::PlanObject(const PatchObject& object) {
+  for (const PatchFunction& function : object.functions) {
+    const FuncStack& versions = environment_.table->Of(function.old)->versions;
+    if (patching_) {
+      PlanMove(function, object.loaded, versions.top(), &function);
+    } else if (function.patched && versions.top() == &function) {
       // A version that another one covers runs on no thread any more: it is only unlinked (R1).
-      if (redirection->versions.top() != &function) continue;
-      PlanMove(function, &function, redirection->versions.Below(&function));
+      PlanMove(function, object.loaded, &function, versions.Below(&function));
     }
   }
 }
 
-void Transition::PlanMove(const PatchFunction& function, const PatchFunction* from,
-                          const PatchFunction* to) {
+void Transition::PlanMove(const PatchFunction& function, const mend_object* object,
+                          const PatchFunction* from, const PatchFunction* to) {
   Redirection* const redirection = environment_.table->Of(function.old);
   moves_.push_back({.redirection = redirection,
+                    .object = object,
                     .old_body = redirection->BodyOf(from),
-                    .new_body = redirection->BodyOf(to)});
-  forbidden_to_new_.push_back(redirection->TextOf(from));
-  forbidden_to_old_.push_back(redirection->TextOf(to));
-  // A thread at the stub itself is about to decide; it may do so before or after it switched, but
-  // not in between.
-  const CodeRange stub{function.old.entry, function.old.entry + kEntryStubSize};
-  forbidden_to_new_.push_back(stub);
-  forbidden_to_old_.push_back(stub);
-}
-
-void Transition::ForbidHeld() {
-  for (const FunctionSite& site : patch_->held) {
-    const Redirection* const redirection = environment_.table->Find(site.entry);
-    std::vector<CodeRange> versions = {{site.entry, site.entry + static_cast<size_t>(site.size)}};
-    if (redirection != nullptr) {
-      for (const PatchFunction* version : redirection->versions.versions()) {
-        versions.push_back(redirection->TextOf(version));
-      }
-    }
-    forbidden_to_new_.insert(forbidden_to_new_.end(), versions.begin(), versions.end());
-    forbidden_to_old_.insert(forbidden_to_old_.end(), versions.begin(), versions.end());
-    PlanPoll(site);
-  }
+                    .new_body = redirection->BodyOf(to),
+                    .old_text = redirection->TextOf(from),
+                    .new_text = redirection->TextOf(to),
+                    .trampoline = {}});
 }
 
 void Transition::PlanPoll(const FunctionSite& held) {
-  // A function that cannot be patched has no slot: it is held all the same, but does not poll.
+  // A function that cannot be patched has no slot: it is held all the same, but does not poll. Nor
+  // has one whose object is not loaded.
   if (held.slot == nullptr) return;
   Redirection* const redirection = environment_.table->Of(held);
-  const bool moves = std::any_of(moves_.begin(), moves_.end(), [&](const Move& move) {
-    return move.redirection == redirection;
-  });
+  const bool moves = std::any_of(moves_.begin(), moves_.end(),
+                                 [&](const Move& move) { return move.redirection == redirection; });
   if (moves) return;
   const CodeAddress body = redirection->BodyOf(redirection->versions.top());
-  moves_.push_back({.redirection = redirection, .old_body = body, .new_body = body});
+  moves_.push_back({.redirection = redirection,
+                    .object = nullptr,
+                    .old_body = body,
+                    .new_body = body,
+                    .old_text = {},
+                    .new_text = {},
+                    .trampoline = {}});
 }
 
-absl::Status Transition::BuildTrampolines() {
-  if (moves_.empty()) return absl::OkStatus();
+absl::Status Transition::BuildTrampolines(size_t first_move) {
+  const size_t count = moves_.size() - first_move;
+  if (count == 0) return absl::OkStatus();
   if (MEND_FAILPOINT("transition/allocate_text")) {
     return absl::ResourceExhaustedError("ENOMEM: no text for trampolines (failpoint)");
   }
   absl::StatusOr<CodeRange> text =
-      environment_.host->AllocateText(moves_.size() * kTrampolineSize + sizeof(uintptr_t));
+      environment_.host->AllocateText(count * kTrampolineSize + sizeof(uintptr_t));
   if (!text.ok()) return text.status();
-  trampolines_ = *text;
-  MEND_CHECK(trampolines_.begin.value % 16 == 0, "trampolines are not aligned");
+  trampolines_.push_back(*text);
+  MEND_CHECK(text->begin.value % 16 == 0, "trampolines are not aligned");
+  for (size_t i = 0; i < count; ++i) {
+    moves_[first_move + i].trampoline = text->begin + i * kTrampolineSize;
+  }
   // Behind the trampolines: the slow path may be out of reach of a direct call.
-  const CodeAddress poll_slow_path = trampolines_.begin + moves_.size() * kTrampolineSize;
+  return WriteTrampolines(first_move, text->begin + count * kTrampolineSize);
+}
+
+absl::Status Transition::WriteTrampolines(size_t first_move, CodeAddress poll_slow_path) {
   const auto poll_slow_path_address = reinterpret_cast<uintptr_t>(&__mend_poll_slow);
   std::vector<TrampolineBytes> bytes(moves_.size());
   std::vector<TextWrite> writes = {
       {.address = poll_slow_path,
        .bytes = {reinterpret_cast<const uint8_t*>(&poll_slow_path_address),
                  sizeof poll_slow_path_address}}};
-  for (size_t i = 0; i < moves_.size(); ++i) {
-    const CodeAddress at = trampolines_.begin + i * kTrampolineSize;
-    absl::StatusOr<TrampolineBytes> encoded =
-        EncodeTrampoline(at,
-                         {.old_body = moves_[i].old_body,
-                          .new_body = moves_[i].new_body,
-                          .poll_slow_path = poll_slow_path},
-                         epoch_);
+  for (size_t i = first_move; i < moves_.size(); ++i) {
+    absl::StatusOr<TrampolineBytes> encoded = EncodeTrampoline(moves_[i].trampoline,
+                                                               {.old_body = moves_[i].old_body,
+                                                                .new_body = moves_[i].new_body,
+                                                                .poll_slow_path = poll_slow_path},
+                                                               epoch_);
     if (!encoded.ok()) return encoded.status();
     bytes[i] = *encoded;
-    writes.push_back({.address = at, .bytes = bytes[i]});
+    writes.push_back({.address = moves_[i].trampoline, .bytes = bytes[i]});
   }
   if (MEND_FAILPOINT("transition/write_text")) {
     return absl::InternalError("trampolines cannot be written (failpoint)");
@@ -155,30 +148,79 @@ absl::Status Transition::BuildTrampolines() {
   return environment_.host->WriteText(writes);
 }
 
-absl::Status Transition::OpenEntries() {
-  std::vector<EntryWrite> writes;
-  for (const Move& move : moves_) {
-    if (move.redirection->open) continue;
-    absl::StatusOr<uint64_t> bytes = OpenEntry(move.redirection->site);
-    if (!bytes.ok()) return bytes.status();
-    writes.push_back({.entry = move.redirection->site.entry, .bytes = *bytes});
+absl::Status Transition::PatchLoadedObjects() {
+  for (PatchObject& object : patch_->objects) {
+    if (object.loaded == nullptr) continue;
+    absl::Status patched = environment_.callbacks->PrePatch(*patch_, &object);
+    if (!patched.ok()) return patched;
+    patched = PatchLoadedObject(&object);
+    if (patched.ok()) continue;
+    Log("patch_failed",
+        absl::StrCat("failed to patch object '", environment_.callbacks->NameOf(object), "'"));
+    return patched;
   }
-  // No thread has switched: whatever way a call takes, it reaches the old body.
-  for (size_t i = 0; i < moves_.size(); ++i) {
-    moves_[i].redirection->SetSlot(trampolines_.begin + i * kTrampolineSize);
-  }
-  if (MEND_FAILPOINT("transition/open_entries")) {
-    return absl::InternalError("entries cannot be opened (failpoint)");
-  }
-  if (writes.empty()) return absl::OkStatus();
-  if (absl::Status opened = environment_.host->WriteEntries(writes); !opened.ok()) return opened;
-  for (const Move& move : moves_) move.redirection->open = true;
   return absl::OkStatus();
 }
 
+absl::Status Transition::PatchLoadedObject(PatchObject* object) {
+  // No thread has switched: whatever way a call takes, it reaches the old body.
+  PushObject(environment_.table, object);
+  absl::Status redirected = RedirectObject(object->loaded);
+  if (!redirected.ok()) PopObject(environment_.table, object);
+  return redirected;
+}
+
+absl::Status Transition::RedirectObject(const mend_object* object) {
+  std::vector<Redirection*> redirections;
+  for (const Move& move : moves_) {
+    if (move.object != object) continue;
+    move.redirection->SetSlot(move.trampoline);
+    redirections.push_back(move.redirection);
+  }
+  if (redirections.empty()) return absl::OkStatus();
+  return OpenEntries(environment_.host, redirections);
+}
+
+void Transition::RunPreUnpatch() {
+  for (PatchObject& object : patch_->objects) {
+    if (object.patched) environment_.callbacks->PreUnpatch(&object);
+  }
+}
+
+// --- objects that come and go in mid-transition ---
+
+absl::Status Transition::HookObject(PatchObject* object) {
+  const size_t first_move = moves_.size();
+  const size_t first_text = trampolines_.size();
+  for (PatchFunction& function : object->functions) {
+    const PatchFunction* const below = environment_.table->Of(function.old)->versions.top();
+    if (patching_) {
+      PlanMove(function, object->loaded, below, &function);
+    } else {
+      PlanMove(function, object->loaded, &function, below);
+    }
+  }
+  absl::Status hooked = BuildTrampolines(first_move);
+  if (hooked.ok()) hooked = PatchLoadedObject(object);
+  if (hooked.ok()) return hooked;
+  for (size_t i = first_move; i < moves_.size(); ++i) SettleSlot(*moves_[i].redirection);
+  // No thread can be in them: nothing of the object has run.
+  for (size_t i = first_text; i < trampolines_.size(); ++i) {
+    environment_.host->ReleaseText(trampolines_[i]);
+  }
+  trampolines_.resize(first_text);
+  moves_.resize(first_move);
+  return hooked;
+}
+
+void Transition::ForgetObject(const mend_object* object) {
+  std::erase_if(moves_, [object](const Move& move) {
+    return move.object == object || move.redirection->site.object == object->name;
+  });
+}
+
 void Transition::Start() {
-  Log("transition_start", absl::StrCat("'", patch_->name, "': starting ", Gerund(),
-                                       " transition"));
+  Log("transition_start", absl::StrCat("'", patch_->name, "': starting ", Gerund(), " transition"));
   patch_->enabled = target_patched();
   Publish();
 }
@@ -189,12 +231,38 @@ void Transition::Publish() {
   request->epoch = epoch_;
   request->to_new = to_new_;
   request->switches = true;
-  request->forbidden = to_new_ ? forbidden_to_new_ : forbidden_to_old_;
+  ForbidMoves(&request->forbidden);
+  ForbidHeld(&request->forbidden);
+  NormalizeRanges(&request->forbidden);
   request->trampolines = trampolines_;
+  std::sort(request->trampolines.begin(), request->trampolines.end());
   request->retired_trampolines = retired_trampolines_;
   request->tally = tally_.get();
   requests_.push_back(std::move(request));
   Handshake::Get().Publish(requests_.back().get());
+}
+
+void Transition::ForbidMoves(std::vector<CodeRange>* forbidden) const {
+  for (const Move& move : moves_) {
+    if (move.object == nullptr) continue;
+    forbidden->push_back(to_new_ ? move.old_text : move.new_text);
+    // A thread at the stub itself is about to decide; it may do so before or after it switched, but
+    // not in between.
+    const CodeAddress entry = move.redirection->site.entry;
+    forbidden->push_back({entry, entry + kEntryStubSize});
+  }
+}
+
+void Transition::ForbidHeld(std::vector<CodeRange>* forbidden) const {
+  for (const FunctionSite& site : patch_->held) {
+    if (site.entry.is_null()) continue;  // of an object that is not loaded
+    forbidden->push_back({site.entry, site.entry + static_cast<size_t>(site.size)});
+    const Redirection* const redirection = environment_.table->Find(site.entry);
+    if (redirection == nullptr) continue;
+    for (const PatchFunction* version : redirection->versions.versions()) {
+      forbidden->push_back(redirection->TextOf(version));
+    }
+  }
 }
 
 void Transition::Reverse() {
@@ -212,6 +280,7 @@ void Transition::Cancel() {
   Log("canceling", absl::StrCat("'", patch_->name, "': canceling ", Gerund(),
                                 " transition, going to ", patching_ ? "unpatch" : "patch"));
   to_new_ = false;
+  cancelled_ = true;
   Complete();
 }
 
@@ -231,54 +300,33 @@ void Transition::Complete() {
   }
   patch_->enabled = target_patched();
   SettleSlots();
-  CloseEntries();
+  CloseEntries(environment_.host, MovedRedirections());
   SetFlags(false);
 }
 
 void Transition::TakeOffStacks(Patch* patch) {
-  for (PatchObject& object : patch->objects) {
-    for (PatchFunction& function : object.functions) {
-      if (!function.patched) continue;
-      environment_.table->Of(function.old)->versions.Remove(&function);
-      function.patched = false;
-    }
-    object.patched = false;
-  }
+  for (PatchObject& object : patch->objects) PopObject(environment_.table, &object);
 }
 
 void Transition::RemoveNops() {
-  // They are in objects of their own, behind the patch's: the other functions stay where they are.
   for (PatchObject& object : patch_->objects) {
-    if (!object.dynamic) continue;
-    for (PatchFunction& nop : object.functions) {
-      if (nop.patched) environment_.table->Of(nop.old)->versions.Remove(&nop);
+    for (PatchFunction& function : object.functions) {
+      if (function.nop && function.patched) {
+        environment_.table->Of(function.old)->versions.Remove(&function);
+      }
     }
   }
-  std::erase_if(patch_->objects, [](const PatchObject& object) { return object.dynamic; });
+  DropNops(patch_);
+}
+
+std::vector<Redirection*> Transition::MovedRedirections() const {
+  std::vector<Redirection*> redirections;
+  for (const Move& move : moves_) redirections.push_back(move.redirection);
+  return redirections;
 }
 
 void Transition::SettleSlots() {
-  for (const Move& move : moves_) {
-    const Redirection& redirection = *move.redirection;
-    redirection.SetSlot(redirection.BodyOf(redirection.versions.top()));
-  }
-}
-
-void Transition::CloseEntries() {
-  std::vector<EntryWrite> writes;
-  for (const Move& move : moves_) {
-    if (!move.redirection->open || !move.redirection->versions.empty()) continue;
-    // ORDER[T10]: the slot holds the original body (SettleSlots) before the entry is closed; pairs
-    // with a thread that fetched the open entry's jump and loads the slot now.
-    writes.push_back({.entry = move.redirection->site.entry, .bytes = kClosedEntry});
-  }
-  if (writes.empty()) return;
-  // An entry that stays open costs a jump and is otherwise right: its slot holds the original.
-  if (MEND_FAILPOINT("transition/close_entries")) return;
-  if (!environment_.host->WriteEntries(writes).ok()) return;
-  for (const Move& move : moves_) {
-    if (move.redirection->versions.empty()) move.redirection->open = false;
-  }
+  for (const Move& move : moves_) SettleSlot(*move.redirection);
 }
 
 void Transition::SetFlags(bool transition) {
@@ -288,6 +336,15 @@ void Transition::SetFlags(bool transition) {
 }
 
 void Transition::Finish() {
+  for (PatchObject& object : patch_->objects) {
+    if (object.loaded == nullptr) continue;
+    if (!target_patched()) {
+      environment_.callbacks->PostUnpatch(&object);
+    } else if (!cancelled_) {
+      // Also when an unpatching transition was reversed: its pre_unpatch has run (LC11).
+      environment_.callbacks->PostPatch(&object);
+    }
+  }
   Log("transition_complete", absl::StrCat("'", patch_->name, "': ", Gerund(), " complete"));
 }
 

@@ -1,12 +1,17 @@
 // Transition: one patch on its way in or out, for all threads of the process (rules 1.2, 1.5).
 //
-//   Init       marks the functions, puts them on (patching) or prepares to take them off
-//              (unpatching) their func_stacks, trampolines into the slots, entries opened
+//   Init       marks the functions; then for each loaded object in turn: pre_patch, its functions
+//   on
+//              their func_stacks, trampolines into the slots, entries opened. Unpatching:
+//              trampolines into the slots, then pre_unpatch for each object
 //   Start      publishes the request: threads begin to switch
 //   Reverse    flips the target, as often as wanted, until Complete
 //   Cancel     between Init and Start only: takes everything back
 //   Complete   all threads have switched: func_stacks and slots get their final state, entries that
 //              nobody needs are closed
+//   Finish     the grace period is over: post_patch or post_unpatch for each loaded object
+//
+// Objects may come and go between Start and Complete (HookObject, ForgetObject).
 //
 // Who drives it: PatchRegistry, which holds its mutex around every call.
 #ifndef MEND_RUNTIME_TRANSITION_TRANSITION_H_
@@ -25,6 +30,7 @@
 #include "runtime/patch/patch.h"
 #include "runtime/patch/redirection_table.h"
 #include "runtime/safepoint/handshake.h"
+#include "runtime/transition/callbacks.h"
 
 namespace mend {
 
@@ -32,7 +38,7 @@ namespace mend {
 struct Retired {
   std::vector<std::unique_ptr<SwitchRequest>> requests;
   std::unique_ptr<SwitchTally> tally;
-  CodeRange trampolines;
+  std::vector<CodeRange> trampolines;
 };
 
 class Transition {
@@ -41,7 +47,7 @@ class Transition {
     CodeHost* host;
     EventLog* events;
     RedirectionTable* table;
-    std::string program_name;  // how logs call the program's own object
+    Callbacks* callbacks;
   };
 
   // `replaced`: the patches that go when this one has come (atomic replace); empty if unpatching.
@@ -56,8 +62,18 @@ class Transition {
   // `reason` is logged by the caller.
   void Cancel();
   void Complete();
-  // Logs the end. The trampolines may still be in use.
+  // Runs the post callbacks and logs the end. The trampolines may still be in use.
   void Finish();
+
+  // An object of the patch has come in mid-transition: hooks it, so that each thread sees the
+  // version that it is on (O4). Nothing of the object runs yet. A failure leaves it unhooked.
+  // Publish is to follow, before anything of it runs.
+  absl::Status HookObject(PatchObject* object);
+  // An object goes, whose functions are off their func_stacks. Publish is to follow.
+  void ForgetObject(const mend_object* object);
+  // Asks all threads anew, those too that have nothing to change: what there is to check has
+  // changed, or another request took this one's place. REQUIRES: started.
+  void Publish();
   // Hands over what threads may still use. The transition is of no use afterwards.
   Retired TakeRetired();
 
@@ -71,29 +87,40 @@ class Transition {
   const SwitchRequest& request() const { return *requests_.back(); }
   bool published() const { return !requests_.empty(); }
   uint32_t epoch() const { return epoch_; }
+  const std::vector<CodeRange>& trampolines() const { return trampolines_; }
   const SwitchTally& tally() const { return *tally_; }
 
  private:
   // One function whose slot changes, or (both bodies the same) whose entry only polls: a held one.
   struct Move {
     Redirection* redirection;
+    const mend_object* object;  // that the function is in; null: a held one
     CodeAddress old_body;
     CodeAddress new_body;
+    CodeRange old_text;  // empty: nothing is forbidden on its account
+    CodeRange new_text;
+    CodeAddress trampoline;
   };
 
-  void PutOnStacks();
-  void PlanRemoval();
-  void PlanMove(const PatchFunction& function, const PatchFunction* from, const PatchFunction* to);
-  void ForbidHeld();
+  void PlanObject(const PatchObject& object);
+  void PlanMove(const PatchFunction& function, const mend_object* object, const PatchFunction* from,
+                const PatchFunction* to);
   void PlanPoll(const FunctionSite& held);
-  absl::Status BuildTrampolines();
-  absl::Status OpenEntries();
+  absl::Status BuildTrampolines(size_t first_move);
+  absl::Status WriteTrampolines(size_t first_move, CodeAddress poll_slow_path);
+  // Trampolines into the slots of the object's moves (null: the held functions'), entries opened. A
+  // failure may leave slots that lead to trampolines.
+  absl::Status RedirectObject(const mend_object* object);
+  absl::Status PatchLoadedObjects();
+  absl::Status PatchLoadedObject(PatchObject* object);
+  void RunPreUnpatch();
+  void ForbidMoves(std::vector<CodeRange>* forbidden) const;
+  void ForbidHeld(std::vector<CodeRange>* forbidden) const;
   void SettleSlots();
-  void CloseEntries();
   void TakeOffStacks(Patch* patch);
   void RemoveNops();
   void SetFlags(bool transition);
-  void Publish();
+  std::vector<Redirection*> MovedRedirections() const;
   void Log(const char* kind, const std::string& text);
   const char* Gerund() const { return target_patched() ? "patching" : "unpatching"; }
 
@@ -106,11 +133,9 @@ class Transition {
 
   bool to_new_ = true;
   bool reversed_ = false;
+  bool cancelled_ = false;
   std::vector<Move> moves_;
-  // What may be on no stack when a thread switches to new, and when it comes back.
-  std::vector<CodeRange> forbidden_to_new_;
-  std::vector<CodeRange> forbidden_to_old_;
-  CodeRange trampolines_;
+  std::vector<CodeRange> trampolines_;
   std::vector<std::unique_ptr<SwitchRequest>> requests_;  // all that were published; last: current
   std::unique_ptr<SwitchTally> tally_ = std::make_unique<SwitchTally>();
 };

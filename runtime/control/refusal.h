@@ -1,20 +1,16 @@
-// Errors as operators see them: the kernel's errno names, an exit code, and the stable code of a
-// refusal. A status whose message begins with "EBUSY: " carries its errno; any other gets the one
-// that fits its code.
+// Refusals as operators see them: the errno's name and text, an exit code, and a stable code.
 //
 // Thread safety: functions without state.
-#ifndef MEND_RUNTIME_CONTROL_ERRNO_STATUS_H_
-#define MEND_RUNTIME_CONTROL_ERRNO_STATUS_H_
+#ifndef MEND_RUNTIME_CONTROL_REFUSAL_H_
+#define MEND_RUNTIME_CONTROL_REFUSAL_H_
 
 #include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "runtime/base/errno_status.h"
 
 namespace mend {
-
-// A status whose message is "EINVAL: DETAIL".
-absl::Status ErrnoStatus(int error, std::string_view detail);
 
 struct Refusal {
   std::string errno_name;  // "EBUSY"
@@ -29,4 +25,4 @@ Refusal DescribeRefusal(const absl::Status& status);
 
 }  // namespace mend
 
-#endif  // MEND_RUNTIME_CONTROL_ERRNO_STATUS_H_
+#endif  // MEND_RUNTIME_CONTROL_REFUSAL_H_

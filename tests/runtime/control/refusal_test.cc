@@ -1,4 +1,4 @@
-#include "runtime/control/errno_status.h"
+#include "runtime/control/refusal.h"
 
 #include <gtest/gtest.h>
 
