@@ -113,8 +113,47 @@ absl::StatusOr<std::unique_ptr<Patch>> FakeLoader::Load(const PatchModule&) {
   return absl::UnimplementedError("tests make their patches themselves");
 }
 
-absl::StatusOr<FunctionSite> FakeLoader::FindFunction(const std::string&) const {
-  return absl::UnimplementedError("tests make their sites themselves");
+absl::StatusOr<FunctionSite> FakeLoader::FindFunction(const std::string& request) const {
+  for (const auto& [object, sites] : symbols_) {
+    for (const FunctionSite& site : sites) {
+      if (absl::StrCat(object, ":", site.name, ",", site.sympos) == request) return site;
+    }
+  }
+  return absl::NotFoundError(absl::StrCat("ENOENT: there is no function ", request));
+}
+
+absl::Status FakeLoader::ResolveObject(Patch*, PatchObject* object) {
+  const std::vector<FunctionSite>& sites = symbols_[object->name];
+  for (PatchFunction& function : object->functions) {
+    FunctionSite& old = function.old;
+    if (!old.entry.is_null()) continue;
+    const FunctionSite* found = nullptr;
+    unsigned count = 0;
+    for (const FunctionSite& site : sites) {
+      if (site.name == old.name && (++count == old.sympos || old.sympos == 0)) found = &site;
+    }
+    if (count == 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("EINVAL: symbol '", old.name, "' not found in symbol table"));
+    }
+    if (old.sympos == 0 && count > 1) {
+      return absl::InvalidArgumentError(absl::StrCat("EINVAL: unresolvable ambiguity for symbol '",
+                                                     old.name, "' in object '", object->name, "'"));
+    }
+    if (found == nullptr) {
+      return absl::InvalidArgumentError(absl::StrCat("EINVAL: symbol position ", old.sympos,
+                                                     " for symbol '", old.name, "' in object '",
+                                                     object->name, "' not found"));
+    }
+    const unsigned requested = old.sympos;
+    old = *found;
+    old.sympos = requested;
+  }
+  return absl::OkStatus();
+}
+
+void FakeLoader::ForgetObject(Patch* patch, PatchObject* object) {
+  forgotten_.push_back(absl::StrCat(patch->name, "/", object->name));
 }
 
 std::string FakeLoader::Describe(CodeAddress pc) const {

@@ -82,13 +82,28 @@ class FakeCodeHost : public CodeHost {
 class FakeLoader : public PatchLoader {
  public:
   absl::StatusOr<std::unique_ptr<Patch>> Load(const PatchModule&) override;
-  absl::StatusOr<FunctionSite> FindFunction(const std::string&) const override;
+  // `OBJECT:NAME,POSITION` of a symbol.
+  absl::StatusOr<FunctionSite> FindFunction(const std::string& request) const override;
+  absl::Status ResolveObject(Patch* patch, PatchObject* object) override;
+  void ForgetObject(Patch* patch, PatchObject* object) override;
   std::string Describe(CodeAddress pc) const override;
+
   void Know(const NativeFunction& function);
+  // Symbols of an object, in link order, that ResolveObject finds.
+  void AddSymbol(const std::string& object, const std::string& name, FunctionSite site) {
+    site.object = object;
+    site.name = name;
+    symbols_[object].push_back(std::move(site));
+  }
+  void DropObject(const std::string& object) { symbols_.erase(object); }
+  // Patch and object of each call, in order.
+  const std::vector<std::string>& forgotten() const { return forgotten_; }
 
  private:
   mutable Mutex mu_;  // the coordinator describes stragglers while a test makes its next patch
   std::map<CodeAddress, NativeFunction> known_ ABSL_GUARDED_BY(mu_);
+  std::map<std::string, std::vector<FunctionSite>> symbols_;
+  std::vector<std::string> forgotten_;
 };
 
 // A thread of the "program".
