@@ -38,7 +38,8 @@ constexpr char kRunHelp[] =
 struct CommandLine {
   bool json = false;
   bool follow = false;
-  std::string target, patch, path, value;
+  std::string target, patch, path, value, module, name;
+  std::vector<std::string> parameters;
   double timeout_s = 30;
   mend::WaitFlags wait;
 };
@@ -154,13 +155,19 @@ class Parser {
   }
 
   void AddModules() {
-    for (const char* name : {"load", "unload"}) {
-      CLI::App* const command = AddTargeted(name, "guest modules: not supported yet", "-", [] {
-        std::fputs("EOPNOTSUPP: guest modules are not supported yet\n", stderr);
-        return int{mend::kExitRefused};
-      });
-      command->allow_extras();
-    }
+    CLI::App* const load = AddTargeted(
+        "load", "load a guest module", "mend load server plugin.so --param verbose=Y", [this] {
+          return mend::LoadModule(line_.target, line_.module, line_.name, line_.parameters,
+                                  line_.json);
+        });
+    load->add_option("MODULE", line_.module, "a library made by patchc cc -shared")->required();
+    load->add_option("--name", line_.name, "its name (default: the file's)");
+    load->add_option("--param", line_.parameters, "NAME=VALUE: a parameter of the module")
+        ->allow_extra_args(false);
+    AddTargeted("unload", "unload a guest module", "mend unload server plugin",
+                [this] { return mend::UnloadModule(line_.target, line_.module, line_.json); })
+        ->add_option("NAME", line_.module, "name of a guest module")
+        ->required();
   }
 
   CLI::App app_{"Hosts programs and patches them while they run.", "mend"};

@@ -46,6 +46,11 @@ int ForcePatch(const std::string& target, const std::string& patch, bool json);
 int RemovePatch(const std::string& target, const std::string& patch, bool json);
 int WaitForTransition(const std::string& target, double timeout_s, bool json);
 
+// The module's name is the file's, unless `name` says another. `parameters`: NAME=VALUE each.
+int LoadModule(const std::string& target, const std::string& file, const std::string& name,
+               const std::vector<std::string>& parameters, bool json);
+int UnloadModule(const std::string& target, const std::string& name, bool json);
+
 int ListAttributes(const std::string& target, const std::string& path, bool json);
 int GetAttribute(const std::string& target, const std::string& path, bool json);
 int SetAttribute(const std::string& target, const std::string& path, const std::string& value);

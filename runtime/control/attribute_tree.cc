@@ -7,7 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "runtime/control/refusal.h"
+#include "runtime/base/errno_status.h"
+#include "runtime/patch/module_parameters.h"
 
 namespace mend {
 namespace {
@@ -16,8 +17,15 @@ struct Node {
   std::string name;
   std::vector<Node> children;  // of a folder, in the order of its listing
   bool folder = true;
-  std::optional<std::string> value;                     // none: cannot be read
+  std::function<absl::StatusOr<std::string>()> read;    // none: cannot be read
   std::function<absl::Status(std::string_view)> write;  // none: cannot be written
+};
+
+// Whose tree it is.
+struct Source {
+  PatchRegistry* registry;
+  ModuleRegistry* modules;  // may be null
+  const std::string* program;
 };
 
 Node Folder(std::string name) {
@@ -26,40 +34,24 @@ Node Folder(std::string name) {
   return node;
 }
 
-Node Attribute(std::string name, std::optional<std::string> value) {
+Node Attribute(std::string name) {
   Node node;
   node.name = std::move(name);
   node.folder = false;
-  node.value = std::move(value);
+  return node;
+}
+
+Node Attribute(std::string name, std::string value) {
+  Node node = Attribute(std::move(name));
+  node.read = [value = std::move(value)] { return value; };
   return node;
 }
 
 std::string Bit(bool value) { return value ? "1" : "0"; }
 
-// As the kernel's kstrtobool: only the first characters count.
 std::optional<bool> ParseBool(std::string_view text) {
-  if (text.empty()) return std::nullopt;
-  switch (text[0]) {
-    case 'y':
-    case 'Y':
-    case 't':
-    case 'T':
-    case '1':
-      return true;
-    case 'n':
-    case 'N':
-    case 'f':
-    case 'F':
-    case '0':
-      return false;
-    case 'o':
-    case 'O':
-      if (text.size() > 1 && (text[1] == 'n' || text[1] == 'N')) return true;
-      if (text.size() > 1 && (text[1] == 'f' || text[1] == 'F')) return false;
-      return std::nullopt;
-    default:
-      return std::nullopt;
-  }
+  bool value = false;
+  return ParseKernelBool(text, &value) ? std::optional<bool>(value) : std::nullopt;
 }
 
 absl::Status WriteEnabled(PatchRegistry* registry, const PatchStatus& patch,
@@ -85,14 +77,6 @@ absl::Status WriteForce(PatchRegistry* registry, const PatchStatus& patch, std::
   return registry->Force(patch.name);
 }
 
-Node& FindOrAdd(std::vector<Node>* nodes, const std::string& name) {
-  for (Node& node : *nodes) {
-    if (node.name == name) return node;
-  }
-  nodes->push_back(Folder(name));
-  return nodes->back();
-}
-
 Node PatchFolder(PatchRegistry* registry, const PatchStatus& patch, const std::string& program) {
   Node folder = Folder(patch.name);
   std::vector<Node>& files = folder.children;
@@ -101,37 +85,71 @@ Node PatchFolder(PatchRegistry* registry, const PatchStatus& patch, const std::s
     return WriteEnabled(registry, patch, text);
   };
   files.push_back(Attribute("transition", Bit(patch.transition)));
-  files.push_back(Attribute("force", std::nullopt));
+  files.push_back(Attribute("force"));
   files.back().write = [registry, patch](std::string_view text) {
     return WriteForce(registry, patch, text);
   };
   files.push_back(Attribute("replace", Bit(patch.replace)));
   files.push_back(Attribute("stack_order", absl::StrCat(patch.stack_order)));
-  for (const FunctionStatus& function : patch.functions) {
-    // Nops are made for the time of the patch and have a folder too, as in the kernel.
-    Node& object = FindOrAdd(&files, function.object.empty() ? program : function.object);
-    if (object.children.empty()) object.children.push_back(Attribute("patched", Bit(true)));
-    object.children.push_back(Folder(absl::StrCat(function.name, ",", function.sympos)));
+  for (const ObjectStatus& object : patch.objects) {
+    // Nops are made for the time of the transition and have folders too, as in the kernel.
+    Node node = Folder(object.name.empty() ? program : object.name);
+    node.children.push_back(Attribute("patched", Bit(object.patched)));
+    for (const FunctionStatus& function : patch.functions) {
+      if (function.object != object.name) continue;
+      node.children.push_back(Folder(absl::StrCat(function.name, ",", function.sympos)));
+    }
+    files.push_back(std::move(node));
   }
   return folder;
 }
 
-Node LivepatchFolder(PatchRegistry* registry, const std::string& program) {
+Node LivepatchFolder(const Source& source) {
   Node folder = Folder("livepatch");
-  for (const PatchStatus& patch : registry->Status().patches) {
+  for (const PatchStatus& patch : source.registry->Status().patches) {
     if (patch.enabled || patch.transition) {
-      folder.children.push_back(PatchFolder(registry, patch, program));
+      folder.children.push_back(PatchFolder(source.registry, patch, *source.program));
     }
   }
   return folder;
 }
 
-Node ModuleFolder(PatchRegistry* registry) {
+// What has parameters: a registry of patches or of guest modules.
+template <typename Registry>
+Node ParametersFolder(Registry* registry, const std::string& module,
+                      const std::vector<std::string>& names) {
+  Node folder = Folder("parameters");
+  for (const std::string& name : names) {
+    Node parameter = Attribute(name);
+    parameter.read = [registry, module, name] { return registry->GetParameter(module, name); };
+    parameter.write = [registry, module, name](std::string_view value) {
+      return registry->SetParameter(module, name, std::string(value));
+    };
+    folder.children.push_back(std::move(parameter));
+  }
+  return folder;
+}
+
+Node ModuleFolder(const Source& source) {
   Node folder = Folder("module");
+  PatchRegistry* const registry = source.registry;
   for (const PatchStatus& patch : registry->Status().patches) {
     Node module = Folder(patch.name);
-    module.children.push_back(Folder("parameters"));
-    module.children.push_back(Attribute("refcnt", Bit(patch.enabled || patch.transition)));
+    module.children.push_back(ParametersFolder(registry, patch.name, patch.parameters));
+    Node references = Attribute("refcnt");
+    references.read = [registry, name = patch.name]() -> absl::StatusOr<std::string> {
+      const absl::StatusOr<int> count = registry->References(name);
+      if (!count.ok()) return count.status();
+      return absl::StrCat(*count);
+    };
+    module.children.push_back(std::move(references));
+    folder.children.push_back(std::move(module));
+  }
+  if (source.modules == nullptr) return folder;
+  for (const ModuleStatus& status : source.modules->Status()) {
+    Node module = Folder(status.name);
+    module.children.push_back(ParametersFolder(source.modules, status.name, status.parameters));
+    module.children.push_back(Attribute("refcnt", absl::StrCat(status.references)));
     folder.children.push_back(std::move(module));
   }
   return folder;
@@ -148,20 +166,19 @@ Node ThreadsFolder(PatchRegistry* registry) {
 }
 
 // The part of the tree that `root` names; everything when it is empty.
-Node BuildTree(PatchRegistry* registry, const std::string& program, std::string_view root) {
+Node BuildTree(const Source& source, std::string_view root) {
   Node tree = Folder("");
   const bool all = root.empty();
-  if (all || root == "livepatch") tree.children.push_back(LivepatchFolder(registry, program));
-  if (all || root == "module") tree.children.push_back(ModuleFolder(registry));
-  if (all || root == "threads") tree.children.push_back(ThreadsFolder(registry));
+  if (all || root == "livepatch") tree.children.push_back(LivepatchFolder(source));
+  if (all || root == "module") tree.children.push_back(ModuleFolder(source));
+  if (all || root == "threads") tree.children.push_back(ThreadsFolder(source.registry));
   return tree;
 }
 
-absl::StatusOr<Node> FindNode(PatchRegistry* registry, const std::string& program,
-                              std::string_view path) {
+absl::StatusOr<Node> FindNode(const Source& source, std::string_view path) {
   const std::vector<std::string> segments =
       absl::StrSplit(absl::string_view(path.data(), path.size()), '/', absl::SkipEmpty());
-  Node node = BuildTree(registry, program, segments.empty() ? "" : std::string_view(segments[0]));
+  Node node = BuildTree(source, segments.empty() ? "" : std::string_view(segments[0]));
   for (const std::string& segment : segments) {
     const auto child =
         std::find_if(node.children.begin(), node.children.end(),
@@ -184,7 +201,7 @@ absl::Status AttributeError(int error, std::string_view path, const char* what) 
 }  // namespace
 
 absl::StatusOr<std::vector<std::string>> AttributeTree::List(std::string_view path) const {
-  const absl::StatusOr<Node> node = FindNode(registry_, program_, path);
+  const absl::StatusOr<Node> node = FindNode({registry_, modules_, &program_}, path);
   if (!node.ok()) return node.status();
   if (!node->folder) return AttributeError(ENOTDIR, path, "is an attribute, not a folder");
   std::vector<std::string> names;
@@ -193,15 +210,15 @@ absl::StatusOr<std::vector<std::string>> AttributeTree::List(std::string_view pa
 }
 
 absl::StatusOr<std::string> AttributeTree::Get(std::string_view path) const {
-  const absl::StatusOr<Node> node = FindNode(registry_, program_, path);
+  const absl::StatusOr<Node> node = FindNode({registry_, modules_, &program_}, path);
   if (!node.ok()) return node.status();
   if (node->folder) return AttributeError(EISDIR, path, "is a folder");
-  if (!node->value.has_value()) return AttributeError(EACCES, path, "cannot be read");
-  return *node->value;
+  if (!node->read) return AttributeError(EACCES, path, "cannot be read");
+  return node->read();
 }
 
 absl::Status AttributeTree::Set(std::string_view path, std::string_view value) const {
-  const absl::StatusOr<Node> node = FindNode(registry_, program_, path);
+  const absl::StatusOr<Node> node = FindNode({registry_, modules_, &program_}, path);
   if (!node.ok()) return node.status();
   if (node->folder) return AttributeError(EISDIR, path, "is a folder");
   if (!node->write) return AttributeError(EACCES, path, "cannot be written");

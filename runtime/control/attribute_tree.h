@@ -3,11 +3,12 @@
 //
 //   livepatch/PATCH/{enabled,transition,force,replace,stack_order}
 //   livepatch/PATCH/OBJECT/patched, livepatch/PATCH/OBJECT/FUNCTION,SYMPOS/
-//   module/MODULE/{refcnt,parameters/}
+//   module/MODULE/refcnt, module/MODULE/parameters/NAME    patch modules and guest modules
 //   threads/TID/patch_state
 //
-// The hosted program itself appears as an object under its own name. A patch has a folder while it
-// is enabled or in transition; its module has one until it is removed.
+// The hosted program itself appears as an object under its own name; guest modules that are not
+// loaded appear too. A patch has a folder while it is enabled or in transition; its module has one
+// until it is removed.
 //
 // Thread safety: all methods are thread-safe; the tree is made from the registry at each call, so
 // it keeps nothing. Errors carry their errno ("ENOENT: ...").
@@ -21,15 +22,16 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "runtime/module/module_registry.h"
 #include "runtime/transition/patch_registry.h"
 
 namespace mend {
 
 class AttributeTree {
  public:
-  // `registry` must outlive the tree.
-  AttributeTree(PatchRegistry* registry, std::string program)
-      : registry_(registry), program_(std::move(program)) {}
+  // The registries must outlive the tree; `modules` may be null.
+  AttributeTree(PatchRegistry* registry, ModuleRegistry* modules, std::string program)
+      : registry_(registry), modules_(modules), program_(std::move(program)) {}
 
   // The names in a folder. ENOENT; ENOTDIR.
   absl::StatusOr<std::vector<std::string>> List(std::string_view path) const;
@@ -42,6 +44,7 @@ class AttributeTree {
 
  private:
   PatchRegistry* const registry_;
+  ModuleRegistry* const modules_;
   const std::string program_;
 };
 

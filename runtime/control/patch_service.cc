@@ -174,6 +174,7 @@ absl::StatusOr<ApplyReport> PatchService::Apply(std::string_view module_bytes,
   if (options.persist && patch_dir_.empty()) {
     return ErrnoStatus(EINVAL, "--persist needs a target that was started with --patch-dir");
   }
+  module->allow_inlined = options.allow_inlined;
   report.parse_ns = SinceNs(start);
 
   const CoreStatus before = registry_->Status();
@@ -186,6 +187,7 @@ absl::StatusOr<ApplyReport> PatchService::Apply(std::string_view module_bytes,
   start = absl::Now();
   absl::StatusOr<std::unique_ptr<Patch>> patch = loader_->Load(*module);
   if (!patch.ok()) return patch.status();
+  if (absl::Status set = (*patch)->parameters.SetAll(options.parameters); !set.ok()) return set;
   report.link_ns = SinceNs(start);
   Describe(**patch, &report);
   for (const PatchStatus& older : before.patches) {

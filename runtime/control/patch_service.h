@@ -36,6 +36,9 @@ struct ApplyOptions {
   WaitPolicy wait;
   bool dry_run = false;  // link and check, then drop it: nothing becomes visible
   bool persist = false;  // copy the module into the patch directory once it is applied
+  bool allow_inlined =
+      false;  // although inlined copies of what is replaced stay (explicit patches)
+  ParameterValues parameters;  // of the patch module, set before its first callback
 };
 
 enum class Outcome : uint8_t {

@@ -60,6 +60,21 @@ class Query {
     return fallback;
   }
 
+  // Every `param=NAME=VALUE`.
+  ParameterValues Parameters() {
+    ParameterValues values;
+    for (const auto& [name, value] : request_.query) {
+      if (name != "param") continue;
+      const size_t equals = value.find('=');
+      if (equals == 0 || equals == std::string::npos) {
+        Fail(absl::StrCat("parameter '", value, "' is no NAME=VALUE"));
+      } else {
+        values.emplace_back(value.substr(0, equals), value.substr(equals + 1));
+      }
+    }
+    return values;
+  }
+
   bool Bool(const char* key) {
     const std::string value = String(key, "0");
     if (value != "0" && value != "1") Fail(absl::StrCat("parameter '", key, "' is 0 or 1"));
@@ -116,11 +131,13 @@ absl::Status NoSuchResource(const HttpRequest& request) {
 
 }  // namespace
 
-ControlRoutes::ControlRoutes(ProgramInfo program, PatchService* service, EventLog* events)
+ControlRoutes::ControlRoutes(ProgramInfo program, PatchService* service, EventLog* events,
+                             ModuleRegistry* modules)
     : program_(std::move(program)),
       service_(service),
       events_(events),
-      tree_(service->registry(), program_.name) {}
+      modules_(modules),
+      tree_(service->registry(), modules, program_.name) {}
 
 void ControlRoutes::Shutdown() { shutdown_.store(true, std::memory_order_relaxed); }
 
@@ -185,19 +202,49 @@ absl::StatusOr<HttpResponse> ControlRoutes::PutAttribute(const HttpRequest& requ
 
 absl::StatusOr<HttpResponse> ControlRoutes::PostRoute(const HttpRequest& request) {
   const std::vector<std::string> segments = absl::StrSplit(request.path, '/', absl::SkipEmpty());
-  if (segments.empty() || segments[0] != "patches" || segments.size() == 2 || segments.size() > 3) {
-    return NoSuchResource(request);
+  if (segments.empty()) return NoSuchResource(request);
+  if (segments[0] == "patches" && segments.size() == 1) return Apply(request);
+  if (segments[0] == "patches" && segments.size() == 3) {
+    return PatchVerb(request, segments[1], segments[2]);
   }
-  if (segments.size() == 1) return Apply(request);
-  return PatchVerb(request, segments[1], segments[2]);
+  if (modules_ != nullptr && segments[0] == "modules") {
+    if (segments.size() == 1) return LoadModule(request);
+    if (segments.size() == 3 && segments[2] == "unload") return UnloadModule(request, segments[1]);
+  }
+  return NoSuchResource(request);
+}
+
+absl::StatusOr<HttpResponse> ControlRoutes::LoadModule(const HttpRequest& request) {
+  Query query(request, {"name", "path", "param"});
+  const std::string name = query.String("name", "");
+  const ModuleSource source = {.path = query.String("path", name),
+                               .bytes = std::string(request.body)};
+  const ParameterValues parameters = query.Parameters();
+  if (name.empty()) query.Fail("parameter 'name' is missing");
+  // Without bytes the loader would read the path: this process' file, at anybody's choice.
+  if (source.bytes.empty()) query.Fail("the module is empty");
+  if (!query.status().ok()) return query.status();
+  if (absl::Status loaded = modules_->Load(name, source, parameters); !loaded.ok()) return loaded;
+  return JsonAnswer(ModuleView(name));
+}
+
+absl::StatusOr<HttpResponse> ControlRoutes::UnloadModule(const HttpRequest& request,
+                                                         const std::string& name) {
+  const Query query(request, {});
+  if (!query.status().ok()) return query.status();
+  if (absl::Status unloaded = modules_->Unload(name); !unloaded.ok()) return unloaded;
+  return JsonAnswer(ModuleView(name));
 }
 
 absl::StatusOr<HttpResponse> ControlRoutes::Apply(const HttpRequest& request) {
-  Query query(request, {"timeout_ns", "on_timeout", "no_wait", "dry_run", "persist"});
+  Query query(request, {"timeout_ns", "on_timeout", "no_wait", "dry_run", "persist", "param",
+                        "allow_inlined"});
   ApplyOptions options;
   options.wait = ReadWaitPolicy(&query);
   options.dry_run = query.Bool("dry_run");
   options.persist = query.Bool("persist");
+  options.allow_inlined = query.Bool("allow_inlined");
+  options.parameters = query.Parameters();
   if (!query.status().ok()) return query.status();
   const absl::StatusOr<ApplyReport> report = service_->Apply(request.body, options);
   if (!report.ok()) return report.status();

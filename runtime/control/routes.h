@@ -14,13 +14,15 @@
 #include "runtime/control/http.h"
 #include "runtime/control/patch_service.h"
 #include "runtime/control/views.h"
+#include "runtime/module/module_registry.h"
 
 namespace mend {
 
 class ControlRoutes : public HttpHandler {
  public:
-  // `service` and `events` must outlive the routes.
-  ControlRoutes(ProgramInfo program, PatchService* service, EventLog* events);
+  // All must outlive the routes. `modules` may be null: the process hosts no guest modules.
+  ControlRoutes(ProgramInfo program, PatchService* service, EventLog* events,
+                ModuleRegistry* modules = nullptr);
 
   HttpResponse Handle(const HttpRequest& request) override;
 
@@ -36,12 +38,15 @@ class ControlRoutes : public HttpHandler {
   absl::StatusOr<HttpResponse> Apply(const HttpRequest& request);
   absl::StatusOr<HttpResponse> PatchVerb(const HttpRequest& request, const std::string& patch,
                                          const std::string& verb);
+  absl::StatusOr<HttpResponse> LoadModule(const HttpRequest& request);
+  absl::StatusOr<HttpResponse> UnloadModule(const HttpRequest& request, const std::string& name);
   absl::StatusOr<HttpResponse> Wait(const HttpRequest& request);
   absl::StatusOr<HttpResponse> Events(const HttpRequest& request);
 
   const ProgramInfo program_;
   PatchService* const service_;
   EventLog* const events_;
+  ModuleRegistry* const modules_;
   const AttributeTree tree_;
   std::atomic<bool> shutdown_ = false;  // a flag of its own: nothing is published through it
 };

@@ -39,6 +39,14 @@ OrderedJson FunctionsView(const std::vector<FunctionStatus>& functions) {
   return views;
 }
 
+OrderedJson ObjectsView(const std::vector<ObjectStatus>& objects) {
+  OrderedJson views = OrderedJson::array();
+  for (const ObjectStatus& object : objects) {
+    views.push_back({{"name", object.name}, {"patched", object.patched}});
+  }
+  return views;
+}
+
 OrderedJson PatchView(const PatchStatus& patch) {
   return {{"name", patch.name},
           {"enabled", patch.enabled},
@@ -48,6 +56,7 @@ OrderedJson PatchView(const PatchStatus& patch) {
           {"stack_order", patch.stack_order},
           {"content_hash", patch.content_hash},
           {"text_bytes", patch.text_bytes},
+          {"objects", ObjectsView(patch.objects)},
           {"functions", FunctionsView(patch.functions)}};
 }
 
@@ -231,6 +240,14 @@ OrderedJson VerbView(const VerbReport& report) {
   document["patch"] = report.patch;
   AddTransition(report, &document);
   AddTimeout(report, &document);
+  return document;
+}
+
+OrderedJson ModuleView(const std::string& module) {
+  OrderedJson document = Document();
+  document["exit_code"] = 0;
+  document["outcome"] = "complete";
+  document["module"] = module;
   return document;
 }
 

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "runtime/base/event_log.h"
-#include "runtime/control/refusal.h"
 #include "runtime/control/patch_service.h"
+#include "runtime/control/refusal.h"
 
 namespace mend {
 
@@ -33,6 +33,8 @@ OrderedJson StatusView(const ProgramInfo& program, const CoreStatus& status,
 OrderedJson ThreadsView(const std::vector<ThreadStatus>& threads);
 OrderedJson ApplyView(const ApplyReport& report);
 OrderedJson VerbView(const VerbReport& report);
+// A guest module was loaded or unloaded.
+OrderedJson ModuleView(const std::string& module);
 OrderedJson EventView(const Event& event);
 OrderedJson RefusalView(const Refusal& refusal);
 

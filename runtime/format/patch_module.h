@@ -56,6 +56,9 @@ struct PatchModule {
   std::vector<std::string> hold;
   std::vector<PatchUnit> units;
   std::string content_hash;  // hex; equal modules are equal
+
+  // Not in the file, but of the request that brought it: inlined copies of replaced functions may stay.
+  bool allow_inlined = false;
 };
 
 // Fills content_hash.

@@ -180,6 +180,35 @@ absl::Status PatchRegistry::Wait(absl::Duration timeout) {
       straggler.empty() ? "" : absl::StrCat("; held up by ", straggler)));
 }
 
+absl::StatusOr<std::string> PatchRegistry::GetParameter(const std::string& name,
+                                                        const std::string& parameter) const {
+  absl::MutexLock lock(&state_->mu);
+  const Patch* const patch = state_->FindLocked(name);
+  if (patch == nullptr) return NoSuchPatch(name);
+  return patch->parameters.Get(parameter);
+}
+
+absl::Status PatchRegistry::SetParameter(const std::string& name, const std::string& parameter,
+                                         const std::string& value) {
+  absl::MutexLock lock(&state_->mu);
+  Patch* const patch = state_->FindLocked(name);
+  if (patch == nullptr) return NoSuchPatch(name);
+  return patch->parameters.Set(parameter, value);
+}
+
+absl::StatusOr<int> PatchRegistry::References(const std::string& name) {
+  State& state = *state_;
+  if (absl::Status free = state.CheckNoCallback("count references"); !free.ok()) return free;
+  const BlockedRegion region("mend: looking for users of a patch");
+  absl::MutexLock lock(&state.mu);
+  state.AwaitGraceLocked();
+  const Patch* const patch = state.FindLocked(name);
+  if (patch == nullptr) return NoSuchPatch(name);
+  if (patch->enabled || state.InTransitionLocked(patch)) return 1;
+  if (!patch->forced) return 0;
+  return state.CheckIdleLocked().ok() && state.CheckUnusedLocked(*patch).ok() ? 0 : 1;
+}
+
 absl::Status PatchRegistry::ModuleComing(mend_object* module) {
   State& state = *state_;
   if (absl::Status free = state.CheckNoCallback("load a module"); !free.ok()) return free;

@@ -70,6 +70,11 @@ struct FunctionStatus {
   bool nop = false;
 };
 
+struct ObjectStatus {
+  std::string name;      // empty: the program itself
+  bool patched = false;
+};
+
 struct PatchStatus {
   std::string name;
   bool enabled = false;
@@ -79,7 +84,9 @@ struct PatchStatus {
   unsigned stack_order = 0;  // 1..n while active, else 0
   std::string content_hash;
   uint64_t text_bytes = 0;
+  std::vector<ObjectStatus> objects;
   std::vector<FunctionStatus> functions;
+  std::vector<std::string> parameters;
 };
 
 struct ThreadStatus {
@@ -129,6 +136,14 @@ class PatchRegistry {
   // Frees a patch that is neither enabled nor in transition, once every thread was seen off its
   // text. UNAVAILABLE ("EBUSY: ...") names the thread that is still in it.
   absl::Status Remove(const std::string& patch);
+
+  // A patch module's parameters. ENOENT, EINVAL, ERANGE.
+  absl::StatusOr<std::string> GetParameter(const std::string& patch,
+                                           const std::string& parameter) const;
+  absl::Status SetParameter(const std::string& patch, const std::string& parameter,
+                            const std::string& value);
+  // 0 when Remove would succeed, else 1. Looks, for a patch that was forced.
+  absl::StatusOr<int> References(const std::string& patch);
 
   // --- for the ModuleRegistry (rules 1.10) ---
 

@@ -17,7 +17,9 @@ PatchStatus StatusOf(const Patch& patch) {
   status.replace = patch.replace;
   status.forced = patch.forced;
   status.content_hash = patch.content_hash;
+  status.parameters = patch.parameters.Names();
   for (const PatchObject& object : patch.objects) {
+    status.objects.push_back({.name = object.name, .patched = object.patched});
     for (const PatchFunction& function : object.functions) {
       status.functions.push_back({.object = object.name,
                                   .name = function.old.name,

@@ -38,7 +38,9 @@ class AttributeTreeTest : public testing::Test {
   FakeLoader loader_;
   std::unique_ptr<PatchRegistry> registry_ = MakeFakeRegistry(&events_);
   PatchService service_{registry_.get(), &loader_, ""};
-  AttributeTree tree_{registry_.get(), "server"};
+  FakeModuleLoader module_loader_;
+  ModuleRegistry modules_{&module_loader_, registry_.get(), &events_, nullptr};
+  AttributeTree tree_{registry_.get(), &modules_, "server"};
 };
 
 TEST_F(AttributeTreeTest, RootsAreAlwaysThere) {
@@ -129,6 +131,32 @@ TEST_F(AttributeTreeTest, ThreadsSayTheirPatchState) {
   Apply("fix", {"f"});
   EXPECT_EQ(Get("threads/100/patch_state"), "1");
   EXPECT_EQ(Get("threads/101/patch_state"), "0");
+}
+
+TEST_F(AttributeTreeTest, ParametersOfPatchesAndModules) {
+  loader_.parameter = "level";
+  Apply("fix", {"f"});
+  EXPECT_THAT(*tree_.List("module/fix/parameters"), ElementsAre("level"));
+  EXPECT_EQ(Get("module/fix/parameters/level"), "0");
+  EXPECT_EQ(Set("module/fix/parameters/level", "-19"), "");
+  EXPECT_EQ(loader_.parameter_value, -19);
+  EXPECT_EQ(Get("module/fix/parameters/level"), "-19");
+  EXPECT_EQ(Set("module/fix/parameters/level", "many"), "EINVAL");
+  EXPECT_EQ(Set("module/fix/parameters/level", "4294967296"), "ERANGE");
+  EXPECT_EQ(Get("module/fix/parameters/level"), "-19");
+  EXPECT_EQ(Set("module/fix/parameters/other", "1"), "ENOENT");
+
+  ASSERT_TRUE(modules_.Load("plugin", {.path = "plugin.so", .bytes = ""}, {{"verbose", "y"}}).ok());
+  EXPECT_THAT(*tree_.List("module"), ElementsAre("fix", "plugin"));
+  EXPECT_THAT(*tree_.List("module/plugin"), ElementsAre("parameters", "refcnt"));
+  EXPECT_EQ(Get("module/plugin/parameters/verbose"), "Y");
+  EXPECT_EQ(Get("module/plugin/refcnt"), "0");
+  EXPECT_EQ(Set("module/plugin/parameters/verbose", "0"), "");
+  EXPECT_EQ(Get("module/plugin/parameters/verbose"), "N");
+  EXPECT_EQ(Set("module/plugin/refcnt", "0"), "EACCES");
+  ASSERT_TRUE(modules_.Open("plugin", {.path = "plugin.so", .bytes = ""}).ok());
+  EXPECT_EQ(Get("module/plugin/refcnt"), "1");
+  EXPECT_EQ(modules_.Unload("plugin").code(), absl::StatusCode::kUnavailable);
 }
 
 }  // namespace

@@ -49,7 +49,9 @@ class ControlFixture : public testing::Test {
   FakeLoader loader_;
   std::unique_ptr<PatchRegistry> registry_ = MakeFakeRegistry(&events_);
   PatchService service_{registry_.get(), &loader_, ""};
-  ControlRoutes routes_{ThisProgram("kv-server"), &service_, &events_};
+  FakeModuleLoader module_loader_;
+  ModuleRegistry modules_{&module_loader_, registry_.get(), &events_, nullptr};
+  ControlRoutes routes_{ThisProgram("kv-server"), &service_, &events_, &modules_};
   std::unique_ptr<ControlServer> server_;
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <mutex>
 #include <utility>
 
@@ -35,6 +36,8 @@ class PatchRegistry::State {
   bool patching = true;
   bool reversed = false;
   TransitionReport last;
+  std::map<std::string, ModuleParameters*> parameters;
+  std::vector<std::unique_ptr<Patch>> kept;  // what has the parameters
 
   PatchStatus* Find(const std::string& name) {
     for (PatchStatus& patch : patches) {
@@ -106,7 +109,9 @@ absl::StatusOr<std::string> PatchRegistry::Enable(std::unique_ptr<Patch> patch) 
   }
   status.replace = patch->replace;
   status.content_hash = patch->content_hash;
+  status.parameters = patch->parameters.Names();
   for (const PatchObject& object : patch->objects) {
+    status.objects.push_back({.name = object.name, .patched = true});
     for (const PatchFunction& function : object.functions) {
       status.functions.push_back(
           {.object = object.name, .name = function.old.name, .sympos = 1, .detail = ""});
@@ -114,6 +119,8 @@ absl::StatusOr<std::string> PatchRegistry::Enable(std::unique_ptr<Patch> patch) 
   }
   const std::string name = status.name;
   state_->patches.push_back(std::move(status));
+  state_->parameters[name] = &patch->parameters;
+  state_->kept.push_back(std::move(patch));
   state_->Begin(name, true);
   return name;
 }
@@ -177,6 +184,36 @@ absl::Status PatchRegistry::Wait(absl::Duration timeout) {
   }
 }
 
+absl::StatusOr<std::string> PatchRegistry::GetParameter(const std::string& patch,
+                                                        const std::string& parameter) const {
+  const std::lock_guard<std::mutex> lock(state_->mu);
+  return state_->parameters.at(patch)->Get(parameter);
+}
+
+absl::Status PatchRegistry::SetParameter(const std::string& patch, const std::string& parameter,
+                                         const std::string& value) {
+  const std::lock_guard<std::mutex> lock(state_->mu);
+  return state_->parameters.at(patch)->Set(parameter, value);
+}
+
+absl::StatusOr<int> PatchRegistry::References(const std::string& patch) {
+  const std::lock_guard<std::mutex> lock(state_->mu);
+  const PatchStatus* const found = state_->Find(patch);
+  return found != nullptr && (found->enabled || found->transition) ? 1 : 0;
+}
+
+// Modules come and go without any patch's say.
+absl::Status PatchRegistry::ModuleComing(mend_object*) { return absl::OkStatus(); }
+absl::Status PatchRegistry::ModuleGoing(mend_object*) { return absl::OkStatus(); }
+absl::Status PatchRegistry::CheckTextUnused(const std::string&, const std::vector<CodeRange>&) {
+  return absl::OkStatus();
+}
+bool PatchRegistry::InCallback() const { return false; }
+const std::string& PatchRegistry::program_name() const {
+  static const auto& name = *new std::string("server");
+  return name;
+}
+
 TransitionReport PatchRegistry::LastTransition() const {
   const std::lock_guard<std::mutex> lock(state_->mu);
   return state_->last;
@@ -229,6 +266,10 @@ absl::StatusOr<std::unique_ptr<Patch>> FakeLoader::Load(const PatchModule& modul
   patch->replace = module.replace;
   patch->content_hash = module.content_hash;
   patch->objects.resize(1);
+  if (!parameter.empty()) {
+    absl::Status added = patch->parameters.Add(parameter, ParameterKind::kInt, &parameter_value);
+    if (!added.ok()) return added;
+  }
   for (const PatchUnit& unit : module.units) {
     for (const PatchedFunction& function : unit.functions) {
       if (function.name == "missing") {
@@ -247,6 +288,31 @@ absl::StatusOr<FunctionSite> FakeLoader::FindFunction(const std::string& name) c
 }
 
 std::string FakeLoader::Describe(CodeAddress) const { return {}; }
+
+namespace {
+
+class FakeModule : public GuestModule {
+ public:
+  FakeModule() { (void)parameters_.Add("verbose", ParameterKind::kBool, &verbose_); }
+  std::vector<CodeRange> text() const override { return {}; }
+  ModuleParameters& parameters() override { return parameters_; }
+  void RunInitializers() override {}
+  int RunInit() override { return 0; }
+  void RunExit() override {}
+  void RunFinalizers() override {}
+
+ private:
+  bool verbose_ = false;
+  ModuleParameters parameters_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<GuestModule>> FakeModuleLoader::Link(const std::string& name,
+                                                                    const ModuleSource&) {
+  if (name == "broken") return absl::InvalidArgumentError("ENOEXEC: this is no guest module");
+  return std::make_unique<FakeModule>();
+}
 
 std::string MakeModule(const std::string& name, const std::vector<std::string>& functions,
                        const std::string& revision, bool replace) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/module/module_loader.h"
 #include "runtime/patch/patch.h"
 #include "runtime/transition/patch_registry.h"
 
@@ -32,6 +33,15 @@ class FakeLoader : public PatchLoader {
   std::string Describe(CodeAddress pc) const override;
 
   int loads = 0;
+  std::string parameter;  // every patch has it, if it has a name
+  int parameter_value = 0;
+};
+
+// Guest modules of nothing but a parameter, `verbose`.
+class FakeModuleLoader : public ModuleLoader {
+ public:
+  absl::StatusOr<std::unique_ptr<GuestModule>> Link(const std::string& name,
+                                                    const ModuleSource& source) override;
 };
 
 // The bytes of a module that replaces `functions`. `revision` makes contents differ.

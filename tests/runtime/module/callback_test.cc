@@ -1,5 +1,5 @@
-// Callbacks and objects that come and go, rule by rule (the livepatch rules 1.2, 1.4, 1.7, 1.10; the
-// number is in the test's name), each with the whole log.
+// Callbacks and objects that come and go, rule by rule (the livepatch rules 1.2, 1.4, 1.7, 1.10;
+// the number is in the test's name), each with the whole log.
 #include <gmock/gmock.h>
 
 #include <thread>
@@ -92,8 +92,7 @@ class ObjectTest : public ModuleTest {
   }
   // A patch that does not finish: a thread is in the function that it replaces.
   std::unique_ptr<Patch> Stuck(const std::string& name = "demo") {
-    return MakeObjectPatch(name, {{Stay(), Stay2()}}, {{"mod", "work", Work2()}},
-                           DemoCallbacks());
+    return MakeObjectPatch(name, {{Stay(), Stay2()}}, {{"mod", "work", Work2()}}, DemoCallbacks());
   }
   void Occupy() {
     threads_.push_back(std::make_unique<ProgramThread>([] { stay(0); }));
@@ -140,20 +139,20 @@ TEST_F(CallbackTest, CB2_LoadedObjectsOnlyTargetModuleFirst) {
   DisableAndWait("demo");
   EXPECT_EQ(work(0), 100);
   ASSERT_TRUE(modules().Unload("mod").ok());
-  EXPECT_THAT(Lines(),
-              ElementsAre("mod: init",  //
-                          "enabling patch 'demo'", "'demo': initializing patching transition",
-                          "demo: pre_patch: vmlinux", "demo: pre_patch: mod LIVE",
-                          "'demo': starting patching transition",
-                          "'demo': completing patching transition", "demo: post_patch: vmlinux",
-                          "demo: post_patch: mod LIVE", "'demo': patching complete",
-                          "'demo': initializing unpatching transition",
-                          "demo: pre_unpatch: vmlinux", "demo: pre_unpatch: mod LIVE",
-                          "'demo': starting unpatching transition",
-                          "'demo': completing unpatching transition",
-                          "demo: post_unpatch: vmlinux", "demo: post_unpatch: mod LIVE",
-                          "'demo': unpatching complete",  //
-                          "mod: exit", "mod: destructors"));
+  EXPECT_THAT(
+      Lines(),
+      ElementsAre("mod: init",  //
+                  "enabling patch 'demo'", "'demo': initializing patching transition",
+                  "demo: pre_patch: vmlinux", "demo: pre_patch: mod LIVE",
+                  "'demo': starting patching transition", "'demo': completing patching transition",
+                  "demo: post_patch: vmlinux", "demo: post_patch: mod LIVE",
+                  "'demo': patching complete", "'demo': initializing unpatching transition",
+                  "demo: pre_unpatch: vmlinux", "demo: pre_unpatch: mod LIVE",
+                  "'demo': starting unpatching transition",
+                  "'demo': completing unpatching transition", "demo: post_unpatch: vmlinux",
+                  "demo: post_unpatch: mod LIVE",
+                  "'demo': unpatching complete",  //
+                  "mod: exit", "mod: destructors"));
 }
 
 // The second and fourth.
@@ -186,8 +185,8 @@ TEST_F(CallbackTest, CB3_ComingModuleGetsItsPatchBeforeItsInit) {
   EXPECT_THAT(Lines(),
               ElementsAre("'demo': initializing unpatching transition",
                           "demo: pre_unpatch: vmlinux", "'demo': starting unpatching transition",
-                          "'demo': completing unpatching transition",
-                          "demo: post_unpatch: vmlinux", "'demo': unpatching complete"));
+                          "'demo': completing unpatching transition", "demo: post_unpatch: vmlinux",
+                          "'demo': unpatching complete"));
 }
 
 // The sixth.
@@ -197,14 +196,13 @@ TEST_F(CallbackTest, CB10_VetoOfTheProgramRefusesThePatch) {
   TheCallbackWorld().pre_patch_results[""] = -ENODEV;
   const auto refused = registry().Enable(Demo());
   EXPECT_EQ(ErrnoOfStatus(refused.status()), ENODEV);
-  EXPECT_THAT(Lines(),
-              ElementsAre("enabling patch 'demo'", "'demo': initializing patching transition",
-                          "demo: pre_patch: vmlinux",
-                          "pre-patch callback failed for object 'program'",
-                          "failed to enable patch 'demo'",
-                          "'demo': canceling patching transition, going to unpatch",
-                          "'demo': completing unpatching transition",
-                          "'demo': unpatching complete"));
+  EXPECT_THAT(
+      Lines(),
+      ElementsAre("enabling patch 'demo'", "'demo': initializing patching transition",
+                  "demo: pre_patch: vmlinux", "pre-patch callback failed for object 'program'",
+                  "failed to enable patch 'demo'",
+                  "'demo': canceling patching transition, going to unpatch",
+                  "'demo': completing unpatching transition", "'demo': unpatching complete"));
   EXPECT_THAT(registry().Status().patches, IsEmpty());
   EXPECT_EQ(work(0), 100);
   TheCallbackWorld().pre_patch_results.clear();
@@ -224,16 +222,15 @@ TEST_F(CallbackTest, LC6_SecondObjectsVetoUndoesTheFirst) {
   const auto refused = registry().Enable(Demo());
   EXPECT_EQ(ErrnoOfStatus(refused.status()), EDOM);
   EXPECT_EQ(between, 100);
-  EXPECT_THAT(Lines(),
-              ElementsAre("enabling patch 'demo'", "'demo': initializing patching transition",
-                          "demo: pre_patch: vmlinux", "demo: pre_patch: mod LIVE",
-                          "demo: pre_patch: busy LIVE",
-                          "pre-patch callback failed for object 'busy'",
-                          "failed to enable patch 'demo'",
-                          "'demo': canceling patching transition, going to unpatch",
-                          "'demo': completing unpatching transition",
-                          "demo: post_unpatch: vmlinux", "demo: post_unpatch: mod LIVE",
-                          "'demo': unpatching complete"));
+  EXPECT_THAT(
+      Lines(),
+      ElementsAre("enabling patch 'demo'", "'demo': initializing patching transition",
+                  "demo: pre_patch: vmlinux", "demo: pre_patch: mod LIVE",
+                  "demo: pre_patch: busy LIVE", "pre-patch callback failed for object 'busy'",
+                  "failed to enable patch 'demo'",
+                  "'demo': canceling patching transition, going to unpatch",
+                  "'demo': completing unpatching transition", "demo: post_unpatch: vmlinux",
+                  "demo: post_unpatch: mod LIVE", "'demo': unpatching complete"));
   EXPECT_EQ(work(0), 100);
   EXPECT_FALSE(EntryOpen(Work()));
 }
@@ -249,9 +246,8 @@ TEST_F(CallbackTest, CB8_HookingFailureAfterPrePatchRunsPostUnpatch) {
                           "demo: pre_patch: vmlinux", "demo: pre_patch: mod LIVE",
                           "failed to patch object 'mod'", "failed to enable patch 'demo'",
                           "'demo': canceling patching transition, going to unpatch",
-                          "'demo': completing unpatching transition",
-                          "demo: post_unpatch: vmlinux", "demo: post_unpatch: mod LIVE",
-                          "'demo': unpatching complete"));
+                          "'demo': completing unpatching transition", "demo: post_unpatch: vmlinux",
+                          "demo: post_unpatch: mod LIVE", "'demo': unpatching complete"));
   EXPECT_EQ(work(0), 100);
 }
 
@@ -260,12 +256,12 @@ TEST_F(CallbackTest, CB8_HookingFailureAtComingRunsPostUnpatch) {
   (void)Lines();
   ASSERT_TRUE(failpoint::Arm("transition/open_entries", 0, 1));
   EXPECT_FALSE(LoadModule("mod").ok());
-  EXPECT_THAT(Lines(),
-              ElementsAre("applying patch 'demo' to loading module 'mod'",
-                          "demo: pre_patch: mod COMING",
-                          "failed to apply patch 'demo' to module 'mod' (-5)",
-                          "demo: post_unpatch: mod COMING",
-                          "patch 'demo' failed for module 'mod', refusing to load module 'mod'"));
+  EXPECT_THAT(
+      Lines(),
+      ElementsAre("applying patch 'demo' to loading module 'mod'", "demo: pre_patch: mod COMING",
+                  "failed to apply patch 'demo' to module 'mod' (-5)",
+                  "demo: post_unpatch: mod COMING",
+                  "patch 'demo' failed for module 'mod', refusing to load module 'mod'"));
   EXPECT_THAT(modules().Status(), IsEmpty());
   ASSERT_TRUE(LoadModule("mod").ok());
   EXPECT_EQ(work(0), 200);
@@ -279,33 +275,32 @@ TEST_F(CallbackTest, O2_VetoAtComingRefusesTheModule) {
   EXPECT_EQ(ErrnoOfStatus(LoadModule("mod")), ENODEV);
   EXPECT_EQ(module_loader_.live, 0);
   DisableAndWait("demo");
-  EXPECT_THAT(Lines(),
-              ElementsAre("applying patch 'demo' to loading module 'mod'",
-                          "demo: pre_patch: mod COMING",
-                          "pre-patch callback failed for object 'mod'",
-                          "patch 'demo' failed for module 'mod', refusing to load module 'mod'",
-                          "'demo': initializing unpatching transition",
-                          "demo: pre_unpatch: vmlinux", "'demo': starting unpatching transition",
-                          "'demo': completing unpatching transition",
-                          "demo: post_unpatch: vmlinux", "'demo': unpatching complete"));
+  EXPECT_THAT(
+      Lines(),
+      ElementsAre("applying patch 'demo' to loading module 'mod'", "demo: pre_patch: mod COMING",
+                  "pre-patch callback failed for object 'mod'",
+                  "patch 'demo' failed for module 'mod', refusing to load module 'mod'",
+                  "'demo': initializing unpatching transition", "demo: pre_unpatch: vmlinux",
+                  "'demo': starting unpatching transition",
+                  "'demo': completing unpatching transition", "demo: post_unpatch: vmlinux",
+                  "'demo': unpatching complete"));
 }
 
 TEST_F(CallbackTest, CB10_RefusalTakesTheEarlierPatchesOffAgain) {
   EnableAndWait(Demo());
-  auto other =
-      MakeObjectPatch("other", {}, {{"mod", "missing", Work3()}}, OtherCallbacks());
+  auto other = MakeObjectPatch("other", {}, {{"mod", "missing", Work3()}}, OtherCallbacks());
   EnableAndWait(std::move(other));
   (void)Lines();
   EXPECT_EQ(ErrnoOfStatus(LoadModule("mod")), EINVAL);
-  EXPECT_THAT(Lines(),
-              ElementsAre("applying patch 'demo' to loading module 'mod'",
-                          "demo: pre_patch: mod COMING", "demo: post_patch: mod COMING",
-                          "symbol 'missing' not found in symbol table",
-                          "failed to initialize patch 'other' for module 'mod' (-22)",
-                          "patch 'other' failed for module 'mod', refusing to load module 'mod'",
-                          "demo: pre_unpatch: mod COMING",
-                          "reverting patch 'demo' on unloading module 'mod'",
-                          "demo: post_unpatch: mod COMING"));
+  EXPECT_THAT(
+      Lines(),
+      ElementsAre("applying patch 'demo' to loading module 'mod'", "demo: pre_patch: mod COMING",
+                  "demo: post_patch: mod COMING", "symbol 'missing' not found in symbol table",
+                  "failed to initialize patch 'other' for module 'mod' (-22)",
+                  "patch 'other' failed for module 'mod', refusing to load module 'mod'",
+                  "demo: pre_unpatch: mod COMING",
+                  "reverting patch 'demo' on unloading module 'mod'",
+                  "demo: post_unpatch: mod COMING"));
   EXPECT_EQ(work(0), 100);
   EXPECT_FALSE(EntryOpen(Work()));
   // The patches stay for everything else, and the module may come when the refusing one is gone.
@@ -377,8 +372,8 @@ TEST_F(CallbackTest, LC11_ReversedPatchingRunsPostUnpatchOnly) {
                           "demo: pre_patch: vmlinux", "'demo': starting patching transition",
                           "'demo': reversing transition from patching to unpatching",
                           "'demo': starting unpatching transition",
-                          "'demo': completing unpatching transition",
-                          "demo: post_unpatch: vmlinux", "'demo': unpatching complete"));
+                          "'demo': completing unpatching transition", "demo: post_unpatch: vmlinux",
+                          "'demo': unpatching complete"));
 }
 
 TEST_F(CallbackTest, LC11_ReversedUnpatchingRunsPostPatchAgain) {
@@ -389,13 +384,13 @@ TEST_F(CallbackTest, LC11_ReversedUnpatchingRunsPostPatchAgain) {
   EXPECT_FALSE(registry().Wait(kNotYet).ok());
   ASSERT_TRUE(registry().EnableAgain("demo").ok());
   Settle();
-  EXPECT_THAT(Lines(),
-              ElementsAre("'demo': initializing unpatching transition",
-                          "demo: pre_unpatch: vmlinux", "'demo': starting unpatching transition",
-                          "'demo': reversing transition from unpatching to patching",
-                          "'demo': starting patching transition",
-                          "'demo': completing patching transition", "demo: post_patch: vmlinux",
-                          "'demo': patching complete"));
+  EXPECT_THAT(
+      Lines(),
+      ElementsAre("'demo': initializing unpatching transition", "demo: pre_unpatch: vmlinux",
+                  "'demo': starting unpatching transition",
+                  "'demo': reversing transition from unpatching to patching",
+                  "'demo': starting patching transition", "'demo': completing patching transition",
+                  "demo: post_patch: vmlinux", "'demo': patching complete"));
   (void)registry().Status();
   gate_.Open();
   DisableAndWait("demo");
@@ -472,8 +467,8 @@ TEST_F(CallbackTest, O4_ModuleThatComesAndGoesInATransition) {
                           "demo: post_unpatch: mod GOING",
                           "'demo': reversing transition from patching to unpatching",
                           "'demo': starting unpatching transition",
-                          "'demo': completing unpatching transition",
-                          "demo: post_unpatch: vmlinux", "'demo': unpatching complete"));
+                          "'demo': completing unpatching transition", "demo: post_unpatch: vmlinux",
+                          "'demo': unpatching complete"));
 }
 
 TEST_F(CallbackTest, CB5_PostPatchAtTheEndForAModuleThatCameMeanwhile) {
@@ -530,9 +525,8 @@ TEST_F(CallbackTest, O4_ModuleComesDuringAnUnpatchingTransition) {
   EXPECT_THAT(Lines(),
               ElementsAre("applying patch 'demo' to loading module 'mod'",
                           "demo: pre_patch: mod COMING", "mod: init",
-                          "'demo': completing unpatching transition",
-                          "demo: post_unpatch: vmlinux", "demo: post_unpatch: mod LIVE",
-                          "'demo': unpatching complete"));
+                          "'demo': completing unpatching transition", "demo: post_unpatch: vmlinux",
+                          "demo: post_unpatch: mod LIVE", "'demo': unpatching complete"));
   EXPECT_EQ(work(0), 100);
   EXPECT_FALSE(EntryOpen(Work()));
 }
@@ -563,11 +557,11 @@ TEST_F(CallbackTest, O4_ReversalAfterTheModuleCame) {
   ASSERT_TRUE(registry().Reverse("demo").ok());
   Settle();
   EXPECT_EQ(work(0), 100);
-  EXPECT_THAT(Lines(), ElementsAre("'demo': reversing transition from patching to unpatching",
-                                   "'demo': starting unpatching transition",
-                                   "'demo': completing unpatching transition",
-                                   "demo: post_unpatch: vmlinux", "demo: post_unpatch: mod LIVE",
-                                   "'demo': unpatching complete"));
+  EXPECT_THAT(Lines(),
+              ElementsAre("'demo': reversing transition from patching to unpatching",
+                          "'demo': starting unpatching transition",
+                          "'demo': completing unpatching transition", "demo: post_unpatch: vmlinux",
+                          "demo: post_unpatch: mod LIVE", "'demo': unpatching complete"));
 }
 
 TEST_F(CallbackTest, O4_HookingFailureInMidTransitionLeavesTheTransition) {
@@ -622,12 +616,11 @@ TEST_F(CallbackTest, R1_StackedPatchesOnAComingModule) {
   (void)Lines();
   ASSERT_TRUE(LoadModule("mod").ok());
   EXPECT_EQ(work(0), 300) << "the newest wins";
-  EXPECT_THAT(Lines(),
-              ElementsAre("applying patch 'one' to loading module 'mod'",
-                          "demo: pre_patch: mod COMING", "demo: post_patch: mod COMING",
-                          "applying patch 'two' to loading module 'mod'",
-                          "other: pre_patch: mod COMING", "other: post_patch: mod COMING",
-                          "mod: init"));
+  EXPECT_THAT(
+      Lines(),
+      ElementsAre("applying patch 'one' to loading module 'mod'", "demo: pre_patch: mod COMING",
+                  "demo: post_patch: mod COMING", "applying patch 'two' to loading module 'mod'",
+                  "other: pre_patch: mod COMING", "other: post_patch: mod COMING", "mod: init"));
   DisableAndWait("two");
   EXPECT_EQ(work(0), 200);
 }
@@ -639,8 +632,7 @@ TEST_F(CallbackTest, O6_FailingInitTakesThePatchesOffAgain) {
   EXPECT_EQ(ErrnoOfStatus(LoadModule("mod")), ENOSPC);
   EXPECT_THAT(Lines(), ElementsAre("applying patch 'demo' to loading module 'mod'",
                                    "demo: pre_patch: mod COMING", "demo: post_patch: mod COMING",
-                                   "mod: init", "mod: destructors",
-                                   "demo: pre_unpatch: mod GOING",
+                                   "mod: init", "mod: destructors", "demo: pre_unpatch: mod GOING",
                                    "reverting patch 'demo' on unloading module 'mod'",
                                    "demo: post_unpatch: mod GOING"));
   EXPECT_EQ(module_loader_.live, 0);
@@ -701,10 +693,10 @@ TEST_F(SymbolTest, I3_Names) {
                                   "long", {}, {{"mod", std::string(512, 'f'), Work2()}}, {}))
                               .status()),
             EINVAL);
-  EXPECT_EQ(ErrnoOfStatus(registry()
-                              .Enable(MakeObjectPatch("long", {},
-                                                      {{std::string(56, 'm'), "f", Work2()}}, {}))
-                              .status()),
+  EXPECT_EQ(ErrnoOfStatus(
+                registry()
+                    .Enable(MakeObjectPatch("long", {}, {{std::string(56, 'm'), "f", Work2()}}, {}))
+                    .status()),
             EINVAL);
   auto none = MakeObjectPatch("none", {}, {{"mod", "work", Work2()}}, {});
   none->objects[1].functions[0].new_body = {};
@@ -755,8 +747,9 @@ class StateTest : public ObjectTest {
 TEST_F(StateTest, SR1_OlderVersionsAndMissingStatesAreIncompatible) {
   EnableAndWait(WithStates("base", {{.id = 1, .version = 2, .record = nullptr}}, false));
   (void)Lines();
-  const std::string text = "Livepatch patch (new) is not compatible with the already installed "
-                           "livepatches.";
+  const std::string text =
+      "Livepatch patch (new) is not compatible with the already installed "
+      "livepatches.";
   EXPECT_EQ(ErrnoOfStatus(
                 registry()
                     .Enable(WithStates("new", {{.id = 1, .version = 1, .record = nullptr}}, false))
@@ -767,10 +760,10 @@ TEST_F(StateTest, SR1_OlderVersionsAndMissingStatesAreIncompatible) {
   EXPECT_THAT(Lines(), ElementsAre(text)) << "before anything else is logged";
   EnableAndWait(WithStates("plain", {}, false));
   EnableAndWait(WithStates("same", {{.id = 1, .version = 2, .record = nullptr}}, false));
-  EnableAndWait(WithStates("newer",
-                           {{.id = 1, .version = 3, .record = nullptr},
-                            {.id = 9, .version = 1, .record = nullptr}},
-                           true));
+  EnableAndWait(WithStates(
+      "newer",
+      {{.id = 1, .version = 3, .record = nullptr}, {.id = 9, .version = 1, .record = nullptr}},
+      true));
   EXPECT_EQ(ErrnoOfStatus(registry().EnableAgain("base")), EINVAL) << "a downgrade";
   // SR5: versions do not matter when a patch goes.
   DisableAndWait("newer");
@@ -804,9 +797,8 @@ TEST_F(StateTest, SR4_PreviousStateIsTheLastOlderPatchs) {
 }
 
 TEST_F(StateTest, SR3_GetStateOfAPatch) {
-  mend_state states[] = {{.id = 4, .version = 1, .data = nullptr},
-                         {.id = 5, .version = 1, .data = nullptr},
-                         {}};
+  mend_state states[] = {
+      {.id = 4, .version = 1, .data = nullptr}, {.id = 5, .version = 1, .data = nullptr}, {}};
   mend_patch patch = {.objects = nullptr, .states = states, .replace = false};
   EXPECT_EQ(mend_get_state(&patch, 5), &states[1]);
   EXPECT_EQ(mend_get_state(&patch, 6), nullptr);

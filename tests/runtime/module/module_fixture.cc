@@ -158,8 +158,7 @@ ModuleRegistry& ModuleTest::modules() {
 std::unique_ptr<Patch> ModuleTest::MakeObjectPatch(const std::string& name,
                                                    const std::vector<Replacement>& program,
                                                    const std::vector<ModulePatch>& functions,
-                                                   const ObjectCallbacks& callbacks,
-                                                   bool replace) {
+                                                   const ObjectCallbacks& callbacks, bool replace) {
   std::unique_ptr<Patch> patch = MakePatch(name, replace, program);
   patch->objects[0].callbacks = callbacks;
   for (const ModulePatch& wanted : functions) {

@@ -85,16 +85,14 @@ TEST_F(ShadowVariableTest, V2_FailedConstructorAttachesNothing) {
   EXPECT_EQ(table_->Allocate(&object_, 1, {.size = 4, .constructor = Refuse}), nullptr);
   EXPECT_EQ(table_->FindOrAllocate(&object_, 1, {.size = 4, .constructor = Refuse}), nullptr);
   EXPECT_EQ(table_->Find(&object_, 1), nullptr);
-  const std::string line =
-      absl::StrFormat("livepatch: Failed to construct shadow variable <%p, 1> (-12)",
-                      static_cast<void*>(&object_));
+  const std::string line = absl::StrFormat(
+      "livepatch: Failed to construct shadow variable <%p, 1> (-12)", static_cast<void*>(&object_));
   EXPECT_THAT(Lines(), ElementsAre(line, line));
 }
 
 TEST_F(ShadowVariableTest, V3_GetOrAllocDoesNotConstructWhatIsThere) {
   int number = 7;
-  const ShadowRequest request = {
-      .size = 4, .constructor = SetNumber, .constructor_data = &number};
+  const ShadowRequest request = {.size = 4, .constructor = SetNumber, .constructor_data = &number};
   auto* const data = static_cast<int*>(table_->FindOrAllocate(&object_, 1, request));
   number = 8;
   EXPECT_EQ(table_->FindOrAllocate(&object_, 1, request), data);
@@ -111,8 +109,7 @@ TEST_F(ShadowVariableTest, V4_FreeDestroysOnceAndIgnoresWhatIsNotThere) {
   std::vector<std::pair<void*, int>> log;
   destroyed = &log;
   int number = 7;
-  table_->Allocate(&object_, 1,
-                   {.size = 4, .constructor = SetNumber, .constructor_data = &number});
+  table_->Allocate(&object_, 1, {.size = 4, .constructor = SetNumber, .constructor_data = &number});
   table_->Free(&object_, 2, Destroy);
   table_->Free(&object_, 1, Destroy);
   table_->Free(&object_, 1, Destroy);
@@ -186,9 +183,9 @@ TEST_F(ShadowVariableTest, OneOfManyAllocates) {
   for (void* const result : results) EXPECT_EQ(result, results[0]);
 }
 
-// Objects that share few buckets; the data says whose it is. Each object has an owner, who allocates
-// and frees; everybody looks. A look that returns another object's data, or nothing while its own
-// variable is attached, is wrong.
+// Objects that share few buckets; the data says whose it is. Each object has an owner, who
+// allocates and frees; everybody looks. A look that returns another object's data, or nothing while
+// its own variable is attached, is wrong.
 TEST_F(ShadowVariableTest, StressFindersAgainstFreers) {
   constexpr int kThreads = 4;
   constexpr int kObjectsEach = 64;
@@ -198,8 +195,8 @@ TEST_F(ShadowVariableTest, StressFindersAgainstFreers) {
   const auto work = [&](int self) {
     std::mt19937 random(static_cast<unsigned>(self));
     for (int round = 0; round < kRounds; ++round) {
-      void* const own = &objects[static_cast<size_t>(self * kObjectsEach) +
-                                 random() % kObjectsEach];
+      void* const own =
+          &objects[static_cast<size_t>(self * kObjectsEach) + random() % kObjectsEach];
       const auto constructor = [](void* object, void* data, void*) {
         *static_cast<void**>(data) = object;
         return 0;

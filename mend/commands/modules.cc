@@ -1,0 +1,70 @@
+// load, unload: guest modules.
+#include <cstdio>
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "mend/commands/commands.h"
+#include "mend/progress.h"
+#include "mend/read_file.h"
+
+namespace mend {
+namespace {
+
+// Constructors and init may take their time.
+constexpr absl::Duration kLoadTimeout = absl::Minutes(10);
+
+// As dlopen names it: the base name up to ".so".
+std::string ModuleName(const std::string& file) {
+  const std::string base = std::filesystem::path(file).filename();
+  return base.substr(0, base.find(".so"));
+}
+
+std::string LoadPath(const std::string& name, const std::string& file,
+                     const std::vector<std::string>& parameters) {
+  std::string path =
+      absl::StrCat("/modules?name=", EncodeSegment(name),
+                   "&path=", EncodeSegment(std::filesystem::absolute(file).string()));
+  for (const std::string& parameter : parameters) {
+    absl::StrAppend(&path, "&param=", EncodeSegment(parameter));
+  }
+  return path;
+}
+
+}  // namespace
+
+int LoadModule(const std::string& target, const std::string& file, const std::string& name,
+               const std::vector<std::string>& parameters, bool json) {
+  for (const std::string& parameter : parameters) {
+    if (parameter.find('=') != std::string::npos && parameter[0] != '=') continue;
+    std::fprintf(stderr, "mend load: --param: '%s' is not NAME=VALUE\n", parameter.c_str());
+    return kExitUsage;
+  }
+  const absl::StatusOr<std::string> bytes = ReadFile(file);
+  if (!bytes.ok()) {
+    std::fprintf(stderr, "%s\n", std::string(bytes.status().message()).c_str());
+    return kExitRefused;
+  }
+  const std::string path = LoadPath(name.empty() ? ModuleName(file) : name, file, parameters);
+  return OnTargets(target, json,
+                   {[&](const Client& client) {
+                      return PostWithProgress(client, path, *bytes, {.timeout = kLoadTimeout},
+                                              "load " + file);
+                    },
+                    [](const Json& answer) {
+                      return absl::StrCat("module ", StringOf(answer, "module"), " loaded\n");
+                    }});
+}
+
+int UnloadModule(const std::string& target, const std::string& name, bool json) {
+  const std::string path = absl::StrCat("/modules/", EncodeSegment(name), "/unload");
+  return OnTargets(target, json,
+                   {[&](const Client& client) {
+                      return PostWithProgress(client, path, "", {.timeout = kLoadTimeout},
+                                              "unload " + name);
+                    },
+                    [](const Json& answer) {
+                      return absl::StrCat("module ", StringOf(answer, "module"), " unloaded\n");
+                    }});
+}
+
+}  // namespace mend
