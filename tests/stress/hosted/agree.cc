@@ -6,9 +6,9 @@
 // functions named Changing... contain it, so they are replaced too; the functions named Held...
 // do not, and are held by the patch (or, in the control run, are not).
 //
-// The threads are many more than the processors, so most of them sleep most of the time, in every way:
-// inside a unit (then they are blocked, and hold the patch back until they wake), or between two. Two
-// threads never rest.
+// The threads are many more than the processors, so most of them sleep most of the time, in every
+// way: inside a unit (then they are blocked, and hold the patch back until they wake), or between
+// two. Two threads never rest.
 //
 // Protocol: prints "ready", runs until standard input ends, then prints "units N mixes M".
 #include <fcntl.h>

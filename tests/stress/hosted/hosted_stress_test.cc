@@ -5,13 +5,16 @@
 // The oracle is shown to work: the same run without holding the callers, and the same run with the
 // stack check switched off, must report mixes.
 //
-// MEND_STRESS_TRANSITIONS sets the number of transitions; MEND_STRESS_SEED the random sequence.
+// What counts is how many transitions were completed, as the program's own log says; the run ends
+// after a thousand of them, or earlier when the machine is slow. MEND_STRESS_TRANSITIONS sets
+// their number, and then there is no other end; MEND_STRESS_SEED sets the random sequence.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -23,7 +26,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "mend/client.h"
@@ -33,12 +39,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kHeld[] = {"HeldLoop()",       "HeldRecursion(int, int)",
-                                 "HeldCondition()",  "HeldSleep()",
-                                 "HeldRead()",       "HeldPoll(int)",
-                                 "HeldLock()",       "HeldSort()",
-                                 "HeldThrow()",      "HeldSpawn()",
-                                 "HeldHandler(int)", "CompareAndCheck(void const*, void const*)"};
+constexpr const char* kHeld[] = {"HeldLoop()",
+                                 "HeldRecursion(int, int)",
+                                 "HeldCondition()",
+                                 "HeldSleep()",
+                                 "HeldRead()",
+                                 "HeldPoll(int)",
+                                 "HeldLock()",
+                                 "HeldSort()",
+                                 "HeldThrow()",
+                                 "HeldSpawn()",
+                                 "HeldFuture()",
+                                 "HeldHandler(int)",
+                                 "CompareAndCheck(void const*, void const*)"};
 constexpr int kVersions = 3;
 
 unsigned long EnvironmentNumber(const char* name, unsigned long otherwise) {
@@ -118,14 +131,42 @@ class HostedProgram {
   fs::path socket_;
 };
 
+// How long a run goes on: `most` transitions, or for `time` and `least` of them.
+struct Length {
+  unsigned long least = 20;
+  unsigned long most = 20;
+  absl::Duration time = absl::ZeroDuration();
+};
+
 struct Outcome {
   unsigned long units = 0;
   unsigned long mixes = 0;
-  unsigned long transitions = 0;
+  unsigned long requests = 0;
+  unsigned long transitions = 0;  // completed, in whatever direction
   unsigned long refused = 0;
   unsigned long timed_out = 0;  // and reversed: a starved machine, or a thread that never switches
+  unsigned long threads_seen = 0;
+  unsigned long threads_blocked = 0;
   size_t early_kilobytes = 0;
   size_t late_kilobytes = 0;
+  std::string late_bytes;  // the patches that the program keeps, a line each
+};
+
+// Counts the transitions that a log says were completed.
+class TransitionCounter {
+ public:
+  explicit TransitionCounter(const fs::path& log) : log_(log) {}
+  unsigned long Count() {
+    for (std::string line; std::getline(log_, line);) {
+      if (line.ends_with("patching complete")) ++count_;
+    }
+    log_.clear();  // what is written later is read later
+    return count_;
+  }
+
+ private:
+  std::ifstream log_;
+  unsigned long count_ = 0;
 };
 
 class HostedStressTest : public testing::Test {
@@ -168,47 +209,78 @@ class HostedStressTest : public testing::Test {
     return ReadFile(module);
   }
 
-  // Applies, disables and reverses at random. Every answer must be one that the contract names.
-  void Attack(const Client& client, const std::vector<std::string>& modules,
-              unsigned long transitions, Outcome* outcome) {
+  // One random request. Its answer must be one that the contract names.
+  void Request(const Client& client, const std::vector<std::string>& modules,
+               std::mt19937_64& random, Outcome* outcome) {
+    const size_t choice = random() % 10;
+    const size_t version = random() % modules.size();
+    absl::StatusOr<Reply> reply;
+    // Longer than a transition may take before it is reversed.
+    const RequestOptions patience{.timeout = absl::Seconds(60)};
+    if (choice < 7) {
+      // Some without waiting, so that the next request meets a running transition.
+      const char* wait = choice < 5 ? "no_wait=0" : "no_wait=1";
+      reply = client.Post(absl::StrCat("/patches?timeout_ns=30000000000&", wait), modules[version],
+                          patience);
+    } else if (choice < 9) {
+      reply = client.Post(absl::StrCat("/patches/v", version + 1, "/disable"), "", patience);
+    } else {
+      reply = client.Post(absl::StrCat("/patches/v", version + 1, "/reverse"), "", patience);
+    }
+    ++outcome->requests;
+    ASSERT_TRUE(reply.ok()) << reply.status();
+    const int exit_code = ExitCodeOf(*reply);
+    ASSERT_TRUE(exit_code == 0 || (exit_code >= 3 && exit_code <= 5)) << reply->body;
+    if (exit_code == 4) ++outcome->timed_out;
+    if (exit_code == 3) ++outcome->refused;
+  }
+
+  // Looks where the program's threads are.
+  void SampleThreads(const Client& client, Outcome* outcome) {
+    const absl::StatusOr<Reply> reply = client.Get("/threads");
+    ASSERT_TRUE(reply.ok()) << reply.status();
+    const auto document = nlohmann::json::parse(reply->body, nullptr, /*allow_exceptions=*/false);
+    ASSERT_TRUE(document.is_object()) << reply->body;
+    for (const auto& thread : document["threads"]) {
+      ++outcome->threads_seen;
+      if (thread["where"] == "blocked") ++outcome->threads_blocked;
+    }
+  }
+
+  // Which patches the program keeps, and how much text they have.
+  std::string KeptBytes(const Client& client) {
+    const absl::StatusOr<Reply> reply = client.Get("/metrics");
+    std::string kept;
+    if (!reply.ok()) return reply.status().ToString();
+    for (const absl::string_view line : absl::StrSplit(reply->body, '\n')) {
+      if (absl::StartsWith(line, "mend_patch_text_bytes{")) absl::StrAppend(&kept, line, "\n");
+    }
+    return kept;
+  }
+
+  void Attack(const Client& client, const std::vector<std::string>& modules, const Length& length,
+              Outcome* outcome) {
     std::mt19937_64 random(EnvironmentNumber("MEND_STRESS_SEED", 1));
-    while (outcome->transitions < transitions) {
-      const size_t choice = random() % 10;
-      const size_t version = random() % modules.size();
-      absl::StatusOr<Reply> reply;
-      // Longer than a transition may take before it is reversed.
-      const RequestOptions patience{.timeout = absl::Seconds(60)};
-      if (choice < 7) {
-        // Some without waiting, so that the next request meets a running transition.
-        const char* wait = choice < 5 ? "no_wait=0" : "no_wait=1";
-        reply = client.Post(absl::StrCat("/patches?timeout_ns=30000000000&", wait),
-                            modules[version], patience);
-      } else if (choice < 9) {
-        reply = client.Post(absl::StrCat("/patches/v", version + 1, "/disable"), "", patience);
-      } else {
-        reply = client.Post(absl::StrCat("/patches/v", version + 1, "/reverse"), "", patience);
-      }
-      ASSERT_TRUE(reply.ok()) << reply.status();
-      const int exit_code = ExitCodeOf(*reply);
-      ASSERT_TRUE(exit_code == 0 || (exit_code >= 3 && exit_code <= 5)) << reply->body;
-      if (exit_code == 4) ++outcome->timed_out;
-      if (exit_code == 3) {
-        ++outcome->refused;
-      } else {
-        ++outcome->transitions;
-      }
-      if (outcome->transitions == transitions / 4 && outcome->early_kilobytes == 0) {
+    TransitionCounter completed(directory_ / "log");
+    const absl::Time end = absl::Now() + length.time;
+    while (outcome->transitions < length.most &&
+           (outcome->transitions < length.least || absl::Now() < end)) {
+      Request(client, modules, random, outcome);
+      if (outcome->requests % 8 == 0) SampleThreads(client, outcome);
+      if (HasFatalFailure()) return;
+      outcome->transitions = completed.Count();
+      if (outcome->transitions >= length.least / 4 && outcome->early_kilobytes == 0) {
         outcome->early_kilobytes = program_kilobytes_();
       }
     }
-    outcome->late_kilobytes = program_kilobytes_();
     const absl::StatusOr<Reply> waited = client.Get("/transition/wait?timeout_ms=30000");
     ASSERT_TRUE(waited.ok()) << waited.status();
     ASSERT_EQ(ExitCodeOf(*waited), 0) << waited->body;
+    outcome->late_kilobytes = program_kilobytes_();
+    outcome->late_bytes = KeptBytes(client);
   }
 
-  void RunStress(bool hold, const std::string& options, unsigned long transitions,
-                 Outcome* outcome) {
+  void RunStress(bool hold, const std::string& options, const Length& length, Outcome* outcome) {
     std::vector<std::string> modules;
     for (int version = 1; version <= kVersions; ++version) {
       modules.push_back(BuildPatch(version, hold));
@@ -217,7 +289,7 @@ class HostedStressTest : public testing::Test {
     HostedProgram program(program_, directory_, options);
     ASSERT_EQ(program.ReadLine(), "ready\n");
     program_kilobytes_ = [&program] { return program.ResidentKilobytes(); };
-    Attack(Client(program.socket()), modules, transitions, outcome);
+    Attack(Client(program.socket()), modules, length, outcome);
     ASSERT_FALSE(HasFatalFailure()) << ReadFile(directory_ / "log").substr(0, 4000);
     int status = 0;
     const std::string report = program.Finish(&status);
@@ -227,9 +299,13 @@ class HostedStressTest : public testing::Test {
         << report;
     RecordProperty("units", std::to_string(outcome->units));
     RecordProperty("mixes", std::to_string(outcome->mixes));
-    std::printf("transitions %lu refused %lu units %lu mixes %lu resident %zu -> %zu kB\n",
-                outcome->transitions, outcome->refused, outcome->units, outcome->mixes,
-                outcome->early_kilobytes, outcome->late_kilobytes);
+    std::printf(
+        "%lu transitions (%lu requests, %lu refused, %lu timed out), %lu units, %lu mixes, "
+        "%lu %% of the threads blocked, resident %zu -> %zu kB\n",
+        outcome->transitions, outcome->requests, outcome->refused, outcome->timed_out,
+        outcome->units, outcome->mixes,
+        outcome->threads_seen == 0 ? 0 : 100 * outcome->threads_blocked / outcome->threads_seen,
+        outcome->early_kilobytes, outcome->late_kilobytes);
   }
 
   fs::path directory_, program_, source_;
@@ -237,26 +313,37 @@ class HostedStressTest : public testing::Test {
 };
 
 TEST_F(HostedStressTest, NoUnitSeesTwoVersions) {
-  const unsigned long transitions = EnvironmentNumber("MEND_STRESS_TRANSITIONS", 60);
+  const unsigned long wish = EnvironmentNumber("MEND_STRESS_TRANSITIONS", 0);
+  const Length length = wish != 0 ? Length{.least = wish, .most = wish}
+                                  : Length{.least = 60, .most = 1000, .time = absl::Seconds(40)};
   Outcome outcome;
-  RunStress(/*hold=*/true, "", transitions, &outcome);
+  RunStress(/*hold=*/true, "", length, &outcome);
   EXPECT_EQ(outcome.mixes, 0u);
+  EXPECT_GE(outcome.transitions, length.least);
   EXPECT_GT(outcome.units, 10000u);
-  EXPECT_LE(outcome.timed_out, transitions / 10);
-  // Memory is flat once every module has been linked; the allowance is for the threads' own heaps.
-  EXPECT_LT(outcome.late_kilobytes, outcome.early_kilobytes + 8 * 1024);
+  EXPECT_LE(outcome.timed_out, outcome.transitions / 10);
+  EXPECT_GE(3 * outcome.threads_blocked, outcome.threads_seen) << "the threads do not block enough";
+  // Memory is flat once every module has been linked and the event log is full, which it is after
+  // about 1500 transitions; the allowance is for the threads' own heaps, and for the log.
+  constexpr size_t kHeaps = 8 * 1024;
+  constexpr size_t kEventLog = 24 * 1024;
+  EXPECT_LT(outcome.late_kilobytes,
+            outcome.early_kilobytes + kHeaps + (length.least < 8000 ? kEventLog : 0));
+  // Each module once at most: what was replaced or taken off, and is applied again, makes room.
+  EXPECT_LE(std::count(outcome.late_bytes.begin(), outcome.late_bytes.end(), '\n'), kVersions)
+      << outcome.late_bytes;
 }
 
 TEST_F(HostedStressTest, ControlCallersThatAreNotHeldSeeMixes) {
   Outcome outcome;
-  RunStress(/*hold=*/false, "", 20, &outcome);
+  RunStress(/*hold=*/false, "", {}, &outcome);
   EXPECT_GT(outcome.mixes, 0u) << "the oracle does not notice what holding prevents";
 }
 
 #ifdef MEND_FAILPOINTS
 TEST_F(HostedStressTest, ControlWithoutTheStackCheckThereAreMixes) {
   Outcome outcome;
-  RunStress(/*hold=*/true, "--failpoint safepoint/stack_check_off", 20, &outcome);
+  RunStress(/*hold=*/true, "--failpoint safepoint/stack_check_off", {}, &outcome);
   EXPECT_GT(outcome.mixes, 0u) << "the oracle does not notice what the stack check prevents";
 }
 #endif
