@@ -94,10 +94,23 @@ class ConcludePass : public llvm::PassInfoMixin<ConcludePass> {
   static bool isRequired() { return true; }
 
  private:
+  // Failed assertions are no way out that anyone takes.
+  static bool EndsTheProgram(const llvm::BasicBlock& block) {
+    for (const llvm::Instruction& instruction : block) {
+      const auto* const call = llvm::dyn_cast<llvm::CallBase>(&instruction);
+      const llvm::Function* const callee = call == nullptr ? nullptr : call->getCalledFunction();
+      if (callee == nullptr) continue;
+      if (callee->getName() == "abort" || callee->getName() == "__assert_fail") return true;
+    }
+    return false;
+  }
+
   static bool IsEndless(const llvm::Function& function) {
     for (const llvm::BasicBlock& block : function) {
       const llvm::Instruction* const last = block.getTerminator();
       if (llvm::isa<llvm::ReturnInst>(last) || llvm::isa<llvm::ResumeInst>(last)) return false;
+      // Behind a call that does not come back, which may throw or jump.
+      if (llvm::isa<llvm::UnreachableInst>(last) && !EndsTheProgram(block)) return false;
     }
     llvm::SmallVector<std::pair<const llvm::BasicBlock*, const llvm::BasicBlock*>, 8> edges;
     llvm::FindFunctionBackedges(function, edges);

@@ -289,8 +289,9 @@ TEST_F(CompareTest, RefusesAChangedLayoutAndShowsBoth) {
   const std::map<std::string, std::string> edit = {
       {"shape.h", Replaced(kHeader, "int x; int y;", "int w; int x; int y;")}};
   EXPECT_THAT(OnlyRefusal(Build(edit)),
-              AllOf(HasSubstr("MEND-E0101"), HasSubstr("struct point, 8 bytes"),
-                    HasSubstr("struct point, 12 bytes"), HasSubstr("member 'w' was added")));
+              AllOf(HasSubstr("MEND-E0101"), HasSubstr("running program: 8 bytes"),
+                    HasSubstr("edited source: 12 bytes"), HasSubstr("member 'w' was added"),
+                    HasSubstr("     0  int x            |      4  int x")));
   BuildOptions options;
   options.allow_layout = {"point"};
   EXPECT_THAT(Functions(Build(edit, options)), ElementsAre("norm changed"));

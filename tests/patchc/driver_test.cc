@@ -42,8 +42,7 @@ class DriverTest : public testing::Test {
 
   // The exit code; what was printed is in output_.
   int Run(const std::string& command) {
-    const std::string line =
-        "cd " + folder_ + " && { " + command + " ; } > .output 2>&1";
+    const std::string line = "cd " + folder_ + " && { " + command + " ; } > .output 2>&1";
     const int status = std::system(line.c_str());
     output_ = Read(".output");
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
@@ -141,13 +140,80 @@ TEST_F(DriverTest, RefusesByName) {
   Write("a.c", "int a(void) { return 1; }\n");
   EXPECT_EQ(Cc("-shared a.c -o liba.so"), 1);
   EXPECT_NE(output_.find("guest modules: not yet"), std::string::npos) << output_;
-  EXPECT_EQ(Cc("-r a.c -o r.o"), 1);
-  EXPECT_NE(output_.find("not patchable"), std::string::npos) << output_;
+  EXPECT_EQ(Cc("-static-pie a.c -o a"), 1);
+  EXPECT_NE(output_.find("-static-pie: a hosted program"), std::string::npos) << output_;
   Write("native.c", "__thread int t; int main(void) { return t; }\n");
   ASSERT_EQ(Run(MEND_TEST_CLANG " -c native.c"), 0) << output_;
   EXPECT_EQ(Cc("native.o -o native"), 1);
-  EXPECT_NE(output_.find("native.o: accesses thread-local storage"), std::string::npos)
+  EXPECT_NE(output_.find("native.o: accesses thread-local storage"), std::string::npos) << output_;
+}
+
+TEST_F(DriverTest, RelocatableLinksKeepTheObjectsTheyAreMadeOf) {
+  Write("a.c", "int b(void); int a(void) { return b() + 1; }\n");
+  Write("b.c", "int b(void) { return 4; }\n");
+  Write("main.c", "int a(void); int main(void) { return a(); }\n");
+  ASSERT_EQ(Cc("-c a.c b.c main.c"), 0) << output_;
+  ASSERT_EQ(Cc("-r a.o b.o -o ab.o"), 0) << output_;
+  // Again one of such, and out of an archive.
+  ASSERT_EQ(Cc("-nostdlib -r ab.o -o all.o && ar rcs liball.a all.o"), 0) << output_;
+  ASSERT_EQ(Cc("main.o -L. -lall -o program"), 0) << output_;
+  EXPECT_EQ(Run("./program"), 5);
+  const std::vector<std::string> expected = {"main.o", "a.o", "b.o"};
+  EXPECT_EQ(ObjectsIn("program"), expected);
+}
+
+TEST_F(DriverTest, UnitsAreBuiltFromThePrecompiledHeadersSource) {
+  Write("all.h", "#pragma once\n#define ANSWER 6\n");
+  Write("main.c", "int main(void) { return ANSWER; }\n");
+  ASSERT_EQ(Cc("-x c-header all.h -o all.h.gch"), 0) << output_;
+  ASSERT_EQ(Cc("-include all.h main.c -o program"), 0) << output_;
+  EXPECT_EQ(Run("./program"), 6);
+  // Sources that are only in the precompiled file could not be patched.
+  EXPECT_EQ(Run(MEND_TEST_PATCHC " inspect --json program"), 0);
+  EXPECT_NE(output_.find("/all.h\""), std::string::npos) << output_;
+  ASSERT_EQ(Run("mkdir edited && sed s/6/7/ all.h > edited/all.h"), 0);
+  EXPECT_EQ(Run(MEND_TEST_PATCHC " check --base program edited/all.h"), 0) << output_;
+  EXPECT_NE(output_.find("replaces   main"), std::string::npos) << output_;
+}
+
+TEST_F(DriverTest, ReadsResponseFilesAndAnswersToCompilerNames) {
+  Write("main.c", "int main(void) { return 0; }\n");
+  Write("args", "-O2 -flto \"main.c\" -o program\n");
+  ASSERT_EQ(Cc("@args"), 0) << output_;
+  EXPECT_NE(output_.find("-flto is dropped"), std::string::npos) << output_;
+  EXPECT_EQ(Run("./program"), 0);
+  const std::string folder = std::filesystem::path(MEND_TEST_PATCHC).parent_path().string();
+  ASSERT_EQ(Run(folder + "/mend-cc -c main.c -o main.o"), 0) << output_;
+  Write("main.cc",
+        "#include <string>\nint main() { return static_cast<int>(std::string().size()); }\n");
+  ASSERT_EQ(Run(folder + "/mend-c++ main.cc -o cxx && ./cxx"), 0) << output_;
+}
+
+TEST_F(DriverTest, PatchesAreBuiltWhenTheSourceTreeIsGoneOrElsewhere) {
+  ASSERT_EQ(Run("mkdir -p tree/src"), 0);
+  Write("tree/src/h.h", "static inline int twice(int x) { return 2 * x; }\n");
+  Write("tree/src/main.c",
+        "#include \"h.h\"\nint f(int x) { return twice(x) + 1; }\n"
+        "int main(int argc, char** argv) { return f(argc); }\n");
+  Write("fix.patch",
+        "--- a/src/main.c\n+++ b/src/main.c\n@@ -2 +2 @@\n"
+        "-int f(int x) { return twice(x) + 1; }\n"
+        "+int f(int x) { return twice(x) + 2; }\n");
+  ASSERT_EQ(Run("cd tree/src && " MEND_TEST_PATCHC
+                " cc -O1 -c main.c -o main.o && " MEND_TEST_PATCHC " cc main.o -o ../../program"),
+            0)
       << output_;
+  ASSERT_EQ(Run("mv tree moved"), 0);
+  EXPECT_EQ(Run(MEND_TEST_PATCHC " check --base program --diff fix.patch --source moved"), 0);
+  EXPECT_NE(output_.find("replaces   f "), std::string::npos) << output_;
+  ASSERT_EQ(Run("rm -r moved"), 0);
+  EXPECT_EQ(Run(MEND_TEST_PATCHC " check --base program --diff fix.patch"), 0);
+  EXPECT_NE(output_.find("replaces   f "), std::string::npos) << output_;
+  Write("other.patch", "--- a/src/other.c\n+++ b/src/other.c\n@@ -1 +1 @@\n-a\n+b\n");
+  EXPECT_EQ(Run(MEND_TEST_PATCHC " check --base program --diff other.patch"), 3);
+  EXPECT_NE(output_.find("MEND-E0007"), std::string::npos) << output_;
+  // One that is, is enough.
+  EXPECT_EQ(Run(MEND_TEST_PATCHC " check --base program --diff other.patch --diff fix.patch"), 0);
 }
 
 TEST_F(DriverTest, StripRemovesTheSources) {
