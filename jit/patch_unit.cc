@@ -32,6 +32,16 @@ bool IsUnwindSection(const Section& section) {
   return section.getName() == ".eh_frame" || section.getName().starts_with(".gcc_except_table");
 }
 
+// Whether the section is one of those that a unit's mergeable constants share: `.rodata.cst16`,
+// `.rodata.str1.1`. Some have names in the source (a static array whose address nobody compares), but
+// what stands where between them differs from version to version: the block is no single datum,
+// and goes by its content.
+bool IsSharedByConstants(const Section& section) {
+  llvm::StringRef rest = section.getName();
+  if (!rest.consume_front(".rodata.cst") && !rest.consume_front(".rodata.str")) return false;
+  return !rest.empty() && rest.find_first_not_of("0123456789.") == llvm::StringRef::npos;
+}
+
 bool HasRelocations(const Block& block) {
   return std::any_of(block.edges().begin(), block.edges().end(),
                      [](const Edge& edge) { return edge.isRelocation(); });
@@ -107,6 +117,7 @@ void PatchUnitLink::NameBlocks() {
   for (Symbol* symbol : graph_->defined_symbols()) {
     const Section& section = symbol->getSection();
     if (!IsAllocated(section) || IsUnwindSection(section) || !HasSourceName(*symbol)) continue;
+    if (IsSharedByConstants(section)) continue;
     Symbol*& named = names_[&symbol->getBlock()];
     // The first symbol of the block; of several at one place the one that others can see, by name.
     const auto key = [](const Symbol& s) {

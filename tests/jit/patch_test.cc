@@ -1,5 +1,6 @@
 // Linking patch modules into a running program. The core is not here: a test that wants a patch to
 // take effect stores the new bodies into the slots and opens the entries itself.
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -149,6 +150,40 @@ TEST(PatchLinkTest, SwitchTablesStringsAndLibraryCallsOfTheNewVersionWork) {
   EXPECT_STREQ(name(2), "two 2");
   EXPECT_STREQ(name(5), "five");
   EXPECT_STREQ(name(9), "other");
+}
+
+// A static array may be a mergeable constant: it then shares its section with the string literals,
+// which stand elsewhere in the new version.
+TEST(PatchLinkTest, NamedConstantsAmongLiteralsDoNotMisleadTheNewVersion) {
+  const std::string head =
+      "#include <string.h>\n"
+      "char out[96]; static const char mark[] = \"abc\"; static const long pair[2] = {7, 8};"
+      "__attribute__((noinline)) void take(const char* text) { out[80] = text[0]; }";
+  const std::string old_text =
+      head + "void say(int n) { take(\"first\"); out[0] = mark[n]; out[81] = (char)pair[n];"
+             " memcpy(out + 1, \" has the older words\", 21); }";
+  const std::string new_text =
+      head + "void say(int n) { take(\"another before it\"); out[0] = mark[n];"
+             " struct { long a, b; } two = {5, 6}; memcpy(out + 40, &two, 16);"
+             " out[81] = (char)pair[n]; take(\"first\");"
+             " memcpy(out + 1, \" has the newer words, longer\", 29); }";
+  const std::vector<std::string> objects = {CompileUnit("say", old_text, {"say", "take"})};
+  auto session = Host(objects);
+  ASSERT_NE(session, nullptr);
+  const char* out = Find<char>(*session, "out");
+  Find<void(int)>(*session, "say")(1);
+  EXPECT_STREQ(out, "b has the older words");
+  auto patch = session->Load(Module({Unit("say", Compile(new_text), {Replaces("say")})}));
+  ASSERT_TRUE(patch.ok()) << patch.status().ToString();
+  Activate(*session, **patch);
+  Find<void(int)>(*session, "say")(1);
+  EXPECT_STREQ(out, "b has the newer words, longer");
+  EXPECT_EQ(out[81], 8);
+  long two[2];
+  memcpy(two, out + 40, sizeof two);
+  EXPECT_EQ(two[0], 5);
+  EXPECT_EQ(two[1], 6);
+  Deactivate(*session, **patch);
 }
 
 TEST(PatchLinkTest, ApplyingTheSamePatchAgainAndAgainTakesNoMemory) {

@@ -16,6 +16,8 @@ import sys
 import tempfile
 import time
 
+from live import Checks, apply, disable, free_port, row, run, show_table
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD, SOURCE = sys.argv[1], sys.argv[2]
 PACKAGING = 5  # patches of the series that are no fixes
@@ -27,17 +29,8 @@ OBSERVABLES = {
     "CVE-2024-51741": {"acl_selector", "acl_empty"},
     "CVE-2025-67733": {"reply_injection"},
 }
-failures = []
-
-
-def expect(condition, what):
-    if not condition:
-        failures.append(what)
-        print("FAILED: " + what, flush=True)
-
-
-def run(*command, timeout=600):
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+checks = Checks()
+expect = checks.expect
 
 
 def fixes():
@@ -54,12 +47,6 @@ def short(path):
 def touched(path):
     with open(path, errors="replace") as diff:
         return {line.split()[1].split("/", 1)[1] for line in diff if line.startswith("+++ ")}
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def start_server(work, name, port, *more):
@@ -97,46 +84,6 @@ def wanted_observables(paths):
                           "lua_metatable")}
 
 
-def apply(target, paths, name):
-    command = [BUILD + "/bin/patchc", "apply", "--json", "--to", target, "--name", name]
-    for path in paths:
-        command += ["--diff", path]
-    done = run(*command)
-    try:
-        return done.returncode, json.loads(done.stdout)
-    except ValueError:
-        return done.returncode, {"error": done.stdout + done.stderr}
-
-
-def milliseconds(nanoseconds):
-    return "%.1f" % (nanoseconds / 1e6) if nanoseconds < 1e8 else "%.0f" % (nanoseconds / 1e6)
-
-
-def is_own_change(function):
-    return function["reason"] == "changed" and not re.match("follows|compiled", function["detail"])
-
-
-def shorten(names):
-    return names if len(names) < 15 else names[:5] + ["and %d more" % (len(names) - 5)]
-
-
-def row(name, report, result):
-    functions = [f for unit in report.get("units", []) for f in unit["functions"]]
-    own = [f for f in functions if is_own_change(f)]
-    changed = shorten([f["display"] for f in own])
-    follow = shorten([f["display"] for f in functions if f not in own])
-    added = [f for unit in report.get("units", []) for f in unit["new_functions"]]
-    phases = report.get("phases", {})
-    # Refused ones have them outside of the phases.
-    times = {**report, **phases}
-    build = times.get("compile_ns", 0) + times.get("compare_ns", 0)
-    switch = phases.get("transition_ns", 0)
-    cells = [name, ", ".join(changed + ["%s (new)" % f for f in added]), ", ".join(follow),
-             "%d" % report.get("units_compiled", 0),
-             milliseconds(build) if build else "", milliseconds(switch) if switch else "", result]
-    return "| " + " | ".join(cells) + " |"
-
-
 def codes(report):
     return [refusal["code"] for refusal in report.get("refusals", [])]
 
@@ -144,10 +91,10 @@ def codes(report):
 def try_alone(port, pid, path, earlier):
     """One fix in and out. With those before it that its hunks need, when it does not fit alone."""
     name, paths = short(path), [path]
-    code, report = apply(str(pid), paths, name)
+    code, report = apply(BUILD, str(pid), paths, name)
     if code == 3 and "MEND-E0006" in json.dumps(report):
         paths = [p for p in earlier if touched(p) & touched(path)] + [path]
-        code, report = apply(str(pid), paths, name)
+        code, report = apply(BUILD, str(pid), paths, name)
     if name == REFUSED:
         reasons = [r["message"] for r in report.get("refusals", [])]
         expect(code == 3 and any("redisServer" in r for r in reasons),
@@ -159,8 +106,7 @@ def try_alone(port, pid, path, earlier):
         expect(report.get("no_change"), name + " changes no code of this program")
         return row(name, report, "no code of this program")
     expect(observe(port) == wanted_observables(paths), "%s: observed %s" % (name, observe(port)))
-    disabled = run(BUILD + "/bin/mend", "disable", str(pid), name)
-    expect(disabled.returncode == 0, "%s is disabled: %s" % (name, disabled.stderr))
+    expect(disable(BUILD, str(pid), name), name + " is disabled")
     expect(observe(port) == wanted_observables([]), name + ": disabled, yet still observed")
     also = " with " + ", ".join(short(p) for p in paths[:-1]) if len(paths) > 1 else ""
     return row(name + also, report, "applied, disabled")
@@ -179,7 +125,7 @@ def expect_observed(ports, paths, when):
 
 def try_all(ports, paths):
     """One cumulative patch into every process of that name."""
-    code, answer = apply("redis-server", paths, "all-fixes")
+    code, answer = apply(BUILD, "redis-server", paths, "all-fixes")
     expect(code == 0, "all together: %d %s" % (code, answer))
     reports = answer.get("targets", [answer])
     expect(len(reports) == 2, "server and replica are patched: %s" % answer)
@@ -188,8 +134,7 @@ def try_all(ports, paths):
         expect(observe(port, "lua_unpack") == {"lua_unpack": "fixed"}, "all together: lua_unpack")
     result = row("all %d together" % len(paths), reports[0], "applied, disabled (both processes)")
     time.sleep(2)
-    disabled = run(BUILD + "/bin/mend", "disable", "redis-server", "all-fixes")
-    expect(disabled.returncode == 0, "all together are disabled: %s" % disabled.stderr)
+    expect(disable(BUILD, "redis-server", "all-fixes"), "all together are disabled")
     expect_observed(ports, [], "all disabled")
     return result
 
@@ -227,11 +172,8 @@ def main():
             expect(process.poll() is None, "a server ended by itself")
             process.terminate()
             expect(process.wait(60) == 0, "a server's exit code")
-    print("\n| fix | functions changed | functions that follow | units compiled | build ms | "
-          "transition ms | result |\n|---|---|---|---|---|---|---|")
-    print("\n".join(rows))
-    if failures:
-        sys.exit("%d failures; logs in %s" % (len(failures), work))
+    show_table(rows)
+    checks.conclude(work)
 
 
 main()
