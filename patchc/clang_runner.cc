@@ -110,6 +110,7 @@ CompileResult ClangRunner::Compile(const CompileRequest& request) {
   options.embed_sources = embed_sources_;
   options.write_dependency_file = false;
   options.collect_facts = true;
+  options.known_functions = request.known_functions;
   UnitResult unit = CompileUnit(llvm::ArrayRef<const char*>(compile->getArguments()).drop_front(),
                                 identity, options);
   result.ok = unit.ok;
@@ -117,6 +118,7 @@ CompileResult ClangRunner::Compile(const CompileRequest& request) {
   result.description = std::move(unit.description);
   result.sources = std::move(unit.sources);
   result.facts = std::move(unit.facts);
+  result.left_out = std::move(unit.left_out);
   return result;
 }
 

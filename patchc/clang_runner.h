@@ -7,6 +7,7 @@
 #define MEND_PATCHC_CLANG_RUNNER_H_
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,8 @@ struct CompileRequest {
   std::string output;                  // object file name, recorded; nothing is written
   // Files that are not (or not so) on the disk: absolute path to contents.
   std::map<std::string, std::string> overlay;
+  // ir_hash of the functions that need no code if it is still the same, by symbol name.
+  std::map<std::string, std::string> known_functions;
 };
 
 struct CompileResult {
@@ -32,6 +35,8 @@ struct CompileResult {
   ObjectDescription description;
   std::vector<SourceText> sources;  // non-system sources as compiled
   CodeFacts facts;
+  // Known functions that the object has no code for, and the description lacks.
+  std::set<std::string> left_out;
 };
 
 class ClangRunner {

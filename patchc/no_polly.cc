@@ -1,5 +1,5 @@
-// Debian's Clang has the loop optimiser Polly linked in, which acts only when -mllvm -polly asks for
-// it. patchc leaves it out: Clang's libraries expect this function, and get a plug-in that does
+// Debian's Clang has the loop optimiser Polly linked in, which acts only when -mllvm -polly asks
+// for it. patchc leaves it out: Clang's libraries expect this function, and get a plug-in that does
 // nothing.
 #include <llvm/Passes/PassBuilder.h>
 #include <llvm/Plugins/PassPlugin.h>

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "patchc/compare/layout.h"
+#include "patchc/compare/left_out.h"
 #include "patchc/compare/reasons.h"
 #include "patchc/line_directives.h"
 #include "patchc/text.h"
@@ -103,8 +104,15 @@ absl::StatusOr<std::map<std::string, std::string>> PatchBuilder::Overlay(size_t 
 absl::Status PatchBuilder::CompileUnit(size_t unit, const BuildOptions& options) {
   const BaseUnit& base_unit = base_.units()[unit];
   const ObjectDescription& description = base_unit.description;
-  CompileRequest request{
-      description.directory, description.language, description.arguments, description.output, {}};
+  CompileRequest request{description.directory,
+                         description.language,
+                         description.arguments,
+                         description.output,
+                         {},
+                         {}};
+  for (const FunctionDescription& function : description.functions) {
+    if (!function.ir_hash.empty()) request.known_functions[function.name] = function.ir_hash;
+  }
   absl::StatusOr<std::map<std::string, std::string>> overlay = Overlay(unit, /*keep_lines=*/true);
   if (!overlay.ok()) return overlay.status();
   request.overlay = *std::move(overlay);
@@ -138,6 +146,7 @@ absl::Status PatchBuilder::CompileUnit(size_t unit, const BuildOptions& options)
   if (!base_summary.ok()) return base_summary.status();
   absl::StatusOr<ObjectSummary> edited = SummarizeObject(result.object);
   if (!edited.ok()) return edited.status();
+  TakeLeftOutFromBase(result.left_out, **base_summary, *edited);
   UnitDiff diff = CompareUnit({description, **base_summary, *edited});
   for (Refusal& refusal :
        CompareRecords(description.records, result.description.records, options.allow_layout)) {

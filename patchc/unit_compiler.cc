@@ -28,6 +28,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "patchc/codegen/codegen_passes.h"
+#include "patchc/codegen/leave_out.h"
 #include "patchc/fingerprint.h"
 #include "patchc/object_writer.h"
 #include "patchc/precompiled_header.h"
@@ -92,7 +93,7 @@ class DescribingAction : public clang::EmitObjAction {
 
 // Sets what hosted code needs, whatever the user's flags say. At this level, and not as driver
 // flags, so that their order does not matter and nothing is reported as unused.
-void ForceOptions(clang::CompilerInvocation& invocation) {
+void ForceOptions(clang::CompilerInvocation& invocation, FunctionHashes* hashes) {
   clang::CodeGenOptions& codegen = invocation.getCodeGenOpts();
   clang::LangOptions& language = invocation.getLangOpts();
   // A hosted program's own definitions win, as in an executable; so PIE, not PIC, for all objects.
@@ -114,7 +115,8 @@ void ForceOptions(clang::CompilerInvocation& invocation) {
   codegen.PatchableFunctionEntryOffset = 0;
   codegen.NoPLT = false;
   codegen.Addrsig = false;
-  codegen.PassBuilderCallbacks.push_back(RegisterCodegenPasses);
+  codegen.PassBuilderCallbacks.push_back(
+      [hashes](llvm::PassBuilder& builder) { RegisterCodegenPasses(builder, hashes); });
 }
 
 // What cannot be hosted, or nothing.
@@ -147,8 +149,22 @@ void ReportError(clang::DiagnosticsEngine& diagnostics, llvm::StringRef message)
   diagnostics.Report(id) << message;
 }
 
+// The functions that code was generated for, with the hashes of their IR.
+std::vector<FunctionDescription> GeneratedFunctions(std::vector<FunctionDescription> functions,
+                                                    const FunctionHashes& hashes) {
+  llvm::erase_if(functions, [&](const FunctionDescription& function) {
+    return hashes.left_out.contains(function.name);
+  });
+  for (FunctionDescription& function : functions) {
+    const auto found = hashes.found.find(function.name);
+    if (found != hashes.found.end()) function.ir_hash = found->second;
+  }
+  return functions;
+}
+
 // Fills the rest of the description from the object itself and puts it into the object.
-absl::Status DescribeObject(const UnitIdentity& identity, bool embed_sources, UnitResult& result) {
+absl::Status DescribeObject(const UnitIdentity& identity, bool embed_sources,
+                            const FunctionHashes& hashes, UnitResult& result) {
   if (absl::Status resolved = ResolveThreadOffsets(result.object); !resolved.ok()) return resolved;
   if (absl::Status hostable = CheckHostable(result.object, identity.source); !hostable.ok()) {
     return hostable;
@@ -162,7 +178,7 @@ absl::Status DescribeObject(const UnitIdentity& identity, bool embed_sources, Un
   description.output = identity.output;
   description.arguments = identity.arguments;
   description.language = identity.language;
-  description.functions = std::move(summary->functions);
+  description.functions = GeneratedFunctions(std::move(summary->functions), hashes);
   description.data = std::move(summary->data);
 
   const std::string serialized = SerializeObjectDescription(description);
@@ -208,7 +224,6 @@ bool Execute(clang::CompilerInstance& clang, const UnitIdentity& identity,
     ReportError(clang.getDiagnostics(), refusal);
     return false;
   }
-  ForceOptions(clang.getInvocation());
   IncludeHeaderSources(clang);
   if (options.collect_facts) {
     clang.getCodeGenOpts().PassBuilderCallbacks.push_back(
@@ -224,10 +239,12 @@ bool Execute(clang::CompilerInstance& clang, const UnitIdentity& identity,
   const bool emitted = IsIrInput(clang) ? EmitThroughFile(clang, action, result)
                                         : EmitToMemory(clang, action, result);
   if (!emitted) return false;
-  if (absl::Status status = DescribeObject(identity, options.embed_sources, result); !status.ok()) {
+  if (absl::Status status = DescribeObject(identity, options.embed_sources, hashes, result);
+      !status.ok()) {
     ReportError(clang.getDiagnostics(), std::string(status.message()));
     return false;
   }
+  result.left_out = std::move(hashes.left_out);
   return true;
 }
 

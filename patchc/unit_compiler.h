@@ -12,6 +12,8 @@
 #include <llvm/Support/VirtualFileSystem.h>
 #include <llvm/Support/raw_ostream.h>
 
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -38,6 +40,8 @@ struct UnitOptions {
   bool collect_facts = false;
   // Leave Clang's structures to the end of the process.
   bool leak = false;
+  // Functions for which no code is needed if their IR has this hash (codegen/leave_out.h), by name.
+  std::map<std::string, std::string> known_functions;
 };
 
 struct UnitResult {
@@ -46,7 +50,8 @@ struct UnitResult {
   std::string output_file;  // where the command line wanted it
   ObjectDescription description;
   std::vector<SourceText> sources;
-  CodeFacts facts;  // if asked for
+  CodeFacts facts;                 // if asked for
+  std::set<std::string> left_out;  // of the known functions; the description lacks them
 };
 
 // `arguments`: the command line behind `-cc1`.

@@ -7,8 +7,9 @@
 //                    TlsLoweringPass        no thread-local is left for the linker
 //                    PollPass               safepoint polls, after the vectoriser
 //                    EntryStubPass          room for a jump at every function's entry
+//                    LeaveOutPass           hashes; no code for what is known not to have changed
 //
-// Called by ClangRunner and the driver, once per module. Stateless.
+// Called by ClangRunner and the driver, once per module.
 #ifndef MEND_PATCHC_CODEGEN_CODEGEN_PASSES_H_
 #define MEND_PATCHC_CODEGEN_CODEGEN_PASSES_H_
 
@@ -18,7 +19,10 @@ class PassBuilder;
 
 namespace mend::patchc {
 
-void RegisterCodegenPasses(llvm::PassBuilder& builder);
+struct FunctionHashes;
+
+// `hashes` must outlive the pipeline.
+void RegisterCodegenPasses(llvm::PassBuilder& builder, FunctionHashes* hashes);
 
 }  // namespace mend::patchc
 

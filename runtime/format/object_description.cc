@@ -46,11 +46,12 @@ Json FunctionJson(const FunctionDescription& function) {
           {"binding", static_cast<uint64_t>(function.binding)},
           {"size", function.size},
           {"patchable", function.patchable},
-          {"fingerprint", function.fingerprint}};
+          {"fingerprint", function.fingerprint},
+          {"ir", function.ir_hash}};
 }
 FunctionDescription ReadFunction(JsonFields& fields) {
   return {fields.String("name"), ReadBinding(fields), fields.Number("size"),
-          fields.Bool("patchable"), fields.String("fingerprint")};
+          fields.Bool("patchable"), fields.String("fingerprint"), fields.String("ir")};
 }
 
 Json DataJson(const DataDescription& data) {

@@ -44,6 +44,7 @@ struct FunctionDescription {
   uint64_t size = 0;        // bytes
   bool patchable = false;   // has an entry stub
   std::string fingerprint;  // hex: bytes, relocations, unwind and exception tables
+  std::string ir_hash;      // hex: all that its code was generated from; empty: unknown
 };
 
 struct DataDescription {

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -116,13 +117,59 @@ class CompareTest : public ::testing::Test {
     return Finish(edits, options);
   }
 
+  // Builds it twice: as usual, with code only for functions whose IR changed, and with code for all
+  // of them. The two must agree in everything but the bytes of what was left out.
   BuildReport Finish(SourceEdits& edits, BuildOptions options = {}) {
     options.name = "test";
+    const BuildReport complete = BuildWith(edits, options, /*generate_all=*/true);
+    BuildReport report = BuildWith(edits, options, /*generate_all=*/false);
+    EXPECT_EQ(Contents(report), Contents(complete));
+    return report;
+  }
+
+  BuildReport BuildWith(SourceEdits& edits, const BuildOptions& options, bool generate_all) {
     ClangRunner runner(/*embed_sources=*/false);
-    PatchBuilder builder(*base_, edits, [&](const CompileRequest& r) { return runner.Compile(r); });
+    PatchBuilder builder(*base_, edits, [&](CompileRequest request) {
+      if (generate_all) request.known_functions.clear();
+      CompileResult result = runner.Compile(request);
+      left_out_ = result.left_out;
+      return result;
+    });
     absl::StatusOr<BuildReport> report = builder.Build(options);
     EXPECT_TRUE(report.ok()) << report.status();
     return report.ok() ? *std::move(report) : BuildReport();
+  }
+
+  // All that a report says of a patch, the new functions' fingerprints included.
+  static std::string Contents(const BuildReport& report) {
+    std::string text = absl::StrCat("no change: ", report.no_change, "\n");
+    for (const PatchUnit& unit : report.module.units) {
+      const absl::StatusOr<ObjectSummary> object = SummarizeObject(unit.object);
+      EXPECT_TRUE(object.ok()) << object.status();
+      std::map<std::string, std::string> fingerprints;
+      for (const FunctionDescription& function : object->functions) {
+        fingerprints[function.name] = function.fingerprint;
+      }
+      absl::StrAppend(&text, "unit ", unit.unit, "\n");
+      for (const PatchedFunction& function : unit.functions) {
+        absl::StrAppend(&text, "  ", function.name, " ", ChangeReasonName(function.reason), " ",
+                        function.detail, " ", function.base_fingerprint, " becomes ",
+                        fingerprints[function.name], "\n");
+      }
+      for (const std::string& name : unit.new_functions) {
+        absl::StrAppend(&text, "  new ", name, " ", fingerprints[name], "\n");
+      }
+      for (const std::string& name : unit.new_data) absl::StrAppend(&text, "  data ", name, "\n");
+      for (const DataReference& reference : unit.references) {
+        absl::StrAppend(&text, "  refers ", reference.name, " ", reference.size, " ",
+                        reference.base_fingerprint, "\n");
+      }
+    }
+    for (const Refusal& refusal : report.refusals) {
+      absl::StrAppend(&text, RefusalReport(refusal), "\n");
+    }
+    for (const std::string& warning : report.warnings) absl::StrAppend(&text, warning, "\n");
+    return text;
   }
 
   static std::vector<std::string> Functions(const BuildReport& report) {
@@ -144,6 +191,7 @@ class CompareTest : public ::testing::Test {
   std::string folder_;
   std::vector<std::string> objects_;
   std::unique_ptr<Base> base_;
+  std::set<std::string> left_out_;  // by the last compilation
 };
 
 TEST_F(CompareTest, UnchangedSourceIsNoChange) {
@@ -403,6 +451,89 @@ TEST_F(CompareTest, RefusesAnotherCompilersProgram) {
   const absl::StatusOr<BuildReport> report = builder.Build(options);
   ASSERT_TRUE(report.ok());
   EXPECT_THAT(OnlyRefusal(*report), HasSubstr("MEND-E0002"));
+}
+
+TEST_F(CompareTest, GeneratesNoCodeForFunctionsThatDidNotChange) {
+  MakeUsualProgram();
+  const BuildReport report = Build({{"main.c", Replaced(kMain, "calls++", "calls += 3")}});
+  EXPECT_THAT(Functions(report), ElementsAre("compute changed"));
+  EXPECT_THAT(left_out_,
+              UnorderedElementsAre("uses_twice", "checked", "name_of", "limit", "area", "says"));
+}
+
+// What a function's code depends on besides its own instructions. Each edit changes such a thing;
+// Finish sees to it that the functions that follow from it are generated.
+constexpr char kSubtle[] =
+    "struct pair { int a; long b; };\n"
+    "extern int outside(int) __attribute__((nothrow));\n"
+    "extern int variable;\n"
+    "static const int table[4] = {1, 2, 3, 4};\n"
+    "static const int *const indirect[2] = {&table[0], &table[2]};\n"
+    "static int state = 5;\n"
+    "__attribute__((noinline)) static int leaf(int x) { return x * 3; }\n"
+    "static int (*const functions[2])(int) = {leaf, outside};\n"
+    "int user(int x) { return leaf(x) + table[x & 3] + *indirect[x & 1] + state++; }\n"
+    "int other(int x) { return functions[x & 1](x) + variable; }\n"
+    "long sum(struct pair *p, int n) { long s = 0; while (n--) s += p[n].b; return s; }\n"
+    "double half(double x) { return x * 0.5; }\n"
+    "void stop(int x) { if (x) outside(x); __builtin_trap(); }\n"
+    "void *label(int x) { static void *const to[] = {&&a, &&b}; goto *to[x & 1]; a: return 0; "
+    "b: return &state; }\n";
+
+TEST_F(CompareTest, FindsWhatDependsOnSubtleChanges) {
+  MakeProgram({{"subtle.c", kSubtle}});
+  const std::pair<const char*, const char*> edits[] = {
+      {"x * 3", "x * 5"},
+      {"{1, 2, 3, 4}", "{1, 2, 3, 9}"},
+      {"&table[2]", "&table[1]"},
+      {"state = 5", "state = 6"},
+      {"__attribute__((noinline)) static", "__attribute__((noinline, aligned(64))) static"},
+      {"{leaf, outside}", "{outside, leaf}"},
+      {"__attribute__((nothrow))", "__attribute__((noreturn))"},
+      {"extern int variable", "extern volatile int variable"},
+      {"extern int variable", "extern __attribute__((visibility(\"hidden\"))) int variable"},
+      {"p[n].b", "p[n].a"},
+      {"0.5", "0.25"},
+      {"&&a, &&b", "&&b, &&a"},
+      {"static int state = 5;\n",
+       "static int state = 5;\nint fresh(int x) { return x + state; }\n"},
+      {"int user(int x)", "__attribute__((cold)) int user(int x)"},
+      {"int user(int x)", "__attribute__((optnone, noinline)) int user(int x)"},
+  };
+  for (const auto& [from, to] : edits) {
+    SCOPED_TRACE(to);
+    Build({{"subtle.c", Replaced(kSubtle, from, to)}});
+    EXPECT_FALSE(left_out_.empty());
+  }
+}
+
+TEST_F(CompareTest, FindsWhatDependsOnSubtleChangesInCxx) {
+  const std::string source =
+      "#include <map>\n#include <string>\n#include <stdexcept>\n"
+      "struct Shape { virtual ~Shape() {} virtual int area() const { return 1; } };\n"
+      "struct Square : Shape { int side; explicit Square(int s); int area() const override; };\n"
+      "Square::Square(int s) : side(s) {}\n"
+      "int Square::area() const { return side * side; }\n"
+      "inline int shared(int x) { static int calls = 1; return calls += x; }\n"
+      "std::map<std::string, int> registry;\n"
+      "int look(const std::string &name) { return registry.at(name) + shared(1); }\n"
+      "int guard(int x) { try { return look(std::to_string(x)); } catch (const std::out_of_range "
+      "&) "
+      "{ return -1; } }\n"
+      "template <typename T> T twice(T x) { return x + x; }\n"
+      "int use(int x) { return twice(x) + Square(x).area(); }\n";
+  MakeProgram({{"shapes.cc", source}});
+  const std::pair<const char*, const char*> edits[] = {
+      {"side * side", "side * side + 1"}, {"side(s)", "side(s + 1)"},
+      {"calls = 1", "calls = 2"},         {"x + x", "x + x + 1"},
+      {"return -1", "return -2"},         {"std::out_of_range &", "std::exception &"},
+      {"shared(1)", "shared(2)"},
+  };
+  for (const auto& [from, to] : edits) {
+    SCOPED_TRACE(to);
+    Build({{"shapes.cc", Replaced(source, from, to)}});
+    EXPECT_FALSE(left_out_.empty());
+  }
 }
 
 TEST(RefusalTest, EveryCodeIsExplainedAndFound) {
