@@ -1,0 +1,3 @@
+#include "version.h"
+
+int version() { return 1; }

@@ -1,0 +1,7 @@
+// What the patches replace.
+#ifndef MEND_BENCHMARKS_TRANSITIONS_VERSION_H_
+#define MEND_BENCHMARKS_TRANSITIONS_VERSION_H_
+
+int version();
+
+#endif  // MEND_BENCHMARKS_TRANSITIONS_VERSION_H_
