@@ -178,8 +178,8 @@ def lua_source(bench):
     """Debian's Lua 5.4, fetched once; Skipped where it cannot be."""
     source = bench.work / "lua-source"
     if not (source / "src" / "lparser.c").exists():
-        fetched = subprocess.run([ROOT / "tests/integration/fetch_lua.sh", source], text=True,
-                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        fetched = subprocess.run([ROOT / "tests/integration/fetch_source.sh", "lua5.4", source],
+                                 text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         if fetched.returncode != 0:
             raise Skipped(fetched.stdout.strip())
     return source

@@ -182,7 +182,7 @@ absl::Status PatchRegistry::Wait(absl::Duration timeout) {
 
 absl::StatusOr<std::string> PatchRegistry::GetParameter(const std::string& name,
                                                         const std::string& parameter) const {
-  absl::MutexLock lock(&state_->mu);
+  MutexLock lock(&state_->mu);
   const Patch* const patch = state_->FindLocked(name);
   if (patch == nullptr) return NoSuchPatch(name);
   return patch->parameters.Get(parameter);
@@ -190,7 +190,7 @@ absl::StatusOr<std::string> PatchRegistry::GetParameter(const std::string& name,
 
 absl::Status PatchRegistry::SetParameter(const std::string& name, const std::string& parameter,
                                          const std::string& value) {
-  absl::MutexLock lock(&state_->mu);
+  MutexLock lock(&state_->mu);
   Patch* const patch = state_->FindLocked(name);
   if (patch == nullptr) return NoSuchPatch(name);
   return patch->parameters.Set(parameter, value);
@@ -200,7 +200,7 @@ absl::StatusOr<int> PatchRegistry::References(const std::string& name) {
   State& state = *state_;
   if (absl::Status free = state.CheckNoCallback("count references"); !free.ok()) return free;
   const BlockedRegion region("mend: looking for users of a patch");
-  absl::MutexLock lock(&state.mu);
+  MutexLock lock(&state.mu);
   state.AwaitGraceLocked();
   const Patch* const patch = state.FindLocked(name);
   if (patch == nullptr) return NoSuchPatch(name);
