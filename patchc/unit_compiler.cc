@@ -224,6 +224,9 @@ bool Execute(clang::CompilerInstance& clang, const UnitIdentity& identity,
     ReportError(clang.getDiagnostics(), refusal);
     return false;
   }
+  FunctionHashes hashes;
+  hashes.known = options.known_functions;
+  ForceOptions(clang.getInvocation(), &hashes);
   IncludeHeaderSources(clang);
   if (options.collect_facts) {
     clang.getCodeGenOpts().PassBuilderCallbacks.push_back(
