@@ -30,6 +30,12 @@ std::string LoadPath(const std::string& name, const std::string& file,
   return path;
 }
 
+std::string Text(const Json& answer, const char* done) {
+  const bool nothing = StringOf(answer, "outcome") == "nothing_to_do";
+  return absl::StrCat("module ", StringOf(answer, "module"), " ", nothing ? "was " : "", done,
+                      nothing ? " already\n" : "\n");
+}
+
 }  // namespace
 
 int LoadModule(const std::string& target, const std::string& file, const std::string& name,
@@ -50,9 +56,7 @@ int LoadModule(const std::string& target, const std::string& file, const std::st
                       return PostWithProgress(client, path, *bytes, {.timeout = kLoadTimeout},
                                               "load " + file);
                     },
-                    [](const Json& answer) {
-                      return absl::StrCat("module ", StringOf(answer, "module"), " loaded\n");
-                    }});
+                    [](const Json& answer) { return Text(answer, "loaded"); }});
 }
 
 int UnloadModule(const std::string& target, const std::string& name, bool json) {
@@ -62,9 +66,7 @@ int UnloadModule(const std::string& target, const std::string& name, bool json) 
                       return PostWithProgress(client, path, "", {.timeout = kLoadTimeout},
                                               "unload " + name);
                     },
-                    [](const Json& answer) {
-                      return absl::StrCat("module ", StringOf(answer, "module"), " unloaded\n");
-                    }});
+                    [](const Json& answer) { return Text(answer, "unloaded"); }});
 }
 
 }  // namespace mend

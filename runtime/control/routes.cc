@@ -224,16 +224,18 @@ absl::StatusOr<HttpResponse> ControlRoutes::LoadModule(const HttpRequest& reques
   // Without bytes the loader would read the path: this process' file, at anybody's choice.
   if (source.bytes.empty()) query.Fail("the module is empty");
   if (!query.status().ok()) return query.status();
-  if (absl::Status loaded = modules_->Load(name, source, parameters); !loaded.ok()) return loaded;
-  return JsonAnswer(ModuleView(name));
+  const absl::StatusOr<bool> loaded = modules_->Load(name, source, parameters);
+  if (!loaded.ok()) return loaded.status();
+  return JsonAnswer(ModuleView(name, *loaded ? Outcome::kComplete : Outcome::kNothingToDo));
 }
 
 absl::StatusOr<HttpResponse> ControlRoutes::UnloadModule(const HttpRequest& request,
                                                          const std::string& name) {
   const Query query(request, {});
   if (!query.status().ok()) return query.status();
-  if (absl::Status unloaded = modules_->Unload(name); !unloaded.ok()) return unloaded;
-  return JsonAnswer(ModuleView(name));
+  const absl::StatusOr<bool> unloaded = modules_->Unload(name);
+  if (!unloaded.ok()) return unloaded.status();
+  return JsonAnswer(ModuleView(name, *unloaded ? Outcome::kComplete : Outcome::kNothingToDo));
 }
 
 absl::StatusOr<HttpResponse> ControlRoutes::Apply(const HttpRequest& request) {

@@ -243,10 +243,10 @@ OrderedJson VerbView(const VerbReport& report) {
   return document;
 }
 
-OrderedJson ModuleView(const std::string& module) {
+OrderedJson ModuleView(const std::string& module, Outcome outcome) {
   OrderedJson document = Document();
   document["exit_code"] = 0;
-  document["outcome"] = "complete";
+  document["outcome"] = OutcomeName(outcome, /*apply=*/false);
   document["module"] = module;
   return document;
 }

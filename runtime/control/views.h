@@ -34,7 +34,7 @@ OrderedJson ThreadsView(const std::vector<ThreadStatus>& threads);
 OrderedJson ApplyView(const ApplyReport& report);
 OrderedJson VerbView(const VerbReport& report);
 // A guest module was loaded or unloaded.
-OrderedJson ModuleView(const std::string& module);
+OrderedJson ModuleView(const std::string& module, Outcome outcome);
 OrderedJson EventView(const Event& event);
 OrderedJson RefusalView(const Refusal& refusal);
 

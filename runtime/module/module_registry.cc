@@ -33,9 +33,15 @@ absl::Status NoSuchModule(const std::string& name) {
   return ErrnoStatus(ENOENT, absl::StrCat("there is no module '", name, "'"));
 }
 
+// Tells modules apart that an operator loads under one name.
+size_t HashOf(const ModuleSource& source) {
+  return std::hash<std::string>()(source.bytes.empty() ? source.path : source.bytes);
+}
+
 struct Module {
   std::string path;
   bool by_operator = false;
+  size_t content_hash = 0;
   mend_object object;
   std::unique_ptr<GuestModule> guest;
   unsigned references = 0;
@@ -90,6 +96,13 @@ struct ModuleRegistry::State {
   bool Knows(const std::string& name) const {
     MutexLock lock(&mu);
     return FindLocked(name) != nullptr;
+  }
+  // Whether the operator has loaded just that module under the name.
+  bool HasLoaded(const std::string& name, const ModuleSource& source) const {
+    absl::MutexLock lock(&mu);
+    const Module* const module = FindLocked(name);
+    return module != nullptr && module->by_operator && !module->busy && !module->gone &&
+           module->content_hash == HashOf(source);
   }
   void SayGoodbye(Module* module);
   // From busy to nothing. The patches are taken off, hosted code has said goodbye.
@@ -151,6 +164,7 @@ absl::StatusOr<Module*> ModuleRegistry::State::Reserve(const std::string& name,
   auto module = std::make_unique<Module>();
   module->path = source.path;
   module->by_operator = by_operator;
+  module->content_hash = HashOf(source);
   module->references = by_operator ? 0 : 1;
   module->object.name = name;
   module->object.state.store(MEND_MODULE_COMING, std::memory_order_relaxed);
@@ -251,24 +265,28 @@ ModuleRegistry::~ModuleRegistry() {
   for (std::unique_ptr<Module>& module : state_->modules) (void)module.release();
 }
 
-absl::Status ModuleRegistry::Load(const std::string& name, const ModuleSource& source,
-                                  const ParameterValues& parameters) {
+absl::StatusOr<bool> ModuleRegistry::Load(const std::string& name, const ModuleSource& source,
+                                          const ParameterValues& parameters) {
   if (absl::Status free = state_->CheckNoCallback("load"); !free.ok()) return free;
   const BlockedRegion region("mend: loading a module");
   if (absl::Status reaped = state_->Reap(name); !reaped.ok()) return reaped;
+  if (state_->HasLoaded(name, source)) return false;
   absl::StatusOr<Module*> module = state_->Reserve(name, source, /*by_operator=*/true);
   if (!module.ok()) return module.status();
-  return state_->Bring(*module, source, parameters);
+  if (absl::Status brought = state_->Bring(*module, source, parameters); !brought.ok()) {
+    return brought;
+  }
+  return true;
 }
 
-absl::Status ModuleRegistry::Unload(const std::string& name) {
+absl::StatusOr<bool> ModuleRegistry::Unload(const std::string& name) {
   if (absl::Status free = state_->CheckNoCallback("unload"); !free.ok()) return free;
   const BlockedRegion region("mend: unloading a module");
   Module* module;
   {
     MutexLock lock(&state_->mu);
     module = state_->FindLocked(name);
-    if (module == nullptr || module->gone) return NoSuchModule(name);
+    if (module == nullptr || module->gone) return false;
     if (module->busy || module->references > 0) {
       return ErrnoStatus(
           EBUSY, absl::StrCat("module '", name, "' is ",
@@ -278,7 +296,7 @@ absl::Status ModuleRegistry::Unload(const std::string& name) {
   }
   state_->SayGoodbye(module);
   state_->TakeOut(module);
-  return absl::OkStatus();
+  return true;
 }
 
 absl::StatusOr<GuestModule*> ModuleRegistry::Open(const std::string& name,

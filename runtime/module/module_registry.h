@@ -46,13 +46,15 @@ class ModuleRegistry {
   // Modules that are still loaded stay: their code may run until the process is gone.
   ~ModuleRegistry();
 
-  // `mend load`. EEXIST when there is a module or a patch of that name; EINVAL for a name that is
-  // no plain word, for parameters, and as the patches that name it say; the error of a pre_patch
-  // callback or of init. Every failure leaves the process as it was.
-  absl::Status Load(const std::string& name, const ModuleSource& source,
-                    const ParameterValues& parameters);
-  // `mend unload`. ENOENT; EBUSY while the program has it open, or it is coming or going.
-  absl::Status Unload(const std::string& name);
+  // `mend load`; true: it was loaded, false: that very module is loaded already. EEXIST when there
+  // is another module or a patch of that name; EINVAL for a name that is no plain word, for
+  // parameters, and as the patches that name it say; the error of a pre_patch callback or of init.
+  // Every failure leaves the process as it was.
+  absl::StatusOr<bool> Load(const std::string& name, const ModuleSource& source,
+                            const ParameterValues& parameters);
+  // `mend unload`; false: there is no such module. EBUSY while the program has it open, or it is
+  // coming or going.
+  absl::StatusOr<bool> Unload(const std::string& name);
 
   // dlopen of the program: loads it, or counts one more reference to the module of that name (and
   // of that path: EEXIST when the program has another file open under the name). The module stays

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 
 #include <cstdio>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -181,9 +182,50 @@ TEST_F(CliTest, EventsAreLinesOrObjects) {
   EXPECT_TRUE(absl::StartsWith(Mend("events kv-server --json").out, "{\"schema\":1,\"seq\":\"1\""));
 }
 
-TEST_F(CliTest, GuestModulesAreRefused) {
-  EXPECT_EQ(Mend("load kv-server lib.so --name x --param a=b").exit_code, 3);
-  EXPECT_EQ(Mend("unload kv-server lib").exit_code, 3);
+TEST_F(CliTest, GuestModulesComeAndGo) {
+  const std::string file = directory_ + "/plugin.so";
+  std::ofstream(file) << "a module";
+  const CommandResult loaded = Mend("load kv-server " + file + " --param verbose=Y");
+  EXPECT_EQ(loaded.exit_code, 0);
+  EXPECT_EQ(loaded.out, "module plugin loaded\n");
+  EXPECT_EQ(Mend("get kv-server module/plugin/parameters/verbose").out, "Y\n");
+  EXPECT_EQ(Mend("load kv-server " + file).out, "module plugin was loaded already\n");
+  std::ofstream(file) << "another module";
+  const CommandResult again = Mend("load kv-server " + file, /*merge=*/true);
+  EXPECT_EQ(again.exit_code, 3);
+  EXPECT_TRUE(absl::StartsWith(again.out, "EEXIST: ")) << again.out;
+  EXPECT_EQ(Mend("load kv-server " + file + " --name other --json").out,
+            "{\"schema\":1,\"exit_code\":0,\"outcome\":\"complete\",\"module\":\"other\"}\n");
+  EXPECT_EQ(Mend("unload kv-server other").exit_code, 0);
+  EXPECT_EQ(Mend("unload kv-server plugin").out, "module plugin unloaded\n");
+  const CommandResult gone = Mend("unload kv-server plugin");
+  EXPECT_EQ(gone.exit_code, 0);
+  EXPECT_EQ(gone.out, "module plugin was unloaded already\n");
+}
+
+TEST_F(CliTest, RefusedModulesLeaveNothing) {
+  const std::string file = directory_ + "/plugin.so";
+  std::ofstream(file) << "a module";
+  const auto refused = [&](const std::string& rest) {
+    const CommandResult result = Mend("load kv-server " + rest, /*merge=*/true);
+    EXPECT_EQ(result.exit_code, 3) << rest;
+    return result.out.substr(0, result.out.find(':'));
+  };
+  EXPECT_EQ(refused(file + " --name broken"), "ENOEXEC");
+  EXPECT_EQ(refused(file + " --param nothing=1"), "EINVAL");
+  EXPECT_EQ(refused(file + " --param verbose=perhaps"), "EINVAL");
+  EXPECT_EQ(refused(file + " --name a/b"), "EINVAL");
+  EXPECT_EQ(refused(file + " --name a:b"), "EINVAL");
+  EXPECT_EQ(Mend("load kv-server " + file + " --param verbose").exit_code, 2);
+  EXPECT_EQ(Mend("load kv-server " + directory_ + "/none.so").exit_code, 3);
+  EXPECT_EQ(Mend("ls kv-server module").out, "");
+}
+
+TEST_F(CliTest, NegativeValuesAreNoOptions) {
+  loader_.parameter = "pre_patch_ret";
+  Apply("fix");
+  EXPECT_EQ(Mend("set kv-server module/fix/parameters/pre_patch_ret -19").exit_code, 0);
+  EXPECT_EQ(Mend("get kv-server module/fix/parameters/pre_patch_ret").out, "-19\n");
 }
 
 TEST_F(CliTest, RunRefusesWhatItCannotHost) {

@@ -156,7 +156,7 @@ TEST_F(AttributeTreeTest, ParametersOfPatchesAndModules) {
   EXPECT_EQ(Set("module/plugin/refcnt", "0"), "EACCES");
   ASSERT_TRUE(modules_.Open("plugin", {.path = "plugin.so", .bytes = ""}).ok());
   EXPECT_EQ(Get("module/plugin/refcnt"), "1");
-  EXPECT_EQ(modules_.Unload("plugin").code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(modules_.Unload("plugin").status().code(), absl::StatusCode::kUnavailable);
 }
 
 }  // namespace

@@ -396,5 +396,27 @@ TEST_F(ControlServerTest, ForkedChildHasItsOwnSocket) {
   ::close(release[0]);
 }
 
+TEST_F(ControlServerTest, ModulesNeedANameAndBytes) {
+  EXPECT_EQ(Post("/modules?name=plugin").status, 400) << "without bytes a path would be read";
+  EXPECT_EQ(Post("/modules", "module").status, 400);
+  EXPECT_EQ(Post("/modules?name=plugin&what=ever", "module").status, 400);
+  EXPECT_EQ(Post("/modules?name=plugin&param=verbose", "module").status, 400);
+  EXPECT_EQ(Get("/module/").body, "");
+  EXPECT_EQ(Post("/modules?name=plugin&param=verbose%3DY", "module").status, 200);
+  EXPECT_EQ(Get("/module/plugin/parameters/verbose").body, "Y\n");
+  EXPECT_EQ(Post("/modules/plugin/reload").status, 404);
+  EXPECT_EQ(Post("/modules/plugin/unload").status, 200);
+  EXPECT_THAT(Post("/modules/plugin/unload").body, HasSubstr("nothing_to_do"));
+}
+
+TEST_F(ControlServerTest, PatchParametersAreSetAtApply) {
+  loader_.parameter = "level";
+  EXPECT_EQ(Post("/patches?param=level%3Dmuch", MakeModule("fix", {"f"})).status, 400);
+  EXPECT_EQ(Post("/patches?param=depth%3D1", MakeModule("fix", {"f"})).status, 400);
+  EXPECT_EQ(Get("/livepatch/").body, "");
+  EXPECT_EQ(Post("/patches?param=level%3D-19", MakeModule("fix", {"f"})).status, 200);
+  EXPECT_EQ(loader_.parameter_value, -19);
+}
+
 }  // namespace
 }  // namespace mend

@@ -63,7 +63,7 @@ class ModuleTest : public CoreTest {
 
   ModuleRegistry& modules();
   absl::Status LoadModule(const std::string& name, const ParameterValues& parameters = {}) {
-    return modules().Load(name, {.path = name, .bytes = ""}, parameters);
+    return modules().Load(name, {.path = name, .bytes = ""}, parameters).status();
   }
 
   struct ModulePatch {

@@ -1,0 +1,309 @@
+// The life of guest modules: load, open, close, unload; who waits for whom; what is left when a
+// thread stays in a module's text; and forced patches, whose text is freed when all have left it.
+#include "runtime/module/module_registry.h"
+
+#include <gmock/gmock.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "runtime/base/errno_status.h"
+#include "runtime/safepoint/thread_registry.h"
+#include "tests/runtime/module/module_fixture.h"
+
+namespace mend::testing {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+Gate* gate = nullptr;
+
+MEND_NATIVE(chore) { return Opaque(argument + 1); }
+MEND_NATIVE(chore_2) { return Opaque(argument + 2); }
+MEND_NATIVE(linger) {
+  gate->Await(true);
+  return Opaque(argument + 1);
+}
+MEND_NATIVE(linger_2) {
+  gate->Await(true);
+  return Opaque(argument + 2);
+}
+
+NativeFunction Chore() { return MEND_NATIVE_FUNCTION(chore); }
+NativeFunction Chore2() { return MEND_NATIVE_FUNCTION(chore_2); }
+NativeFunction Linger() { return MEND_NATIVE_FUNCTION(linger); }
+NativeFunction Linger2() { return MEND_NATIVE_FUNCTION(linger_2); }
+
+constexpr absl::Duration kSoon = absl::Seconds(20);
+constexpr absl::Duration kNotYet = absl::Milliseconds(60);
+
+int ErrnoOfStatus(const absl::Status& status) { return status.ok() ? 0 : ErrnoOf(status).error; }
+
+class ModuleRegistryTest : public ModuleTest {
+ protected:
+  void SetUp() override {
+    ModuleTest::SetUp();
+    gate = &gate_;
+    for (const char* name : {"mod", "other"}) {
+      module_loader_.makings[name] = {
+          .symbols = {{"chore", Chore()}}, .constructor = {}, .on_init = {}, .on_exit = {}};
+    }
+  }
+  void TearDown() override {
+    gate_.Open();
+    threads_.clear();
+    ModuleTest::TearDown();
+  }
+  absl::StatusOr<GuestModule*> Open(const std::string& name, const std::string& path = "file.so") {
+    return modules().Open(name, {.path = path, .bytes = ""});
+  }
+  unsigned References(const std::string& name) {
+    for (const ModuleStatus& module : modules().Status()) {
+      if (module.name == name) return module.references;
+    }
+    return 999;
+  }
+  void Spawn(std::function<void()> body) {
+    threads_.push_back(std::make_unique<ProgramThread>(std::move(body)));
+  }
+
+  Gate gate_;
+  std::vector<std::unique_ptr<ProgramThread>> threads_;
+};
+
+TEST_F(ModuleRegistryTest, NamesAreTakenOnce) {
+  ASSERT_TRUE(LoadModule("mod").ok());
+  EXPECT_FALSE(*modules().Load("mod", {.path = "mod", .bytes = ""}, {})) << "that very module";
+  EXPECT_EQ(
+      ErrnoOfStatus(modules().Load("mod", {.path = "mod", .bytes = "other bytes"}, {}).status()),
+      EEXIST);
+  EnableAndWait(MakeObjectPatch("fix", {}, {}, {}));
+  module_loader_.makings["fix"] = module_loader_.makings["mod"];
+  EXPECT_EQ(ErrnoOfStatus(LoadModule("fix")), EEXIST) << "a patch has it";
+  module_loader_.makings["program"] = module_loader_.makings["mod"];
+  EXPECT_EQ(ErrnoOfStatus(LoadModule("program")), EINVAL) << "the program has it (O3)";
+  for (const std::string& name : {std::string(""), std::string(".mod"), std::string("a b"),
+                                  std::string("a,1"), std::string(56, 'm')}) {
+    EXPECT_EQ(ErrnoOfStatus(LoadModule(name)), EINVAL) << name;
+  }
+  EXPECT_EQ(module_loader_.live, 1);
+}
+
+TEST_F(ModuleRegistryTest, ParametersAreSetBeforeInit) {
+  int seen = 0;
+  module_loader_.makings["mod"].on_init = [&] { seen = module_loader_.number; };
+  ASSERT_TRUE(LoadModule("mod", {{"number", "-19"}}).ok());
+  EXPECT_EQ(seen, -19);
+  EXPECT_EQ(*modules().GetParameter("mod", "number"), "-19");
+  EXPECT_EQ(ErrnoOfStatus(modules().SetParameter("mod", "number", "x")), EINVAL);
+  EXPECT_EQ(ErrnoOfStatus(modules().SetParameter("none", "number", "1")), ENOENT);
+  for (const ParameterValues& wrong :
+       {ParameterValues{{"number", "x"}}, ParameterValues{{"none", "1"}}}) {
+    EXPECT_EQ(ErrnoOfStatus(LoadModule("other", wrong)), EINVAL);
+  }
+  EXPECT_EQ(module_loader_.live, 1);
+}
+
+TEST_F(ModuleRegistryTest, OpenAndCloseCount) {
+  const absl::StatusOr<GuestModule*> first = Open("mod");
+  ASSERT_TRUE(first.ok());
+  EXPECT_EQ(*Open("mod"), *first);
+  EXPECT_EQ(References("mod"), 2u);
+  EXPECT_EQ(ErrnoOfStatus(modules().Unload("mod").status()), EBUSY) << "a module in use";
+  EXPECT_EQ(ErrnoOfStatus(Open("mod", "elsewhere.so").status()), EEXIST);
+  ASSERT_TRUE(modules().Close(*first).ok());
+  EXPECT_EQ(module_loader_.live, 1);
+  ASSERT_TRUE(modules().Close(*first).ok());
+  EXPECT_EQ(module_loader_.live, 0);
+  EXPECT_EQ(ErrnoOfStatus(modules().Close(*first)), ENOENT);
+}
+
+TEST_F(ModuleRegistryTest, OperatorsModuleOutlivesTheProgramsClose) {
+  ASSERT_TRUE(LoadModule("mod").ok());
+  const absl::StatusOr<GuestModule*> opened = Open("mod");
+  ASSERT_TRUE(opened.ok());
+  EXPECT_EQ(ErrnoOfStatus(modules().Unload("mod").status()), EBUSY);
+  ASSERT_TRUE(modules().Close(*opened).ok());
+  EXPECT_EQ(module_loader_.live, 1);
+  EXPECT_TRUE(*modules().Unload("mod"));
+  EXPECT_FALSE(*modules().Unload("mod")) << "nothing to do";
+}
+
+TEST_F(ModuleRegistryTest, HostedCodeLoadsOtherModules) {
+  GuestModule* inner = nullptr;
+  module_loader_.makings["mod"].constructor = [&] { inner = *Open("other"); };
+  module_loader_.makings["mod"].on_exit = [&] { EXPECT_TRUE(modules().Close(inner).ok()); };
+  ASSERT_TRUE(LoadModule("mod").ok());
+  EXPECT_EQ(module_loader_.live, 2);
+  EXPECT_TRUE(*modules().Unload("mod"));
+  EXPECT_EQ(module_loader_.live, 0);
+}
+
+TEST_F(ModuleRegistryTest, ConstructorThatOpensItsOwnModuleGetsIt) {
+  GuestModule* self = nullptr;
+  module_loader_.makings["mod"].constructor = [&] { self = *Open("mod"); };
+  const absl::StatusOr<GuestModule*> opened = Open("mod");
+  ASSERT_TRUE(opened.ok());
+  EXPECT_EQ(self, *opened);
+  EXPECT_EQ(References("mod"), 2u);
+  ASSERT_TRUE(modules().Close(self).ok());
+  ASSERT_TRUE(modules().Close(self).ok());
+}
+
+TEST_F(ModuleRegistryTest, OneOfTwoOpenersWaitsForTheOther) {
+  module_loader_.makings["mod"].on_init = [&] { gate_.Await(true); };
+  GuestModule* first = nullptr;
+  std::atomic<GuestModule*> second = nullptr;
+  Spawn([&] { first = *Open("mod"); });
+  gate_.AwaitWaiter();
+  EXPECT_EQ(ErrnoOfStatus(modules().Unload("mod").status()), EBUSY) << "while it comes";
+  Spawn([&] { second = *Open("mod"); });
+  absl::SleepFor(kNotYet);
+  EXPECT_EQ(second.load(), nullptr) << "not before its init has run";
+  gate_.Open();
+  threads_.clear();
+  EXPECT_EQ(second.load(), first);
+  EXPECT_EQ(References("mod"), 2u);
+  ASSERT_TRUE(modules().Close(first).ok());
+  ASSERT_TRUE(modules().Close(first).ok());
+}
+
+TEST_F(ModuleRegistryTest, FailedInitIsTheOpenersError) {
+  module_loader_.makings["mod"].init_result = -ENODEV;
+  EXPECT_EQ(ErrnoOfStatus(Open("mod").status()), ENODEV);
+  EXPECT_EQ(ErrnoOfStatus(Open("nothing").status()), ENOEXEC);
+  EXPECT_EQ(module_loader_.live, 0);
+  EXPECT_THAT(modules().Status(), IsEmpty());
+}
+
+TEST_F(ModuleRegistryTest, TextIsKeptWhileAThreadIsInIt) {
+  module_loader_.makings["mod"].symbols = {{"linger", Linger()}};
+  ASSERT_TRUE(LoadModule("mod").ok());
+  Spawn([] { linger(0); });
+  gate_.AwaitWaiter();
+  // The exit function might have ended the thread, so it is asked first; this one does not.
+  EXPECT_TRUE(*modules().Unload("mod"));
+  EXPECT_EQ(module_loader_.live, 1) << "its text is kept";
+  EXPECT_THAT(modules().Status(), IsEmpty());
+  EXPECT_THAT(Lines(), Contains(HasSubstr("the text of module 'mod' is kept")));
+  EXPECT_EQ(ErrnoOfStatus(LoadModule("mod")), EBUSY);
+  gate_.Open();
+  threads_.clear();
+  ASSERT_TRUE(LoadModule("mod").ok());
+  EXPECT_EQ(module_loader_.live, 1) << "the old one is freed";
+}
+
+TEST_F(ModuleRegistryTest, UnloadInATransitionFindsWhoIsInTheText) {
+  module_loader_.makings["mod"].symbols = {{"linger", Linger()}};
+  ASSERT_TRUE(LoadModule("mod").ok());
+  Spawn([] { linger(0); });
+  gate_.AwaitWaiter();
+  ASSERT_TRUE(
+      registry().Enable(MakeObjectPatch("fix", {}, {{"mod", "linger", Linger2()}}, {})).ok());
+  EXPECT_FALSE(registry().Wait(kNotYet).ok());
+  EXPECT_TRUE(*modules().Unload("mod"));
+  EXPECT_EQ(module_loader_.live, 1);
+  // Nothing is left that could hold the transition up: its only function is gone.
+  EXPECT_TRUE(registry().Wait(kSoon).ok());
+  gate_.Open();
+  threads_.clear();
+  ASSERT_TRUE(LoadModule("mod").ok());
+  EXPECT_EQ(module_loader_.live, 1);
+}
+
+TEST_F(ModuleRegistryTest, ForkedChildCanLoadAndUnload) {
+  ASSERT_TRUE(LoadModule("mod").ok());
+  modules().PrepareFork();
+  registry().PrepareFork();
+  ThreadRegistry::Get().PrepareFork();
+  events_.PrepareFork();
+  const pid_t child = fork();
+  events_.AfterFork();
+  if (child == 0) {
+    ThreadRegistry::Get().ChildAfterFork();
+    registry().ChildAfterFork();
+    modules().ChildAfterFork();
+    int code = 0;
+    if (!LoadModule("other").ok()) code = 1;
+    if (!modules().Unload("mod").ok()) code = 2;
+    if (module_loader_.live != 1) code = 3;
+    _exit(code);
+  }
+  ThreadRegistry::Get().ParentAfterFork();
+  registry().ParentAfterFork();
+  modules().ParentAfterFork();
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(module_loader_.live, 1);
+}
+
+// --- force ---
+
+using ForceTest = ModuleRegistryTest;
+
+TEST_F(ForceTest, X2_ForcedPatchingQuarantinesNobodyNew) {
+  Spawn([] { linger(0); });
+  gate_.AwaitWaiter();
+  ASSERT_TRUE(
+      registry().Enable(MakeObjectPatch("fix", {{Linger(), Linger2()}}, {}, DemoCallbacks())).ok());
+  EXPECT_FALSE(registry().Wait(kNotYet).ok());
+  (void)Lines();
+  ASSERT_TRUE(registry().Force("fix").ok());
+  ASSERT_TRUE(registry().Wait(kSoon).ok());
+  EXPECT_THAT(Lines(), ElementsAre("forcing remaining tasks to the patched state",
+                                   "'fix': completing patching transition",
+                                   "demo: post_patch: vmlinux", "'fix': patching complete"));
+  EXPECT_FALSE(registry().Status().patches[0].forced) << "a plain patch that is applied: nobody";
+  gate_.Open();
+  threads_.clear();
+  DisableAndWait("fix");
+  EXPECT_TRUE(registry().Remove("fix").ok());
+}
+
+TEST_F(ForceTest, X2_ForcedUnpatchingKeepsThePatchUntilAllHaveLeft) {
+  EnableAndWait(MakeObjectPatch("fix", {{Linger(), Linger2()}}, {}, DemoCallbacks()));
+  Spawn([] { linger(0); });
+  gate_.AwaitWaiter();
+  ASSERT_TRUE(registry().Disable("fix").ok());
+  EXPECT_FALSE(registry().Wait(kNotYet).ok());
+  (void)Lines();
+  ASSERT_TRUE(registry().Force("fix").ok());
+  ASSERT_TRUE(registry().Wait(kSoon).ok());
+  EXPECT_THAT(Lines(), ElementsAre("forcing remaining tasks to the patched state",
+                                   "'fix': completing unpatching transition",
+                                   "demo: post_unpatch: vmlinux", "'fix': unpatching complete"));
+  EXPECT_TRUE(registry().Status().patches[0].forced);
+  EXPECT_EQ(ErrnoOfStatus(registry().Remove("fix")), EBUSY);
+  EXPECT_EQ(*registry().References("fix"), 1);
+  EXPECT_EQ(ErrnoOfStatus(registry().EnableAgain("fix")), EBUSY);
+  gate_.Open();
+  threads_.clear();
+  EXPECT_EQ(*registry().References("fix"), 0);
+  EXPECT_TRUE(registry().Remove("fix").ok());
+}
+
+TEST_F(ForceTest, X2_ForcedReplaceKeepsTheReplacedPatches) {
+  EnableAndWait(MakeObjectPatch("old", {{Linger(), Linger2()}}, {}, OtherCallbacks()));
+  Spawn([] { linger(0); });
+  gate_.AwaitWaiter();
+  ASSERT_TRUE(registry()
+                  .Enable(MakeObjectPatch("new", {{Chore(), Chore2()}}, {}, {}, /*replace=*/true))
+                  .ok());
+  EXPECT_FALSE(registry().Wait(kNotYet).ok());
+  ASSERT_TRUE(registry().Force("new").ok());
+  ASSERT_TRUE(registry().Wait(kSoon).ok());
+  EXPECT_TRUE(registry().Status().patches[0].forced);
+  EXPECT_FALSE(registry().Status().patches[1].forced);
+  EXPECT_EQ(ErrnoOfStatus(registry().Remove("old")), EBUSY);
+  gate_.Open();
+  threads_.clear();
+  EXPECT_TRUE(registry().Remove("old").ok());
+}
+
+}  // namespace
+}  // namespace mend::testing
