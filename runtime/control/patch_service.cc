@@ -194,6 +194,9 @@ absl::StatusOr<ApplyReport> PatchService::Apply(std::string_view module_bytes,
     if (report.replace && older.enabled) report.replaced_patches.push_back(older.name);
   }
   if (options.dry_run) {
+    absl::StatusOr<std::vector<ThreadStatus>> held_up = registry_->Examine(patch->get());
+    if (!held_up.ok()) return held_up.status();
+    report.stragglers = *std::move(held_up);
     report.outcome = Outcome::kDryRun;
     return report;
   }

@@ -34,7 +34,7 @@ struct WaitPolicy {
 
 struct ApplyOptions {
   WaitPolicy wait;
-  bool dry_run = false;  // link and check, then drop it: nothing becomes visible
+  bool dry_run = false;  // link, check, ask who would hold it up, then drop it: nothing changes
   bool persist = false;  // copy the module into the patch directory once it is applied
   bool allow_inlined =
       false;  // although inlined copies of what is replaced stay (explicit patches)

@@ -78,6 +78,22 @@ absl::StatusOr<std::string> PatchRegistry::Enable(std::unique_ptr<Patch> patch) 
   return added->name;
 }
 
+absl::StatusOr<std::vector<ThreadStatus>> PatchRegistry::Examine(Patch* patch) {
+  State& state = *state_;
+  if (absl::Status free = state.CheckNoCallback("examine a patch"); !free.ok()) return free;
+  const BlockedRegion region("mend: examining a patch");
+  absl::MutexLock lock(&state.mu);
+  if (absl::Status valid = ValidatePatch(*patch); !valid.ok()) return valid;
+  state.AwaitGraceLocked();
+  if (absl::Status compatible = state.CheckStatesLocked(*patch); !compatible.ok()) {
+    return compatible;
+  }
+  absl::Status ready = state.PrepareLocked(patch);
+  if (ready.ok()) ready = state.CheckIdleLocked();
+  if (!ready.ok()) return ready;
+  return state.ExamineLocked(*patch);
+}
+
 absl::Status PatchRegistry::EnableAgain(const std::string& name) {
   State& state = *state_;
   if (absl::Status free = state.CheckNoCallback("enable a patch"); !free.ok()) return free;

@@ -123,6 +123,10 @@ class PatchRegistry {
   // Errors leave the program as it was: UNAVAILABLE ("EBUSY: ...") while another transition runs,
   // INVALID_ARGUMENT ("EINVAL: ..."), RESOURCE_EXHAUSTED. Returns the patch's final name.
   absl::StatusOr<std::string> Enable(std::unique_ptr<Patch> patch);
+  // What Enable would do up to its first change, and then a look at every thread, up to a third of a
+  // second: who is in what the patch would replace or hold. Those threads would hold it up; their
+  // patch_state is 0, and since_ns says since when this look has found them there. Errors are Enable's.
+  absl::StatusOr<std::vector<ThreadStatus>> Examine(Patch* patch);
   // Enables a disabled or replaced patch whose module is still here; during a transition that
   // unpatches it: reverses.
   absl::Status EnableAgain(const std::string& patch);

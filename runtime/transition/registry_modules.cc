@@ -15,6 +15,9 @@
 namespace mend {
 namespace {
 
+// How long an unloading waits for threads to leave the module's text, as Remove does for a patch's.
+constexpr int64_t kModuleLookNs = 100'000'000;
+
 PatchObject* FindObject(Patch* patch, const std::string& name) {
   for (PatchObject& object : patch->objects) {
     if (object.name == name) return &object;
@@ -210,7 +213,7 @@ absl::Status PatchRegistry::State::CheckTextUnusedLocked(const std::string& modu
     for (const PatchFunction& function : object->functions) text.push_back(function.new_text);
   }
   LookLocked(std::move(text));
-  const bool unused = AwaitLookLocked();
+  const bool unused = AwaitLookLocked(kModuleLookNs);
   std::string user = unused ? "" : coordinator_.DescribeStraggler();
   if (transition_ != nullptr) {
     transition_->Publish();

@@ -355,15 +355,15 @@ absl::Status PatchRegistry::State::CheckUnusedLocked(const Patch& patch) {
     for (const PatchFunction& function : object.functions) text.push_back(function.new_text);
   }
   LookLocked(std::move(text));
-  if (AwaitLookLocked()) return absl::OkStatus();
+  if (AwaitLookLocked(kRemovalMaxNs)) return absl::OkStatus();
   return ErrnoStatus(EBUSY, absl::StrCat("patch '", patch.name, "' may still be in use by ",
                                          coordinator_.DescribeStraggler()));
 }
 
-bool PatchRegistry::State::AwaitLookLocked() {
+bool PatchRegistry::State::AwaitLookLocked(int64_t timeout_ns) {
   const int64_t begin_ns = MonotonicNs();
   while (!LookDoneLocked()) {
-    if (MonotonicNs() - begin_ns > kRemovalMaxNs) return false;
+    if (MonotonicNs() - begin_ns > timeout_ns) return false;
     SleepNs(coordinator_.NextBackoffNs());
   }
   return true;

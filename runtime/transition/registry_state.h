@@ -63,6 +63,8 @@ class PatchRegistry::State {
   absl::Status StartLocked(Patch* patch, bool patching) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   absl::Status ReverseLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   void ForceLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // Who is in what the patch would replace or hold. REQUIRES: prepared, no transition.
+  std::vector<ThreadStatus> ExamineLocked(const Patch& patch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // Whether every thread is off the patch's text: UNAVAILABLE names one that is not.
   absl::Status CheckUnusedLocked(const Patch& patch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
 
@@ -145,8 +147,11 @@ class PatchRegistry::State {
   // Publishes a request that only looks. In mid-transition it takes the place of the transition's:
   // publish that again.
   void LookLocked(std::vector<CodeRange> forbidden) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
-  // Waits a little for the answers; false when threads are left.
-  bool AwaitLookLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // Waits for the answers; false when threads are left at the time-out.
+  bool AwaitLookLocked(int64_t timeout_ns) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // What holds a thread up that has not answered `request`.
+  void DescribeHoldLocked(const ThreadRecord& record, const SwitchRequest& request,
+                          ThreadStatus* thread) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // Whether every thread has answered the look; then what is left over goes.
   bool LookDoneLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   void TakeLeftoversLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);

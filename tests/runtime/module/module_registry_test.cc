@@ -242,6 +242,42 @@ TEST_F(ModuleRegistryTest, ForkedChildCanLoadAndUnload) {
   EXPECT_EQ(module_loader_.live, 1);
 }
 
+// --- a look without a change ---
+
+TEST_F(ModuleRegistryTest, ExamineNamesWhoWouldHoldThePatchUp) {
+  Spawn([] { linger(0); });
+  gate_.AwaitWaiter();
+  auto clean = MakeObjectPatch("clean", {{Chore(), Chore2()}}, {}, DemoCallbacks());
+  EXPECT_THAT(*registry().Examine(clean.get()), IsEmpty());
+  auto held = MakeObjectPatch("held", {{Linger(), Linger2()}}, {}, DemoCallbacks());
+  const auto threads = registry().Examine(held.get());
+  ASSERT_TRUE(threads.ok()) << threads.status();
+  ASSERT_EQ(threads->size(), 1u);
+  EXPECT_EQ((*threads)[0].straggler_function, "linger");
+  EXPECT_EQ((*threads)[0].straggler.reason, SwitchResult::kOnStack);
+  EXPECT_GT((*threads)[0].straggler.since_ns, 0);
+  // Nothing was touched, and no callback has run.
+  EXPECT_THAT(Lines(), IsEmpty());
+  EXPECT_THAT(registry().Status().patches, IsEmpty());
+  EXPECT_FALSE(EntryOpen(Linger()));
+  EXPECT_EQ(chore(0), 1);
+  gate_.Open();
+  threads_.clear();
+  EXPECT_THAT(*registry().Examine(held.get()), IsEmpty());
+}
+
+TEST_F(ModuleRegistryTest, ExamineRefusesWhatEnableWouldRefuse) {
+  ASSERT_TRUE(LoadModule("mod").ok());
+  auto wrong = MakeObjectPatch("wrong", {}, {{"mod", "nothing", Chore2()}}, {});
+  EXPECT_EQ(ErrnoOfStatus(registry().Examine(wrong.get()).status()), EINVAL);
+  Spawn([] { linger(0); });
+  gate_.AwaitWaiter();
+  ASSERT_TRUE(registry().Enable(MakeObjectPatch("fix", {{Linger(), Linger2()}}, {}, {})).ok());
+  EXPECT_FALSE(registry().Wait(kNotYet).ok());
+  auto good = MakeObjectPatch("good", {{Chore(), Chore2()}}, {}, {});
+  EXPECT_EQ(ErrnoOfStatus(registry().Examine(good.get()).status()), EBUSY);
+}
+
 // --- force ---
 
 using ForceTest = ModuleRegistryTest;
