@@ -115,6 +115,10 @@ class Parser {
     CLI::App* const command = AddPatched(name, description, example, [this, name] {
       return mend::SwitchPatch(line_.target, line_.patch, name, line_.wait, line_.json);
     });
+    AddWait(command);
+  }
+
+  void AddWait(CLI::App* command) {
     command->add_flag("--no-wait", line_.wait.no_wait, "return once the transition has started");
     command->add_option("--timeout", line_.wait.timeout_s, "seconds to wait (default: 30)")
         ->check(CLI::NonNegativeNumber);
@@ -127,6 +131,9 @@ class Parser {
               "mend disable server fix --timeout 5");
     AddSwitch("enable", "put a disabled patch back; during its removal: reverse it",
               "mend enable server fix");
+    AddWait(AddTargeted(
+        "revert", "bring back what was active before the last apply", "mend revert server",
+        [this] { return mend::RevertLastApply(line_.target, line_.wait, line_.json); }));
     AddPatched("force", "complete the transition for all threads left (unsafe)",
                "mend force server fix",
                [this] { return mend::ForcePatch(line_.target, line_.patch, line_.json); });

@@ -42,6 +42,7 @@ int ShowThreads(const std::string& target, bool json);
 // `verb` is "disable" or "enable".
 int SwitchPatch(const std::string& target, const std::string& patch, const std::string& verb,
                 const WaitFlags& wait, bool json);
+int RevertLastApply(const std::string& target, const WaitFlags& wait, bool json);
 int ForcePatch(const std::string& target, const std::string& patch, bool json);
 int RemovePatch(const std::string& target, const std::string& patch, bool json);
 int WaitForTransition(const std::string& target, double timeout_s, bool json);

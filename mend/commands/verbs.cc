@@ -75,6 +75,16 @@ int SwitchPatch(const std::string& target, const std::string& patch, const std::
                     [&](const Json& answer) { return VerbText(answer, past); }});
 }
 
+int RevertLastApply(const std::string& target, const WaitFlags& wait, bool json) {
+  const std::string path = absl::StrCat("/revert", WaitQuery(wait));
+  return OnTargets(target, json,
+                   {[&](const Client& client) {
+                      return PostWithProgress(client, path, "", OptionsFor(wait.timeout_s),
+                                              "revert");
+                    },
+                    [](const Json& answer) { return VerbText(answer, "reverted"); }});
+}
+
 int ForcePatch(const std::string& target, const std::string& patch, bool json) {
   return OnTargets(target, json,
                    {[&](const Client& client) {

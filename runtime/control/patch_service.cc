@@ -281,6 +281,16 @@ absl::StatusOr<VerbReport> PatchService::Reverse(const std::string& patch) {
   return report;
 }
 
+absl::StatusOr<VerbReport> PatchService::Revert(const WaitPolicy& wait) {
+  const absl::StatusOr<std::string> patch = registry_->Revert();
+  if (!patch.ok()) return patch.status();
+  VerbReport report;
+  if (absl::Status settled = Settle(*patch, /*enabled=*/false, wait, &report); !settled.ok()) {
+    return settled;
+  }
+  return report;
+}
+
 absl::StatusOr<VerbReport> PatchService::Force(const std::string& patch) {
   const absl::StatusOr<PatchStatus> found = FindPatch(patch);
   if (!found.ok()) return found.status();

@@ -84,6 +84,8 @@ class PatchService {
   absl::StatusOr<VerbReport> Enable(const std::string& patch, const WaitPolicy& wait);
   // Turns the running transition of the patch round, and returns.
   absl::StatusOr<VerbReport> Reverse(const std::string& patch);
+  // Brings back what was active before the last apply, in one transition. NOT_FOUND.
+  absl::StatusOr<VerbReport> Revert(const WaitPolicy& wait);
   // Completes the running transition of the patch, whatever its threads run.
   absl::StatusOr<VerbReport> Force(const std::string& patch);
   // Frees a patch that is disabled or replaced. An unknown one is gone already.

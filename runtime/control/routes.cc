@@ -204,6 +204,7 @@ absl::StatusOr<HttpResponse> ControlRoutes::PostRoute(const HttpRequest& request
   const std::vector<std::string> segments = absl::StrSplit(request.path, '/', absl::SkipEmpty());
   if (segments.empty()) return NoSuchResource(request);
   if (segments[0] == "patches" && segments.size() == 1) return Apply(request);
+  if (segments[0] == "revert" && segments.size() == 1) return Revert(request);
   if (segments[0] == "patches" && segments.size() == 3) {
     return PatchVerb(request, segments[1], segments[2]);
   }
@@ -212,6 +213,15 @@ absl::StatusOr<HttpResponse> ControlRoutes::PostRoute(const HttpRequest& request
     if (segments.size() == 3 && segments[2] == "unload") return UnloadModule(request, segments[1]);
   }
   return NoSuchResource(request);
+}
+
+absl::StatusOr<HttpResponse> ControlRoutes::Revert(const HttpRequest& request) {
+  Query query(request, {"timeout_ns", "on_timeout", "no_wait"});
+  const WaitPolicy wait = ReadWaitPolicy(&query);
+  if (!query.status().ok()) return query.status();
+  const absl::StatusOr<VerbReport> report = service_->Revert(wait);
+  if (!report.ok()) return report.status();
+  return JsonAnswer(VerbView(*report), StatusOf(report->outcome));
 }
 
 absl::StatusOr<HttpResponse> ControlRoutes::LoadModule(const HttpRequest& request) {

@@ -38,6 +38,7 @@ class ControlRoutes : public HttpHandler {
   absl::StatusOr<HttpResponse> Apply(const HttpRequest& request);
   absl::StatusOr<HttpResponse> PatchVerb(const HttpRequest& request, const std::string& patch,
                                          const std::string& verb);
+  absl::StatusOr<HttpResponse> Revert(const HttpRequest& request);
   absl::StatusOr<HttpResponse> LoadModule(const HttpRequest& request);
   absl::StatusOr<HttpResponse> UnloadModule(const HttpRequest& request, const std::string& name);
   absl::StatusOr<HttpResponse> Wait(const HttpRequest& request);

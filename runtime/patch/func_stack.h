@@ -27,6 +27,12 @@ class FuncStack {
   }
   const std::vector<const PatchFunction*>& versions() const { return versions_; }
 
+  // REQUIRES: `above` is on the stack.
+  void InsertBelow(const PatchFunction* above, const PatchFunction* version) {
+    const auto at = std::find(versions_.begin(), versions_.end(), above);
+    MEND_CHECK(at != versions_.end(), "a version is not on its func_stack");
+    versions_.insert(at, version);
+  }
   void Push(const PatchFunction* version) { versions_.push_back(version); }
   void Remove(const PatchFunction* version) {
     const auto at = std::find(versions_.begin(), versions_.end(), version);

@@ -4,6 +4,7 @@
 #define MEND_RUNTIME_PATCH_PATCH_H_
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -62,8 +63,8 @@ struct ObjectCallbacks {
 
 struct PatchObject {
   // Filled by the loader.
-  std::string name;  // empty: the program itself
-  std::vector<PatchFunction> functions;
+  std::string name;                     // empty: the program itself
+  std::deque<PatchFunction> functions;  // func_stacks point to them: they stay when some are added
   ObjectCallbacks callbacks;
 
   // Kept by the core.

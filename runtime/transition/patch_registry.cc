@@ -146,6 +146,23 @@ absl::Status PatchRegistry::Reverse(const std::string& name) {
   return state.ReverseLocked();
 }
 
+absl::StatusOr<std::string> PatchRegistry::Revert() {
+  State& state = *state_;
+  if (absl::Status free = state.CheckNoCallback("revert a patch"); !free.ok()) return free;
+  const BlockedRegion region("mend: reverting a patch");
+  absl::MutexLock lock(&state.mu);
+  state.AwaitGraceLocked();
+  if (const Transition* const running = state.transition();
+      running != nullptr && running->patching()) {
+    const std::string name = running->patch()->name;
+    if (!running->target_patched()) return name;
+    if (absl::Status reversed = state.ReverseLocked(); !reversed.ok()) return reversed;
+    return name;
+  }
+  if (absl::Status idle = state.CheckIdleLocked(); !idle.ok()) return idle;
+  return state.RevertLocked();
+}
+
 absl::Status PatchRegistry::Force(const std::string& name) {
   State& state = *state_;
   if (absl::Status free = state.CheckNoCallback("force a transition"); !free.ok()) return free;

@@ -71,7 +71,7 @@ struct FunctionStatus {
 };
 
 struct ObjectStatus {
-  std::string name;      // empty: the program itself
+  std::string name;  // empty: the program itself
   bool patched = false;
 };
 
@@ -123,9 +123,10 @@ class PatchRegistry {
   // Errors leave the program as it was: UNAVAILABLE ("EBUSY: ...") while another transition runs,
   // INVALID_ARGUMENT ("EINVAL: ..."), RESOURCE_EXHAUSTED. Returns the patch's final name.
   absl::StatusOr<std::string> Enable(std::unique_ptr<Patch> patch);
-  // What Enable would do up to its first change, and then a look at every thread, up to a third of a
-  // second: who is in what the patch would replace or hold. Those threads would hold it up; their
-  // patch_state is 0, and since_ns says since when this look has found them there. Errors are Enable's.
+  // What Enable would do up to its first change, and then a look at every thread, up to a third of
+  // a second: who is in what the patch would replace or hold. Those threads would hold it up; their
+  // patch_state is 0, and since_ns says since when this look has found them there. Errors are
+  // Enable's.
   absl::StatusOr<std::vector<ThreadStatus>> Examine(Patch* patch);
   // Enables a disabled or replaced patch whose module is still here; during a transition that
   // unpatches it: reverses.
@@ -135,6 +136,10 @@ class PatchRegistry {
   absl::Status Disable(const std::string& patch);
   // Flips the direction of the running transition (LC10). FAILED_PRECONDITION without one.
   absl::Status Reverse(const std::string& patch);
+  // Brings back what was active before the last apply of a patch that is enabled still, in one
+  // transition; in that apply's own transition: reverses it. Returns the patch that goes. NOT_FOUND
+  // when there is nothing to revert, or what was replaced has been removed.
+  absl::StatusOr<std::string> Revert();
   // Completes the running transition now, for the threads left too (1.9).
   absl::Status Force(const std::string& patch);
   // Frees a patch that is neither enabled nor in transition, once every thread was seen off its

@@ -106,7 +106,7 @@ absl::Status PatchRegistry::State::ModuleComingLocked(mend_object* module) {
     LogModule("module_refused", *patch, *module,
               absl::StrCat("patch '", patch->name, "' failed for module '", module->name,
                            "', refusing to load module '", module->name, "'"));
-    RevertLocked(module, i);
+    TakeOffModuleLocked(module, i);
     DropModuleLocked(module);
     return applied;
   }
@@ -158,11 +158,11 @@ absl::Status PatchRegistry::State::HookLocked(Patch* patch, PatchObject* object)
 // --- going ---
 
 void PatchRegistry::State::ModuleGoingLocked(mend_object* module) {
-  RevertLocked(module, active_.size());
+  TakeOffModuleLocked(module, active_.size());
   DropModuleLocked(module);
 }
 
-void PatchRegistry::State::RevertLocked(mend_object* module, size_t count) {
+void PatchRegistry::State::TakeOffModuleLocked(mend_object* module, size_t count) {
   for (size_t i = 0; i < count; ++i) {
     Patch* const patch = active_[i];
     PatchObject* const object = FindObject(patch, module->name);

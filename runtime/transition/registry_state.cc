@@ -100,6 +100,12 @@ Patch* PatchRegistry::State::AddLocked(std::unique_ptr<Patch> patch) {
 }
 
 void PatchRegistry::State::EraseLocked(const Patch* patch) {
+  std::erase_if(history_, [patch](const Apply& apply) { return apply.patch == patch; });
+  for (Apply& apply : history_) {
+    if (std::find(apply.replaced.begin(), apply.replaced.end(), patch) != apply.replaced.end()) {
+      apply.removed = patch->name;
+    }
+  }
   std::erase_if(patches_,
                 [patch](const std::unique_ptr<Patch>& other) { return other.get() == patch; });
 }
@@ -156,7 +162,8 @@ absl::Status PatchRegistry::State::PrepareLocked(Patch* patch) {
   return patch->replace ? AddNops(patch, active_) : absl::OkStatus();
 }
 
-absl::Status PatchRegistry::State::StartLocked(Patch* patch, bool patching) {
+absl::Status PatchRegistry::State::StartLocked(Patch* patch, bool patching,
+                                               std::vector<Patch*> restored) {
   MEND_CHECK(transition_ == nullptr, "two transitions at a time");
   if (absl::Status running = EnsureCoordinatorLocked(); !running.ok()) {
     if (patching) DropNops(patch);
@@ -165,16 +172,19 @@ absl::Status PatchRegistry::State::StartLocked(Patch* patch, bool patching) {
   begin_ns_ = MonotonicNs();
   report_ = {};
   report_.patch = patch->name;
-  std::vector<Patch*> replaced;
+  std::vector<Patch*> others = restored;
   if (patching) {
-    if (patch->replace) replaced = active_;
+    if (patch->replace) others = active_;
     events_->Append(LivepatchEvent("enabling", patch->name,
                                    absl::StrCat("enabling patch '", patch->name, "'")));
   }
   transition_ = std::make_unique<Transition>(
       Transition::Environment{
           .host = host_, .events = events_, .table = &table_, .callbacks = &callbacks_},
-      patch, patching, std::move(replaced), LeftoverTrampolinesLocked());
+      patch, patching, std::move(others), LeftoverTrampolinesLocked());
+  // Before the patch, as they were: it sees their states, and modules that come get them first.
+  active_.insert(std::find(active_.begin(), active_.end(), patch), restored.begin(),
+                 restored.end());
   phase_ = Phase::kSwitching;
   coordinator_.Begin(patch->name);
   if (absl::Status made = transition_->Init(); !made.ok()) {
@@ -183,6 +193,7 @@ absl::Status PatchRegistry::State::StartLocked(Patch* patch, bool patching) {
                                      absl::StrCat("failed to enable patch '", patch->name, "'")));
     }
     CancelLocked();
+    DropActiveLocked(restored);
     return made;
   }
   if (patching) active_.push_back(patch);
@@ -231,7 +242,8 @@ void PatchRegistry::State::ForceLocked() {
     // Old code may be on stacks for ever: whatever is on its way out is kept (rule X2).
     if (!transition_->target_patched()) transition_->patch()->forced = true;
     if (transition_->target_patched()) {
-      for (Patch* const replaced : transition_->replaced()) replaced->forced = true;
+      // Replaced; or on the way back in, and out again.
+      for (Patch* const other : transition_->others()) other->forced = true;
     }
   }
   unclear_adoptions_ = 0;
@@ -264,16 +276,21 @@ void PatchRegistry::State::CompleteLocked() {
   transition_->Complete();
   if (!transition_->target_patched()) {
     std::erase(active_, patch);
-  } else if (transition_->patching()) {
-    std::erase_if(active_, [this](Patch* other) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
-      const std::vector<Patch*>& replaced = transition_->replaced();
-      return std::find(replaced.begin(), replaced.end(), other) != replaced.end();
-    });
+  } else {
+    // Replaced; or not restored after all.
+    DropActiveLocked(transition_->others());
   }
+  KeepHistoryLocked();
   ReportCompletionLocked();
   TakeLeftoversLocked();
   LookLocked({});
   phase_ = Phase::kGrace;
+}
+
+void PatchRegistry::State::DropActiveLocked(const std::vector<Patch*>& patches) {
+  std::erase_if(active_, [&patches](const Patch* patch) {
+    return std::find(patches.begin(), patches.end(), patch) != patches.end();
+  });
 }
 
 void PatchRegistry::State::ReportCompletionLocked() {

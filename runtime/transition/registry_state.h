@@ -60,7 +60,11 @@ class PatchRegistry::State {
   // the patch as it was.
   absl::Status PrepareLocked(Patch* patch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // REQUIRES: prepared, if patching. A failure takes the preparation back.
-  absl::Status StartLocked(Patch* patch, bool patching) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // `restored`: active again when the patch is off (unpatching only).
+  absl::Status StartLocked(Patch* patch, bool patching, std::vector<Patch*> restored = {})
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // Reverts the last apply; its patch's name.
+  absl::StatusOr<std::string> RevertLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   absl::Status ReverseLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   void ForceLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // Who is in what the patch would replace or hold. REQUIRES: prepared, no transition.
@@ -127,13 +131,24 @@ class PatchRegistry::State {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   absl::Status HookLocked(Patch* patch, PatchObject* object) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // Takes the first `count` active patches off the module, in load order, with their callbacks.
-  void RevertLocked(mend_object* module, size_t count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  void TakeOffModuleLocked(mend_object* module, size_t count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // Nothing of the module is known any more.
   void DropModuleLocked(mend_object* module) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   void LogModule(const char* kind, const Patch& patch, const mend_object& module,
                  const std::string& text);
   // The loaded object of that name; empty: the program. Null if there is none.
   mend_object* LoadedObjectLocked(const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+
+  // What the newest apply of an enabled patch did; null if there is none.
+  struct Apply {
+    Patch* patch;
+    std::vector<Patch*> replaced;
+    std::string removed;  // one of those was removed since
+  };
+  const Apply* LastApplyLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  absl::Status PrepareRestoredLocked(Patch* patch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  void DropActiveLocked(const std::vector<Patch*>& patches) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  void KeepHistoryLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
 
   static void* RunCoordinator(void* state);
   void CoordinatorLoop();
@@ -165,6 +180,7 @@ class PatchRegistry::State {
 
   std::vector<std::unique_ptr<Patch>> patches_ ABSL_GUARDED_BY(mu);  // in the order of adding
   std::vector<Patch*> active_ ABSL_GUARDED_BY(mu);  // enabled or in transition, in load order
+  std::vector<Apply> history_ ABSL_GUARDED_BY(mu);  // oldest first
   RedirectionTable table_ ABSL_GUARDED_BY(mu);
   Callbacks callbacks_;
   mend_object program_;  // the program's own object: it is always loaded, and live

@@ -119,8 +119,7 @@ std::vector<ThreadStatus> PatchRegistry::State::ExamineLocked(const Patch& patch
        record = record->next) {
     std::optional<ThreadStatus> thread = ThreadOf(*record);
     // ORDER[T5]: pairs with Handshake::Attempt.
-    if (!thread.has_value() ||
-        record->ack.load(std::memory_order_acquire) >= look_->generation) {
+    if (!thread.has_value() || record->ack.load(std::memory_order_acquire) >= look_->generation) {
       continue;
     }
     thread->patch_state = 0;

@@ -1,6 +1,7 @@
 #include "runtime/transition/transition.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -28,11 +29,11 @@ void NormalizeRanges(std::vector<CodeRange>* ranges) {
 }
 
 Transition::Transition(const Environment& environment, Patch* patch, bool patching,
-                       std::vector<Patch*> replaced, std::vector<CodeRange> retired_trampolines)
+                       std::vector<Patch*> others, std::vector<CodeRange> retired_trampolines)
     : environment_(environment),
       patch_(patch),
       patching_(patching),
-      replaced_(std::move(replaced)),
+      others_(std::move(others)),
       retired_trampolines_(std::move(retired_trampolines)),
       epoch_(Handshake::Get().NextEpoch()) {}
 
@@ -44,6 +45,7 @@ absl::Status Transition::Init() {
   Log("transition_init",
       absl::StrCat("'", patch_->name, "': initializing ", Gerund(), " transition"));
   SetFlags(true);
+  if (!patching_) PushRestored();
   // What can fail without anybody's say comes first, before any callback.
   for (const PatchObject& object : patch_->objects) {
     if (object.loaded != nullptr) PlanObject(object);
@@ -181,6 +183,40 @@ absl::Status Transition::RedirectObject(const mend_object* object) {
   return OpenEntries(environment_.host, redirections);
 }
 
+void Transition::PushRestored() {
+  std::map<CodeAddress, const PatchFunction*> own;
+  for (const PatchObject& object : patch_->objects) {
+    for (const PatchFunction& function : object.functions) {
+      if (function.patched) own[function.old.entry] = &function;
+    }
+  }
+  for (Patch* const restored : others_) {
+    for (PatchObject& object : restored->objects) {
+      if (object.loaded == nullptr) continue;
+      for (PatchFunction& function : object.functions) {
+        FuncStack& versions = environment_.table->Of(function.old)->versions;
+        const auto above = own.find(function.old.entry);
+        if (above == own.end()) {
+          versions.Push(&function);
+        } else {
+          versions.InsertBelow(above->second, &function);
+        }
+        function.patched = true;
+      }
+      object.patched = true;
+    }
+  }
+  for (PatchObject& object : patch_->objects) {
+    if (object.loaded == nullptr) continue;
+    for (PatchFunction& function : object.functions) {
+      if (!function.nop || function.patched) continue;
+      environment_.table->Of(function.old)->versions.Push(&function);
+      function.patched = true;
+      object.patched = true;
+    }
+  }
+}
+
 void Transition::RunPreUnpatch() {
   for (PatchObject& object : patch_->objects) {
     if (object.patched) environment_.callbacks->PreUnpatch(&object);
@@ -288,11 +324,21 @@ void Transition::Complete() {
   Log("transition_completing",
       absl::StrCat("'", patch_->name, "': completing ", Gerund(), " transition"));
   if (patching_ && to_new_) {
-    for (Patch* const old_patch : replaced_) {
+    for (Patch* const old_patch : others_) {
       TakeOffStacks(old_patch);
       old_patch->enabled = false;
     }
     RemoveNops();
+  }
+  if (!patching_) {
+    for (Patch* const restored : others_) {
+      if (to_new_) {
+        restored->enabled = true;
+      } else {
+        TakeOffStacks(restored);
+      }
+    }
+    if (!to_new_) RemoveNops();
   }
   if (!target_patched()) {
     TakeOffStacks(patch_);

@@ -50,10 +50,12 @@ class Transition {
     Callbacks* callbacks;
   };
 
-  // `replaced`: the patches that go when this one has come (atomic replace); empty if unpatching.
-  // `retired_trampolines`: of earlier transitions, in which threads may still stand; sorted.
+  // `others`: patching: those that go when this one has come (atomic replace). Unpatching: those
+  // that come back when this one has gone (revert), for each of whose functions the patch has one,
+  // if only a nop. `retired_trampolines`: of earlier transitions, in which threads may still stand;
+  // sorted.
   Transition(const Environment& environment, Patch* patch, bool patching,
-             std::vector<Patch*> replaced, std::vector<CodeRange> retired_trampolines);
+             std::vector<Patch*> others, std::vector<CodeRange> retired_trampolines);
 
   // On failure the caller must Cancel.
   absl::Status Init();
@@ -78,7 +80,8 @@ class Transition {
   Retired TakeRetired();
 
   Patch* patch() const { return patch_; }
-  const std::vector<Patch*>& replaced() const { return replaced_; }
+  // The constructor's.
+  const std::vector<Patch*>& others() const { return others_; }
   // The direction of Init.
   bool patching() const { return patching_; }
   bool reversed() const { return reversed_; }
@@ -113,6 +116,8 @@ class Transition {
   absl::Status RedirectObject(const mend_object* object);
   absl::Status PatchLoadedObjects();
   absl::Status PatchLoadedObject(PatchObject* object);
+  // Puts those that come back below the patch, and the patch's nops on top of them.
+  void PushRestored();
   void RunPreUnpatch();
   void ForbidMoves(std::vector<CodeRange>* forbidden) const;
   void ForbidHeld(std::vector<CodeRange>* forbidden) const;
@@ -127,7 +132,7 @@ class Transition {
   const Environment environment_;
   Patch* const patch_;
   const bool patching_;
-  const std::vector<Patch*> replaced_;
+  const std::vector<Patch*> others_;
   const std::vector<CodeRange> retired_trampolines_;
   const uint32_t epoch_;
 

@@ -164,6 +164,17 @@ absl::Status PatchRegistry::Reverse(const std::string& patch) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::string> PatchRegistry::Revert() {
+  const std::lock_guard<std::mutex> lock(state_->mu);
+  for (auto patch = state_->patches.rbegin(); patch != state_->patches.rend(); ++patch) {
+    if (!patch->enabled) continue;
+    const std::string name = patch->name;
+    state_->Begin(name, false);
+    return name;
+  }
+  return absl::NotFoundError("ENOENT: nothing to revert");
+}
+
 absl::Status PatchRegistry::Force(const std::string& patch) {
   const std::lock_guard<std::mutex> lock(state_->mu);
   if (state_->transition != patch) return absl::FailedPreconditionError("EINVAL: no transition");

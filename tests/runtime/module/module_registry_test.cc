@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "runtime/base/errno_status.h"
+#include "runtime/base/failpoint.h"
 #include "runtime/safepoint/thread_registry.h"
 #include "tests/runtime/module/module_fixture.h"
 
@@ -24,6 +25,9 @@ Gate* gate = nullptr;
 
 MEND_NATIVE(chore) { return Opaque(argument + 1); }
 MEND_NATIVE(chore_2) { return Opaque(argument + 2); }
+MEND_NATIVE(local) { return Opaque(argument + 1); }
+MEND_NATIVE(local_2) { return Opaque(argument + 2); }
+MEND_NATIVE(local_3) { return Opaque(argument + 3); }
 MEND_NATIVE(linger) {
   gate->Await(true);
   return Opaque(argument + 1);
@@ -35,6 +39,9 @@ MEND_NATIVE(linger_2) {
 
 NativeFunction Chore() { return MEND_NATIVE_FUNCTION(chore); }
 NativeFunction Chore2() { return MEND_NATIVE_FUNCTION(chore_2); }
+NativeFunction Local() { return MEND_NATIVE_FUNCTION(local); }
+NativeFunction Local2() { return MEND_NATIVE_FUNCTION(local_2); }
+NativeFunction Local3() { return MEND_NATIVE_FUNCTION(local_3); }
 NativeFunction Linger() { return MEND_NATIVE_FUNCTION(linger); }
 NativeFunction Linger2() { return MEND_NATIVE_FUNCTION(linger_2); }
 
@@ -276,6 +283,146 @@ TEST_F(ModuleRegistryTest, ExamineRefusesWhatEnableWouldRefuse) {
   EXPECT_FALSE(registry().Wait(kNotYet).ok());
   auto good = MakeObjectPatch("good", {{Chore(), Chore2()}}, {}, {});
   EXPECT_EQ(ErrnoOfStatus(registry().Examine(good.get()).status()), EBUSY);
+}
+
+// --- revert ---
+
+class RevertTest : public ModuleRegistryTest {
+ protected:
+  std::vector<std::string> Enabled() {
+    std::vector<std::string> names;
+    for (const PatchStatus& patch : registry().Status().patches) {
+      if (patch.enabled) names.push_back(patch.name);
+    }
+    return names;
+  }
+  void RevertAndWait(const std::string& patch) {
+    const absl::StatusOr<std::string> reverted = registry().Revert();
+    ASSERT_TRUE(reverted.ok()) << reverted.status();
+    EXPECT_EQ(*reverted, patch);
+    ASSERT_TRUE(registry().Wait(kSoon).ok());
+  }
+};
+
+TEST_F(RevertTest, ReplacedPatchesComeBackInOneTransition) {
+  ASSERT_TRUE(LoadModule("mod").ok());
+  EnableAndWait(MakeObjectPatch("one", {{Local(), Local2()}}, {}, OtherCallbacks()));
+  EnableAndWait(MakeObjectPatch("two", {}, {{"mod", "chore", Chore2()}}, OtherCallbacks()));
+  EnableAndWait(MakeObjectPatch("new", {{Local(), Local3()}}, {}, DemoCallbacks(), true));
+  EXPECT_EQ(local(0), 3);
+  EXPECT_EQ(chore(0), 1);
+  (void)Lines();
+  RevertAndWait("new");
+  EXPECT_EQ(local(0), 2);
+  EXPECT_EQ(chore(0), 2);
+  EXPECT_THAT(Enabled(), ElementsAre("one", "two"));
+  EXPECT_THAT(Lines(),
+              ElementsAre("'new': initializing unpatching transition", "demo: pre_unpatch: vmlinux",
+                          "'new': starting unpatching transition",
+                          "'new': completing unpatching transition", "demo: post_unpatch: vmlinux",
+                          "'new': unpatching complete"))
+      << "the restored patches' callbacks do not run, as they did not when they were replaced";
+  // And so on, back to the beginning.
+  RevertAndWait("two");
+  EXPECT_EQ(chore(0), 1);
+  RevertAndWait("one");
+  EXPECT_EQ(local(0), 1);
+  EXPECT_EQ(ErrnoOfStatus(registry().Revert().status()), ENOENT);
+  EXPECT_FALSE(EntryOpen(Local()));
+  EXPECT_FALSE(EntryOpen(Chore()));
+  EXPECT_EQ(host_.live_texts(), 0);
+}
+
+TEST_F(RevertTest, ReversedRevertKeepsThePatch) {
+  EnableAndWait(MakeObjectPatch("old", {{Local(), Local2()}}, {}, OtherCallbacks()));
+  EnableAndWait(MakeObjectPatch("new", {{Linger(), Linger2()}}, {}, DemoCallbacks(), true));
+  Spawn([] { linger(0); });
+  gate_.AwaitWaiter();
+  ASSERT_TRUE(registry().Revert().ok());
+  EXPECT_FALSE(registry().Wait(kNotYet).ok());
+  EXPECT_EQ(local(0), 2) << "this thread is back already";
+  ASSERT_TRUE(registry().Reverse("new").ok());
+  ASSERT_TRUE(registry().Wait(kSoon).ok());
+  EXPECT_EQ(local(0), 1);
+  EXPECT_THAT(Enabled(), ElementsAre("new"));
+  EXPECT_EQ(registry().Status().patches[1].functions.size(), 1u) << "its nops are gone";
+  EXPECT_FALSE(EntryOpen(Local()));
+  gate_.Open();
+  threads_.clear();
+  RevertAndWait("new");
+  EXPECT_EQ(local(0), 2);
+}
+
+TEST_F(RevertTest, ModuleThatComesMeanwhileGetsTheRestoredPatch) {
+  EnableAndWait(MakeObjectPatch("old", {}, {{"mod", "chore", Chore2()}}, {}));
+  EnableAndWait(MakeObjectPatch("new", {{Linger(), Linger2()}}, {}, {}, true));
+  Spawn([] { linger(0); });
+  gate_.AwaitWaiter();
+  ASSERT_TRUE(registry().Revert().ok());
+  EXPECT_FALSE(registry().Wait(kNotYet).ok());
+  ASSERT_TRUE(LoadModule("mod").ok());
+  EXPECT_EQ(chore(0), 2) << "this thread is back already";
+  gate_.Open();
+  ASSERT_TRUE(registry().Wait(kSoon).ok());
+  EXPECT_EQ(chore(0), 2);
+}
+
+TEST_F(RevertTest, InItsOwnTransitionItReverses) {
+  EnableAndWait(MakeObjectPatch("old", {{Local(), Local2()}}, {}, {}));
+  Spawn([] { linger(0); });
+  gate_.AwaitWaiter();
+  ASSERT_TRUE(
+      registry().Enable(MakeObjectPatch("new", {{Linger(), Linger2()}}, {}, {}, true)).ok());
+  EXPECT_FALSE(registry().Wait(kNotYet).ok());
+  RevertAndWait("new");
+  EXPECT_THAT(Enabled(), ElementsAre("old"));
+  EXPECT_EQ(local(0), 2);
+}
+
+TEST_F(RevertTest, WhatWasRemovedCannotComeBack) {
+  EnableAndWait(MakeObjectPatch("old", {{Local(), Local2()}}, {}, {}));
+  EnableAndWait(MakeObjectPatch("new", {{Local(), Local3()}}, {}, {}, true));
+  ASSERT_TRUE(registry().Remove("old").ok());
+  EXPECT_EQ(ErrnoOfStatus(registry().Revert().status()), ENOENT);
+  EXPECT_EQ(local(0), 3);
+}
+
+TEST_F(RevertTest, PreviousStatesAreTheRestoredPatches) {
+  mend_state old_state = {.id = 1, .version = 1, .data = nullptr};
+  mend_state new_state = {.id = 1, .version = 2, .data = nullptr};
+  auto old_patch = MakeObjectPatch("old", {{Local(), Local2()}}, {}, {});
+  old_patch->states = {{.id = 1, .version = 1, .record = &old_state}};
+  auto new_patch = MakeObjectPatch("new", {{Local(), Local3()}}, {}, DemoCallbacks(), true);
+  new_patch->states = {{.id = 1, .version = 2, .record = &new_state}};
+  EnableAndWait(std::move(old_patch));
+  EnableAndWait(std::move(new_patch));
+  std::vector<mend_state*> seen;
+  for (const char* kind : {"pre_unpatch", "post_unpatch"}) {
+    TheCallbackWorld().hooks[kind] = [&] { seen.push_back(registry().PreviousState(1)); };
+  }
+  RevertAndWait("new");
+  EXPECT_THAT(seen, ElementsAre(&old_state, &old_state));
+}
+
+TEST_F(RevertTest, EachFailingStepLeavesThePatch) {
+  EnableAndWait(MakeObjectPatch("old", {{Local(), Local2()}, {Chore(), Chore2()}}, {}, {}));
+  EnableAndWait(MakeObjectPatch("new", {{Local(), Local3()}}, {}, DemoCallbacks(), true));
+  (void)Lines();
+  for (const char* step :
+       {"transition/add_nops", "transition/start_coordinator", "transition/allocate_text",
+        "transition/write_text", "transition/open_entries"}) {
+    ASSERT_TRUE(failpoint::Arm(step, 0, 1));
+    EXPECT_FALSE(registry().Revert().ok()) << step;
+    failpoint::DisarmAll();
+    EXPECT_EQ(local(0), 3) << step;
+    EXPECT_EQ(chore(0), 1) << step;
+    EXPECT_THAT(Enabled(), ElementsAre("new")) << step;
+    EXPECT_EQ(registry().Status().patches[1].functions.size(), 1u) << step;
+  }
+  for (const std::string& line : Lines()) EXPECT_THAT(line, ::testing::Not(HasSubstr("demo:")));
+  RevertAndWait("new");
+  EXPECT_EQ(local(0), 2);
+  EXPECT_EQ(chore(0), 2);
 }
 
 // --- force ---
