@@ -99,7 +99,7 @@ struct ModuleRegistry::State {
   }
   // Whether the operator has loaded just that module under the name.
   bool HasLoaded(const std::string& name, const ModuleSource& source) const {
-    absl::MutexLock lock(&mu);
+    MutexLock lock(&mu);
     const Module* const module = FindLocked(name);
     return module != nullptr && module->by_operator && !module->busy && !module->gone &&
            module->content_hash == HashOf(source);

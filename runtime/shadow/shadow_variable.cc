@@ -38,12 +38,12 @@ struct alignas(std::max_align_t) ShadowTable::Variable {
 class ABSL_SCOPED_LOCKABLE ShadowTable::Holder {
  public:
   explicit Holder(ShadowTable* table) ABSL_EXCLUSIVE_LOCK_FUNCTION(table->mu_) : table_(table) {
-    table_->mu_.Acquire();
+    table_->mu_.Lock();
     table_->holder_.store(ThreadMark(), std::memory_order_relaxed);
   }
   ~Holder() ABSL_UNLOCK_FUNCTION() {
     table_->holder_.store(0, std::memory_order_relaxed);
-    table_->mu_.Release();
+    table_->mu_.Unlock();
   }
   Holder(const Holder&) = delete;
   Holder& operator=(const Holder&) = delete;
@@ -220,16 +220,16 @@ void ShadowTable::Warn(const char* format, const void* object, unsigned long id,
   events->Append(LivepatchEvent("shadow", "", text));
 }
 
-void ShadowTable::PrepareFork() { mu_.Acquire(); }
+void ShadowTable::PrepareFork() { mu_.Lock(); }
 
-void ShadowTable::ParentAfterFork() { mu_.Release(); }
+void ShadowTable::ParentAfterFork() { mu_.Unlock(); }
 
 void ShadowTable::ChildAfterFork() {
   // Whoever was in a Find is not here, and will not count itself out.
   for (Row& row : rows_) {
     for (std::atomic<uint64_t>& readers : row.readers) readers.store(0, std::memory_order_relaxed);
   }
-  mu_.Release();
+  mu_.ResetAfterFork();
 }
 
 size_t ShadowTable::LiveForTest() const {
@@ -242,12 +242,12 @@ size_t ShadowTable::LiveForTest() const {
 }
 
 size_t ShadowTable::PendingForTest() const {
-  mu_.Acquire();
+  mu_.Lock();
   size_t pending = 0;
   for (const Variable* dead : {unlinked_, waiting_}) {
     for (; dead != nullptr; dead = dead->next_dead) ++pending;
   }
-  mu_.Release();
+  mu_.Unlock();
   return pending;
 }
 

@@ -25,11 +25,11 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "runtime/base/event_log.h"
+#include "runtime/base/mutex.h"
 #include "runtime/patch/livepatch_abi.h"
 
 namespace mend {
@@ -81,16 +81,6 @@ class ShadowTable {
   };
   using Bucket = std::atomic<Variable*>;
 
-  // std::mutex with annotations: ThreadSanitizer knows it.
-  class ABSL_LOCKABLE Lock {
-   public:
-    constexpr Lock() = default;
-    void Acquire() ABSL_EXCLUSIVE_LOCK_FUNCTION() { mutex_.lock(); }
-    void Release() ABSL_UNLOCK_FUNCTION() { mutex_.unlock(); }
-
-   private:
-    std::mutex mutex_;
-  };
   class Holder;
 
   static size_t BucketOf(const void* object);
@@ -110,7 +100,7 @@ class ShadowTable {
   std::atomic<unsigned> column_{0};  // for new Finds; written by the reclaimer
   Bucket buckets_[kBuckets] = {};
 
-  mutable Lock mu_;
+  mutable Mutex mu_;
   // The thread that holds the lock, for RefusesCallback: a thread finds itself here only if it
   // wrote itself.
   std::atomic<uintptr_t> holder_{0};

@@ -82,7 +82,7 @@ absl::StatusOr<std::vector<ThreadStatus>> PatchRegistry::Examine(Patch* patch) {
   State& state = *state_;
   if (absl::Status free = state.CheckNoCallback("examine a patch"); !free.ok()) return free;
   const BlockedRegion region("mend: examining a patch");
-  absl::MutexLock lock(&state.mu);
+  MutexLock lock(&state.mu);
   if (absl::Status valid = ValidatePatch(*patch); !valid.ok()) return valid;
   state.AwaitGraceLocked();
   if (absl::Status compatible = state.CheckStatesLocked(*patch); !compatible.ok()) {
@@ -150,7 +150,7 @@ absl::StatusOr<std::string> PatchRegistry::Revert() {
   State& state = *state_;
   if (absl::Status free = state.CheckNoCallback("revert a patch"); !free.ok()) return free;
   const BlockedRegion region("mend: reverting a patch");
-  absl::MutexLock lock(&state.mu);
+  MutexLock lock(&state.mu);
   state.AwaitGraceLocked();
   if (const Transition* const running = state.transition();
       running != nullptr && running->patching()) {
