@@ -109,7 +109,6 @@ CompileResult ClangRunner::Compile(const CompileRequest& request) {
   options.diagnostics = &messages;
   options.embed_sources = embed_sources_;
   options.write_dependency_file = false;
-  options.collect_facts = true;
   options.known_functions = request.known_functions;
   UnitResult unit = CompileUnit(llvm::ArrayRef<const char*>(compile->getArguments()).drop_front(),
                                 identity, options);

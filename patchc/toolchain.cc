@@ -26,6 +26,13 @@ std::string RuntimeDirectory() {
 
 std::string LauncherPath() { return RuntimeDirectory() + "/mend/launcher.o"; }
 
+std::string IncludeDirectory() {
+  llvm::SmallString<256> directory(RuntimeDirectory());
+  llvm::sys::path::remove_filename(directory);
+  llvm::sys::path::append(directory, "include");
+  return directory.str().str();
+}
+
 std::string CompilerVersion() {
   return clang::getClangFullVersion() + "; mend " MEND_VERSION;
 }

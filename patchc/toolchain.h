@@ -15,6 +15,8 @@ std::string LinkerPath();
 // build tree as when installed.
 std::string RuntimeDirectory();
 std::string LauncherPath();
+// Of <mend/...>.
+std::string IncludeDirectory();
 
 // "clang version ...; mend ...": what objects record as their compiler.
 std::string CompilerVersion();

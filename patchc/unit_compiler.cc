@@ -23,6 +23,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -93,7 +94,8 @@ class DescribingAction : public clang::EmitObjAction {
 
 // Sets what hosted code needs, whatever the user's flags say. At this level, and not as driver
 // flags, so that their order does not matter and nothing is reported as unused.
-void ForceOptions(clang::CompilerInvocation& invocation, FunctionHashes* hashes) {
+void ForceOptions(clang::CompilerInvocation& invocation, CodeFacts* facts,
+                  FunctionHashes* hashes) {
   clang::CodeGenOptions& codegen = invocation.getCodeGenOpts();
   clang::LangOptions& language = invocation.getLangOpts();
   // A hosted program's own definitions win, as in an executable; so PIE, not PIC, for all objects.
@@ -116,7 +118,12 @@ void ForceOptions(clang::CompilerInvocation& invocation, FunctionHashes* hashes)
   codegen.NoPLT = false;
   codegen.Addrsig = false;
   codegen.PassBuilderCallbacks.push_back(
-      [hashes](llvm::PassBuilder& builder) { RegisterCodegenPasses(builder, hashes); });
+      [facts, hashes](llvm::PassBuilder& builder) {
+        RegisterCodegenPasses(builder, facts, hashes);
+      });
+  // <mend/livepatch.h>: after all others, so that a project's own folder of that name wins.
+  invocation.getHeaderSearchOpts().AddPath(IncludeDirectory(), clang::frontend::After,
+                                           /*IsFramework=*/false, /*IgnoreSysRoot=*/true);
 }
 
 // What cannot be hosted, or nothing.
@@ -180,6 +187,13 @@ absl::Status DescribeObject(const UnitIdentity& identity, bool embed_sources,
   description.language = identity.language;
   description.functions = GeneratedFunctions(std::move(summary->functions), hashes);
   description.data = std::move(summary->data);
+  std::set<std::string> known;
+  for (const FunctionDescription& function : description.functions) known.insert(function.name);
+  for (FunctionDescription& function : description.functions) {
+    function.nounwind = result.facts.nounwind.contains(function.name);
+    const std::set<std::string> copies = result.facts.InlinedInto(function.name, known);
+    function.inlined.assign(copies.begin(), copies.end());
+  }
 
   const std::string serialized = SerializeObjectDescription(description);
   const std::string sources = embed_sources ? SerializeSources(result.sources) : std::string();
@@ -226,12 +240,8 @@ bool Execute(clang::CompilerInstance& clang, const UnitIdentity& identity,
   }
   FunctionHashes hashes;
   hashes.known = options.known_functions;
-  ForceOptions(clang.getInvocation(), &hashes);
+  ForceOptions(clang.getInvocation(), &result.facts, &hashes);
   IncludeHeaderSources(clang);
-  if (options.collect_facts) {
-    clang.getCodeGenOpts().PassBuilderCallbacks.push_back(
-        [facts = &result.facts](llvm::PassBuilder& builder) { CollectCodeFacts(builder, facts); });
-  }
   if (!options.write_dependency_file) {
     clang.getDependencyOutputOpts() = clang::DependencyOutputOptions();
   }

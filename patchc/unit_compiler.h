@@ -37,7 +37,6 @@ struct UnitOptions {
   llvm::raw_ostream* diagnostics = nullptr;
   bool embed_sources = true;
   bool write_dependency_file = true;
-  bool collect_facts = false;
   // Leave Clang's structures to the end of the process.
   bool leak = false;
   // Functions for which no code is needed if their IR has this hash (codegen/leave_out.h), by name.
@@ -50,7 +49,7 @@ struct UnitResult {
   std::string output_file;  // where the command line wanted it
   ObjectDescription description;
   std::vector<SourceText> sources;
-  CodeFacts facts;                 // if asked for
+  CodeFacts facts;
   std::set<std::string> left_out;  // of the known functions; the description lacks them
 };
 

@@ -3,134 +3,224 @@
 #include <llvm/ADT/STLExtras.h>
 #include <llvm/ADT/SmallVector.h>
 #include <llvm/Analysis/CFG.h>
+#include <llvm/Analysis/InlineAdvisor.h>
+#include <llvm/Analysis/InlineCost.h>
+#include <llvm/IR/Constants.h>
 #include <llvm/IR/Function.h>
+#include <llvm/IR/GlobalVariable.h>
+#include <llvm/IR/InstIterator.h>
+#include <llvm/IR/InstrTypes.h>
 #include <llvm/IR/Instructions.h>
-#include <llvm/IR/LLVMContext.h>
-#include <llvm/IR/LLVMRemarkStreamer.h>
+#include <llvm/IR/Metadata.h>
 #include <llvm/IR/Module.h>
-#include <llvm/IR/PassManager.h>
 #include <llvm/Passes/PassBuilder.h>
-#include <llvm/Remarks/Remark.h>
-#include <llvm/Remarks/RemarkSerializer.h>
-#include <llvm/Remarks/RemarkStreamer.h>
-#include <llvm/Support/Error.h>
-#include <llvm/Support/raw_ostream.h>
+#include <llvm/Transforms/Utils/ModuleUtils.h>
 
 #include <memory>
 #include <utility>
+#include <vector>
+
+#include "runtime/format/object_description.h"
 
 namespace mend::patchc {
 namespace {
 
-// The inliner says what it did in remarks, which a serializer is meant to write to a file.
-class InlineRemarks : public llvm::remarks::RemarkSerializer {
+constexpr char kNoUnwindAttribute[] = "mend-nounwind";
+constexpr char kInlinedMetadata[] = "mend.inlined";  // pairs: caller, callee
+constexpr char kUnitAnnotation[] = "mend_unit";
+
+void AddInlined(llvm::Module& module, llvm::StringRef caller, llvm::StringRef callee) {
+  llvm::LLVMContext& context = module.getContext();
+  module.getOrInsertNamedMetadata(kInlinedMetadata)
+      ->addOperand(llvm::MDTuple::get(
+          context, {llvm::MDString::get(context, caller), llvm::MDString::get(context, callee)}));
+}
+
+// Failed assertions are no way out that anyone takes.
+bool EndsTheProgram(const llvm::BasicBlock& block) {
+  for (const llvm::Instruction& instruction : block) {
+    const auto* const call = llvm::dyn_cast<llvm::CallBase>(&instruction);
+    const llvm::Function* const callee = call == nullptr ? nullptr : call->getCalledFunction();
+    if (callee == nullptr) continue;
+    if (callee->getName() == "abort" || callee->getName() == "__assert_fail") return true;
+  }
+  return false;
+}
+
+bool IsEndless(const llvm::Function& function) {
+  for (const llvm::BasicBlock& block : function) {
+    const llvm::Instruction* const last = block.getTerminator();
+    if (llvm::isa<llvm::ReturnInst>(last) || llvm::isa<llvm::ResumeInst>(last)) return false;
+    // Behind a call that does not come back, which may throw or jump.
+    if (llvm::isa<llvm::UnreachableInst>(last) && !EndsTheProgram(block)) return false;
+  }
+  llvm::SmallVector<std::pair<const llvm::BasicBlock*, const llvm::BasicBlock*>, 8> edges;
+  llvm::FindFunctionBackedges(function, edges);
+  return !edges.empty();
+}
+
+// Passes the inner advisor's advice on, and notes what comes of it.
+class RecordingAdvice : public llvm::InlineAdvice {
  public:
-  explicit InlineRemarks(CodeFacts* facts)
-      : RemarkSerializer(llvm::remarks::Format::YAML, llvm::nulls()), facts_(facts) {}
-
-  void emit(const llvm::remarks::Remark& remark) override {
-    if (remark.RemarkType != llvm::remarks::Type::Passed) return;
-    for (const llvm::remarks::Argument& argument : remark.Args) {
-      if (argument.Key != "Callee") continue;
-      facts_->inlined[remark.FunctionName.str()].insert(argument.Val.str());
-    }
-  }
-
-  std::unique_ptr<llvm::remarks::MetaSerializer> metaSerializer(llvm::raw_ostream&,
-                                                                llvm::StringRef) override {
-    return nullptr;
-  }
+  RecordingAdvice(llvm::InlineAdvisor* advisor, llvm::CallBase& call,
+                  llvm::OptimizationRemarkEmitter& remarks, std::unique_ptr<InlineAdvice> inner)
+      : InlineAdvice(advisor, call, remarks, inner->isInliningRecommended()),
+        callee_(Callee->getName().str()),
+        inner_(std::move(inner)) {}
 
  private:
-  CodeFacts* const facts_;
+  void recordInliningImpl() override {
+    AddInlined(*Caller->getParent(), Caller->getName(), callee_);
+    inner_->recordInlining();
+  }
+  void recordInliningWithCalleeDeletedImpl() override {
+    AddInlined(*Caller->getParent(), Caller->getName(), callee_);
+    inner_->recordInliningWithCalleeDeleted();
+  }
+  void recordUnsuccessfulInliningImpl(const llvm::InlineResult& result) override {
+    inner_->recordUnsuccessfulInlining(result);
+  }
+  void recordUnattemptedInliningImpl() override { inner_->recordUnattemptedInlining(); }
+
+  const std::string callee_;
+  const std::unique_ptr<InlineAdvice> inner_;
 };
 
-class ListenPass : public llvm::PassInfoMixin<ListenPass> {
+class RecordingAdvisor : public llvm::InlineAdvisor {
  public:
-  explicit ListenPass(CodeFacts* facts) : facts_(facts) {}
-
-  llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager&) {
-    llvm::LLVMContext& context = module.getContext();
-    // The user's flags may ask for a file of remarks.
-    if (context.getMainRemarkStreamer() != nullptr) return llvm::PreservedAnalyses::all();
-    auto streamer =
-        std::make_unique<llvm::remarks::RemarkStreamer>(std::make_unique<InlineRemarks>(facts_));
-    if (llvm::Error error = streamer->setFilter("inline")) {
-      llvm::consumeError(std::move(error));
-      (void)streamer->releaseSerializer();
-      return llvm::PreservedAnalyses::all();
-    }
-    context.setMainRemarkStreamer(std::move(streamer));
-    context.setLLVMRemarkStreamer(
-        std::make_unique<llvm::LLVMRemarkStreamer>(*context.getMainRemarkStreamer()));
-    return llvm::PreservedAnalyses::all();
-  }
-  static bool isRequired() { return true; }
+  RecordingAdvisor(llvm::Module& module, llvm::FunctionAnalysisManager& analyses,
+                   llvm::InlineParams parameters, llvm::InlineContext context)
+      : InlineAdvisor(module, analyses, context),
+        inner_(module, analyses, std::move(parameters), context) {}
 
  private:
-  CodeFacts* const facts_;
+  std::unique_ptr<llvm::InlineAdvice> getAdviceImpl(llvm::CallBase& call) override {
+    return Recording(call, inner_.getAdvice(call));
+  }
+  std::unique_ptr<llvm::InlineAdvice> getMandatoryAdvice(llvm::CallBase& call,
+                                                         bool /*advice*/) override {
+    return Recording(call, inner_.getAdvice(call, /*MandatoryOnly=*/true));
+  }
+  std::unique_ptr<llvm::InlineAdvice> Recording(llvm::CallBase& call,
+                                                std::unique_ptr<llvm::InlineAdvice> advice) {
+    if (advice == nullptr) return nullptr;
+    return std::make_unique<RecordingAdvice>(this, call, getCallerORE(call), std::move(advice));
+  }
+
+  llvm::DefaultInlineAdvisor inner_;
 };
 
-class ConcludePass : public llvm::PassInfoMixin<ConcludePass> {
- public:
-  explicit ConcludePass(CodeFacts* facts) : facts_(facts) {}
-
-  llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager&) {
-    for (const llvm::Function& function : module) {
-      if (!function.isDeclaration() && IsEndless(function)) {
-        facts_->endless.insert(function.getName().str());
-      }
+// What must be inlined is inlined without an advisor when nothing else is (-O0).
+void AddMandatory(llvm::Function& function) {
+  for (const llvm::Instruction& instruction : llvm::instructions(function)) {
+    const auto* call = llvm::dyn_cast<llvm::CallBase>(&instruction);
+    const llvm::Function* callee = call != nullptr ? call->getCalledFunction() : nullptr;
+    if (callee == nullptr || callee->isDeclaration() || callee == &function) continue;
+    if (callee->hasFnAttribute(llvm::Attribute::AlwaysInline)) {
+      AddInlined(*function.getParent(), function.getName(), callee->getName());
     }
-    llvm::LLVMContext& context = module.getContext();
-    llvm::remarks::RemarkStreamer* const streamer = context.getMainRemarkStreamer();
-    if (streamer != nullptr && !streamer->getFilename() &&
-        &streamer->getStream() == &llvm::nulls()) {
-      context.setLLVMRemarkStreamer(nullptr);
-      (void)streamer->releaseSerializer();
-      context.setMainRemarkStreamer(nullptr);
-    }
-    return llvm::PreservedAnalyses::all();
   }
-  static bool isRequired() { return true; }
+}
 
- private:
-  // Failed assertions are no way out that anyone takes.
-  static bool EndsTheProgram(const llvm::BasicBlock& block) {
-    for (const llvm::Instruction& instruction : block) {
-      const auto* const call = llvm::dyn_cast<llvm::CallBase>(&instruction);
-      const llvm::Function* const callee = call == nullptr ? nullptr : call->getCalledFunction();
-      if (callee == nullptr) continue;
-      if (callee->getName() == "abort" || callee->getName() == "__assert_fail") return true;
+// Clang's table of __attribute__((annotate)): { function, text, file, line, arguments }.
+std::vector<llvm::Constant*> MarkedFunctions(llvm::Module& module) {
+  std::vector<llvm::Constant*> marked;
+  const llvm::GlobalVariable* table = module.getGlobalVariable("llvm.global.annotations");
+  if (table == nullptr || !table->hasInitializer()) return marked;
+  const auto* entries = llvm::dyn_cast<llvm::ConstantArray>(table->getInitializer());
+  if (entries == nullptr) return marked;
+  for (const llvm::Use& entry : entries->operands()) {
+    const auto* fields = llvm::dyn_cast<llvm::ConstantStruct>(entry.get());
+    if (fields == nullptr || fields->getNumOperands() < 2) continue;
+    auto* function = llvm::dyn_cast<llvm::Function>(fields->getOperand(0)->stripPointerCasts());
+    const auto* text =
+        llvm::dyn_cast<llvm::GlobalVariable>(fields->getOperand(1)->stripPointerCasts());
+    if (function == nullptr || function->isDeclarationForLinker() || text == nullptr ||
+        !text->hasInitializer()) {
+      continue;
     }
-    return false;
-  }
-
-  static bool IsEndless(const llvm::Function& function) {
-    for (const llvm::BasicBlock& block : function) {
-      const llvm::Instruction* const last = block.getTerminator();
-      if (llvm::isa<llvm::ReturnInst>(last) || llvm::isa<llvm::ResumeInst>(last)) return false;
-      // Behind a call that does not come back, which may throw or jump.
-      if (llvm::isa<llvm::UnreachableInst>(last) && !EndsTheProgram(block)) return false;
+    const auto* bytes = llvm::dyn_cast<llvm::ConstantDataSequential>(text->getInitializer());
+    if (bytes == nullptr || !bytes->isCString() || bytes->getAsCString() != kUnitAnnotation) {
+      continue;
     }
-    llvm::SmallVector<std::pair<const llvm::BasicBlock*, const llvm::BasicBlock*>, 8> edges;
-    llvm::FindFunctionBackedges(function, edges);
-    return !edges.empty();
+    marked.push_back(function);
   }
+  return marked;
+}
 
-  CodeFacts* const facts_;
-};
+void AddUnitTable(llvm::Module& module) {
+  const std::vector<llvm::Constant*> marked = MarkedFunctions(module);
+  if (marked.empty()) return;
+  auto* type =
+      llvm::ArrayType::get(llvm::PointerType::getUnqual(module.getContext()), marked.size());
+  auto* table =
+      new llvm::GlobalVariable(module, type, /*isConstant=*/true, llvm::GlobalValue::PrivateLinkage,
+                               llvm::ConstantArray::get(type, marked), "__mend_units");
+  table->setSection(kUnitSection);
+  table->setAlignment(llvm::Align(sizeof(void*)));
+  llvm::appendToCompilerUsed(module, {table});
+}
 
 }  // namespace
 
-void CollectCodeFacts(llvm::PassBuilder& builder, CodeFacts* facts) {
-  builder.registerPipelineStartEPCallback(
-      [facts](llvm::ModulePassManager& passes, llvm::OptimizationLevel) {
-        passes.addPass(ListenPass(facts));
-      });
-  builder.registerOptimizerLastEPCallback(
-      [facts](llvm::ModulePassManager& passes, llvm::OptimizationLevel, llvm::ThinOrFullLTOPhase) {
-        passes.addPass(ConcludePass(facts));
-      });
+llvm::PreservedAnalyses BeginFactsPass::run(llvm::Module& module, llvm::ModuleAnalysisManager&) {
+  for (llvm::Function& function : module) {
+    if (function.isDeclarationForLinker()) continue;
+    if (function.doesNotThrow()) function.addFnAttr(kNoUnwindAttribute);
+    AddMandatory(function);
+  }
+  AddUnitTable(module);
+  return llvm::PreservedAnalyses::none();
+}
+
+llvm::PreservedAnalyses EndFactsPass::run(llvm::Module& module, llvm::ModuleAnalysisManager&) {
+  if (llvm::NamedMDNode* pairs = module.getNamedMetadata(kInlinedMetadata)) {
+    for (const llvm::MDNode* pair : pairs->operands()) {
+      const auto name = [pair](unsigned i) {
+        return llvm::cast<llvm::MDString>(pair->getOperand(i))->getString().str();
+      };
+      facts_->inlined[name(0)].insert(name(1));
+    }
+    module.eraseNamedMetadata(pairs);
+  }
+  for (llvm::Function& function : module) {
+    if (!function.isDeclarationForLinker()) {
+      const std::string name = function.getName().str();
+      if (function.hasFnAttribute(kNoUnwindAttribute)) facts_->nounwind.insert(name);
+      if (IsEndless(function)) facts_->endless.insert(name);
+    }
+    function.removeFnAttr(kNoUnwindAttribute);
+  }
+  return llvm::PreservedAnalyses::all();
+}
+
+std::set<std::string> CodeFacts::InlinedInto(const std::string& caller,
+                                             const std::set<std::string>& known) const {
+  std::set<std::string> copies;
+  std::vector<std::string> worklist = {caller};
+  while (!worklist.empty()) {
+    const auto callees = inlined.find(worklist.back());
+    worklist.pop_back();
+    if (callees == inlined.end()) continue;
+    for (const std::string& callee : callees->second) {
+      if (!copies.insert(callee).second) continue;
+      if (!known.contains(callee)) worklist.push_back(callee);
+    }
+  }
+  copies.erase(caller);
+  return copies;
+}
+
+void RecordInlining(llvm::PassBuilder& builder) {
+  builder.registerAnalysisRegistrationCallback([](llvm::ModuleAnalysisManager& analyses) {
+    analyses.registerPass([] {
+      return llvm::PluginInlineAdvisorAnalysis(
+          [](llvm::Module& module, llvm::FunctionAnalysisManager& functions,
+             llvm::InlineParams parameters, llvm::InlineContext context) -> llvm::InlineAdvisor* {
+            return new RecordingAdvisor(module, functions, std::move(parameters), context);
+          });
+    });
+  });
 }
 
 }  // namespace mend::patchc

@@ -4,6 +4,7 @@
 #include <llvm/Passes/PassBuilder.h>
 #include <llvm/Transforms/IPO/GlobalDCE.h>
 
+#include "patchc/codegen/code_facts.h"
 #include "patchc/codegen/derefinable.h"
 #include "patchc/codegen/entry_stub.h"
 #include "patchc/codegen/leave_out.h"
@@ -13,21 +14,25 @@
 
 namespace mend::patchc {
 
-void RegisterCodegenPasses(llvm::PassBuilder& builder, FunctionHashes* hashes) {
+void RegisterCodegenPasses(llvm::PassBuilder& builder, CodeFacts* facts, FunctionHashes* hashes) {
+  RecordInlining(builder);
   builder.registerPipelineStartEPCallback(
       [](llvm::ModulePassManager& passes, llvm::OptimizationLevel) {
+        passes.addPass(BeginFactsPass());
         passes.addPass(MakeDerefinablePass());
         passes.addPass(PinStatePass());
       });
-  builder.registerOptimizerLastEPCallback(
-      [hashes](llvm::ModulePassManager& passes, llvm::OptimizationLevel, llvm::ThinOrFullLTOPhase) {
-        passes.addPass(RestoreLinkagePass());
-        passes.addPass(llvm::GlobalDCEPass());
-        passes.addPass(TlsLoweringPass());
-        passes.addPass(llvm::createModuleToFunctionPassAdaptor(PollPass()));
-        passes.addPass(EntryStubPass());
-        passes.addPass(LeaveOutPass(hashes));
-      });
+  builder.registerOptimizerLastEPCallback([facts, hashes](llvm::ModulePassManager& passes,
+                                                          llvm::OptimizationLevel,
+                                                          llvm::ThinOrFullLTOPhase) {
+    passes.addPass(RestoreLinkagePass());
+    passes.addPass(llvm::GlobalDCEPass());
+    passes.addPass(EndFactsPass(facts));
+    passes.addPass(TlsLoweringPass());
+    passes.addPass(llvm::createModuleToFunctionPassAdaptor(PollPass()));
+    passes.addPass(EntryStubPass());
+    passes.addPass(LeaveOutPass(hashes));
+  });
 }
 
 }  // namespace mend::patchc

@@ -12,7 +12,7 @@ namespace {
 
 constexpr char kObjectMagic[] = "MENDOBJT";
 constexpr char kSourcesMagic[] = "MENDSRCS";
-constexpr uint64_t kVersion = 1;
+constexpr uint64_t kVersion = 2;
 constexpr char kWhat[] = "object description";
 
 // Source paths and type names are bytes, not text; what is no UTF-8 is replaced rather than
@@ -47,11 +47,14 @@ Json FunctionJson(const FunctionDescription& function) {
           {"size", function.size},
           {"patchable", function.patchable},
           {"fingerprint", function.fingerprint},
-          {"ir", function.ir_hash}};
+          {"ir", function.ir_hash},
+          {"nounwind", function.nounwind},
+          {"inlined", function.inlined}};
 }
 FunctionDescription ReadFunction(JsonFields& fields) {
-  return {fields.String("name"), ReadBinding(fields), fields.Number("size"),
-          fields.Bool("patchable"), fields.String("fingerprint"), fields.String("ir")};
+  return {fields.String("name"),   ReadBinding(fields),      fields.Number("size"),
+          fields.Bool("patchable"), fields.String("fingerprint"), fields.String("ir"),
+          fields.Bool("nounwind"), fields.Strings("inlined")};
 }
 
 Json DataJson(const DataDescription& data) {

@@ -25,10 +25,20 @@ inline constexpr char kSourcesSection[] = ".mend.sources";
 //                       section .mend.tls.NAME; linkage, size and alignment are NAME's
 //   __mend_poll         the pseudo thread-local of the poll byte: __mend_tlsoff.__mend_poll
 //   __mend_poll_slow    the cold path of a poll; preserves every register
+//   __mend_livepatch    data: the address of the struct mend_patch of an explicit patch
+//   __mend_module_init, __mend_module_exit
+//                       data: the address of a guest module's function, see <mend/livepatch.h>
+//   mend_parameters     section: an array of struct mend_parameter
+//   mend_units          section: an array of addresses of functions marked MEND_UNIT
 inline constexpr char kTlsOffsetPrefix[] = "__mend_tlsoff.";
 inline constexpr char kTlsImagePrefix[] = "__mend_tls.";
 inline constexpr char kPollName[] = "__mend_poll";
 inline constexpr char kPollSlowPath[] = "__mend_poll_slow";
+inline constexpr char kLivepatchPointer[] = "__mend_livepatch";
+inline constexpr char kModuleInitPointer[] = "__mend_module_init";
+inline constexpr char kModuleExitPointer[] = "__mend_module_exit";
+inline constexpr char kParameterSection[] = "mend_parameters";
+inline constexpr char kUnitSection[] = "mend_units";
 
 enum class Binding : uint8_t { kLocal, kGlobal, kWeak };
 
@@ -45,6 +55,8 @@ struct FunctionDescription {
   bool patchable = false;   // has an entry stub
   std::string fingerprint;  // hex: bytes, relocations, unwind and exception tables
   std::string ir_hash;      // hex: all that its code was generated from; empty: unknown
+  bool nounwind = false;    // the front end told callers that it does not throw
+  std::vector<std::string> inlined = {};  // functions that it has copies of, by its own calls
 };
 
 struct DataDescription {
