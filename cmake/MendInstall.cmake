@@ -13,7 +13,7 @@ install(TARGETS mend_shared EXPORT mendTargets LIBRARY DESTINATION ${MEND_INSTAL
 install(TARGETS mend patchc RUNTIME DESTINATION bin)
 install(TARGETS mend_control_http LIBRARY DESTINATION ${MEND_INSTALL_LIBDIR}/mend)
 install(FILES "${CMAKE_BINARY_DIR}/lib/mend/launcher.o" DESTINATION ${MEND_INSTALL_LIBDIR}/mend)
-install(FILES mend/function.h mend/runtime.h DESTINATION include/mend)
+install(FILES mend/function.h mend/livepatch.h mend/runtime.h DESTINATION include/mend)
 
 set(MEND_CONFIG_DIR ${MEND_INSTALL_LIBDIR}/cmake/mend)
 install(EXPORT mendTargets NAMESPACE mend:: DESTINATION ${MEND_CONFIG_DIR})

@@ -242,6 +242,10 @@ absl::Status CodeMemory::ProtectModule(const ModulePages& pages) {
   return Protect(pages.rest, pages.rest_size, PROT_READ);
 }
 
+absl::Status CodeMemory::MakeModuleWritable(const ModulePages& pages) {
+  return Protect(pages.rest, pages.rest_size, PROT_READ | PROT_WRITE);
+}
+
 void CodeMemory::FreeModule(const ModulePages& pages) {
   if (pages.size() == 0) return;
   MutexLock lock(&mu_);

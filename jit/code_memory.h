@@ -72,6 +72,8 @@ class CodeMemory {
   // Pages for one patch module, writable until ProtectModule.
   absl::StatusOr<ModulePages> AllocateModule(size_t text_size, size_t rest_size);
   absl::Status ProtectModule(const ModulePages& pages);
+  // Data that outlived its text, to be filled once more. REQUIRES: `pages` have no text.
+  absl::Status MakeModuleWritable(const ModulePages& pages);
   // REQUIRES: no thread executes or can reach the text any more.
   void FreeModule(const ModulePages& pages);
 

@@ -25,6 +25,11 @@ class GraphEditor {
     return llvm::Error::success();
   }
   virtual Placement PlacementOf(const llvm::jitlink::Block& block) const = 0;
+  // Memory for blocks of a permanent placement; here: of the program's.
+  virtual absl::StatusOr<uintptr_t> Allocate(CodeMemory& memory, MemoryKind kind, size_t size,
+                                             size_t alignment) {
+    return memory.Allocate(kind, size, alignment);
+  }
   // An address that was reserved for the block.
   virtual std::optional<uintptr_t> ReservedAddress(const llvm::jitlink::Block& /*block*/) const {
     return std::nullopt;

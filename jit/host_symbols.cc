@@ -47,17 +47,25 @@ HostSymbols::HostSymbols(std::map<std::string, void*> overrides, void* dso_handl
   overrides_.emplace("__dso_handle", dso_handle);
 }
 
+void* HostSymbols::FindExported(const std::string& name) const {
+  void* found = dlsym(RTLD_DEFAULT, name.c_str());
+  for (auto it = libraries_.begin(); found == nullptr && it != libraries_.end(); ++it) {
+    found = dlsym(*it, name.c_str());
+  }
+  return found;
+}
+
 std::optional<uintptr_t> HostSymbols::Find(const std::string& name) const {
   if (const auto it = overrides_.find(name); it != overrides_.end()) {
     return reinterpret_cast<uintptr_t>(it->second);
   }
-  void* found = dlsym(RTLD_DEFAULT, name.c_str());
+  void* found = FindExported(name);
   if (found == nullptr) return std::nullopt;
   return reinterpret_cast<uintptr_t>(found);
 }
 
 std::optional<uintptr_t> HostSymbols::FindInLibraries(const std::string& name) const {
-  void* found = dlsym(RTLD_DEFAULT, name.c_str());
+  void* found = FindExported(name);
   Dl_info where, own;
   if (found == nullptr || dladdr(found, &where) == 0) return std::nullopt;
   const auto* here = reinterpret_cast<const void*>(&GuestAtExit);
@@ -66,7 +74,7 @@ std::optional<uintptr_t> HostSymbols::FindInLibraries(const std::string& name) c
 }
 
 std::optional<intptr_t> HostSymbols::FindThreadLocal(const std::string& name) const {
-  void* found = dlsym(RTLD_DEFAULT, name.c_str());
+  void* found = FindExported(name);
   if (found == nullptr) return std::nullopt;
   const intptr_t offset =
       reinterpret_cast<intptr_t>(found) - reinterpret_cast<intptr_t>(__builtin_thread_pointer());

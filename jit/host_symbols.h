@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace mend::jit {
 
@@ -19,6 +20,10 @@ class HostSymbols {
   // address is the program's handle: what constructors register for exit is registered under it.
   HostSymbols(std::map<std::string, void*> overrides, void* dso_handle);
 
+  // A library of dlopen, asked after those of the whole process.
+  void AddLibrary(void* library) { libraries_.push_back(library); }
+  const std::map<std::string, void*>& overrides() const { return overrides_; }
+
   // The address of a function or datum; nullopt when nobody defines it.
   std::optional<uintptr_t> Find(const std::string& name) const;
   // The address of a datum that a library (not this one) exports; nullopt otherwise.
@@ -27,7 +32,11 @@ class HostSymbols {
   std::optional<intptr_t> FindThreadLocal(const std::string& name) const;
 
  private:
+  // dlsym in the process, then in the added libraries.
+  void* FindExported(const std::string& name) const;
+
   std::map<std::string, void*> overrides_;
+  std::vector<void*> libraries_;
 };
 
 }  // namespace mend::jit

@@ -1,5 +1,8 @@
 #include "jit/hosted_program.h"
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "runtime/format/function_request.h"
 #include "runtime/format/object_description.h"
 #include "runtime/safepoint/thread_state.h"
 
@@ -9,7 +12,70 @@ std::optional<intptr_t> FindThreadLocal(const HostedProgram& program, uint32_t u
                                         const std::string& name) {
   if (name == kPollName) return ThreadWordsOffset();
   if (const auto own = program.thread_locals.Find(unit, name)) return own;
+  if (program.parent != nullptr) {
+    if (const auto its = program.parent->thread_locals.FindGlobal(name)) return its;
+  }
   return program.host.FindThreadLocal(name);
+}
+
+absl::StatusOr<FunctionSite> FindHostedFunction(const HostedProgram& program,
+                                                const std::string& request) {
+  const std::string object(ParseFunctionRequest(request).object);
+  const HostedProgram* const hosted = object.empty() ? &program : program.guests.Find(object);
+  if (hosted == nullptr) {
+    return absl::NotFoundError(absl::StrCat("no object named ", object, " is loaded"));
+  }
+  absl::StatusOr<const HostedSymbol*> found = hosted->index.FindFunction(request);
+  if (!found.ok()) return found.status();
+  return hosted->index.Site(**found);
+}
+
+std::vector<FunctionSite> UnitFunctions(const HostedProgram& program) {
+  std::vector<FunctionSite> sites;
+  for (const auto& [begin, size] : program.unit_tables) {
+    const auto* const entries = reinterpret_cast<const uintptr_t*>(begin);
+    for (size_t i = 0; i < size / sizeof(uintptr_t); ++i) {
+      const HostedSymbol* const function = program.index.FindEntry(CodeAddress{entries[i]});
+      if (function != nullptr) sites.push_back(program.index.Site(*function));
+    }
+  }
+  return sites;
+}
+
+void GuestTable::Add(const std::string& name, const HostedProgram* guest) {
+  const MutexLock lock(&mu_);
+  guests_[name] = guest;
+}
+
+void GuestTable::Remove(const std::string& name) {
+  const MutexLock lock(&mu_);
+  guests_.erase(name);
+}
+
+const HostedProgram* GuestTable::Find(const std::string& name) const {
+  const MutexLock lock(&mu_);
+  const auto found = guests_.find(name);
+  return found == guests_.end() ? nullptr : found->second;
+}
+
+std::string GuestTable::Describe(CodeAddress pc) const {
+  const MutexLock lock(&mu_);
+  for (const auto& [name, guest] : guests_) {
+    std::string description = guest->index.Describe(pc);
+    if (!description.empty()) return description;
+  }
+  return "";
+}
+
+std::vector<FunctionSite> GuestTable::Functions() const {
+  const MutexLock lock(&mu_);
+  std::vector<FunctionSite> sites;
+  for (const auto& [name, guest] : guests_) {
+    for (const HostedSymbol* function : guest->index.Functions()) {
+      sites.push_back(guest->index.Site(*function));
+    }
+  }
+  return sites;
 }
 
 }  // namespace mend::jit

@@ -1,5 +1,7 @@
 // HostedProgram: what is known of the program once it is linked; the program loader writes it, the
-// patch loader and the session read it.
+// patch loader and the session read it. A guest module is one too, and so is what an explicit patch
+// brings: with memory of its own that is freed with it, and a parent, the program, that it looks to
+// for what it does not define itself.
 //
 // Thread safety: the session's lock serialises loads; what else may be called meanwhile says so.
 #ifndef MEND_JIT_HOSTED_PROGRAM_H_
@@ -14,10 +16,12 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
 #include "jit/code_memory.h"
 #include "jit/host_symbols.h"
 #include "jit/initializers.h"
 #include "jit/link_engine.h"
+#include "jit/module_arena.h"
 #include "jit/symbol_index.h"
 #include "jit/tls_pool.h"
 #include "jit/unwind_rows.h"
@@ -35,6 +39,9 @@ class ThreadLocalTable {
   // The unit's own, else the program's.
   std::optional<intptr_t> Find(uint32_t unit, const std::string& name) const {
     if (const auto it = local_.find({unit, name}); it != local_.end()) return it->second;
+    return FindGlobal(name);
+  }
+  std::optional<intptr_t> FindGlobal(const std::string& name) const {
     if (const auto it = global_.find(name); it != global_.end()) return it->second;
     return std::nullopt;
   }
@@ -44,10 +51,45 @@ class ThreadLocalTable {
   std::map<std::pair<uint32_t, std::string>, intptr_t> local_;
 };
 
+struct HostedProgram;
+
+// The guest modules that are linked, by name.
+class GuestTable {
+ public:
+  void Add(const std::string& name, const HostedProgram* guest) ABSL_LOCKS_EXCLUDED(mu_);
+  void Remove(const std::string& name) ABSL_LOCKS_EXCLUDED(mu_);
+  // Null without one. The caller sees to it that the module stays.
+  const HostedProgram* Find(const std::string& name) const ABSL_LOCKS_EXCLUDED(mu_);
+  // SymbolIndex::Describe and Functions, of all.
+  std::string Describe(CodeAddress pc) const ABSL_LOCKS_EXCLUDED(mu_);
+  std::vector<FunctionSite> Functions() const ABSL_LOCKS_EXCLUDED(mu_);
+  void PrepareFork() ABSL_EXCLUSIVE_LOCK_FUNCTION(mu_) { mu_.Lock(); }
+  void AfterFork() ABSL_UNLOCK_FUNCTION(mu_) { mu_.Unlock(); }
+
+ private:
+  mutable Mutex mu_;
+  std::map<std::string, const HostedProgram*> guests_ ABSL_GUARDED_BY(mu_);
+};
+
 struct HostedProgram {
-  HostedProgram(CodeMemory* code_memory, LinkEngine* link_engine,
+  // The program. `tls_pool` and the others must outlive it.
+  HostedProgram(CodeMemory* code_memory, LinkEngine* link_engine, TlsPool* tls_pool,
                 std::map<std::string, void*> overrides, void* dso_handle)
-      : memory(code_memory), engine(link_engine), host(std::move(overrides), dso_handle) {}
+      : memory(code_memory),
+        engine(link_engine),
+        tls(tls_pool),
+        handle(dso_handle),
+        host(std::move(overrides), dso_handle) {}
+  // A guest of `program`, in memory of its own. `overrides`: see GuestLink.
+  HostedProgram(const HostedProgram* program, ModuleArena* module_arena,
+                std::map<std::string, void*> overrides, void* dso_handle)
+      : memory(program->memory),
+        engine(program->engine),
+        parent(program),
+        arena(module_arena),
+        tls(program->tls),
+        handle(dso_handle),
+        host(std::move(overrides), dso_handle) {}
   ~HostedProgram() {
     MutexLock lock(&rows_mu_);
     for (const UnwindRows& rows : rows_) rows.Unregister();
@@ -55,15 +97,32 @@ struct HostedProgram {
   HostedProgram(const HostedProgram&) = delete;
   HostedProgram& operator=(const HostedProgram&) = delete;
 
+  absl::StatusOr<uintptr_t> Allocate(MemoryKind kind, size_t size, size_t alignment) {
+    if (arena != nullptr) return arena->Allocate(kind, size, alignment);
+    return memory->Allocate(kind, size, alignment);
+  }
+  absl::Status Seal() { return arena != nullptr ? arena->Seal() : memory->Seal(); }
+
   CodeMemory* const memory;
   LinkEngine* const engine;
-  const HostSymbols host;
+  const HostedProgram* const parent = nullptr;  // of a guest: the program
+  ModuleArena* const arena = nullptr;           // of a guest: its memory
+  TlsPool* const tls;
+  void* const handle;  // __dso_handle
+  HostSymbols host;
   llvm::orc::JITDylib* dylib = nullptr;
-  SymbolIndex index;
+  mutable SymbolIndex index;              // versions of functions come and go at any time
   std::vector<std::string_view> objects;  // by unit: the bytes as compiled
-  TlsPool tls;
   ThreadLocalTable thread_locals;
+  std::vector<std::pair<intptr_t, size_t>> tls_ranges;  // offset and size of each
   Initializers initializers;
+  // Address and size of each object's table of parameters, and of pointers to functions that are
+  // always held (MEND_UNIT).
+  std::vector<std::pair<uintptr_t, size_t>> parameter_tables;
+  std::vector<std::pair<uintptr_t, size_t>> unit_tables;
+  // Of a guest: its named data that lead to its text.
+  std::vector<uintptr_t> text_pointers;
+  mutable GuestTable guests;  // of the program
 
   // Registered text that is there as long as the program, pinned modules' included. Thread-safe:
   // the core destroys modules while the session loads.
@@ -85,6 +144,13 @@ struct HostedProgram {
 // the thread-local.
 std::optional<intptr_t> FindThreadLocal(const HostedProgram& program, uint32_t unit,
                                         const std::string& name);
+
+// PatchLoader::FindFunction: of the program, or of the guest module that the request names.
+absl::StatusOr<FunctionSite> FindHostedFunction(const HostedProgram& program,
+                                                const std::string& request);
+
+// The functions marked MEND_UNIT.
+std::vector<FunctionSite> UnitFunctions(const HostedProgram& program);
 
 }  // namespace mend::jit
 

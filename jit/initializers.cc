@@ -68,7 +68,7 @@ void Initializers::Add(std::string_view section, uint32_t unit, uintptr_t begin,
                      .count = count});
 }
 
-void Initializers::Run(int argc, char** argv, char** envp) {
+void Initializers::Run(int argc, char** argv, char** envp, void* dso_handle) {
   std::vector<Array> arrays = std::move(arrays_);
   std::vector<Resolver> resolvers = std::move(resolvers_);
   arrays_.clear();
@@ -94,7 +94,7 @@ void Initializers::Run(int argc, char** argv, char** envp) {
   // Registered before any constructor runs, so that these run after all that hosted code registers.
   if (!finishers->empty()) {
     std::reverse(finishers->begin(), finishers->end());
-    __cxa_atexit(RunFini, finishers.release(), nullptr);
+    __cxa_atexit(RunFini, finishers.release(), dso_handle);
   }
   for (const uintptr_t function : starters) {
     reinterpret_cast<void (*)(int, char**, char**)>(function)(argc, argv, envp);

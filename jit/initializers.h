@@ -26,8 +26,9 @@ class Initializers {
   void AddResolver(uintptr_t resolver, uintptr_t* slot) { resolvers_.push_back({resolver, slot}); }
 
   // Registers the destructors added so far with the process's exit, then runs the resolvers and
-  // constructors added since the last Run.
-  void Run(int argc, char** argv, char** envp);
+  // constructors added since the last Run. `dso_handle`: of a guest module, whose destructors run
+  // when that is finalized, or at exit; null: the program.
+  void Run(int argc, char** argv, char** envp, void* dso_handle = nullptr);
 
   // Forgets what was added since the last Run: its load failed.
   void Discard();

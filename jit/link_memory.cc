@@ -115,7 +115,7 @@ absl::Status Place(CodeMemory& memory, GraphEditor& editor, LinkGraph& graph) {
   for (const auto& [placement, kind] : kPermanent) {
     const size_t i = static_cast<size_t>(placement);
     if (groups[i].blocks.empty()) continue;
-    absl::StatusOr<uintptr_t> base = memory.Allocate(kind, sizes[i], groups[i].alignment);
+    absl::StatusOr<uintptr_t> base = editor.Allocate(memory, kind, sizes[i], groups[i].alignment);
     if (!base.ok()) return base.status();
     bases[i] = *base;
   }

@@ -11,78 +11,21 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "jit/elf_scan.h"
+#include "jit/explicit_patch.h"
 #include "jit/patch_unit.h"
+#include "jit/unit_facts.h"
 #include "runtime/format/object_description.h"
-#include "runtime/format/program_image.h"
 
 namespace mend::jit {
-namespace {
-
-// What a unit of the program says of itself, as far as patches are checked against it.
-struct UnitFacts {
-  std::string unit_name;
-  std::map<std::string, std::string> functions;  // name -> fingerprint
-  std::map<std::string, std::string> data;
-};
-
-// The file name at the end of a path, an archive member's within its parentheses.
-std::string_view BaseName(std::string_view path) {
-  if (path.ends_with(')')) {
-    path.remove_suffix(1);
-    path = path.substr(path.rfind('(') + 1);
-  }
-  return path.substr(path.rfind('/') + 1);
-}
-
-}  // namespace
 
 struct PatchLinker::State {
   explicit State(HostedProgram* hosted) : program(hosted) {}
 
-  absl::StatusOr<const UnitFacts*> Facts(uint32_t unit);
-  absl::StatusOr<uint32_t> FindUnit(const std::string& unit_name);
-
   HostedProgram* const program;
   PatchData data;
-  std::map<uint32_t, UnitFacts> facts;  // by unit; what has been parsed
+  UnitFactsCache facts;
+  ParkedArenas parked;
 };
-
-absl::StatusOr<const UnitFacts*> PatchLinker::State::Facts(uint32_t unit) {
-  if (const auto it = facts.find(unit); it != facts.end()) return &it->second;
-  absl::StatusOr<std::string_view> section =
-      FindElfSection(program->objects[unit], kObjectSection);
-  if (!section.ok()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        program->index.file(unit), " does not describe itself; it was not compiled by patchc"));
-  }
-  absl::StatusOr<ObjectDescription> description = ParseObjectDescription(*section);
-  if (!description.ok()) return description.status();
-  UnitFacts parsed;
-  parsed.unit_name = description->UnitName();
-  for (const FunctionDescription& function : description->functions) {
-    parsed.functions[function.name] = function.fingerprint;
-  }
-  for (const DataDescription& datum : description->data) {
-    parsed.data[datum.name] = datum.fingerprint;
-  }
-  return &(facts[unit] = std::move(parsed));
-}
-
-absl::StatusOr<uint32_t> PatchLinker::State::FindUnit(const std::string& unit_name) {
-  const uint32_t count = program->index.unit_count();
-  const std::string_view base = BaseName(unit_name);
-  // Those whose file bears the recorded output's name first: parsing every object's description
-  // takes long in a large program.
-  for (const bool likely : {true, false}) {
-    for (uint32_t unit = 0; unit < count; ++unit) {
-      if ((BaseName(program->index.file(unit)) == base) != likely) continue;
-      absl::StatusOr<const UnitFacts*> parsed = Facts(unit);
-      if (parsed.ok() && (*parsed)->unit_name == unit_name) return unit;
-    }
-  }
-  return absl::FailedPreconditionError(
-      absl::StrCat("the program has no unit ", unit_name, "; the patch is for another program"));
-}
 
 namespace {
 
@@ -168,7 +111,7 @@ class Linking {
 
   HostedProgram& program_;
   const PatchModule& module_;
-  std::map<uint32_t, const PatchUnit*> units_;       // by the program's unit
+  std::map<uint32_t, const PatchUnit*> units_;  // by the program's unit
   std::vector<PatchUnitLink::Plan> plans_;
   std::vector<const PatchUnit*> planned_;
   std::set<std::string> patch_globals_;
@@ -179,7 +122,7 @@ template <typename State>
 absl::Status Linking::Plan(State& state) {
   std::vector<std::pair<const PatchUnit*, uint32_t>> numbered;
   for (const PatchUnit& unit : module_.units) {
-    absl::StatusOr<uint32_t> number = state.FindUnit(unit.unit);
+    absl::StatusOr<uint32_t> number = state.facts.FindUnit(program_, unit.unit);
     if (!number.ok()) return number.status();
     if (!units_.try_emplace(*number, &unit).second) {
       return absl::InvalidArgumentError(absl::StrCat("the patch has ", unit.unit, " twice"));
@@ -233,11 +176,11 @@ absl::Status Linking::PlanFunction(State& state, const PatchUnit& unit,
       return absl::OkStatus();
     }
   }
-  absl::StatusOr<const UnitFacts*> facts = state.Facts(old->unit);
+  absl::StatusOr<const UnitFacts*> facts = state.facts.Of(program_, old->unit);
   if (!facts.ok()) return facts.status();
   const auto described = (*facts)->functions.find(function.name);
   if (described == (*facts)->functions.end() ||
-      described->second != function.base_fingerprint) {
+      described->second.fingerprint != function.base_fingerprint) {
     return absl::FailedPreconditionError(
         absl::StrCat("the program runs another ", shown, " than the patch was made for"));
   }
@@ -256,7 +199,7 @@ absl::Status Linking::CheckReferences(State& state, const PatchUnit& unit, uint3
                                     : program_.index.FindGlobal(reference.name);
     // Not the program's: a library's, or the link will say that it is missing.
     if (datum == nullptr || reference.base_fingerprint.empty()) continue;
-    absl::StatusOr<const UnitFacts*> facts = state.Facts(datum->unit);
+    absl::StatusOr<const UnitFacts*> facts = state.facts.Of(program_, datum->unit);
     if (!facts.ok()) return facts.status();
     const auto described = (*facts)->data.find(reference.name);
     if (described == (*facts)->data.end() || described->second == reference.base_fingerprint) {
@@ -280,10 +223,9 @@ absl::Status Linking::PlanNew(const PatchUnit& unit, PatchUnitLink::Plan& plan) 
   add(unit.new_data, plan.new_data);
   for (const std::string& name : plan.new_data) {
     if (name.starts_with(kTlsImagePrefix)) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(unit.unit, " adds the thread-local ",
-                       name.substr(sizeof(kTlsImagePrefix) - 1),
-                       ": running threads have no place for it"));
+      return absl::FailedPreconditionError(absl::StrCat(unit.unit, " adds the thread-local ",
+                                                        name.substr(sizeof(kTlsImagePrefix) - 1),
+                                                        ": running threads have no place for it"));
     }
   }
   return absl::OkStatus();
@@ -295,9 +237,8 @@ absl::Status Linking::Link(const PatchData& data) {
     const PatchUnit& unit = *planned_[i];
     absl::StatusOr<ElfScan> scan = ScanObject(unit.object);
     if (scan.ok() && !scan->indirect_functions.empty()) {
-      scan = absl::FailedPreconditionError(
-          absl::StrCat("it has a function that is chosen at start: ",
-                       scan->indirect_functions.front()));
+      scan = absl::FailedPreconditionError(absl::StrCat(
+          "it has a function that is chosen at start: ", scan->indirect_functions.front()));
     }
     if (!scan.ok()) {
       return absl::Status(scan.status().code(),
@@ -383,19 +324,54 @@ std::vector<CodeRange> Linking::AddedText() const {
   return added;
 }
 
+// The function of that name and position (rules I5), with the kernel's words when there is none.
+absl::StatusOr<const HostedSymbol*> FindByPosition(const HostedProgram& object,
+                                                   const std::string& name, unsigned position,
+                                                   const std::string& shown) {
+  const std::vector<const HostedSymbol*> found = object.index.FunctionsNamed(name);
+  if (found.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("EINVAL: symbol '", name, "' not found in symbol table"));
+  }
+  if (position == 0 && found.size() > 1) {
+    return absl::InvalidArgumentError(absl::StrCat("EINVAL: unresolvable ambiguity for symbol '",
+                                                   name, "' in object '", shown, "'"));
+  }
+  if (position > found.size()) {
+    return absl::InvalidArgumentError(absl::StrCat("EINVAL: symbol position ", position,
+                                                   " for symbol '", name, "' in object '", shown,
+                                                   "' not found"));
+  }
+  return found[position == 0 ? 0 : position - 1];
+}
+
 }  // namespace
 
 PatchLinker::PatchLinker(HostedProgram* program) : state_(std::make_unique<State>(program)) {}
 PatchLinker::~PatchLinker() = default;
 
-absl::StatusOr<std::unique_ptr<Patch>> PatchLinker::Load(const PatchModule& module) {
+absl::StatusOr<std::unique_ptr<Patch>> PatchLinker::Load(const PatchModule& module,
+                                                         const ProgramArguments& arguments) {
   HostedProgram& program = *state_->program;
   auto patch = std::make_unique<Patch>();
+  patch->name = module.name;
+  patch->content_hash = module.content_hash;
+  patch->replace = module.replace;
   for (const std::string& name : module.hold) {
-    absl::StatusOr<const HostedSymbol*> held = program.index.FindFunction(name);
+    absl::StatusOr<FunctionSite> held = FindHostedFunction(program, name);
     if (!held.ok()) return held.status();
-    patch->held.push_back(program.index.Site(**held));
+    patch->held.push_back(*std::move(held));
   }
+  for (FunctionSite& site : UnitFunctions(program)) patch->held.push_back(std::move(site));
+  absl::Status loaded = module.is_explicit() ? ExplicitPatch::Load(&program, &state_->parked,
+                                                                   module, arguments, *patch)
+                                             : LoadUnits(module, *patch);
+  if (!loaded.ok()) return loaded;
+  return patch;
+}
+
+absl::Status PatchLinker::LoadUnits(const PatchModule& module, Patch& patch) {
+  HostedProgram& program = *state_->program;
   Linking linking(program, module);
   absl::Status status = linking.Plan(*state_);
   if (!status.ok()) return status;
@@ -413,14 +389,54 @@ absl::StatusOr<std::unique_ptr<Patch>> PatchLinker::Load(const PatchModule& modu
     return status;
   }
   linking.Publish(state_->data);
-
-  patch->name = module.name;
-  patch->content_hash = module.content_hash;
-  patch->replace = module.replace;
-  patch->objects.push_back(linking.Object());
-  patch->added_text = linking.AddedText();
-  patch->module = std::make_unique<Module>(&program, shared_from_this(), module.name, linking.Parts());
-  return patch;
+  patch.objects.push_back(linking.Object());
+  patch.added_text = linking.AddedText();
+  patch.module =
+      std::make_unique<Module>(&program, shared_from_this(), module.name, linking.Parts());
+  return absl::OkStatus();
 }
+
+absl::Status PatchLinker::ResolveObject(const std::string& program_name, const Patch& patch,
+                                        PatchObject& object) {
+  const HostedProgram* hosted =
+      object.name.empty() ? state_->program : state_->program->guests.Find(object.name);
+  const std::string& shown = object.name.empty() ? program_name : object.name;
+  if (hosted == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat("EINVAL: object '", shown, "' is not loaded"));
+  }
+  // Names of this patch: a copy in a function that is replaced too is no old code.
+  std::set<std::string> replaced;
+  for (const PatchFunction& function : object.functions) replaced.insert(function.old.name);
+  const auto* const explicit_patch =
+      patch.descriptor != nullptr ? static_cast<const ExplicitPatch*>(patch.module.get()) : nullptr;
+  std::vector<FunctionSite> sites;
+  std::map<CodeAddress, std::string> entries;
+  for (const PatchFunction& function : object.functions) {
+    FunctionSite site = function.old;
+    if (site.entry.is_null()) {
+      absl::StatusOr<const HostedSymbol*> found =
+          FindByPosition(*hosted, site.name, site.sympos, shown);
+      if (!found.ok()) return found.status();
+      if (explicit_patch != nullptr && !function.nop) {
+        absl::Status checked =
+            explicit_patch->CheckReplacement(state_->facts, *hosted, **found, function, replaced);
+        if (!checked.ok()) return checked;
+      }
+      const unsigned sympos = site.sympos;
+      site = hosted->index.Site(**found);
+      site.sympos = sympos;
+    }
+    const auto [at, is_new] = entries.emplace(site.entry, site.name);
+    if (!is_new) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("EINVAL: '", at->second, "' and '", site.name, "' are the same function"));
+    }
+    sites.push_back(std::move(site));
+  }
+  for (size_t i = 0; i < sites.size(); ++i) object.functions[i].old = std::move(sites[i]);
+  return absl::OkStatus();
+}
+
+void PatchLinker::Forget(const HostedProgram& guest) { state_->facts.Forget(guest); }
 
 }  // namespace mend::jit

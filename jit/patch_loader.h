@@ -1,4 +1,5 @@
-// PatchLinker: links patch modules into the running program.
+// PatchLinker: links patch modules into the running program. Explicit ones are ExplicitPatch's; what
+// follows is about source patches.
 //
 // The new object of each unit is linked whole in form, but only what the module lists is taken from
 // it: in its graph every reference to something that the running program has is bound to the
@@ -15,14 +16,16 @@
 // same thing is linked once more: applying a patch again and again takes no memory. Its text is
 // freed with its LinkedModule, unless data that stays leads to it.
 //
-// Thread safety: loads are serialised by the session; modules may be destroyed by any thread.
+// Thread safety: all methods are serialised by the session; modules may be destroyed by any thread.
 #ifndef MEND_JIT_PATCH_LOADER_H_
 #define MEND_JIT_PATCH_LOADER_H_
 
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "jit/hosted_program.h"
+#include "jit/module_loader.h"
 #include "runtime/format/patch_module.h"
 #include "runtime/patch/patch.h"
 
@@ -34,9 +37,17 @@ class PatchLinker : public std::enable_shared_from_this<PatchLinker> {
   explicit PatchLinker(HostedProgram* program);
   ~PatchLinker();
 
-  absl::StatusOr<std::unique_ptr<Patch>> Load(const PatchModule& module);
+  absl::StatusOr<std::unique_ptr<Patch>> Load(const PatchModule& module,
+                                              const ProgramArguments& arguments);
+  // See the core's PatchLoader; `program_name` is for messages.
+  absl::Status ResolveObject(const std::string& program_name, const Patch& patch,
+                             PatchObject& object);
+  // A guest module goes.
+  void Forget(const HostedProgram& guest);
 
  private:
+  absl::Status LoadUnits(const PatchModule& module, Patch& patch);
+
   struct State;
   std::unique_ptr<State> state_;
 };

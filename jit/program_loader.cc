@@ -117,7 +117,8 @@ absl::Status Loader::ChooseDefinitions() {
 }
 
 // Data that a library defines too (inline variables, statics of inline functions, their guards)
-// exist once in a process: natively the executable's copy serves both, here the library's does.
+// exist once in a process: natively the executable's copy serves both, here the library's does. A
+// guest module shares the program's.
 void Loader::ShareWithLibraries() {
   for (auto it = definitions_.begin(); it != definitions_.end();) {
     const auto& [name, definition] = *it;
@@ -128,7 +129,9 @@ void Loader::ShareWithLibraries() {
                            symbol.getScope() == Scope::Default && !symbol.isCallable() &&
                            !IsExecutable(symbol.getSection()) && !name.starts_with("_ZT") &&
                            !name.starts_with("__mend_");
-    if (shareable && program_.host.FindInLibraries(name)) {
+    const bool of_program =
+        program_.parent != nullptr && program_.parent->index.FindGlobal(name) != nullptr;
+    if (shareable && (of_program || program_.host.FindInLibraries(name))) {
       definition.unit->graph().makeExternal(symbol);
       it = definitions_.erase(it);
     } else {
@@ -180,7 +183,7 @@ absl::Status Loader::LayOutTable(const std::string& name) {
     }
   }
   if (entries.empty()) return absl::OkStatus();
-  absl::StatusOr<uintptr_t> base = program_.memory->Allocate(
+  absl::StatusOr<uintptr_t> base = program_.Allocate(
       constant ? MemoryKind::kConstant : MemoryKind::kData, size, alignment);
   if (!base.ok()) return base.status();
   for (const Entry& entry : entries) entry.unit->Reserve(*entry.block, *base + entry.offset);
@@ -211,7 +214,11 @@ absl::Status Loader::BindExternals() {
     for (Symbol* symbol : externals) {
       const std::string name = Name(*symbol);
       if (definitions_.contains(name) || name == kGlobalOffsetTable) continue;
-      if (const HostedSymbol* earlier = program_.index.FindGlobal(name)) {
+      const HostedSymbol* earlier = program_.index.FindGlobal(name);
+      if (earlier == nullptr && program_.parent != nullptr) {
+        earlier = program_.parent->index.FindGlobal(name);
+      }
+      if (earlier != nullptr) {
         graph.makeAbsolute(*symbol, llvm::orc::ExecutorAddr(earlier->address));
         continue;
       }
@@ -238,7 +245,7 @@ absl::Status Loader::Link() {
   for (const auto& unit : units_) jobs.push_back({unit->TakeGraph(), unit.get()});
   absl::Status linked = program_.engine->Link(*program_.dylib, std::move(jobs));
   if (!linked.ok()) return linked;
-  return program_.memory->Seal();
+  return program_.Seal();
 }
 
 absl::Status Loader::Run(const std::vector<ProgramObject>& objects) {
@@ -266,13 +273,16 @@ absl::Status Loader::Run(const std::vector<ProgramObject>& objects) {
 absl::Status LoadObjects(HostedProgram& program, const std::vector<ProgramObject>& objects) {
   const CodeMemory::Mark mark = program.memory->Position();
   const uint32_t units = program.index.unit_count();
-  const size_t tls = program.tls.used();
+  const size_t thread_local_count = program.tls_ranges.size();
   const ThreadLocalTable thread_locals = program.thread_locals;
   absl::Status status = Loader(program).Run(objects);
   if (status.ok()) return status;
-  program.memory->Rollback(mark);
+  if (program.arena == nullptr) program.memory->Rollback(mark);
   program.index.DropUnitsFrom(units);
-  program.tls.Rollback(tls);
+  while (program.tls_ranges.size() > thread_local_count) {
+    program.tls->Release(program.tls_ranges.back().first, program.tls_ranges.back().second);
+    program.tls_ranges.pop_back();
+  }
   program.thread_locals = thread_locals;
   return status;
 }

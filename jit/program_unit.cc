@@ -9,6 +9,7 @@
 #include "jit/entry_stubs.h"
 #include "jit/status_conversion.h"
 #include "llvm/ADT/BitmaskEnum.h"
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/ExecutionEngine/JITLink/x86_64.h"
 #include "runtime/format/object_description.h"
 
@@ -130,12 +131,13 @@ absl::Status ProgramUnit::AssignThreadLocals() {
     const std::string name((*image.getName()).drop_front(sizeof(kTlsImagePrefix) - 1));
     local.size = image.getSize();
     absl::StatusOr<intptr_t> offset =
-        program_->tls.Assign(image.getSize(), image.getBlock().getAlignment());
+        program_->tls->Assign(image.getSize(), image.getBlock().getAlignment());
     if (!offset.ok()) {
       return absl::ResourceExhaustedError(absl::StrCat(
           program_->index.file(number_), ": thread-local ", name, ": ", offset.status().message()));
     }
     local.offset = *offset;
+    program_->tls_ranges.emplace_back(*offset, local.size);
     if (BindingOf(image) == Binding::kLocal) {
       program_->thread_locals.AddLocal(number_, name, *offset);
     } else {
@@ -154,6 +156,11 @@ Placement ProgramUnit::PlacementOf(const Block& block) const {
   return Placement::kData;
 }
 
+absl::StatusOr<uintptr_t> ProgramUnit::Allocate(CodeMemory& /*memory*/, MemoryKind kind,
+                                                size_t size, size_t alignment) {
+  return program_->Allocate(kind, size, alignment);
+}
+
 std::optional<uintptr_t> ProgramUnit::ReservedAddress(const Block& block) const {
   const auto found = reserved_.find(&block);
   if (found == reserved_.end()) return std::nullopt;
@@ -169,6 +176,7 @@ llvm::Error ProgramUnit::AfterFixup(LinkGraph& graph) {
   }
   rows_ = CollectUnwindRows(graph);
   RecordInitializers(graph);
+  if (program_->arena != nullptr) RecordTextPointers();
   return llvm::Error::success();
 }
 
@@ -182,6 +190,7 @@ absl::Status ProgramUnit::RecordSymbols() {
     hosted.unit = number_;
     hosted.binding = BindingOf(*symbol);
     hosted.is_function = symbol->isCallable() && IsExecutable(symbol->getSection());
+    hosted.is_hidden = symbol->getScope() != llvm::jitlink::Scope::Default;
     hosted.address = symbol->getAddress().getValue();
     hosted.size = symbol->getSize();
     if (hosted.is_function) {
@@ -204,7 +213,7 @@ absl::Status ProgramUnit::MakeEntryStub(Symbol& function, HostedSymbol& symbol) 
   char* bytes = block.getAlreadyMutableContent().data() + function.getOffset();
   if (!HasEntryStub(entry, symbol.size, bytes)) return absl::OkStatus();
   absl::StatusOr<uintptr_t> slot =
-      program_->memory->Allocate(MemoryKind::kData, sizeof(uintptr_t), sizeof(uintptr_t));
+      program_->Allocate(MemoryKind::kData, sizeof(uintptr_t), sizeof(uintptr_t));
   if (!slot.ok()) return slot.status();
   symbol.slot = reinterpret_cast<uintptr_t*>(*slot);
   *symbol.slot = (entry + kEntryStubSize).value;
@@ -215,7 +224,8 @@ absl::Status ProgramUnit::MakeEntryStub(Symbol& function, HostedSymbol& symbol) 
 
 void ProgramUnit::RecordInitializers(LinkGraph& graph) {
   for (Section& section : graph.sections()) {
-    if (!IsInitializerSection(View(section.getName()))) continue;
+    const std::string_view name = View(section.getName());
+    if (!IsInitializerSection(name) && name != kParameterSection && name != kUnitSection) continue;
     for (const Block* block : BlocksInOrder(section)) {
       arrays_.push_back({std::string(section.getName()), block->getAddress().getValue(),
                          block->getSize() / sizeof(uintptr_t)});
@@ -223,16 +233,46 @@ void ProgramUnit::RecordInitializers(LinkGraph& graph) {
   }
 }
 
+// Switch tables and the like have no name, and are followed only by the text that they belong to.
+void ProgramUnit::RecordTextPointers() {
+  const std::vector<CodeRange> text = program_->arena->text();
+  llvm::DenseSet<const Block*> seen;
+  for (const Symbol* symbol : named_) {
+    if (!symbol->isDefined() || IsExecutable(symbol->getSection())) continue;
+    const Block& block = symbol->getBlock();
+    if (IsRoot(block.getSection()) || !seen.insert(&block).second) continue;
+    for (const auto& edge : block.edges()) {
+      if (!edge.isRelocation()) continue;
+      const CodeAddress target{edge.getTarget().getAddress().getValue()};
+      if (std::any_of(text.begin(), text.end(),
+                      [target](const CodeRange& range) { return range.Contains(target); })) {
+        text_pointers_.push_back(block.getAddress().getValue() + edge.getOffset());
+      }
+    }
+  }
+}
+
 void ProgramUnit::Publish() {
+  program_->text_pointers.insert(program_->text_pointers.end(), text_pointers_.begin(),
+                                 text_pointers_.end());
   program_->index.Add(std::move(symbols_));
   rows_.Register();
   program_->KeepRegistered(std::move(rows_));
   for (const Array& array : arrays_) {
+    if (array.section == kParameterSection) {
+      program_->parameter_tables.emplace_back(array.begin, array.count * sizeof(uintptr_t));
+      continue;
+    }
+    if (array.section == kUnitSection) {
+      program_->unit_tables.emplace_back(array.begin, array.count * sizeof(uintptr_t));
+      continue;
+    }
     program_->initializers.Add(array.section, number_, array.begin, array.count);
   }
   for (uintptr_t* slot : resolved_slots_) program_->initializers.AddResolver(*slot, slot);
   for (const ThreadLocal& local : thread_locals_) {
-    program_->tls.SetImage(local.offset, reinterpret_cast<const void*>(local.address), local.size);
+    program_->tls->SetImage(local.offset, reinterpret_cast<const void*>(local.address), local.size);
+    program_->tls->Publish(local.offset, local.size);
   }
 }
 

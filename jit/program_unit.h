@@ -38,6 +38,8 @@ class ProgramUnit : public GraphEditor {
   void Publish();
 
   Placement PlacementOf(const llvm::jitlink::Block& block) const override;
+  absl::StatusOr<uintptr_t> Allocate(CodeMemory& memory, MemoryKind kind, size_t size,
+                                     size_t alignment) override;
   std::optional<uintptr_t> ReservedAddress(const llvm::jitlink::Block& block) const override;
   llvm::Error AfterFixup(llvm::jitlink::LinkGraph& graph) override;
 
@@ -58,6 +60,7 @@ class ProgramUnit : public GraphEditor {
   absl::Status RecordSymbols();
   absl::Status MakeEntryStub(llvm::jitlink::Symbol& function, HostedSymbol& symbol);
   void RecordInitializers(llvm::jitlink::LinkGraph& graph);
+  void RecordTextPointers();
 
   HostedProgram* const program_;
   const uint32_t number_;
@@ -71,8 +74,9 @@ class ProgramUnit : public GraphEditor {
 
   std::vector<HostedSymbol> symbols_;
   UnwindRows rows_;
-  std::vector<Array> arrays_;
+  std::vector<Array> arrays_;  // and the tables of <mend/livepatch.h>
   std::vector<uintptr_t*> resolved_slots_;
+  std::vector<uintptr_t> text_pointers_;
 };
 
 // Whether a section is one of those whose beginning and end a program may name (__start_X).

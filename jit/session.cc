@@ -7,8 +7,10 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "jit/code_memory.h"
+#include "jit/explicit_patch.h"
 #include "jit/hosted_program.h"
 #include "jit/link_engine.h"
+#include "jit/module_loader.h"
 #include "jit/patch_loader.h"
 #include "jit/program_loader.h"
 #include "runtime/base/mutex.h"
@@ -19,9 +21,12 @@ namespace mend::jit {
 struct Session::State {
   std::unique_ptr<CodeMemory> memory;
   std::unique_ptr<LinkEngine> engine;
+  TlsPool tls;
   std::unique_ptr<HostedProgram> program;
   std::shared_ptr<PatchLinker> patches;  // also held by the modules it linked
-  Mutex load_mu;                         // serialises loads
+  std::string name;                      // the program's
+  ProgramArguments arguments;
+  Mutex load_mu;  // serialises loads
 };
 
 Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -40,8 +45,8 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionOptions& o
       state->memory->Allocate(MemoryKind::kData, sizeof(void*), sizeof(void*));
   if (!dso_handle.ok()) return dso_handle.status();
   state->program =
-      std::make_unique<HostedProgram>(state->memory.get(), state->engine.get(), options.symbols,
-                                      reinterpret_cast<void*>(*dso_handle));
+      std::make_unique<HostedProgram>(state->memory.get(), state->engine.get(), &state->tls,
+                                      options.symbols, reinterpret_cast<void*>(*dso_handle));
   state->program->dylib = &state->engine->CreateNamespace("program", nullptr);
   state->patches = std::make_shared<PatchLinker>(state->program.get());
   return std::unique_ptr<Session>(new Session(std::move(state)));
@@ -50,6 +55,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionOptions& o
 absl::Status Session::LoadProgram(const std::string& name,
                                   const std::vector<ProgramObject>& objects) {
   MutexLock lock(&state_->load_mu);
+  if (state_->name.empty()) state_->name = name;
   absl::Status loaded = LoadObjects(*state_->program, objects);
   // What JITLink needed is several times the program; the program would keep it resident.
   malloc_trim(0);
@@ -58,6 +64,10 @@ absl::Status Session::LoadProgram(const std::string& name,
 }
 
 void Session::RunInitializers(int argc, char** argv, char** envp) {
+  {
+    MutexLock lock(&state_->load_mu);
+    state_->arguments = {argc, argv, envp};
+  }
   state_->program->initializers.Run(argc, argv, envp);
 }
 
@@ -69,17 +79,21 @@ absl::StatusOr<CodeAddress> Session::Lookup(const std::string& symbol) const {
   return CodeAddress{found->address};
 }
 
-void Session::InitializeThread() { state_->program->tls.InitializeThread(); }
+void Session::InitializeThread() { state_->tls.InitializeThread(); }
 
 void Session::PrepareFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   state_->load_mu.Lock();
   state_->memory->PrepareFork();
   state_->program->index.PrepareFork();
+  state_->program->guests.PrepareFork();
   state_->program->PrepareFork();
+  state_->tls.PrepareFork();
 }
 
 void Session::AfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  state_->tls.AfterFork();
   state_->program->AfterFork();
+  state_->program->guests.AfterFork();
   state_->program->index.AfterFork();
   state_->memory->AfterFork();
   state_->load_mu.Unlock();
@@ -90,6 +104,7 @@ std::vector<FunctionSite> Session::Functions() const {
   for (const HostedSymbol* function : state_->program->index.Functions()) {
     sites.push_back(state_->program->index.Site(*function));
   }
+  for (FunctionSite& site : state_->program->guests.Functions()) sites.push_back(std::move(site));
   return sites;
 }
 
@@ -106,17 +121,49 @@ SessionUsage Session::Usage() const {
 }
 
 absl::StatusOr<std::unique_ptr<Patch>> Session::Load(const PatchModule& module) {
+  absl::StatusOr<std::unique_ptr<Patch>> patch;
+  {
+    MutexLock lock(&state_->load_mu);
+    patch = state_->patches->Load(module, state_->arguments);
+  }
+  // Hosted code, which may load something itself.
+  if (patch.ok() && (*patch)->descriptor != nullptr) {
+    static_cast<ExplicitPatch*>((*patch)->module.get())->RunInitializers();
+  }
+  return patch;
+}
+
+absl::Status Session::ResolveObject(Patch* patch, PatchObject* object) {
   MutexLock lock(&state_->load_mu);
-  return state_->patches->Load(module);
+  return state_->patches->ResolveObject(state_->name, *patch, *object);
 }
 
 absl::StatusOr<FunctionSite> Session::FindFunction(const std::string& name) const {
-  absl::StatusOr<const HostedSymbol*> found = state_->program->index.FindFunction(name);
-  if (!found.ok()) return found.status();
-  return state_->program->index.Site(**found);
+  return FindHostedFunction(*state_->program, name);
 }
 
-std::string Session::Describe(CodeAddress pc) const { return state_->program->index.Describe(pc); }
+std::string Session::Describe(CodeAddress pc) const {
+  std::string description = state_->program->index.Describe(pc);
+  return description.empty() ? state_->program->guests.Describe(pc) : description;
+}
+
+absl::StatusOr<std::unique_ptr<GuestModule>> Session::Link(const std::string& name,
+                                                           const ModuleSource& source) {
+  MutexLock lock(&state_->load_mu);
+  State* const state = state_.get();
+  absl::StatusOr<std::unique_ptr<GuestLibrary>> library = GuestLibrary::Link(
+      state->program.get(), name, source, state->arguments, [state](const HostedProgram& guest) {
+        MutexLock forget_lock(&state->load_mu);
+        state->patches->Forget(guest);
+      });
+  malloc_trim(0);
+  if (!library.ok()) return library.status();
+  return std::unique_ptr<GuestModule>(*std::move(library));
+}
+
+void* Session::FindSymbol(const GuestModule& module, const std::string& name) {
+  return static_cast<const GuestLibrary&>(module).FindSymbol(name);
+}
 
 absl::StatusOr<CodeRange> Session::AllocateText(size_t bytes) {
   absl::StatusOr<CodeRange> range = state_->memory->AllocateText(bytes);

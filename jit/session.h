@@ -21,6 +21,7 @@
 #include "absl/types/span.h"
 #include "runtime/base/code_address.h"
 #include "runtime/format/program_image.h"
+#include "runtime/module/module_loader.h"
 #include "runtime/patch/code_host.h"
 #include "runtime/patch/patch.h"
 
@@ -42,7 +43,7 @@ struct SessionUsage {
   size_t patchable = 0;
 };
 
-class Session : public CodeHost, public PatchLoader {
+class Session : public CodeHost, public PatchLoader, public ModuleLoader {
  public:
   static absl::StatusOr<std::unique_ptr<Session>> Create(const SessionOptions& options);
   ~Session() override;
@@ -72,8 +73,15 @@ class Session : public CodeHost, public PatchLoader {
 
   // PatchLoader.
   absl::StatusOr<std::unique_ptr<Patch>> Load(const PatchModule& module) override;
+  absl::Status ResolveObject(Patch* patch, PatchObject* object) override;
   absl::StatusOr<FunctionSite> FindFunction(const std::string& name) const override;
   std::string Describe(CodeAddress pc) const override;
+
+  // ModuleLoader.
+  absl::StatusOr<std::unique_ptr<GuestModule>> Link(const std::string& name,
+                                                    const ModuleSource& source) override;
+  // What the module from Link exports under that name; null without such a symbol.
+  static void* FindSymbol(const GuestModule& module, const std::string& name);
 
   // CodeHost.
   absl::StatusOr<CodeRange> AllocateText(size_t bytes) override;

@@ -73,6 +73,21 @@ const HostedSymbol* SymbolIndex::FindInUnit(uint32_t unit, std::string_view name
   return found;
 }
 
+const HostedSymbol* SymbolIndex::FindEntry(CodeAddress entry) const {
+  const auto at = std::lower_bound(
+      by_address_.begin(), by_address_.end(), entry.value,
+      [](const HostedSymbol* symbol, uintptr_t address) { return symbol->address < address; });
+  return at != by_address_.end() && (*at)->address == entry.value ? *at : nullptr;
+}
+
+std::vector<const HostedSymbol*> SymbolIndex::FunctionsNamed(std::string_view name) const {
+  std::vector<const HostedSymbol*> functions;
+  const auto [begin, end] = Named(name);
+  std::copy_if(begin, end, std::back_inserter(functions),
+               [](const HostedSymbol* symbol) { return symbol->is_function; });
+  return functions;
+}
+
 std::vector<const HostedSymbol*> SymbolIndex::MatchDemangled(std::string_view name) const {
   std::vector<const HostedSymbol*> matches;
   for (const HostedSymbol* symbol : by_name_) {
@@ -84,22 +99,15 @@ std::vector<const HostedSymbol*> SymbolIndex::MatchDemangled(std::string_view na
 
 absl::StatusOr<const HostedSymbol*> SymbolIndex::FindFunction(std::string_view text) const {
   const FunctionRequest request = ParseFunctionRequest(text);
-  if (!request.object.empty()) {
-    return absl::NotFoundError(
-        absl::StrCat("no object named ", std::string(request.object), " is loaded"));
-  }
-  std::vector<const HostedSymbol*> matches;
-  const auto [begin, end] = Named(request.function);
-  for (auto it = begin; it != end; ++it) {
-    if ((*it)->is_function) matches.push_back(*it);
-  }
+  std::vector<const HostedSymbol*> matches = FunctionsNamed(request.function);
   if (matches.empty()) matches = MatchDemangled(request.function);
+  const std::string shown = object_.empty() ? "the program" : absl::StrCat("module ", object_);
   if (matches.empty()) {
     return absl::NotFoundError(
-        absl::StrCat("the program has no function named ", std::string(request.function)));
+        absl::StrCat(shown, " has no function named ", std::string(request.function)));
   }
   if (request.position > matches.size()) {
-    return absl::NotFoundError(absl::StrCat("the program has only ", matches.size(),
+    return absl::NotFoundError(absl::StrCat(shown, " has only ", matches.size(),
                                             " functions named ", std::string(request.function)));
   }
   if (request.position != 0) return matches[request.position - 1];
@@ -116,6 +124,7 @@ std::vector<const HostedSymbol*> SymbolIndex::Functions() const { return by_addr
 
 FunctionSite SymbolIndex::Site(const HostedSymbol& function) const {
   FunctionSite site;
+  site.object = object_;
   site.unit = file(function.unit);
   site.name = function.name;
   site.sympos = function.sympos;

@@ -31,6 +31,7 @@ struct HostedSymbol {
   uint32_t unit = 0;
   Binding binding = Binding::kGlobal;
   bool is_function = false;
+  bool is_hidden = false;     // seen within its object only
   uintptr_t address = 0;
   uint64_t size = 0;
   uintptr_t* slot = nullptr;  // functions only; null: not patchable
@@ -39,6 +40,9 @@ struct HostedSymbol {
 
 class SymbolIndex {
  public:
+  // The object's name; empty: the program.
+  void SetObject(std::string name) { object_ = std::move(name); }
+
   // The number of the next unit. `file` is the object's name for messages.
   uint32_t AddUnit(std::string file);
   uint32_t unit_count() const { return static_cast<uint32_t>(files_.size()); }
@@ -54,6 +58,10 @@ class SymbolIndex {
   const HostedSymbol* FindGlobal(std::string_view name) const;
   // The unit's own symbol of that name, local or not; null without one or when there are several.
   const HostedSymbol* FindInUnit(uint32_t unit, std::string_view name) const;
+  // The function that begins there; null without one.
+  const HostedSymbol* FindEntry(CodeAddress entry) const;
+  // All functions of that name, in link order.
+  std::vector<const HostedSymbol*> FunctionsNamed(std::string_view name) const;
   // PatchLoader::FindFunction.
   absl::StatusOr<const HostedSymbol*> FindFunction(std::string_view request) const;
   std::vector<const HostedSymbol*> Functions() const;
@@ -80,6 +88,7 @@ class SymbolIndex {
   std::pair<Order::const_iterator, Order::const_iterator> Named(std::string_view name) const;
   std::vector<const HostedSymbol*> MatchDemangled(std::string_view name) const;
 
+  std::string object_;
   std::vector<std::string> files_;
   std::deque<HostedSymbol> symbols_;
   Order by_name_;     // name, then unit

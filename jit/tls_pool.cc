@@ -1,6 +1,7 @@
 #include "jit/tls_pool.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -21,32 +22,137 @@ intptr_t PoolOffset() {
          reinterpret_cast<intptr_t>(__builtin_thread_pointer());
 }
 
+// A function-local one would be constructed by whichever thread comes first, with a guard.
+thread_local TlsPool::Thread this_thread __attribute__((tls_model("initial-exec")));
+
+size_t AlignUp(size_t offset, size_t alignment) {
+  return (offset + alignment - 1) / alignment * alignment;
+}
+
 }  // namespace
+
+TlsPool::Thread::~Thread() {
+  if (pool == nullptr) return;
+  const MutexLock lock(&pool->mu_);
+  pool->Unlist(this);
+}
+
+TlsPool::~TlsPool() {
+  const MutexLock lock(&mu_);
+  while (threads_ != nullptr) Unlist(threads_);
+}
+
+void TlsPool::Unlist(Thread* thread) {
+  (thread->previous != nullptr ? thread->previous->next : threads_) = thread->next;
+  if (thread->next != nullptr) thread->next->previous = thread->previous;
+  *thread = Thread();
+}
 
 absl::StatusOr<intptr_t> TlsPool::Assign(size_t size, size_t alignment) {
   alignment = std::max<size_t>(alignment, 1);
+  size = std::max<size_t>(size, 1);
   if (alignment > kPoolAlignment) {
     return absl::ResourceExhaustedError(
         absl::StrCat("its alignment of ", alignment, " exceeds ", kPoolAlignment));
   }
-  const size_t offset = (used_ + alignment - 1) / alignment * alignment;
+  const MutexLock lock(&mu_);
+  for (const auto& [begin, free_size] : free_) {
+    const size_t offset = AlignUp(begin, alignment);
+    const size_t end = begin + free_size;
+    if (offset > end || size > end - offset) continue;
+    const size_t before = begin;
+    free_.erase(begin);
+    if (offset != before) free_[before] = offset - before;
+    if (offset + size != end) free_[offset + size] = end - offset - size;
+    return PoolOffset() + static_cast<intptr_t>(offset);
+  }
+  const size_t offset = AlignUp(used_, alignment);
   if (size > kSize || offset > kSize - size) {
     return absl::ResourceExhaustedError(
         absl::StrCat("hosted thread-locals exceed ", kSize, " bytes"));
   }
+  if (offset != used_) free_[used_] = offset - used_;
   used_ = offset + size;
   return PoolOffset() + static_cast<intptr_t>(offset);
 }
 
+void TlsPool::Release(intptr_t offset, size_t size) {
+  size = std::max<size_t>(size, 1);
+  size_t begin = static_cast<size_t>(offset - PoolOffset());
+  const MutexLock lock(&mu_);
+  // Threads that start must not copy what is nobody's.
+  if (begin < image_.size()) {
+    memset(image_.data() + begin, 0, std::min(size, image_.size() - begin));
+  }
+  auto next = free_.lower_bound(begin);
+  if (next != free_.end() && begin + size == next->first) {
+    size += next->second;
+    next = free_.erase(next);
+  }
+  if (next != free_.begin()) {
+    const auto previous = std::prev(next);
+    if (previous->first + previous->second == begin) {
+      begin = previous->first;
+      size += previous->second;
+      free_.erase(previous);
+    }
+  }
+  if (begin + size == used_) {
+    used_ = begin;
+  } else {
+    free_[begin] = size;
+  }
+}
+
 void TlsPool::SetImage(intptr_t offset, const void* bytes, size_t size) {
   const size_t begin = static_cast<size_t>(offset - PoolOffset());
+  const MutexLock lock(&mu_);
   MEND_CHECK(begin + size <= used_, "a thread-local's image lies within what was assigned");
   if (image_.size() < used_) image_.resize(used_);
   memcpy(image_.data() + begin, bytes, size);
 }
 
-void TlsPool::InitializeThread() const {
+void TlsPool::Publish(intptr_t offset, size_t size) {
+  const size_t begin = static_cast<size_t>(offset - PoolOffset());
+  const MutexLock lock(&mu_);
+  for (Thread* thread = threads_; thread != nullptr; thread = thread->next) {
+    memcpy(thread->bytes + begin, image_.data() + begin, size);
+  }
+}
+
+void TlsPool::InitializeThread() {
+  if (this_thread.pool == this) return;
+  if (TlsPool* const other = this_thread.pool; other != nullptr) {
+    const MutexLock lock(&other->mu_);
+    other->Unlist(&this_thread);
+  }
+  const MutexLock lock(&mu_);
   if (!image_.empty()) memcpy(tls_pool, image_.data(), image_.size());
+  this_thread.pool = this;
+  this_thread.bytes = tls_pool;
+  this_thread.next = threads_;
+  if (threads_ != nullptr) threads_->previous = &this_thread;
+  threads_ = &this_thread;
+}
+
+size_t TlsPool::used() const {
+  const MutexLock lock(&mu_);
+  return used_;
+}
+
+void TlsPool::PrepareFork() {
+  mu_.Lock();
+  forking_ = getpid();
+}
+
+void TlsPool::AfterFork() {
+  if (getpid() != forking_) {
+    // The others' memory is a copy that nobody runs on; it may become a new thread's.
+    const bool is_listed = this_thread.pool == this;
+    threads_ = is_listed ? &this_thread : nullptr;
+    if (is_listed) this_thread.next = this_thread.previous = nullptr;
+  }
+  mu_.Unlock();
 }
 
 }  // namespace mend::jit

@@ -1,19 +1,24 @@
 // TlsPool: where the thread-locals of hosted code lie: in a block of this library's own static TLS,
-// at offsets from %fs that are the same in every thread and fixed before the program is linked.
+// at offsets from %fs that are the same in every thread and fixed before their code is linked.
 //
-// The loader assigns offsets; after linking it builds the master image; each thread copies that
-// before it runs hosted code (InitializeThread).
+// The loader assigns offsets; after linking it sets the initial images; each thread copies them
+// before it runs hosted code (InitializeThread), and threads that did so already get what is added
+// later from Publish: nobody uses those bytes before.
 //
-// Thread safety: Assign and SetImage are called by the loader, before other threads run hosted
-// code; InitializeThread by any thread, on itself.
+// Thread safety: all methods are thread-safe.
 #ifndef MEND_JIT_TLS_POOL_H_
 #define MEND_JIT_TLS_POOL_H_
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
+#include "runtime/base/mutex.h"
 
 namespace mend::jit {
 
@@ -23,19 +28,46 @@ class TlsPool {
   // dynamically opened library could not have so much static TLS.
   static constexpr size_t kSize = 64 * 1024;
 
-  // The offset from %fs of a new thread-local (negative). RESOURCE_EXHAUSTED when the pool is full.
-  absl::StatusOr<intptr_t> Assign(size_t size, size_t alignment);
-  // Copies the initial value of the thread-local at `offset` into the master image.
-  void SetImage(intptr_t offset, const void* bytes, size_t size);
-  // Gives the calling thread its initial values.
-  void InitializeThread() const;
+  TlsPool() = default;
+  ~TlsPool();
+  TlsPool(const TlsPool&) = delete;
+  TlsPool& operator=(const TlsPool&) = delete;
 
-  size_t used() const { return used_; }
-  void Rollback(size_t used) { used_ = used; }
+  // The offset from %fs of a new thread-local (negative). RESOURCE_EXHAUSTED when the pool is full.
+  absl::StatusOr<intptr_t> Assign(size_t size, size_t alignment) ABSL_LOCKS_EXCLUDED(mu_);
+  // Gives it back. REQUIRES: no thread uses it any more.
+  void Release(intptr_t offset, size_t size) ABSL_LOCKS_EXCLUDED(mu_);
+  // The initial value of the thread-local at `offset`.
+  void SetImage(intptr_t offset, const void* bytes, size_t size) ABSL_LOCKS_EXCLUDED(mu_);
+  // Gives the thread-local its initial value in every thread that was initialized before.
+  void Publish(intptr_t offset, size_t size) ABSL_LOCKS_EXCLUDED(mu_);
+  // Gives the calling thread its initial values, the first time.
+  void InitializeThread() ABSL_LOCKS_EXCLUDED(mu_);
+
+  size_t used() const ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Around fork. In the child only the forking thread is left.
+  void PrepareFork() ABSL_EXCLUSIVE_LOCK_FUNCTION(mu_);
+  void AfterFork() ABSL_UNLOCK_FUNCTION(mu_);
+
+  // One per thread, in static TLS.
+  struct Thread {
+    TlsPool* pool = nullptr;  // null: not initialized, or gone
+    char* bytes = nullptr;
+    Thread* next = nullptr;
+    Thread* previous = nullptr;
+    ~Thread();
+  };
 
  private:
-  size_t used_ = 0;
-  std::vector<char> image_;
+  void Unlist(Thread* thread) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  mutable Mutex mu_;
+  size_t used_ ABSL_GUARDED_BY(mu_) = 0;
+  std::map<size_t, size_t> free_ ABSL_GUARDED_BY(mu_);  // begin -> size, below used_
+  std::vector<char> image_ ABSL_GUARDED_BY(mu_);
+  Thread* threads_ ABSL_GUARDED_BY(mu_) = nullptr;
+  pid_t forking_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace mend::jit

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
+#include <map>
 #include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "jit/guest_libc/guest_libc.h"
+#include "mend/dynamic_loading.h"
 #include "mend/read_file.h"
 #include "runtime/base/failpoint.h"
 #include "runtime/format/object_description.h"
@@ -48,9 +50,10 @@ absl::Status Host::Initialize() {
 #endif
   InitializePollStub();
   if (absl::Status status = events_.OpenLines(options_.log); !status.ok()) return status;
-  absl::StatusOr<std::unique_ptr<jit::Session>> session = jit::Session::Create(
-      {.symbols = {{kPollSlowPath, reinterpret_cast<void*>(&__mend_poll_slow)}},
-       .debugger = options_.debugger});
+  std::map<std::string, void*> symbols = DynamicLoadingSymbols();
+  symbols[kPollSlowPath] = reinterpret_cast<void*>(&__mend_poll_slow);
+  absl::StatusOr<std::unique_ptr<jit::Session>> session =
+      jit::Session::Create({.symbols = std::move(symbols), .debugger = options_.debugger});
   if (!session.ok()) return session.status();
   session_ = *std::move(session);
   absl::StatusOr<std::unique_ptr<PatchRegistry>> registry = PatchRegistry::Create(
@@ -61,6 +64,9 @@ absl::Status Host::Initialize() {
   if (!registry.ok()) return registry.status();
   registry_ = *std::move(registry);
   SetHostedServices(&events_, registry_.get());
+  modules_ = std::make_unique<ModuleRegistry>(
+      session_.get(), registry_.get(), &events_,
+      [session = session_.get()] { session->InitializeThread(); });
   patches_ = std::make_unique<PatchService>(registry_.get(), session_.get(), options_.patch_dir);
   return absl::OkStatus();
 }
@@ -75,7 +81,8 @@ void Host::InstallHooks() {
 absl::Status Host::Serve() {
   ProgramInfo program = ThisProgram(options_.name);
   program.image = [this] { return LoadedImage(); };
-  routes_ = std::make_unique<ControlRoutes>(std::move(program), patches_.get(), &events_);
+  routes_ = std::make_unique<ControlRoutes>(std::move(program), patches_.get(), &events_,
+                                            modules_.get());
   absl::StatusOr<std::unique_ptr<ControlServer>> server =
       ControlServer::Start({.socket = options_.socket, .http_module = ""}, routes_.get(), &events_);
   if (!server.ok()) return server.status();
@@ -137,11 +144,12 @@ absl::Status Host::ApplyPatchDirectory() {
   return absl::OkStatus();
 }
 
-// The locks nest from the outside in: control server, patch registry, session, shadow table, thread
+// The locks nest from the outside in: control server, modules, patch registry, session, shadow table, thread
 // registry, event log.
 
 void Host::PrepareFork() {
   if (server_ != nullptr) server_->PrepareFork();
+  modules_->PrepareFork();
   registry_->PrepareFork();
   session_->PrepareFork();
   ShadowTable::Get().PrepareFork();
@@ -155,6 +163,7 @@ void Host::ParentAfterFork() {
   ShadowTable::Get().ParentAfterFork();
   session_->AfterFork();
   registry_->ParentAfterFork();
+  modules_->ParentAfterFork();
   if (server_ != nullptr) server_->ParentAfterFork();
 }
 
@@ -165,6 +174,7 @@ void Host::ChildAfterFork() {
   ShadowTable::Get().ChildAfterFork();
   session_->AfterFork();
   registry_->ChildAfterFork();
+  modules_->ChildAfterFork();
   if (server_ != nullptr) server_->ChildAfterFork();
 }
 

@@ -23,6 +23,7 @@
 #include "runtime/control/routes.h"
 #include "runtime/control/server.h"
 #include "runtime/format/program_image.h"
+#include "runtime/module/module_registry.h"
 #include "runtime/transition/patch_registry.h"
 
 namespace mend {
@@ -53,6 +54,7 @@ class Host {
   EventLog& events() { return events_; }
   jit::Session& session() { return *session_; }
   PatchRegistry& registry() { return *registry_; }
+  ModuleRegistry& modules() { return *modules_; }
   PatchService& patches() { return *patches_; }
 
  private:
@@ -73,6 +75,7 @@ class Host {
   EventLog events_;
   std::unique_ptr<jit::Session> session_;
   std::unique_ptr<PatchRegistry> registry_;
+  std::unique_ptr<ModuleRegistry> modules_;
   std::unique_ptr<PatchService> patches_;
   std::unique_ptr<ControlRoutes> routes_;
   std::unique_ptr<ControlServer> server_;

@@ -22,6 +22,7 @@
 #include "absl/strings/str_cat.h"
 #include "patchc/link_inputs.h"
 #include "patchc/object_writer.h"
+#include "patchc/shell_library.h"
 #include "patchc/toolchain.h"
 #include "runtime/format/object_description.h"
 #include "runtime/format/program_image.h"
@@ -64,6 +65,7 @@ bool WriteFile(const std::string& path, std::string_view contents) {
 
 // The linker's command line, taken apart.
 struct LinkArguments {
+  bool is_shared = false;  // a guest module
   std::string output = "a.out";
   std::vector<std::string> ordinary;  // all but the output
   std::vector<std::string> launcher;  // what the launcher's link takes over
@@ -83,23 +85,26 @@ bool TakesValue(llvm::StringRef option) {
   return llvm::is_contained(kOptions, option);
 }
 
+bool IsShared(llvm::StringRef option) {
+  return option == "-shared" || option == "--shared" || option == "-Bshareable";
+}
+
+// Of the launcher's link, or of the guest module's shell.
 bool IsTakenOver(llvm::StringRef option) {
   static constexpr llvm::StringRef kExact[] = {
+      "-soname", "--soname", "-h",
       "-m", "-z", "-dynamic-linker", "--dynamic-linker", "-rpath", "--rpath", "-R", "--sysroot",
       "-rpath-link", "--rpath-link", "-pie", "--pie", "--eh-frame-hdr", "--enable-new-dtags",
       "--disable-new-dtags", "-L"};
   static constexpr llvm::StringRef kPrefixes[] = {
       "--hash-style=", "--build-id", "-rpath=", "--rpath=", "--sysroot=", "-L",
-      "--dynamic-linker=", "--rpath-link=", "-rpath-link="};
+      "--dynamic-linker=", "--rpath-link=", "-rpath-link=", "-soname=", "--soname="};
   return llvm::is_contained(kExact, option) ||
          llvm::any_of(kPrefixes, [option](llvm::StringRef p) { return option.starts_with(p); });
 }
 
 // Why a link with this option cannot become a hosted program; empty if it can.
 std::string WhyNotHosted(llvm::StringRef option) {
-  if (option == "-shared" || option == "--shared" || option == "-Bshareable") {
-    return "-shared: guest modules: not yet; a shared library of its own is compiled by clang";
-  }
   static constexpr llvm::StringRef kChangesLink[] = {"--wrap", "--defsym", "-T", "--script"};
   for (const llvm::StringRef changes : kChangesLink) {
     if (option == changes || option.starts_with(changes.str() + "=")) {
@@ -115,6 +120,10 @@ absl::StatusOr<LinkArguments> TakeApart(const llvm::opt::ArgStringList& argument
     const llvm::StringRef argument = arguments[i];
     const std::string why_not = WhyNotHosted(argument);
     if (!why_not.empty()) return absl::UnimplementedError(why_not);
+    if (IsShared(argument)) {
+      result.is_shared = true;
+      continue;
+    }
     const bool has_value = TakesValue(argument) && i + 1 < arguments.size();
     if (argument == "-o" && has_value) {
       result.output = arguments[++i];
@@ -134,7 +143,7 @@ absl::StatusOr<LinkArguments> TakeApart(const llvm::opt::ArgStringList& argument
     const bool is_last = name.contains("crtend") || name == "crtn.o";
     (is_last ? result.last_start_files : result.first_start_files).push_back(argument.str());
   }
-  if (result.first_start_files.empty() && !result.is_relocatable) {
+  if (result.first_start_files.empty() && !result.is_relocatable && !result.is_shared) {
     return absl::UnimplementedError(
         "-nostdlib, -nostartfiles: a hosted program starts in main, through the C library");
   }
@@ -201,7 +210,9 @@ class ProgramLink {
     if (const int result = OrdinaryLink(scratch->path()); result != 0 || done_) return result;
     absl::StatusOr<std::vector<std::string>> needed = NeededLibraries(scratch->path());
     if (!needed.ok()) return Fail(needed.status());
-    return LinkLauncher(*needed);
+    for (const std::string& line : inputs_.other_output) llvm::outs() << line << "\n";
+    if (absl::Status status = CheckLibraries(); !status.ok()) return Fail(status);
+    return arguments_.is_shared ? LinkShell(scratch->path(), *needed) : LinkLauncher(*needed);
   }
 
  private:
@@ -262,7 +273,19 @@ class ProgramLink {
       arguments.emplace_back("-u");
       arguments.push_back(symbol);
     }
+    if (arguments_.is_shared) {
+      // Only to see what takes part: what a module does not define, its host does.
+      for (const char* option : {"-pie", "--export-dynamic", "--unresolved-symbols=ignore-all",
+                                 "-e", "0"}) {
+        arguments.emplace_back(option);
+      }
+    }
     arguments.insert(arguments.end(), arguments_.ordinary.begin(), arguments_.ordinary.end());
+    // The functions of <mend/livepatch.h>, behind everything else.
+    for (const std::string& option :
+         {std::string("--as-needed"), RuntimeDirectory() + "/libmend.so"}) {
+      arguments.push_back(option);
+    }
     const int result = RunLinker(options_, arguments, trace->path());
     const std::string said = ReadOrEmpty(trace->path());
     if (result != 0) return LinkerFailed(result);
@@ -278,13 +301,79 @@ class ProgramLink {
     return 0;
   }
 
+  // The native loader would give the program the module's shell, whose functions trap.
+  absl::Status CheckLibraries() const {
+    for (const SharedLibrary& library : inputs_.libraries) {
+      const std::string bytes = ReadOrEmpty(library.path);
+      if (!FindElfSection(bytes, kModuleSection).ok()) continue;
+      return absl::UnimplementedError(absl::StrCat(
+          library.path, ": a guest module: load it with dlopen or `mend load`, or link its objects"));
+    }
+    return absl::OkStatus();
+  }
+
+  // The guest module: a shared library that defines what the module exports, and holds its objects.
+  int LinkShell(const std::string& linked, const std::vector<std::string>& needed) {
+    absl::StatusOr<ScratchFile> shell = ScratchFile::Create("o");
+    if (!shell.ok()) return Fail(shell.status());
+    if (absl::Status status = WriteShell(linked, needed, shell->path()); !status.ok()) {
+      return Fail(status);
+    }
+    std::vector<std::string> arguments = {"-shared", "--no-as-needed", "--allow-shlib-undefined",
+                                          "-o", arguments_.output};
+    AddTakenOver(/*is_shared=*/true, arguments);
+    arguments.insert(arguments.end(), arguments_.first_start_files.begin(),
+                     arguments_.first_start_files.end());
+    arguments.push_back(shell->path());
+    AddLibraries(needed, arguments);
+    arguments.insert(arguments.end(), arguments_.last_start_files.begin(),
+                     arguments_.last_start_files.end());
+    const int result = RunLinker(options_, arguments, "");
+    return result == 0 ? 0 : LinkerFailed(result);
+  }
+
+  // Options of the user's link; what only executables take is left out for a library, and the name
+  // of a library for an executable.
+  void AddTakenOver(bool is_shared, std::vector<std::string>& arguments) const {
+    for (size_t i = 0; i < arguments_.launcher.size(); ++i) {
+      const llvm::StringRef option = arguments_.launcher[i];
+      const bool has_value = TakesValue(option) && i + 1 < arguments_.launcher.size();
+      const bool of_executable = option.contains("dynamic-linker") || option.ends_with("-pie");
+      const bool of_library = option.contains("-soname") || option == "-h";
+      if (is_shared ? !of_executable : !of_library) {
+        arguments.push_back(option.str());
+        if (has_value) arguments.push_back(arguments_.launcher[i + 1]);
+      }
+      if (has_value) ++i;
+    }
+  }
+
+  absl::Status WriteShell(const std::string& linked, const std::vector<std::string>& needed,
+                          const std::string& path) const {
+    absl::StatusOr<std::vector<ExportedSymbol>> exports = ReadExports(linked);
+    if (!exports.ok()) return exports.status();
+    absl::StatusOr<std::string> shell = MakeShellObject(*exports);
+    if (!shell.ok()) return shell.status();
+    const std::string image = SerializeProgramImage(NamedObjects());
+    std::string libraries;
+    for (const std::string& name : needed) libraries.append(name).push_back('\0');
+    absl::StatusOr<std::string> object =
+        AppendSections(*shell, {{kModuleSection, image, SHF_ALLOC, kImageAlignment},
+                                {kLibrariesSection, libraries, SHF_ALLOC, 1}});
+    if (!object.ok()) return object.status();
+    if (!WriteFile(path, *object)) {
+      return absl::InternalError(absl::StrCat("cannot write ", path));
+    }
+    return absl::OkStatus();
+  }
+
   int LinkLauncher(const std::vector<std::string>& needed) {
-    for (const std::string& line : inputs_.other_output) llvm::outs() << line << "\n";
     absl::StatusOr<ScratchFile> launcher = ScratchFile::Create("o");
     if (!launcher.ok()) return Fail(launcher.status());
     if (absl::Status status = WriteLauncher(launcher->path()); !status.ok()) return Fail(status);
     const std::string runtime = RuntimeDirectory();
-    std::vector<std::string> arguments = arguments_.launcher;
+    std::vector<std::string> arguments;
+    AddTakenOver(/*is_shared=*/false, arguments);
     // A library may refer to symbols of the program, which only the host knows.
     for (const char* option : {"--allow-shlib-undefined", "--no-as-needed", "-o"}) {
       arguments.emplace_back(option);

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "mend/client.h"
@@ -32,7 +33,8 @@ constexpr absl::Duration kAnswerSlack = absl::Seconds(60);
 struct ApplyOptions {
   PatchOptions patch;
   std::string to;
-  std::vector<std::string> parameters;
+  std::vector<std::string> parameters;  // K=V
+  bool allow_inlined = false;
   bool no_wait = false;
   double timeout_seconds = 30;
   std::string on_timeout = "reverse";
@@ -59,11 +61,30 @@ bool IsModule(const std::string& bytes) {
   return std::string_view(bytes).starts_with(kModuleMagic);
 }
 
+// For a value in a query.
+std::string PercentEncoded(const std::string& value) {
+  std::string encoded;
+  for (const char c : value) {
+    if (absl::ascii_isalnum(static_cast<unsigned char>(c))) {
+      encoded += c;
+    } else {
+      absl::StrAppend(&encoded, "%", absl::Hex(static_cast<unsigned char>(c), absl::kZeroPad2));
+    }
+  }
+  return encoded;
+}
+
 std::string RequestPath(const ApplyOptions& options) {
   const int64_t timeout = absl::ToInt64Nanoseconds(absl::Seconds(options.timeout_seconds));
-  return absl::StrCat("/patches?timeout_ns=", timeout, "&on_timeout=", options.on_timeout,
-                      "&no_wait=", options.no_wait ? 1 : 0, "&dry_run=", options.dry_run ? 1 : 0,
-                      "&persist=", options.persist ? 1 : 0);
+  std::string path =
+      absl::StrCat("/patches?timeout_ns=", timeout, "&on_timeout=", options.on_timeout,
+                   "&no_wait=", options.no_wait ? 1 : 0, "&dry_run=", options.dry_run ? 1 : 0,
+                   "&persist=", options.persist ? 1 : 0,
+                   "&allow_inlined=", options.allow_inlined ? 1 : 0);
+  for (const std::string& parameter : options.parameters) {
+    absl::StrAppend(&path, "&param=", PercentEncoded(parameter));
+  }
+  return path;
 }
 
 std::string Text(const Json& object, const char* key) {
@@ -335,6 +356,8 @@ int RunApply(const CommandArguments& arguments) {
   app.add_option("--to", options.to, "target: pid, socket, name or glob of names")->required();
   app.add_option("--param", options.parameters, "K=V: a parameter of the module")
       ->allow_extra_args(false);
+  app.add_flag("--allow-inlined", options.allow_inlined,
+               "apply an explicit patch although inlined copies of what it replaces stay");
   app.add_flag("--no-wait", options.no_wait, "return when the transition has started");
   app.add_option("--timeout", options.timeout_seconds, "seconds to wait (30)")
       ->check(CLI::NonNegativeNumber);
@@ -347,12 +370,10 @@ int RunApply(const CommandArguments& arguments) {
     std::fputs("patchc apply: give a module, edited sources or --diff\n", stderr);
     return kExitUsage;
   }
-  if (!options.parameters.empty()) {
-    std::fputs(
-        "patchc apply: --param: patches from sources have no parameters, and explicit "
-        "patches are not supported yet\n",
-        stderr);
-    return kExitRefused;
+  for (const std::string& parameter : options.parameters) {
+    if (parameter.find('=') != std::string::npos && parameter[0] != '=') continue;
+    std::fprintf(stderr, "patchc apply: --param: '%s' is not K=V\n", parameter.c_str());
+    return kExitUsage;
   }
   return Applier(std::move(options)).Run();
 }

@@ -1,10 +1,12 @@
 // patchc build and patchc check: from edited sources to a patch module, or to the reasons why not.
+#include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "mend/client.h"
+#include "patchc/commands/build_explicit.h"
 #include "patchc/commands/build_report.h"
 #include "patchc/commands/command.h"
 #include "patchc/commands/patch_options.h"
@@ -17,28 +19,17 @@ using Json = nlohmann::ordered_json;
 constexpr char kBuildExamples[] =
     "\nexamples:\n"
     "  patchc build -o fix.mendpatch --base ./server fixed/handler.c\n"
-    "  patchc build -o fix.mendpatch --base 4711 --diff fix.patch --hold 'handle_request'\n";
+    "  patchc build -o fix.mendpatch --base 4711 --diff fix.patch --hold 'handle_request'\n"
+    "  patchc build -o demo.mendpatch --explicit demo.c helper.o -- -O2 -Iinclude\n";
 constexpr char kCheckExamples[] =
     "\nexamples:\n"
     "  patchc check --base ./server --diff fix.patch\n";
 
-// Writes beside the file and renames: a reader sees the old module or the whole new one.
-absl::Status WriteFile(const std::string& file, const std::string& contents) {
-  const std::string temporary = file + ".part";
-  {
-    std::ofstream stream(temporary, std::ios::binary);
-    stream << contents;
-    stream.close();
-    if (!stream) {
-      std::remove(temporary.c_str());
-      return absl::InternalError(absl::StrCat("cannot write ", file));
-    }
-  }
-  if (std::rename(temporary.c_str(), file.c_str()) != 0) {
-    std::remove(temporary.c_str());
-    return absl::InternalError(absl::StrCat("cannot write ", file));
-  }
-  return absl::OkStatus();
+// The arguments before and behind the first "--".
+std::pair<CommandArguments, CommandArguments> SplitAtDashes(const CommandArguments& arguments) {
+  const auto dashes = std::find(arguments.begin(), arguments.end(), "--");
+  const auto behind = dashes == arguments.end() ? dashes : dashes + 1;
+  return {{arguments.begin(), dashes}, {behind, arguments.end()}};
 }
 
 void PrintText(const BuildReport& report, const std::string& output) {
@@ -67,7 +58,7 @@ int Build(const std::string& base, const std::string& output, const PatchOptions
   const int code = report->refusals.empty() ? kExitOk : kExitRefused;
   const bool write = code == kExitOk && !report->no_change && !output.empty();
   if (write) {
-    const absl::Status written = WriteFile(output, SerializePatchModule(report->module));
+    const absl::Status written = WriteModuleFile(output, SerializePatchModule(report->module));
     if (!written.ok()) return ReportError(written, options.json);
   }
   if (!options.json) {
@@ -86,20 +77,24 @@ int Build(const std::string& base, const std::string& output, const PatchOptions
 }  // namespace
 
 int RunBuild(const CommandArguments& arguments) {
-  CLI::App app("Builds a patch module from edited sources.", "patchc build");
+  CLI::App app("Builds a patch module from edited sources, or from an explicit patch.",
+               "patchc build");
   app.footer(kBuildExamples);
   PatchOptions options;
   std::string base;
   std::string output;
   bool is_explicit = false;
+  const auto [own, compiler_flags] = SplitAtDashes(arguments);
   AddPatchOptions(app, options);
   app.add_option("--base", base, "the program: a file, or a running target");
   app.add_option("-o", output, "the module to write")->required();
   app.add_flag("--explicit", is_explicit, "the inputs describe the patch by <mend/livepatch.h>");
-  if (const int code = ParseArguments(app, arguments); code >= 0) return code;
-  if (is_explicit) {
-    return ReportError(RefusalStatus({RefusalCode::kExplicitNotYet, "--explicit", {}}),
-                       options.json);
+  if (const int code = ParseArguments(app, own); code >= 0) return code;
+  if (is_explicit) return BuildExplicit(base, options, compiler_flags, output);
+  if (!compiler_flags.empty()) {
+    std::fputs("patchc build: flags behind -- are for --explicit: a program's units say how they "
+               "were compiled\n", stderr);
+    return kExitUsage;
   }
   if (base.empty() || (options.inputs.empty() && options.diffs.empty())) {
     std::fputs("patchc build: give --base, and edited sources or --diff\n", stderr);

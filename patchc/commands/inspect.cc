@@ -132,24 +132,33 @@ Json DescribePatch(const PatchModule& module) {
                      {"references", unit.references.size()},
                      {"object_size", unit.object.size()}});
   }
+  Json objects = Json::array();
+  for (const ExplicitObject& object : module.objects) {
+    objects.push_back(DescribeObject(object.name, object.bytes));
+  }
   return {{"schema", 1},
           {"kind", "patch"},
           {"name", module.name},
           {"replace", module.replace},
           {"hold", module.hold},
           {"content_hash", module.content_hash},
-          {"units", units}};
+          {"explicit", module.is_explicit()},
+          {"units", units},
+          {"objects", objects}};
 }
 
 absl::StatusOr<Json> Describe(const std::string& path, std::string_view file) {
-  if (absl::StatusOr<std::string_view> image = FindProgramImage(file); image.ok()) {
+  absl::StatusOr<std::string_view> image = FindProgramImage(file);
+  const bool is_program = image.ok();
+  if (!is_program) image = FindElfSection(file, kModuleSection);
+  if (image.ok()) {
     const absl::StatusOr<std::vector<ProgramObject>> objects = ParseProgramImage(*image);
     if (!objects.ok()) return objects.status();
     Json list = Json::array();
     for (const ProgramObject& object : *objects) {
       list.push_back(DescribeObject(object.name, object.bytes));
     }
-    return Json{{"schema", 1}, {"kind", "program"}, {"objects", list}};
+    return Json{{"schema", 1}, {"kind", is_program ? "program" : "module"}, {"objects", list}};
   }
   if (FindElfSection(file, kObjectSection).ok()) {
     return Json{{"schema", 1}, {"kind", "object"}, {"object", DescribeObject(path, file)}};
@@ -220,6 +229,10 @@ void PrintPatch(const Json& patch) {
   for (const Json& hold : patch["hold"]) {
     std::printf("  holds %s\n", hold.get<std::string>().c_str());
   }
+  for (const Json& object : patch["objects"]) {
+    std::printf("  links ");
+    PrintObjectSummary(object);
+  }
   for (const Json& unit : patch["units"]) {
     std::printf("  unit %s\n", unit["unit"].get<std::string>().c_str());
     for (const Json& function : unit["functions"]) {
@@ -241,7 +254,8 @@ void PrintText(const Json& description) {
   const std::string kind = description["kind"].get<std::string>();
   if (kind == "patch") return PrintPatch(description);
   if (kind == "object") return PrintObject(description["object"]);
-  std::printf("program of %zu objects\n", description["objects"].size());
+  std::printf("%s of %zu objects\n", kind == "program" ? "program" : "guest module",
+              description["objects"].size());
   for (const Json& object : description["objects"]) PrintObjectSummary(object);
 }
 

@@ -13,7 +13,7 @@ namespace {
 
 // A patch module is a frame of two parts: the size of the JSON header, the header, the objects.
 constexpr char kMagic[] = "MENDPTCH";
-constexpr uint64_t kVersion = 1;
+constexpr uint64_t kVersion = 2;
 constexpr char kWhat[] = "patch module";
 
 // FNV-1a, 128 bits: names equal modules; it guards against accidents, not against an attacker
@@ -93,6 +93,25 @@ UnitHeader ReadUnit(JsonFields& fields) {
           fields.Number("object_size")};
 }
 
+Json ObjectJson(const ExplicitObject& object) {
+  return {{"name", object.name}, {"size", object.bytes.size()}};
+}
+struct ObjectHeader {
+  ExplicitObject object;
+  uint64_t size = 0;
+};
+ObjectHeader ReadObject(JsonFields& fields) {
+  return {{.name = fields.String("name"), .bytes = {}}, fields.Number("size")};
+}
+
+// Takes `size` bytes from the front of `rest`; false when there are not so many.
+bool TakeBytes(std::string_view& rest, uint64_t size, std::string& bytes) {
+  if (size > rest.size()) return false;
+  bytes.assign(rest.substr(0, size));
+  rest.remove_prefix(size);
+  return true;
+}
+
 }  // namespace
 
 const char* ChangeReasonName(ChangeReason reason) {
@@ -112,12 +131,14 @@ std::string SerializePatchModule(PatchModule& module) {
                        {"name", module.name},
                        {"replace", module.replace},
                        {"hold", module.hold},
-                       {"units", ToJsonArray(module.units, UnitJson)}};
+                       {"units", ToJsonArray(module.units, UnitJson)},
+                       {"objects", ToJsonArray(module.objects, ObjectJson)}};
   const std::string text = header.dump(-1, ' ', false, Json::error_handler_t::replace);
   std::string contents(8, '\0');
   WriteLittleEndian64(contents, 0, text.size());
   contents += text;
   for (const PatchUnit& unit : module.units) contents += unit.object;
+  for (const ExplicitObject& object : module.objects) contents += object.bytes;
   module.content_hash = ContentHash(contents);
   return WrapFrame(kMagic, contents);
 }
@@ -144,14 +165,20 @@ absl::StatusOr<PatchModule> ParsePatchModule(std::string_view file) {
                      .replace = fields.Bool("replace"),
                      .hold = fields.Strings("hold"),
                      .units = {},
+                     .objects = {},
                      .content_hash = ContentHash(*contents)};
   std::vector<UnitHeader> units = fields.Objects<UnitHeader>("units", ReadUnit);
+  std::vector<ObjectHeader> objects = fields.Objects<ObjectHeader>("objects", ReadObject);
+  // A patch of both kinds would have two ideas of what it replaces.
+  if (status.ok() && !units.empty() && !objects.empty()) fields.FailValue("objects");
   if (!status.ok()) return status;
   for (UnitHeader& header : units) {
-    if (header.object_size > rest.size()) return cut_off();
-    header.unit.object.assign(rest.substr(0, header.object_size));
-    rest.remove_prefix(header.object_size);
+    if (!TakeBytes(rest, header.object_size, header.unit.object)) return cut_off();
     module.units.push_back(std::move(header.unit));
+  }
+  for (ObjectHeader& header : objects) {
+    if (!TakeBytes(rest, header.size, header.object.bytes)) return cut_off();
+    module.objects.push_back(std::move(header.object));
   }
   if (!rest.empty()) return absl::InvalidArgumentError("patch module: bytes left over");
   return module;

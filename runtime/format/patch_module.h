@@ -1,4 +1,5 @@
-// PatchModule: the file that `patchc build` writes (`*.mendpatch`) and that a target links.
+// PatchModule: the file that `patchc build` writes (`*.mendpatch`) and that a target links. There are
+// two kinds, by what they hold.
 //
 // A source patch holds, per affected unit, the new object as compiled (an ELF relocatable), and
 // says which of its functions replace which, what is new, and what it expects of the program. What
@@ -49,16 +50,24 @@ struct PatchUnit {
   std::string object;                         // ELF relocatable
 };
 
-// A function to hold: `[OBJECT:]FUNCTION[,POSITION]`.
+struct ExplicitObject {
+  std::string name;   // of the source or file, for messages
+  std::string bytes;  // ELF relocatable
+};
+
 struct PatchModule {
   std::string name;
+  // Explicit: false overrides the descriptor, true leaves it to that.
   bool replace = true;
-  std::vector<std::string> hold;
-  std::vector<PatchUnit> units;
+  std::vector<std::string> hold;             // functions: `[OBJECT:]FUNCTION[,POSITION]`
+  std::vector<PatchUnit> units;              // of a source patch
+  std::vector<ExplicitObject> objects;       // of an explicit patch
   std::string content_hash;  // hex; equal modules are equal
 
   // Not in the file, but of the request that brought it: inlined copies of replaced functions may stay.
   bool allow_inlined = false;
+
+  bool is_explicit() const { return !objects.empty(); }
 };
 
 // Fills content_hash.

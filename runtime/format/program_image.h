@@ -4,6 +4,10 @@
 // patchc's link step puts it into the section `mend_program` of the launcher, which maps it with
 // the executable; the host links the objects from there without copying them.
 //
+// A guest module (`patchc cc -shared`) is a shared library for the outside, without any code that
+// could run natively; it carries its image in `mend_module`, and in `mend_libraries` the names of the
+// libraries that it needs, each with a NUL behind it.
+//
 //   "MENDPROG", u64 number of objects,
 //   per object: u64 offset and u64 size of its name, u64 offset and u64 size of its bytes
 //   (offsets from the beginning of the image, 16-aligned, little-endian), then the names and bytes.
@@ -21,6 +25,8 @@ namespace mend {
 inline constexpr char kProgramSection[] = "mend_program";
 // A ProgramImage too: in a relocatable that `patchc cc -r` made, the objects it was made of.
 inline constexpr char kMembersSection[] = ".mend.members";
+inline constexpr char kModuleSection[] = "mend_module";
+inline constexpr char kLibrariesSection[] = "mend_libraries";
 
 struct ProgramObject {
   std::string_view name;   // file, or archive(member), as the linker named it

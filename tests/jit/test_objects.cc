@@ -44,6 +44,17 @@ std::string Read(const std::string& path) {
   return contents.str();
 }
 
+std::string WithSection(const std::string& object, const std::string& name,
+                        const std::string& contents) {
+  const std::string file = GetScratch().File("plain.o");
+  const std::string section = GetScratch().File("section");
+  Write(file, object);
+  Write(section, contents);
+  Scratch::Run("llvm-objcopy-22 --add-section " + name + "=" + section + " --set-section-flags " +
+               name + "=exclude " + file);
+  return Read(file);
+}
+
 }  // namespace
 
 std::string Compile(const std::string& text, bool cplusplus) {
@@ -62,8 +73,6 @@ std::string UnitOf(const std::string& name) { return name + ".c|" + name + ".o";
 std::string CompileUnit(const std::string& name, const std::string& text,
                         const std::vector<std::string>& functions) {
   ObjectDescription description;
-  description.source = name + ".c";
-  description.output = name + ".o";
   for (const std::string& function : functions) {
     FunctionDescription described;
     described.name = function;
@@ -71,13 +80,22 @@ std::string CompileUnit(const std::string& name, const std::string& text,
     described.fingerprint = "base:" + function;
     description.functions.push_back(described);
   }
-  const std::string object = GetScratch().File("plain.o");
-  const std::string section = GetScratch().File("section");
-  Write(object, Compile(text));
-  Write(section, SerializeObjectDescription(description));
-  Scratch::Run("llvm-objcopy-22 --add-section " + std::string(kObjectSection) + "=" + section +
-               " --set-section-flags " + kObjectSection + "=exclude " + object);
-  return Read(object);
+  return CompileDescribed(name, text, std::move(description));
+}
+
+std::string CompileDescribed(const std::string& name, const std::string& text,
+                             ObjectDescription description) {
+  description.source = name + ".c";
+  description.output = name + ".o";
+  return WithSection(Compile(text), kObjectSection, SerializeObjectDescription(description));
+}
+
+std::string GuestModuleFile(const std::vector<std::string>& objects) {
+  std::vector<std::string> names;
+  std::vector<ProgramObject> image;
+  for (size_t i = 0; i < objects.size(); ++i) names.push_back("guest" + std::to_string(i) + ".o");
+  for (size_t i = 0; i < objects.size(); ++i) image.push_back({names[i], objects[i]});
+  return WithSection(Compile("int shell;"), kModuleSection, SerializeProgramImage(image));
 }
 
 PatchedFunction Replaces(const std::string& function, Binding binding) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "jit/session.h"
+#include "runtime/format/object_description.h"
 #include "runtime/format/patch_module.h"
 
 namespace mend::jit {
@@ -18,6 +19,11 @@ std::string Compile(const std::string& text, bool cplusplus = false);
 // the fingerprint "base:FUNCTION".
 std::string CompileUnit(const std::string& name, const std::string& text,
                         const std::vector<std::string>& functions);
+// With a description of one's own; source and output become NAME.c and NAME.o.
+std::string CompileDescribed(const std::string& name, const std::string& text,
+                             ObjectDescription description);
+// The file of a guest module made of these objects, as `patchc cc -shared` would write it.
+std::string GuestModuleFile(const std::vector<std::string>& objects);
 std::string UnitOf(const std::string& name);
 PatchedFunction Replaces(const std::string& function, Binding binding = Binding::kGlobal);
 

@@ -103,6 +103,41 @@ TEST(PatchModuleTest, SurvivesTheRoundTrip) {
   EXPECT_EQ(read->units[0].new_data, module.units[0].new_data);
 }
 
+PatchModule SampleExplicitModule() {
+  PatchModule module;
+  module.name = "demo";
+  module.replace = false;
+  module.objects = {{.name = "a.c", .bytes = "first object"}, {.name = "b.o", .bytes = "\x7f""ELF"}};
+  return module;
+}
+
+TEST(PatchModuleTest, ExplicitOnesSurviveTheRoundTrip) {
+  PatchModule module = SampleExplicitModule();
+  const auto read = ParsePatchModule(SerializePatchModule(module));
+  ASSERT_TRUE(read.ok()) << read.status().ToString();
+  EXPECT_TRUE(read->is_explicit());
+  EXPECT_FALSE(read->replace);
+  EXPECT_EQ(read->content_hash, module.content_hash);
+  ASSERT_EQ(read->objects.size(), 2u);
+  EXPECT_EQ(read->objects[0].name, "a.c");
+  EXPECT_EQ(read->objects[0].bytes, "first object");
+  EXPECT_EQ(read->objects[1].bytes, "\x7f""ELF");
+}
+
+TEST(PatchModuleTest, NoModuleIsOfBothKinds) {
+  PatchModule module = SampleModule();
+  module.objects = SampleExplicitModule().objects;
+  EXPECT_FALSE(ParsePatchModule(SerializePatchModule(module)).ok());
+}
+
+TEST(PatchModuleTest, EveryPrefixOfAnExplicitOneIsRefused) {
+  PatchModule module = SampleExplicitModule();
+  const std::string file = SerializePatchModule(module);
+  for (size_t size = 0; size < file.size(); ++size) {
+    EXPECT_FALSE(ParsePatchModule(file.substr(0, size)).ok()) << size;
+  }
+}
+
 TEST(PatchModuleTest, ContentHashTellsModulesApart) {
   PatchModule one = SampleModule(), other = SampleModule();
   other.units[0].object += 'x';

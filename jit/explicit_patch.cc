@@ -1,0 +1,203 @@
+#include "jit/explicit_patch.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "jit/patch_descriptor.h"
+#include "runtime/format/program_image.h"
+
+namespace mend::jit {
+namespace {
+
+absl::Status Invalid(const std::string& what) {
+  return absl::InvalidArgumentError(absl::StrCat("EINVAL: ", what));
+}
+
+// Whether data that stays leads to the patch's text, other than by the descriptor.
+bool LeadsToText(const HostedProgram& object, const PatchDescriptor& descriptor) {
+  return std::any_of(object.text_pointers.begin(), object.text_pointers.end(),
+                     [&descriptor](uintptr_t pointer) {
+                       return std::none_of(descriptor.parts.begin(), descriptor.parts.end(),
+                                           [pointer](const std::pair<uintptr_t, size_t>& part) {
+                                             return pointer - part.first < part.second;
+                                           });
+                     });
+}
+
+}  // namespace
+
+std::unique_ptr<ModuleArena> ParkedArenas::Take(const std::string& content_hash) {
+  const MutexLock lock(&mu_);
+  const auto found = arenas_.find(content_hash);
+  if (found == arenas_.end()) return nullptr;
+  std::unique_ptr<ModuleArena> arena = std::move(found->second);
+  arenas_.erase(found);
+  return arena;
+}
+
+void ParkedArenas::Park(const std::string& content_hash, std::unique_ptr<ModuleArena> arena) {
+  const MutexLock lock(&mu_);
+  arenas_.emplace(content_hash, std::move(arena));
+}
+
+ExplicitPatch::ExplicitPatch(const HostedProgram* program, ParkedArenas* parked,
+                             const PatchModule& module)
+    : program_(program),
+      parked_(parked),
+      objects_(module.objects),
+      name_(module.name),
+      content_hash_(module.content_hash),
+      allow_inlined_(module.allow_inlined) {}
+
+absl::Status ExplicitPatch::Load(const HostedProgram* program, ParkedArenas* parked,
+                                 const PatchModule& module, const ProgramArguments& arguments,
+                                 Patch& patch) {
+  std::unique_ptr<ExplicitPatch> loaded(new ExplicitPatch(program, parked, module));
+  loaded->arguments_ = arguments;
+  if (absl::Status linked = loaded->Link(); !linked.ok()) return linked;
+  if (absl::Status filled = loaded->Fill(module, patch); !filled.ok()) return filled;
+  patch.module = std::move(loaded);
+  return absl::OkStatus();
+}
+
+absl::Status ExplicitPatch::Link() {
+  std::vector<ProgramObject> objects;
+  for (const ExplicitObject& object : objects_) objects.push_back({object.name, object.bytes});
+  std::unique_ptr<ModuleArena> arena = parked_->Take(content_hash_);
+  const bool is_known = arena != nullptr;
+  absl::Status status;
+  if (is_known) {
+    status = arena->Reuse();
+  } else {
+    arena = std::make_unique<ModuleArena>(program_->memory);
+  }
+  if (status.ok()) {
+    absl::StatusOr<std::unique_ptr<GuestLink>> link =
+        GuestLink::Link(program_, name_, arena, objects, {});
+    status = link.status();
+    if (link.ok()) link_ = *std::move(link);
+  }
+  if (!status.ok() && is_known) {
+    // Somebody may point to its data still.
+    arena->FreeText();
+    parked_->Park(content_hash_, std::move(arena));
+  }
+  return status;
+}
+
+ExplicitPatch::~ExplicitPatch() {
+  if (link_ == nullptr) return;
+  link_->RunFinalizers();
+  for (const CodeRange& text : named_) program_->index.RemoveVersion(text);
+  std::unique_ptr<ModuleArena> arena = link_->TakeArena();
+  if (!is_pinned_) arena->FreeText();
+  link_.reset();
+  // Pinned text is not written again while somebody may run it: it is not offered for reuse.
+  parked_->Park(is_pinned_ ? absl::StrCat("pinned ", content_hash_) : content_hash_,
+                std::move(arena));
+}
+
+void ExplicitPatch::RunInitializers() {
+  link_->RunInitializers(arguments_.argc, arguments_.argv, arguments_.envp);
+}
+
+absl::Status ExplicitPatch::Fill(const PatchModule& module, Patch& patch) {
+  absl::StatusOr<PatchDescriptor> descriptor = ReadPatchDescriptor(*link_, module.name);
+  if (!descriptor.ok()) return descriptor.status();
+  patch.descriptor = descriptor->address;
+  patch.replace = descriptor->replace && module.replace;
+  patch.states = descriptor->states;
+  if (absl::Status added = link_->AddParameters(patch.parameters); !added.ok()) return added;
+  std::vector<CodeRange> replacements;
+  for (DescribedObject& described : descriptor->objects) {
+    PatchObject object;
+    object.name = described.name;
+    object.callbacks = described.callbacks;
+    for (DescribedFunction& entry : described.functions) {
+      PatchFunction function;
+      function.old.object = described.name;
+      function.old.name = std::move(entry.old_name);
+      function.old.sympos = entry.sympos;
+      function.new_body = entry.has_stub ? entry.entry + kEntryStubSize : entry.entry;
+      function.new_text = entry.text;
+      function.detail = "explicit";
+      replacements.push_back(entry.text);
+      object.functions.push_back(std::move(function));
+    }
+    patch.objects.push_back(std::move(object));
+  }
+  for (FunctionSite& site : link_->UnitFunctions()) patch.held.push_back(std::move(site));
+  is_pinned_ = LeadsToText(link_->object(), *descriptor);
+  NameFunctions(patch);
+  return absl::OkStatus();
+}
+
+void ExplicitPatch::NameFunctions(Patch& patch) {
+  const HostedProgram& object = link_->object();
+  std::set<uintptr_t> replacements;
+  for (const PatchObject& patched : patch.objects) {
+    for (const PatchFunction& function : patched.functions) {
+      replacements.insert(function.new_text.begin.value);
+    }
+  }
+  for (const HostedSymbol* symbol : object.index.Functions()) {
+    const CodeAddress entry{symbol->address};
+    const CodeRange text{entry, entry + symbol->size};
+    if (!text.empty()) {
+      program_->index.AddVersion(text, symbol->name);
+      named_.push_back(text);
+    }
+    if (!replacements.contains(entry.value)) {
+      if (!text.empty()) patch.added_text.push_back(text);
+      continue;
+    }
+    // An object that does not describe itself is taken at its word.
+    const absl::StatusOr<UnitFacts> facts =
+        ReadUnitFacts(objects_[symbol->unit].name, objects_[symbol->unit].bytes);
+    if (!facts.ok()) continue;
+    const auto described = facts->functions.find(symbol->name);
+    if (described != facts->functions.end() && !described->second.nounwind) {
+      may_throw_.insert(entry.value);
+    }
+  }
+}
+
+absl::Status ExplicitPatch::CheckReplacement(UnitFactsCache& facts, const HostedProgram& object,
+                                             const HostedSymbol& old, const PatchFunction& function,
+                                             const std::set<std::string>& replaced) const {
+  const std::string& file = object.index.file(old.unit);
+  if (old.slot == nullptr) {
+    return Invalid(absl::StrCat("function '", old.name, "' of ", file,
+                                " cannot be patched: it has no entry stub"));
+  }
+  const absl::StatusOr<const UnitFacts*> own = facts.Of(object, old.unit);
+  if (own.ok()) {
+    const auto described = (*own)->functions.find(old.name);
+    if (described != (*own)->functions.end() && described->second.nounwind &&
+        may_throw_.contains(function.new_text.begin.value)) {
+      return Invalid(absl::StrCat("the replacement of function '", old.name,
+                                  "' may throw, and its callers were compiled for one that does "
+                                  "not; declare it noexcept"));
+    }
+  }
+  if (allow_inlined_) return absl::OkStatus();
+  for (uint32_t unit = 0; unit < object.index.unit_count(); ++unit) {
+    // A static function of that name in another unit is another function.
+    if (old.binding == Binding::kLocal && unit != old.unit) continue;
+    const absl::StatusOr<const UnitFacts*> its = facts.Of(object, unit);
+    if (!its.ok()) continue;
+    const auto copies = (*its)->inlined.find(old.name);
+    if (copies == (*its)->inlined.end()) continue;
+    for (const std::string& holder : copies->second) {
+      if (replaced.contains(holder)) continue;
+      return Invalid(absl::StrCat("function '", old.name, "' is also inlined into '",
+                                  Demangled(holder), "' (", object.index.file(unit),
+                                  "), which would keep the old code; replace that too, or give "
+                                  "--allow-inlined"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace mend::jit

@@ -1,0 +1,219 @@
+#include "jit/guest_link.h"
+
+#include <dlfcn.h>
+#include <string.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "jit/program_loader.h"
+#include "runtime/safepoint/unwind_table.h"
+
+extern "C" {
+int __cxa_atexit(void (*function)(void*), void* argument, void* dso) noexcept;
+int __cxa_at_quick_exit(void (*function)(void*), void* dso) noexcept;
+int __register_atfork(void (*prepare)(), void (*parent)(), void (*child)(), void* dso) noexcept;
+void __cxa_finalize(void* dso) noexcept;
+}
+
+namespace mend::jit {
+namespace {
+
+// The layout of struct mend_parameter of <mend/livepatch.h>.
+struct ParameterEntry {
+  uintptr_t name;
+  uintptr_t variable;
+  uint64_t kind;
+  uint64_t size;
+};
+
+struct ParameterType {
+  ParameterKind kind;
+  size_t size;
+};
+constexpr ParameterType kParameterTypes[] = {{ParameterKind::kBool, sizeof(bool)},
+                                             {ParameterKind::kInt, sizeof(int)},
+                                             {ParameterKind::kLong, sizeof(long)},
+                                             {ParameterKind::kString, sizeof(char*)}};
+
+constexpr size_t kStringMax = 64 * 1024;
+
+// atexit and its kin are part of every object natively: they add the object's own handle to the
+// call. A thunk does so: it sets up to two argument registers and jumps to the real function.
+//
+//   xor %esi,%esi            (atexit only)
+//   movabs $handle,%REG
+//   movabs $target,%rax
+//   jmp *%rax
+constexpr size_t kThunkSize = 32;
+enum class HandleArgument : uint8_t { kSecond, kThirdAfterNull, kFourth };
+
+void WriteThunk(uintptr_t at, HandleArgument argument, const void* handle, void* target) {
+  auto* bytes = reinterpret_cast<uint8_t*>(at);
+  const auto put = [&bytes](std::initializer_list<uint8_t> code, const void* value) {
+    bytes = std::copy(code.begin(), code.end(), bytes);
+    if (value == nullptr) return;
+    memcpy(bytes, &value, sizeof(value));
+    bytes += sizeof(value);
+  };
+  switch (argument) {
+    case HandleArgument::kSecond:
+      put({0x48, 0xbe}, handle);
+      break;
+    case HandleArgument::kThirdAfterNull:
+      put({0x31, 0xf6, 0x48, 0xba}, handle);
+      break;
+    case HandleArgument::kFourth:
+      put({0x48, 0xb9}, handle);
+      break;
+  }
+  put({0x48, 0xb8}, target);
+  put({0xff, 0xe0}, nullptr);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<GuestLink>> GuestLink::Link(
+    const HostedProgram* program, const std::string& name, std::unique_ptr<ModuleArena>& arena,
+    const std::vector<ProgramObject>& objects, const std::vector<std::string>& libraries) {
+  std::unique_ptr<GuestLink> link(new GuestLink(program, std::move(arena)));
+  absl::Status linked = link->LinkObjects(name, objects, libraries);
+  if (linked.ok()) return link;
+  arena = link->TakeArena();
+  return linked;
+}
+
+absl::Status GuestLink::LinkObjects(const std::string& name,
+                                    const std::vector<ProgramObject>& objects,
+                                    const std::vector<std::string>& libraries) {
+  if (absl::Status made = MakeHandle(); !made.ok()) return made;
+  object_ = std::make_unique<HostedProgram>(program_, arena_.get(), overrides_, handle_);
+  object_->index.SetObject(name);
+  if (absl::Status opened = OpenLibraries(libraries); !opened.ok()) return opened;
+  object_->dylib = &object_->engine->CreateNamespace("guest", nullptr);
+  absl::Status linked = LoadObjects(*object_, objects);
+  // Nobody looks names up in it again.
+  object_->engine->RemoveNamespace(*object_->dylib);
+  object_->dylib = nullptr;
+  return linked;
+}
+
+absl::Status GuestLink::MakeHandle() {
+  absl::StatusOr<uintptr_t> handle =
+      arena_->Allocate(MemoryKind::kData, sizeof(void*), sizeof(void*));
+  if (!handle.ok()) return handle.status();
+  handle_ = reinterpret_cast<void*>(*handle);
+  struct Thunk {
+    const char* name;
+    HandleArgument argument;
+    void* target;
+  };
+  const Thunk thunks[] = {
+      {"atexit", HandleArgument::kThirdAfterNull, reinterpret_cast<void*>(&__cxa_atexit)},
+      {"at_quick_exit", HandleArgument::kSecond, reinterpret_cast<void*>(&__cxa_at_quick_exit)},
+      {"pthread_atfork", HandleArgument::kFourth, reinterpret_cast<void*>(&__register_atfork)}};
+  const size_t size = kThunkSize * std::size(thunks);
+  absl::StatusOr<uintptr_t> text = arena_->Allocate(MemoryKind::kText, size, kThunkSize);
+  if (!text.ok()) return text.status();
+  overrides_ = program_->host.overrides();
+  overrides_.erase("__dso_handle");
+  uintptr_t at = *text;
+  for (const Thunk& thunk : thunks) {
+    WriteThunk(at, thunk.argument, handle_, thunk.target);
+    overrides_[thunk.name] = reinterpret_cast<void*>(at);
+    at += kThunkSize;
+  }
+  thunks_ = {CodeAddress{*text}, CodeAddress{*text + size}};
+  UnwindTable::Get().AddStubRegion(thunks_);
+  return absl::OkStatus();
+}
+
+absl::Status GuestLink::OpenLibraries(const std::vector<std::string>& libraries) {
+  for (const std::string& name : libraries) {
+    void* const library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (library == nullptr) return absl::FailedPreconditionError(dlerror());
+    libraries_.push_back(library);
+    object_->host.AddLibrary(library);
+  }
+  return absl::OkStatus();
+}
+
+GuestLink::~GuestLink() {
+  if (object_ != nullptr) {
+    for (const auto& [offset, size] : object_->tls_ranges) object_->tls->Release(offset, size);
+  }
+  object_.reset();  // takes its unwind rows back
+  if (!thunks_.empty()) UnwindTable::Get().RemoveRegion(thunks_);
+  for (void* const library : libraries_) dlclose(library);
+}
+
+std::unique_ptr<ModuleArena> GuestLink::TakeArena() { return std::move(arena_); }
+
+void GuestLink::RunInitializers(int argc, char** argv, char** envp) {
+  object_->initializers.Run(argc, argv, envp, handle_);
+}
+
+void GuestLink::RunFinalizers() { __cxa_finalize(handle_); }
+
+absl::StatusOr<std::string> GuestLink::String(uintptr_t address) const {
+  const uintptr_t end = arena_->DataEnd(address);
+  if (end == 0) return absl::InvalidArgumentError("EINVAL: a string outside of the module");
+  const size_t most = std::min(kStringMax, static_cast<size_t>(end - address));
+  const char* const bytes = reinterpret_cast<const char*>(address);
+  const size_t size = strnlen(bytes, most);
+  if (size == most) return absl::InvalidArgumentError("EINVAL: a string without an end");
+  return std::string(bytes, size);
+}
+
+absl::Status GuestLink::AddParameters(ModuleParameters& parameters) const {
+  for (const auto& [begin, size] : object_->parameter_tables) {
+    if (size % sizeof(ParameterEntry) != 0) {
+      return absl::InvalidArgumentError("EINVAL: the module's table of parameters is damaged");
+    }
+    for (uintptr_t at = begin; at < begin + size; at += sizeof(ParameterEntry)) {
+      ParameterEntry entry;
+      memcpy(&entry, reinterpret_cast<const void*>(at), sizeof(entry));
+      absl::StatusOr<std::string> name = String(entry.name);
+      if (!name.ok()) return name.status();
+      const bool known = entry.kind >= 1 && entry.kind <= std::size(kParameterTypes);
+      const ParameterType* const type = known ? &kParameterTypes[entry.kind - 1] : nullptr;
+      if (type == nullptr || type->size != entry.size ||
+          !arena_->HoldsData(entry.variable, entry.size)) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("EINVAL: parameter '", *name, "' has a variable of another type"));
+      }
+      absl::Status added =
+          parameters.Add(*name, type->kind, reinterpret_cast<void*>(entry.variable));
+      if (!added.ok()) return added;
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::vector<FunctionSite> GuestLink::UnitFunctions() const {
+  return mend::jit::UnitFunctions(*object_);
+}
+
+absl::StatusOr<uintptr_t> GuestLink::NamedPointer(const std::string& name) const {
+  const HostedSymbol* const symbol = object_->index.FindGlobal(name);
+  if (symbol == nullptr) return uintptr_t{0};
+  if (symbol->is_function || symbol->size != sizeof(uintptr_t) ||
+      !arena_->HoldsData(symbol->address, sizeof(uintptr_t))) {
+    return absl::InvalidArgumentError(absl::StrCat("EINVAL: ", name, " is no pointer"));
+  }
+  uintptr_t value = 0;
+  memcpy(&value, reinterpret_cast<const void*>(symbol->address), sizeof(value));
+  return value;
+}
+
+absl::StatusOr<uintptr_t> GuestLink::NamedFunction(const std::string& name) const {
+  absl::StatusOr<uintptr_t> pointer = NamedPointer(name);
+  if (!pointer.ok() || *pointer == 0) return pointer;
+  for (const CodeRange& range : arena_->text()) {
+    if (range.Contains(CodeAddress{*pointer})) return pointer;
+  }
+  return absl::InvalidArgumentError(absl::StrCat("EINVAL: ", name, " leads out of the module"));
+}
+
+}  // namespace mend::jit

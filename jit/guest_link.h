@@ -1,0 +1,82 @@
+// GuestLink: objects linked as new code beside the running program, in memory that is freed with
+// them: a guest module, or what an explicit patch brings.
+//
+//   a reference to            means
+//   a name the objects define that definition
+//   anything else             the program's global, else what the process's libraries (and those
+//   that
+//                             the module itself needs) export
+//
+// Thread safety: the session's lock serialises links; afterwards reads are const.
+#ifndef MEND_JIT_GUEST_LINK_H_
+#define MEND_JIT_GUEST_LINK_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "jit/hosted_program.h"
+#include "jit/module_arena.h"
+#include "runtime/format/program_image.h"
+#include "runtime/patch/module_parameters.h"
+
+namespace mend::jit {
+
+class GuestLink {
+ public:
+  // Links everything; nothing of it runs. The objects' bytes must stay as long as the result.
+  // `name`: the object's, for its functions. `libraries`: file names as in DT_NEEDED, opened until
+  // the result goes. `arena` is taken, unless there is an error, which names the object and symbol.
+  static absl::StatusOr<std::unique_ptr<GuestLink>> Link(const HostedProgram* program,
+                                                         const std::string& name,
+                                                         std::unique_ptr<ModuleArena>& arena,
+                                                         const std::vector<ProgramObject>& objects,
+                                                         const std::vector<std::string>& libraries);
+  // REQUIRES: no thread can reach the text any more.
+  ~GuestLink();
+  GuestLink(const GuestLink&) = delete;
+  GuestLink& operator=(const GuestLink&) = delete;
+
+  const HostedProgram& object() const { return *object_; }
+  const ModuleArena& arena() const { return *arena_; }
+  // What is left of the memory is the caller's; the rest of the link is of no more use.
+  std::unique_ptr<ModuleArena> TakeArena();
+
+  // Constructors in native order, and what they and the code registered for exit, latest first.
+  void RunInitializers(int argc, char** argv, char** envp);
+  void RunFinalizers();
+
+  // Declares what MEND_PARAM_... declared. INVALID_ARGUMENT when a table is damaged.
+  absl::Status AddParameters(ModuleParameters& parameters) const;
+  // Functions marked MEND_UNIT.
+  std::vector<FunctionSite> UnitFunctions() const;
+  // The pointer that a variable of that name holds (MEND_NAMED_POINTER); 0 without one.
+  // INVALID_ARGUMENT when it is no such variable.
+  absl::StatusOr<uintptr_t> NamedPointer(const std::string& name) const;
+  // The same, to a function: null, or one within the text. INVALID_ARGUMENT otherwise.
+  absl::StatusOr<uintptr_t> NamedFunction(const std::string& name) const;
+  // The string at `address`, which has to lie in the module's data. INVALID_ARGUMENT otherwise.
+  absl::StatusOr<std::string> String(uintptr_t address) const;
+
+ private:
+  GuestLink(const HostedProgram* program, std::unique_ptr<ModuleArena> arena)
+      : program_(program), arena_(std::move(arena)) {}
+  absl::Status LinkObjects(const std::string& name, const std::vector<ProgramObject>& objects,
+                           const std::vector<std::string>& libraries);
+  absl::Status OpenLibraries(const std::vector<std::string>& libraries);
+  absl::Status MakeHandle();
+
+  const HostedProgram* const program_;
+  std::unique_ptr<ModuleArena> arena_;
+  std::vector<void*> libraries_;  // of dlopen
+  void* handle_ = nullptr;        // the module's __dso_handle
+  CodeRange thunks_;
+  std::map<std::string, void*> overrides_;
+  std::unique_ptr<HostedProgram> object_;
+};
+
+}  // namespace mend::jit
+
+#endif  // MEND_JIT_GUEST_LINK_H_

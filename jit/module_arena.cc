@@ -1,0 +1,101 @@
+#include "jit/module_arena.h"
+
+#include <string.h>
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace mend::jit {
+namespace {
+
+constexpr size_t kPage = 4096;
+
+}  // namespace
+
+ModuleArena::~ModuleArena() {
+  for (const std::vector<Chunk>& chunks : chunks_) {
+    for (const Chunk& chunk : chunks) memory_->FreeModule(chunk.pages);
+  }
+}
+
+absl::StatusOr<uintptr_t> ModuleArena::Allocate(MemoryKind kind, size_t size, size_t alignment) {
+  alignment = std::max<size_t>(alignment, 1);
+  if (alignment > kPage) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("an alignment of ", alignment, ", more than a page"));
+  }
+  size = std::max<size_t>(size, 1);
+  std::vector<Chunk>& chunks = ChunksOf(kind);
+  for (Chunk& chunk : chunks) {
+    const size_t offset = (chunk.used + alignment - 1) / alignment * alignment;
+    if (offset > chunk.size || size > chunk.size - offset) continue;
+    chunk.used = offset + size;
+    return chunk.begin + offset;
+  }
+  const bool is_text = kind == MemoryKind::kText;
+  absl::StatusOr<ModulePages> pages =
+      memory_->AllocateModule(is_text ? size : 0, is_text ? 0 : size);
+  if (!pages.ok()) return pages.status();
+  chunks.push_back({.pages = *pages, .begin = pages->begin(), .size = pages->size(), .used = size});
+  return pages->begin();
+}
+
+absl::Status ModuleArena::Seal() {
+  for (const MemoryKind kind : {MemoryKind::kText, MemoryKind::kConstant}) {
+    for (const Chunk& chunk : ChunksOf(kind)) {
+      absl::Status status = memory_->ProtectModule(chunk.pages);
+      if (!status.ok()) return status;
+    }
+  }
+  return absl::OkStatus();
+}
+
+void ModuleArena::FreeText() {
+  for (const Chunk& chunk : ChunksOf(MemoryKind::kText)) memory_->FreeModule(chunk.pages);
+  ChunksOf(MemoryKind::kText).clear();
+}
+
+absl::Status ModuleArena::Reuse() {
+  for (const MemoryKind kind : {MemoryKind::kConstant, MemoryKind::kData}) {
+    for (Chunk& chunk : ChunksOf(kind)) {
+      absl::Status status = memory_->MakeModuleWritable(chunk.pages);
+      if (!status.ok()) return status;
+      memset(reinterpret_cast<void*>(chunk.begin), 0, chunk.size);
+      chunk.used = 0;
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::vector<CodeRange> ModuleArena::text() const {
+  std::vector<CodeRange> ranges;
+  for (const Chunk& chunk : ChunksOf(MemoryKind::kText)) {
+    ranges.push_back({CodeAddress{chunk.begin}, CodeAddress{chunk.begin + chunk.used}});
+  }
+  return ranges;
+}
+
+uintptr_t ModuleArena::DataEnd(uintptr_t address) const {
+  for (const MemoryKind kind : {MemoryKind::kConstant, MemoryKind::kData}) {
+    for (const Chunk& chunk : ChunksOf(kind)) {
+      if (address >= chunk.begin && address - chunk.begin < chunk.used) {
+        return chunk.begin + chunk.used;
+      }
+    }
+  }
+  return 0;
+}
+
+bool ModuleArena::HoldsData(uintptr_t address, size_t size) const {
+  const uintptr_t end = DataEnd(address);
+  return end != 0 && size <= end - address;
+}
+
+size_t ModuleArena::bytes(MemoryKind kind) const {
+  size_t bytes = 0;
+  for (const Chunk& chunk : ChunksOf(kind)) bytes += chunk.size;
+  return bytes;
+}
+
+}  // namespace mend::jit

@@ -1,0 +1,68 @@
+// ModuleArena: the memory of one guest module or explicit patch: pages of code memory that come and
+// go with it, in the three kinds that a program's permanent memory has.
+//
+// A patch's text is freed with it, but live objects may keep pointers to its data: that stays
+// mapped (FreeText), and serves the next link of the same objects (Reuse), which puts everything at
+// the same places again.
+//
+// Thread safety: none; the session's lock serialises links, and whoever destroys an arena is the
+// last to know it.
+#ifndef MEND_JIT_MODULE_ARENA_H_
+#define MEND_JIT_MODULE_ARENA_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "jit/code_memory.h"
+#include "runtime/base/code_address.h"
+
+namespace mend::jit {
+
+class ModuleArena {
+ public:
+  // `memory` must outlive the arena.
+  explicit ModuleArena(CodeMemory* memory) : memory_(memory) {}
+  // Frees all that is left. REQUIRES: no thread executes or can reach the text any more.
+  ~ModuleArena();
+  ModuleArena(const ModuleArena&) = delete;
+  ModuleArena& operator=(const ModuleArena&) = delete;
+
+  // As CodeMemory's: writable until Seal.
+  absl::StatusOr<uintptr_t> Allocate(MemoryKind kind, size_t size, size_t alignment);
+  absl::Status Seal();
+
+  // REQUIRES: as the destructor.
+  void FreeText();
+  // Makes what FreeText left writable and empty, to be allocated again.
+  absl::Status Reuse();
+
+  std::vector<CodeRange> text() const;
+  // Whether `size` bytes from `address` on lie in what was allocated of constants and data.
+  bool HoldsData(uintptr_t address, size_t size) const;
+  // The end of the constants or data that contain `address`; 0 when none do.
+  uintptr_t DataEnd(uintptr_t address) const;
+  size_t bytes(MemoryKind kind) const;
+
+ private:
+  struct Chunk {
+    ModulePages pages;
+    uintptr_t begin = 0;
+    size_t size = 0;
+    size_t used = 0;
+  };
+  std::vector<Chunk>& ChunksOf(MemoryKind kind) { return chunks_[static_cast<size_t>(kind)]; }
+  const std::vector<Chunk>& ChunksOf(MemoryKind kind) const {
+    return chunks_[static_cast<size_t>(kind)];
+  }
+
+  CodeMemory* const memory_;
+  std::array<std::vector<Chunk>, 3> chunks_;
+};
+
+}  // namespace mend::jit
+
+#endif  // MEND_JIT_MODULE_ARENA_H_

@@ -1,0 +1,105 @@
+#include "jit/module_loader.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/format/object_description.h"
+#include "runtime/format/program_image.h"
+
+namespace mend::jit {
+namespace {
+
+absl::StatusOr<std::string> Contents(const ModuleSource& source) {
+  if (!source.bytes.empty()) return source.bytes;
+  errno = 0;
+  std::ifstream file(source.path, std::ios::binary);
+  std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  if (!file.is_open() || file.bad()) {
+    const char* const why = errno != 0 ? std::strerror(errno) : "cannot be read";
+    return absl::NotFoundError(absl::StrCat("ENOENT: ", source.path, ": ", why));
+  }
+  return bytes;
+}
+
+std::vector<std::string> NamesIn(std::string_view section) {
+  std::vector<std::string> names;
+  while (!section.empty()) {
+    const size_t end = section.find('\0');
+    names.emplace_back(section.substr(0, end));
+    section.remove_prefix(end == std::string_view::npos ? section.size() : end + 1);
+  }
+  return names;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<GuestLibrary>> GuestLibrary::Link(
+    const HostedProgram* program, const std::string& name, const ModuleSource& source,
+    const ProgramArguments& arguments, std::function<void(const HostedProgram&)> forget) {
+  absl::StatusOr<std::string> bytes = Contents(source);
+  if (!bytes.ok()) return bytes.status();
+  std::unique_ptr<GuestLibrary> library(new GuestLibrary(program, name, *std::move(bytes)));
+  library->arguments_ = arguments;
+  if (absl::Status linked = library->LinkImage(); !linked.ok()) {
+    library->link_.reset();
+    return absl::Status(linked.code(), absl::StrCat("module ", name, ": ", linked.message()));
+  }
+  library->forget_ = std::move(forget);
+  program->guests.Add(name, &library->link_->object());
+  return library;
+}
+
+absl::Status GuestLibrary::LinkImage() {
+  absl::StatusOr<std::string_view> section = FindElfSection(bytes_, kModuleSection);
+  if (!section.ok()) {
+    return absl::InvalidArgumentError("ENOEXEC: not a library made by patchc cc -shared");
+  }
+  absl::StatusOr<std::vector<ProgramObject>> objects = ParseProgramImage(*section);
+  if (!objects.ok()) return objects.status();
+  std::vector<std::string> libraries;
+  absl::StatusOr<std::string_view> names = FindElfSection(bytes_, kLibrariesSection);
+  if (names.ok()) libraries = NamesIn(*names);
+  auto arena = std::make_unique<ModuleArena>(program_->memory);
+  absl::StatusOr<std::unique_ptr<GuestLink>> link =
+      GuestLink::Link(program_, name_, arena, *objects, libraries);
+  if (!link.ok()) return link.status();
+  link_ = *std::move(link);
+  if (absl::Status added = link_->AddParameters(parameters_); !added.ok()) return added;
+  absl::StatusOr<uintptr_t> init = link_->NamedFunction(kModuleInitPointer);
+  if (!init.ok()) return init.status();
+  absl::StatusOr<uintptr_t> exit = link_->NamedFunction(kModuleExitPointer);
+  if (!exit.ok()) return exit.status();
+  init_ = reinterpret_cast<int (*)()>(*init);
+  exit_ = reinterpret_cast<void (*)()>(*exit);
+  return absl::OkStatus();
+}
+
+GuestLibrary::~GuestLibrary() {
+  if (link_ == nullptr) return;
+  program_->guests.Remove(name_);
+  if (forget_ != nullptr) forget_(link_->object());
+}
+
+void GuestLibrary::RunInitializers() {
+  link_->RunInitializers(arguments_.argc, arguments_.argv, arguments_.envp);
+}
+
+int GuestLibrary::RunInit() { return init_ != nullptr ? init_() : 0; }
+
+void GuestLibrary::RunExit() {
+  if (exit_ != nullptr) exit_();
+}
+
+void GuestLibrary::RunFinalizers() { link_->RunFinalizers(); }
+
+void* GuestLibrary::FindSymbol(const std::string& name) const {
+  const HostedSymbol* const symbol = link_->object().index.FindGlobal(name);
+  if (symbol == nullptr || symbol->is_hidden) return nullptr;
+  return reinterpret_cast<void*>(symbol->address);
+}
+
+}  // namespace mend::jit

@@ -1,0 +1,200 @@
+#include "jit/patch_descriptor.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <link.h>
+#include <string.h>
+
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/format/object_description.h"
+
+namespace mend::jit {
+namespace {
+
+// The layouts of <mend/livepatch.h>.
+struct RawFunction {
+  uintptr_t old_name;
+  uintptr_t new_function;
+  uint64_t old_sympos;
+};
+struct RawObject {
+  uintptr_t name;
+  uintptr_t functions;
+  uintptr_t pre_patch;
+  uintptr_t post_patch;
+  uintptr_t pre_unpatch;
+  uintptr_t post_unpatch;
+};
+struct RawState {
+  uint64_t id;
+  uint32_t version;
+  uint32_t padding;
+  uintptr_t data;
+};
+struct RawPatch {
+  uintptr_t objects;
+  uintptr_t states;
+  uint8_t replace;
+};
+
+// MEND_OBJECTS_END has this in place of a name.
+constexpr uintptr_t kEndOfObjects = ~uintptr_t{0};
+// Rules I3.
+constexpr size_t kFunctionNameMax = 511;
+constexpr size_t kObjectNameMax = 55;
+constexpr size_t kEntriesMax = 1 << 20;
+
+absl::Status Invalid(const std::string& what) {
+  return absl::InvalidArgumentError(absl::StrCat("EINVAL: ", what));
+}
+
+class Reader {
+ public:
+  explicit Reader(const GuestLink& link) : link_(link) {}
+
+  absl::Status Read(uintptr_t address) {
+    RawPatch raw;
+    if (!Get(address, &raw)) return Invalid("the patch's descriptor is not part of the patch");
+    descriptor_.address = reinterpret_cast<mend_patch*>(address);
+    descriptor_.replace = raw.replace != 0;
+    if (absl::Status status = ReadObjects(raw.objects); !status.ok()) return status;
+    return raw.states == 0 ? absl::OkStatus() : ReadStates(raw.states);
+  }
+
+  PatchDescriptor Take() { return std::move(descriptor_); }
+
+ private:
+  template <typename T>
+  bool Get(uintptr_t address, T* value) {
+    if (address % alignof(T) != 0 || !link_.arena().HoldsData(address, sizeof(T))) return false;
+    memcpy(value, reinterpret_cast<const void*>(address), sizeof(T));
+    descriptor_.parts.emplace_back(address, sizeof(T));
+    return true;
+  }
+
+  absl::Status ReadObjects(uintptr_t at) {
+    for (size_t i = 0; i < kEntriesMax; ++i, at += sizeof(RawObject)) {
+      RawObject raw;
+      if (!Get(at, &raw)) return Invalid("the patch's array of objects has no end");
+      if (raw.name == kEndOfObjects) {
+        if (i == 0) return Invalid("the patch has no objects");
+        return absl::OkStatus();
+      }
+      if (absl::Status status = ReadObject(raw); !status.ok()) return status;
+    }
+    return Invalid("the patch has too many objects");
+  }
+
+  absl::Status ReadObject(const RawObject& raw) {
+    DescribedObject object;
+    if (raw.name != 0) {
+      absl::StatusOr<std::string> name = link_.String(raw.name);
+      if (!name.ok()) return name.status();
+      if (name->empty() || name->size() > kObjectNameMax) {
+        return Invalid(absl::StrCat("an object's name is empty or longer than ", kObjectNameMax));
+      }
+      object.name = *std::move(name);
+    }
+    for (const uintptr_t callback :
+         {raw.pre_patch, raw.post_patch, raw.pre_unpatch, raw.post_unpatch}) {
+      if (callback != 0 && FindText(callback).empty()) {
+        return Invalid(absl::StrCat("a callback of object '", object.name, "' is no function"));
+      }
+    }
+    object.callbacks.pre_patch = reinterpret_cast<int (*)(mend_object*)>(raw.pre_patch);
+    object.callbacks.post_patch = reinterpret_cast<void (*)(mend_object*)>(raw.post_patch);
+    object.callbacks.pre_unpatch = reinterpret_cast<void (*)(mend_object*)>(raw.pre_unpatch);
+    object.callbacks.post_unpatch = reinterpret_cast<void (*)(mend_object*)>(raw.post_unpatch);
+    if (raw.functions != 0) {
+      if (absl::Status status = ReadFunctions(raw.functions, object); !status.ok()) return status;
+    }
+    descriptor_.objects.push_back(std::move(object));
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadFunctions(uintptr_t at, DescribedObject& object) {
+    for (size_t i = 0; i < kEntriesMax; ++i, at += sizeof(RawFunction)) {
+      RawFunction raw;
+      if (!Get(at, &raw)) return Invalid("the patch has an array of functions without an end");
+      if (raw.old_name == 0 && raw.new_function == 0) return absl::OkStatus();
+      if (raw.old_name == 0) return Invalid("a function of the patch has no old name");
+      absl::StatusOr<std::string> name = link_.String(raw.old_name);
+      if (!name.ok()) return name.status();
+      if (name->empty() || name->size() > kFunctionNameMax) {
+        return Invalid(
+            absl::StrCat("a function's name is empty or longer than ", kFunctionNameMax));
+      }
+      if (raw.new_function == 0) {
+        return Invalid(absl::StrCat("function '", *name, "' has no replacement"));
+      }
+      if (raw.old_sympos > std::numeric_limits<unsigned>::max()) {
+        return Invalid(absl::StrCat("symbol position ", raw.old_sympos, " for symbol '", *name,
+                                    "' is too large"));
+      }
+      DescribedFunction function;
+      function.old_name = *std::move(name);
+      function.sympos = static_cast<unsigned>(raw.old_sympos);
+      function.entry = CodeAddress{raw.new_function};
+      function.text = FindText(raw.new_function);
+      if (function.text.empty()) {
+        return absl::NotFoundError(absl::StrCat("ENOENT: kallsyms size lookup failed for '",
+                                                function.old_name, "' replacement"));
+      }
+      const HostedSymbol* const own = link_.object().index.FindEntry(function.entry);
+      function.has_stub = own != nullptr && own->slot != nullptr;
+      object.functions.push_back(std::move(function));
+    }
+    return Invalid("the patch has too many functions");
+  }
+
+  absl::Status ReadStates(uintptr_t at) {
+    for (size_t i = 0; i < kEntriesMax; ++i, at += sizeof(RawState)) {
+      RawState raw;
+      if (!Get(at, &raw)) return Invalid("the patch's array of states has no end");
+      if (raw.id == 0) return absl::OkStatus();
+      descriptor_.states.push_back({raw.id, raw.version, reinterpret_cast<mend_state*>(at)});
+    }
+    return Invalid("the patch has too many states");
+  }
+
+  // The text of the function that begins there, the patch's own or anybody else's; empty if none.
+  CodeRange FindText(uintptr_t address) const {
+    const CodeAddress entry{address};
+    const HostedProgram& object = link_.object();
+    const HostedSymbol* symbol = object.index.FindEntry(entry);
+    if (symbol == nullptr) symbol = object.parent->index.FindEntry(entry);
+    if (symbol != nullptr) return {entry, entry + symbol->size};
+    Dl_info info;
+    void* extra = nullptr;
+    if (dladdr1(reinterpret_cast<void*>(address), &info, &extra, RTLD_DL_SYMENT) == 0 ||
+        info.dli_saddr != reinterpret_cast<void*>(address) || extra == nullptr) {
+      return {};
+    }
+    const auto* const exported = static_cast<const ElfW(Sym)*>(extra);
+    const unsigned type = ELF64_ST_TYPE(exported->st_info);
+    if (type != STT_FUNC) return {};
+    return {entry, entry + exported->st_size};
+  }
+
+  const GuestLink& link_;
+  PatchDescriptor descriptor_;
+};
+
+}  // namespace
+
+absl::StatusOr<PatchDescriptor> ReadPatchDescriptor(const GuestLink& link,
+                                                    const std::string& module_name) {
+  absl::StatusOr<uintptr_t> address = link.NamedPointer(kLivepatchPointer);
+  if (!address.ok()) return address.status();
+  if (*address == 0) {
+    return Invalid(absl::StrCat("module ", module_name, " is not marked as a livepatch module"));
+  }
+  Reader reader(link);
+  absl::Status read = reader.Read(*address);
+  if (!read.ok()) return read;
+  return reader.Take();
+}
+
+}  // namespace mend::jit

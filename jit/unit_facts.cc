@@ -1,0 +1,94 @@
+#include "jit/unit_facts.h"
+
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/format/object_description.h"
+#include "runtime/format/program_image.h"
+
+namespace mend::jit {
+namespace {
+
+// The file name at the end of a path, an archive member's within its parentheses.
+std::string_view BaseName(std::string_view path) {
+  if (path.ends_with(')')) {
+    path.remove_suffix(1);
+    path = path.substr(path.rfind('(') + 1);
+  }
+  return path.substr(path.rfind('/') + 1);
+}
+
+// Who has a copy of whom: what was inlined into an inlined function is in the copy too.
+void CloseOverInlining(const std::vector<FunctionDescription>& functions, UnitFacts& facts) {
+  std::map<std::string, const std::vector<std::string>*> direct;
+  for (const FunctionDescription& function : functions) direct[function.name] = &function.inlined;
+  for (const FunctionDescription& function : functions) {
+    std::vector<std::string> worklist = function.inlined;
+    std::set<std::string> seen;
+    while (!worklist.empty()) {
+      const std::string callee = std::move(worklist.back());
+      worklist.pop_back();
+      if (!seen.insert(callee).second) continue;
+      if (callee != function.name) facts.inlined[callee].insert(function.name);
+      if (const auto its = direct.find(callee); its != direct.end()) {
+        worklist.insert(worklist.end(), its->second->begin(), its->second->end());
+      }
+    }
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<UnitFacts> ReadUnitFacts(const std::string& file, std::string_view object) {
+  absl::StatusOr<std::string_view> section = FindElfSection(object, kObjectSection);
+  if (!section.ok()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(file, " does not describe itself; it was not compiled by patchc"));
+  }
+  absl::StatusOr<ObjectDescription> description = ParseObjectDescription(*section);
+  if (!description.ok()) return description.status();
+  UnitFacts facts;
+  facts.unit_name = description->UnitName();
+  for (const FunctionDescription& function : description->functions) {
+    facts.functions[function.name] = {function.fingerprint, function.nounwind};
+  }
+  for (const DataDescription& datum : description->data) {
+    facts.data[datum.name] = datum.fingerprint;
+  }
+  CloseOverInlining(description->functions, facts);
+  return facts;
+}
+
+absl::StatusOr<const UnitFacts*> UnitFactsCache::Of(const HostedProgram& program, uint32_t unit) {
+  const auto key = std::make_pair(&program, unit);
+  if (const auto it = facts_.find(key); it != facts_.end()) return &it->second;
+  absl::StatusOr<UnitFacts> facts = ReadUnitFacts(program.index.file(unit), program.objects[unit]);
+  if (!facts.ok()) return facts.status();
+  return &(facts_[key] = *std::move(facts));
+}
+
+absl::StatusOr<uint32_t> UnitFactsCache::FindUnit(const HostedProgram& program,
+                                                  const std::string& unit_name) {
+  const uint32_t count = program.index.unit_count();
+  const std::string_view base = BaseName(unit_name);
+  // Those whose file bears the recorded output's name first: parsing every object's description
+  // takes long in a large program.
+  for (const bool likely : {true, false}) {
+    for (uint32_t unit = 0; unit < count; ++unit) {
+      if ((BaseName(program.index.file(unit)) == base) != likely) continue;
+      absl::StatusOr<const UnitFacts*> parsed = Of(program, unit);
+      if (parsed.ok() && (*parsed)->unit_name == unit_name) return unit;
+    }
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("the program has no unit ", unit_name, "; the patch is for another program"));
+}
+
+void UnitFactsCache::Forget(const HostedProgram& program) {
+  for (auto it = facts_.lower_bound({&program, 0});
+       it != facts_.end() && it->first.first == &program;) {
+    it = facts_.erase(it);
+  }
+}
+
+}  // namespace mend::jit

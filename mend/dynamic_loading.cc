@@ -1,0 +1,267 @@
+#include "mend/dynamic_loading.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <link.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <climits>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "mend/host.h"
+#include "runtime/base/mutex.h"
+#include "runtime/format/program_image.h"
+#include "runtime/module/module_registry.h"
+
+namespace mend {
+namespace {
+
+// A guest module that the program has open.
+struct OpenLibrary {
+  std::string path;
+  std::string name;
+  unsigned references = 0;
+  bool is_global = false;  // RTLD_GLOBAL
+};
+
+// The handle of a guest module is the module's address: the native loader's are others.
+class OpenLibraries {
+ public:
+  // The name under which the file is, or would be, loaded.
+  std::string NameFor(const std::string& path) const ABSL_LOCKS_EXCLUDED(mu_) {
+    const MutexLock lock(&mu_);
+    const std::string base = ModuleNameOf(path);
+    std::string name = base;
+    for (unsigned number = 2; IsTaken(name, path); ++number) name = absl::StrCat(base, "-", number);
+    return name;
+  }
+
+  void Opened(const GuestModule* module, const std::string& path, const std::string& name,
+              bool is_global) ABSL_LOCKS_EXCLUDED(mu_) {
+    const MutexLock lock(&mu_);
+    OpenLibrary& library = libraries_[module];
+    library.path = path;
+    library.name = name;
+    library.is_global = library.is_global || is_global;
+    ++library.references;
+  }
+
+  // One reference less; false when the handle is none of ours.
+  bool Close(const void* handle) ABSL_LOCKS_EXCLUDED(mu_) {
+    const MutexLock lock(&mu_);
+    const auto found = libraries_.find(handle);
+    if (found == libraries_.end()) return false;
+    if (--found->second.references == 0) libraries_.erase(found);
+    return true;
+  }
+
+  bool Has(const void* handle) const ABSL_LOCKS_EXCLUDED(mu_) {
+    const MutexLock lock(&mu_);
+    return libraries_.find(handle) != libraries_.end();
+  }
+  bool HasPath(const std::string& path) const ABSL_LOCKS_EXCLUDED(mu_) {
+    const MutexLock lock(&mu_);
+    for (const auto& [handle, library] : libraries_) {
+      if (library.path == path) return true;
+    }
+    return false;
+  }
+
+  // What a module opened with RTLD_GLOBAL exports; null if none does.
+  void* FindGlobal(const std::string& symbol) const ABSL_LOCKS_EXCLUDED(mu_) {
+    const MutexLock lock(&mu_);
+    for (const auto& [handle, library] : libraries_) {
+      if (!library.is_global) continue;
+      void* const found =
+          jit::Session::FindSymbol(*static_cast<const GuestModule*>(handle), symbol);
+      if (found != nullptr) return found;
+    }
+    return nullptr;
+  }
+
+ private:
+  bool IsTaken(const std::string& name, const std::string& path) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    for (const auto& [handle, library] : libraries_) {
+      if (library.name == name && library.path != path) return true;
+    }
+    return false;
+  }
+
+  mutable Mutex mu_;
+  std::map<const void*, OpenLibrary> libraries_ ABSL_GUARDED_BY(mu_);
+};
+
+OpenLibraries& Libraries() {
+  // Never destroyed: exit handlers of the program may still open and close.
+  static auto* const libraries = new OpenLibraries;
+  return *libraries;
+}
+
+// What dlerror is to say next on this thread; `told` keeps the text that it returned.
+struct LoadingError {
+  std::optional<std::string> pending;
+  std::string told;
+};
+thread_local LoadingError loading_error;
+
+void SetError(std::string text) { loading_error.pending = std::move(text); }
+
+// A file, mapped; empty when there is none.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::string& path) {
+    const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) return;
+    struct stat status;
+    if (fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0) {
+      const auto size = static_cast<size_t>(status.st_size);
+      void* const bytes = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+      if (bytes != MAP_FAILED) contents_ = {static_cast<const char*>(bytes), size};
+    }
+    close(descriptor);
+  }
+  ~MappedFile() {
+    if (!contents_.empty()) munmap(const_cast<char*>(contents_.data()), contents_.size());
+  }
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  std::string_view contents() const { return contents_; }
+
+ private:
+  std::string_view contents_;
+};
+
+// The folders in which the native loader looks for what the executable needs.
+std::vector<std::string> SearchFolders() {
+  std::vector<std::string> folders;
+  void* const program = dlopen(nullptr, RTLD_LAZY);
+  Dl_serinfo size;
+  if (program == nullptr || dlinfo(program, RTLD_DI_SERINFOSIZE, &size) != 0) return folders;
+  const std::unique_ptr<void, decltype(&free)> memory(malloc(size.dls_size), &free);
+  auto* const found = static_cast<Dl_serinfo*>(memory.get());
+  if (found == nullptr) return folders;
+  *found = size;
+  if (dlinfo(program, RTLD_DI_SERINFO, found) != 0) return folders;
+  for (unsigned i = 0; i < found->dls_cnt; ++i)
+    folders.emplace_back(found->dls_serpath[i].dls_name);
+  dlclose(program);
+  return folders;
+}
+
+// The guest module that the name means; empty when it means no such file.
+std::string FindGuestModule(const std::string& name) {
+  std::vector<std::string> candidates;
+  if (name.find('/') != std::string::npos) {
+    candidates.push_back(name);
+  } else {
+    for (const std::string& folder : SearchFolders()) candidates.push_back(folder + "/" + name);
+  }
+  for (const std::string& candidate : candidates) {
+    const MappedFile file(candidate);
+    if (file.contents().empty()) continue;
+    if (!FindElfSection(file.contents(), kModuleSection).ok()) return "";
+    char* const resolved = realpath(candidate.c_str(), nullptr);
+    const std::string path = resolved != nullptr ? resolved : candidate;
+    free(resolved);
+    return path;
+  }
+  return "";
+}
+
+void* OpenGuest(const std::string& path, int flags) {
+  if ((flags & RTLD_NOLOAD) != 0 && !Libraries().HasPath(path)) return nullptr;
+  const std::string name = Libraries().NameFor(path);
+  const absl::StatusOr<GuestModule*> module =
+      Host::Get()->modules().Open(name, {.path = path, .bytes = ""});
+  if (!module.ok()) {
+    SetError(std::string(module.status().message()));
+    return nullptr;
+  }
+  Libraries().Opened(*module, path, name, (flags & RTLD_GLOBAL) != 0);
+  return *module;
+}
+
+// The native functions are called in the end position, so that they see the hosted caller's address
+// as theirs: which folders dlopen searches, and what RTLD_NEXT means, depends on it.
+
+void* HostedDlopen(const char* file, int flags) {
+  if (file != nullptr && *file != '\0') {
+    const std::string path = FindGuestModule(file);
+    if (!path.empty()) return OpenGuest(path, flags);
+  }
+  [[clang::musttail]] return dlopen(file, flags);
+}
+
+// Null when the native loader should be asked.
+void* FindInProgram(const char* name) {
+  const absl::StatusOr<CodeAddress> found = Host::Get()->session().Lookup(name);
+  if (found.ok()) return reinterpret_cast<void*>(found->value);
+  return Libraries().FindGlobal(name);
+}
+
+bool IsProgramHandle(void* handle) {
+  if (handle == RTLD_DEFAULT) return true;
+  if (handle == RTLD_NEXT) return false;
+  void* const program = dlopen(nullptr, RTLD_LAZY | RTLD_NOLOAD);
+  if (program != nullptr) dlclose(program);
+  return handle == program;
+}
+
+void* HostedDlsym(void* handle, const char* name) {
+  if (Libraries().Has(handle)) {
+    void* const found = jit::Session::FindSymbol(*static_cast<GuestModule*>(handle), name);
+    if (found == nullptr) SetError(absl::StrCat("undefined symbol: ", name));
+    return found;
+  }
+  if (IsProgramHandle(handle)) {
+    if (void* const found = FindInProgram(name); found != nullptr) return found;
+  }
+  [[clang::musttail]] return dlsym(handle, name);
+}
+
+int HostedDlclose(void* handle) {
+  if (Libraries().Has(handle)) {
+    const absl::Status closed = Host::Get()->modules().Close(static_cast<GuestModule*>(handle));
+    Libraries().Close(handle);
+    if (closed.ok()) return 0;
+    SetError(std::string(closed.message()));
+    return -1;
+  }
+  [[clang::musttail]] return dlclose(handle);
+}
+
+char* HostedDlerror() {
+  LoadingError& error = loading_error;
+  if (!error.pending.has_value()) return dlerror();
+  error.told = *std::exchange(error.pending, std::nullopt);
+  // What the native loader has to say is older.
+  dlerror();
+  return error.told.data();
+}
+
+}  // namespace
+
+std::map<std::string, void*> DynamicLoadingSymbols() {
+  return {{"dlopen", reinterpret_cast<void*>(&HostedDlopen)},
+          {"dlsym", reinterpret_cast<void*>(&HostedDlsym)},
+          {"dlclose", reinterpret_cast<void*>(&HostedDlclose)},
+          {"dlerror", reinterpret_cast<void*>(&HostedDlerror)}};
+}
+
+std::string ModuleNameOf(const std::string& path) {
+  const std::string file = path.substr(path.rfind('/') + 1);
+  return file.substr(0, file.find(".so"));
+}
+
+}  // namespace mend

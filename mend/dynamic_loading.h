@@ -1,0 +1,30 @@
+// dlopen and its kin, as hosted code sees them: libraries made by `patchc cc -shared` are guest
+// modules of the host, everything else is the native loader's business as always.
+//
+//   dlopen    finds the file as the native loader would; a guest module is loaded, its patches
+//   applied,
+//             before any of its code runs or its symbols can be seen
+//   dlsym     of a guest module: what it exports; of the program itself (a null handle,
+//   RTLD_DEFAULT):
+//             the hosted program's globals before those of libraries
+//   dlclose   the last one unloads
+//   dlerror   tells a refusal in the words of the patch that refused ("ENODEV: No such device")
+//
+// Thread safety: all are thread-safe.
+#ifndef MEND_MEND_DYNAMIC_LOADING_H_
+#define MEND_MEND_DYNAMIC_LOADING_H_
+
+#include <map>
+#include <string>
+
+namespace mend {
+
+// What hosted code gets for these names.
+std::map<std::string, void*> DynamicLoadingSymbols();
+
+// The name of the guest module in a file: its base name up to ".so".
+std::string ModuleNameOf(const std::string& path);
+
+}  // namespace mend
+
+#endif  // MEND_MEND_DYNAMIC_LOADING_H_

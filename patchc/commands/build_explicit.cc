@@ -1,0 +1,126 @@
+#include "patchc/commands/build_explicit.h"
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "mend/client.h"
+#include "patchc/clang_runner.h"
+#include "patchc/commands/command.h"
+#include "patchc/object_writer.h"
+#include "patchc/patch_builder.h"
+#include "patchc/refusals.h"
+#include "patchc/text.h"
+#include "runtime/format/patch_module.h"
+
+namespace mend::patchc {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool IsObject(const fs::path& file) { return file.extension() == ".o"; }
+
+absl::StatusOr<ExplicitObject> ReadObject(const std::string& file) {
+  absl::StatusOr<std::string> bytes = ReadFile(file);
+  if (!bytes.ok()) return bytes.status();
+  if (absl::Status hostable = CheckHostable(*bytes, file); !hostable.ok()) {
+    return RefusalStatus({RefusalCode::kExplicitObject, std::string(Std(hostable.message())), {}});
+  }
+  return ExplicitObject{file, *std::move(bytes)};
+}
+
+absl::StatusOr<ExplicitObject> CompileSource(const std::string& file,
+                                             const std::vector<std::string>& flags) {
+  CompileRequest request;
+  request.directory = fs::current_path().string();
+  request.language = fs::path(file).extension() == ".c" ? "c" : "c++";
+  // The first of several -O is overruled by the user's.
+  request.arguments = {"-O2"};
+  request.arguments.insert(request.arguments.end(), flags.begin(), flags.end());
+  request.arguments.push_back(file);
+  request.output = fs::path(file).stem().string() + ".o";
+  CompileResult result = ClangRunner(/*embed_sources=*/false).Compile(request);
+  if (!result.ok) {
+    return RefusalStatus({RefusalCode::kExplicitCompile, absl::StrCat(file, " does not compile"),
+                          result.diagnostics});
+  }
+  std::fputs(result.diagnostics.c_str(), stderr);
+  return ExplicitObject{file, std::move(result.object)};
+}
+
+absl::StatusOr<PatchModule> Build(const PatchOptions& options,
+                                  const std::vector<std::string>& flags) {
+  PatchModule module;
+  module.name = options.name.empty() ? PatchNameOf(options.inputs.front()) : options.name;
+  module.replace = !options.no_replace;
+  module.hold = options.hold;
+  std::set<std::string> seen;
+  for (const std::string& input : options.inputs) {
+    if (!seen.insert(fs::absolute(input).lexically_normal().string()).second) continue;
+    absl::StatusOr<ExplicitObject> object =
+        IsObject(input) ? ReadObject(input) : CompileSource(input, flags);
+    if (!object.ok()) return object.status();
+    module.objects.push_back(*std::move(object));
+  }
+  return module;
+}
+
+}  // namespace
+
+absl::Status WriteModuleFile(const std::string& file, const std::string& contents) {
+  const std::string temporary = file + ".part";
+  {
+    std::ofstream stream(temporary, std::ios::binary);
+    stream << contents;
+    stream.close();
+    if (!stream) {
+      std::remove(temporary.c_str());
+      return absl::InternalError(absl::StrCat("cannot write ", file));
+    }
+  }
+  if (std::rename(temporary.c_str(), file.c_str()) != 0) {
+    std::remove(temporary.c_str());
+    return absl::InternalError(absl::StrCat("cannot write ", file));
+  }
+  return absl::OkStatus();
+}
+
+int BuildExplicit(const std::string& base, const PatchOptions& options,
+                  const std::vector<std::string>& compiler_flags, const std::string& output) {
+  if (options.inputs.empty() || !options.diffs.empty() || !options.allow_layout.empty() ||
+      !base.empty()) {
+    std::fputs(
+        "patchc build: --explicit takes sources and objects that use <mend/livepatch.h>, and "
+        "none of --base, --diff, --allow-layout\n",
+        stderr);
+    return kExitUsage;
+  }
+  absl::StatusOr<PatchModule> module = Build(options, compiler_flags);
+  if (!module.ok()) return ReportError(module.status(), options.json);
+  if (absl::Status written = WriteModuleFile(output, SerializePatchModule(*module));
+      !written.ok()) {
+    return ReportError(written, options.json);
+  }
+  if (!options.json) {
+    std::printf("patch '%s': explicit, %zu object(s)\nwritten to %s\n", module->name.c_str(),
+                module->objects.size(), output.c_str());
+    return kExitOk;
+  }
+  nlohmann::ordered_json json;
+  json["schema"] = 1;
+  json["exit_code"] = kExitOk;
+  json["patch"] = module->name;
+  json["explicit"] = true;
+  json["objects"] = nlohmann::ordered_json::array();
+  for (const ExplicitObject& object : module->objects) json["objects"].push_back(object.name);
+  json["output"] = output;
+  std::printf("%s\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+  return kExitOk;
+}
+
+}  // namespace mend::patchc

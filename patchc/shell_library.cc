@@ -1,0 +1,103 @@
+#include "patchc/shell_library.h"
+
+#include <llvm/ADT/SmallVector.h>
+#include <llvm/IR/Constants.h>
+#include <llvm/IR/Function.h>
+#include <llvm/IR/IRBuilder.h>
+#include <llvm/IR/LLVMContext.h>
+#include <llvm/IR/LegacyPassManager.h>
+#include <llvm/IR/Module.h>
+#include <llvm/MC/TargetRegistry.h>
+#include <llvm/Object/ELFObjectFile.h>
+#include <llvm/Support/MemoryBuffer.h>
+#include <llvm/Support/raw_ostream.h>
+#include <llvm/Target/TargetMachine.h>
+#include <llvm/TargetParser/Host.h>
+#include <llvm/TargetParser/Triple.h>
+
+#include <memory>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "patchc/toolchain.h"
+
+namespace mend::patchc {
+namespace {
+
+using Elf = llvm::object::ELFObjectFile<llvm::object::ELF64LE>;
+
+absl::Status FromLlvm(llvm::Error error, const std::string& name) {
+  return absl::InvalidArgumentError(absl::StrCat(name, ": ", llvm::toString(std::move(error))));
+}
+
+void Define(llvm::Module& module, const ExportedSymbol& symbol) {
+  llvm::LLVMContext& context = module.getContext();
+  const auto linkage =
+      symbol.is_weak ? llvm::GlobalValue::WeakAnyLinkage : llvm::GlobalValue::ExternalLinkage;
+  if (symbol.is_function) {
+    auto* type = llvm::FunctionType::get(llvm::Type::getVoidTy(context), false);
+    auto* function = llvm::Function::Create(type, linkage, symbol.name, module);
+    llvm::IRBuilder<> builder(llvm::BasicBlock::Create(context, "", function));
+    builder.CreateIntrinsic(llvm::Intrinsic::trap, {});
+    builder.CreateUnreachable();
+    return;
+  }
+  auto* type = llvm::ArrayType::get(llvm::Type::getInt8Ty(context), symbol.size);
+  new llvm::GlobalVariable(module, type, /*isConstant=*/false, linkage,
+                           llvm::ConstantAggregateZero::get(type), symbol.name);
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<ExportedSymbol>> ReadExports(const std::string& path) {
+  auto file = llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+  if (!file) return absl::InternalError(absl::StrCat(path, ": ", file.getError().message()));
+  auto elf = Elf::create((*file)->getMemBufferRef());
+  if (!elf) return FromLlvm(elf.takeError(), path);
+  std::vector<ExportedSymbol> exports;
+  for (const llvm::object::ELFSymbolRef symbol : elf->getDynamicSymbolIterators()) {
+    const uint8_t binding = symbol.getBinding();
+    auto flags = symbol.getFlags();
+    auto name = symbol.getName();
+    if (!flags) return FromLlvm(flags.takeError(), path);
+    if (!name) return FromLlvm(name.takeError(), path);
+    const bool is_exported = (binding == llvm::ELF::STB_GLOBAL || binding == llvm::ELF::STB_WEAK) &&
+                             (*flags & llvm::object::SymbolRef::SF_Undefined) == 0;
+    const uint8_t type = symbol.getELFType();
+    // What code generation and loader agree on is nobody else's.
+    if (!is_exported || name->empty() || name->starts_with("__mend_")) continue;
+    if (type != llvm::ELF::STT_FUNC && type != llvm::ELF::STT_OBJECT) continue;
+    exports.push_back({.name = name->str(),
+                       .is_function = type == llvm::ELF::STT_FUNC,
+                       .is_weak = binding == llvm::ELF::STB_WEAK,
+                       .size = symbol.getSize()});
+  }
+  return exports;
+}
+
+absl::StatusOr<std::string> MakeShellObject(const std::vector<ExportedSymbol>& exports) {
+  InitializeCodeGenerator();
+  const llvm::Triple triple(llvm::sys::getDefaultTargetTriple());
+  std::string error;
+  const llvm::Target* target = llvm::TargetRegistry::lookupTarget(triple, error);
+  if (target == nullptr) return absl::InternalError(error);
+  const std::unique_ptr<llvm::TargetMachine> machine(
+      target->createTargetMachine(triple, "", "", llvm::TargetOptions(), llvm::Reloc::PIC_));
+  llvm::LLVMContext context;
+  llvm::Module module("shell", context);
+  module.setTargetTriple(triple);
+  module.setDataLayout(machine->createDataLayout());
+  module.setPICLevel(llvm::PICLevel::BigPIC);
+  for (const ExportedSymbol& symbol : exports) Define(module, symbol);
+  llvm::SmallVector<char, 0> object;
+  llvm::raw_svector_ostream stream(object);
+  llvm::legacy::PassManager passes;
+  if (machine->addPassesToEmitFile(passes, stream, nullptr, llvm::CodeGenFileType::ObjectFile)) {
+    return absl::InternalError("the code generator writes no objects");
+  }
+  passes.run(module);
+  return std::string(object.data(), object.size());
+}
+
+}  // namespace mend::patchc

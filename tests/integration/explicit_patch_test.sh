@@ -1,0 +1,67 @@
+# Explicit patches: what a comparison would have found is checked when they are applied, and a refusal
+# changes nothing.
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh" "$1"
+
+"$patchc" c++ -O2 "$source_root/tests/integration/guest/program.cc" -o "$work/program"
+
+# make_patch NAME LANGUAGE ENTRIES [CODE]: an explicit patch of the program with these functions.
+make_patch() {
+  cat > "$work/$1.$2" <<END
+#include <mend/livepatch.h>
+${4:-}
+static int plain(int n) { return n + 10; }
+static const struct mend_func funcs[] = {$3, MEND_FUNCS_END};
+static const struct mend_object_desc objects[] = {
+    MEND_OBJECT(0, funcs, 0, 0, 0, 0), MEND_OBJECTS_END};
+static struct mend_patch patch = {objects, 0, true};
+MEND_LIVEPATCH(patch);
+END
+  expect_code 0 "$patchc" build -o "$work/$1.mendpatch" --explicit "$work/$1.$2" -- -Wall -Werror
+}
+
+# refused NAME PATTERN [ARGS...]
+refused() {
+  local name=$1 pattern=$2
+  shift 2
+  expect_code 3 "$patchc" apply "$work/$name.mendpatch" --to "$hosted_pid" "$@"
+  expect_match "the refusal of $name" "$pattern" "$output"
+  ask plain "1 7 2"
+}
+
+start "$work/program"
+hear
+expect "first line" ready "$answer"
+ask plain "1 7 2"
+
+make_patch nothing c 'MEND_FUNC("no_such_function", plain)'
+refused nothing "EINVAL: symbol 'no_such_function' not found in symbol table"
+make_patch undefined c 'MEND_FUNC("_Z5Plaini", undefined), MEND_FUNC("_Z5Quieti", plain)' 'int undefined(int n);'
+refused undefined "undefined symbol: undefined"
+make_patch position c 'MEND_FUNC_AT("_Z5Plaini", plain, 2)'
+refused position "EINVAL: symbol position 2 for symbol '_Z5Plaini' in object 'program' not found"
+make_patch inlined c 'MEND_FUNC("_ZL5Smalli", plain)'
+refused inlined "'_ZL5Smalli' is also inlined into 'UsesSmall\(int\)'"
+make_patch throwing cc 'MEND_FUNC("_Z5Quieti", throwing), MEND_FUNC("_Z5Plaini", plain)' \
+  'static int throwing(int n) { if (n == 77) throw n; return n + 20; }'
+refused throwing "'_Z5Quieti' may throw"
+make_patch quiet cc 'MEND_FUNC("_Z5Quieti", quiet), MEND_FUNC("_Z5Plaini", plain)' \
+  'static int quiet(int n) noexcept { return n + 20; }'
+refused quiet "EINVAL: " --param no_such_parameter=1
+
+expect_code 0 "$patchc" apply "$work/inlined.mendpatch" --to "$hosted_pid" --allow-inlined
+# The call through the pointer reaches the new function, the inlined copy is the old code.
+ask plain "1 15 2"
+expect_code 0 "$patchc" apply "$work/quiet.mendpatch" --to "$hosted_pid"
+ask plain "10 7 20"
+expect_code 0 "$mend" disable "$hosted_pid" quiet
+ask plain "1 7 2"
+
+# A function marked MEND_UNIT is held in every patch.
+ask u "in unit"
+expect_code 4 "$patchc" apply "$work/quiet.mendpatch" --to "$hosted_pid" --timeout 0.5
+expect_match "what held it" "Unit" "$output"
+expect_code 5 "$patchc" apply "$work/quiet.mendpatch" --to "$hosted_pid" --no-wait
+ask on 1001
+expect_code 0 "$mend" wait "$hosted_pid" --timeout 20
+ask plain "10 7 20"
+finish
