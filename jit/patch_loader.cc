@@ -91,6 +91,7 @@ class Linking {
   absl::Status Link(const PatchData& data);
   absl::Status Protect();
   void Publish(PatchData& data) const;
+  // What the link took, after it failed.
   void FreePages();
 
   std::vector<Module::Part> Parts() const;
@@ -115,6 +116,7 @@ class Linking {
   std::vector<PatchUnitLink::Plan> plans_;
   std::vector<const PatchUnit*> planned_;
   std::set<std::string> patch_globals_;
+  std::map<std::string, intptr_t> thread_locals_;  // that the patch adds
   std::vector<std::unique_ptr<PatchUnitLink>> links_;
 };
 
@@ -221,13 +223,7 @@ absl::Status Linking::PlanNew(const PatchUnit& unit, PatchUnitLink::Plan& plan) 
   };
   add(unit.new_functions, plan.new_functions);
   add(unit.new_data, plan.new_data);
-  for (const std::string& name : plan.new_data) {
-    if (name.starts_with(kTlsImagePrefix)) {
-      return absl::FailedPreconditionError(absl::StrCat(unit.unit, " adds the thread-local ",
-                                                        name.substr(sizeof(kTlsImagePrefix) - 1),
-                                                        ": running threads have no place for it"));
-    }
-  }
+  plan.thread_locals = &thread_locals_;
   return absl::OkStatus();
 }
 
@@ -253,8 +249,10 @@ absl::Status Linking::Link(const PatchData& data) {
         patch_globals_.insert(name);
       }
     }
-    links_.push_back(std::make_unique<PatchUnitLink>(&program_, &data, plans_[i]));
+    links_.push_back(std::make_unique<PatchUnitLink>(&program_, &data, program_.tls, plans_[i]));
     links_.back()->LimitScope(**graph);
+    absl::Status assigned = links_.back()->AssignThreadLocals(**graph);
+    if (!assigned.ok()) return assigned;
     jobs.push_back({*std::move(graph), links_.back().get()});
   }
   llvm::orc::JITDylib& dylib = program_.engine->CreateNamespace(module_.name, nullptr);
@@ -277,7 +275,10 @@ void Linking::Publish(PatchData& data) const {
 }
 
 void Linking::FreePages() {
-  for (const auto& link : links_) program_.memory->FreeModule(link->pages());
+  for (const auto& link : links_) {
+    program_.memory->FreeModule(link->pages());
+    link->ReleaseThreadLocals();
+  }
 }
 
 std::vector<Module::Part> Linking::Parts() const {

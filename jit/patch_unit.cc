@@ -33,8 +33,8 @@ bool IsUnwindSection(const Section& section) {
 }
 
 // Whether the section is one of those that a unit's mergeable constants share: `.rodata.cst16`,
-// `.rodata.str1.1`. Some have names in the source (a static array whose address nobody compares), but
-// what stands where between them differs from version to version: the block is no single datum,
+// `.rodata.str1.1`. Some have names in the source (a static array whose address nobody compares),
+// but what stands where between them differs from version to version: the block is no single datum,
 // and goes by its content.
 bool IsSharedByConstants(const Section& section) {
   llvm::StringRef rest = section.getName();
@@ -106,8 +106,8 @@ llvm::Error PatchUnitLink::BeforePrune(LinkGraph& graph) {
   }
   if (!missing_.empty()) {
     return ToError(absl::FailedPreconditionError(absl::StrCat(
-        plan_.unit_name, ": undefined in the program and in the patch: ",
-        absl::StrJoin(missing_, ", "))));
+        plan_.unit_name,
+        ": undefined in the program and in the patch: ", absl::StrJoin(missing_, ", "))));
   }
   FindPins();
   return llvm::Error::success();
@@ -128,7 +128,7 @@ void PatchUnitLink::NameBlocks() {
 }
 
 void PatchUnitLink::ChooseRoots() {
-  std::vector<std::pair<Symbol*, std::string>> data;
+  std::vector<Symbol*> data;
   for (Symbol* symbol : graph_->defined_symbols()) {
     if (!HasSourceName(*symbol) || !IsAllocated(symbol->getSection())) continue;
     const std::string name(*symbol->getName());
@@ -139,7 +139,7 @@ void PatchUnitLink::ChooseRoots() {
       new_function_symbols_.push_back(symbol);
       Keep(symbol->getBlock(), Placement::kModuleText);
     } else if (plan_.new_data.contains(name)) {
-      data.emplace_back(symbol, name);
+      data.push_back(symbol);
     } else {
       continue;
     }
@@ -151,13 +151,60 @@ void PatchUnitLink::ChooseRoots() {
                     [&r = replacement](const auto& pair) { return pair.second == &r; });
     if (!found) missing_.insert(absl::StrCat("the new version of ", Demangled(name)));
   }
-  for (auto& [symbol, name] : data) KeepDatum(*symbol, name);
+  for (Symbol* symbol : data) KeepDatum(*symbol);
 }
 
-void PatchUnitLink::KeepDatum(Symbol& symbol, const std::string& name) {
+std::string PatchUnitLink::KeyOf(const Symbol& symbol) const {
+  const std::string name(*symbol.getName());
+  return symbol.getScope() == Scope::Local ? absl::StrCat(plan_.unit_name, "|", name) : name;
+}
+
+absl::Status PatchUnitLink::AssignThreadLocals(LinkGraph& graph) {
+  graph_ = &graph;
+  NameBlocks();
+  for (Symbol* symbol : graph.defined_symbols()) {
+    if (!symbol->hasName() || !View(*symbol->getName()).starts_with(kTlsImagePrefix)) continue;
+    const std::string name(*symbol->getName());
+    if (!plan_.new_data.contains(name)) continue;
+    const std::string key = KeyOf(*symbol);
+    const Block& block = symbol->getBlock();
+    const auto* known = data_->Find(key, block.getSize(), Fingerprint(block, kFingerprintDepth));
+    if (known != nullptr && known->thread_offset) {
+      (*plan_.thread_locals)[key] = *known->thread_offset;
+      continue;
+    }
+    absl::StatusOr<intptr_t> offset = tls_->Assign(block.getSize(), block.getAlignment());
+    if (!offset.ok()) {
+      return absl::ResourceExhaustedError(absl::StrCat(
+          plan_.unit_name, ": thread-local ", Demangled(name.substr(sizeof(kTlsImagePrefix) - 1)),
+          ": ", offset.status().message()));
+    }
+    new_thread_locals_.push_back({key, *offset, block.getSize()});
+    (*plan_.thread_locals)[key] = *offset;
+  }
+  return absl::OkStatus();
+}
+
+void PatchUnitLink::ReleaseThreadLocals() {
+  for (const NewThreadLocal& local : new_thread_locals_) tls_->Release(local.offset, local.size);
+  new_thread_locals_.clear();
+}
+
+// The patch's own first: a new static of a unit hides a global of the program.
+std::optional<intptr_t> PatchUnitLink::FindThreadOffset(const std::string& name) const {
+  const std::string image = absl::StrCat(kTlsImagePrefix, name);
+  for (const std::string& key : {absl::StrCat(plan_.unit_name, "|", image), image}) {
+    if (const auto it = plan_.thread_locals->find(key); it != plan_.thread_locals->end()) {
+      return it->second;
+    }
+  }
+  return FindThreadLocal(*program_, plan_.unit, name);
+}
+
+void PatchUnitLink::KeepDatum(Symbol& symbol) {
   Block& block = symbol.getBlock();
   const bool local = symbol.getScope() == Scope::Local;
-  const std::string key = local ? absl::StrCat(plan_.unit_name, "|", name) : name;
+  const std::string key = KeyOf(symbol);
   const std::string fingerprint = Fingerprint(block, kFingerprintDepth);
   if (const auto* datum = data_->Find(key, block.getSize(), fingerprint)) {
     bound_[&block] = datum->address - symbol.getOffset();
@@ -166,7 +213,11 @@ void PatchUnitLink::KeepDatum(Symbol& symbol, const std::string& name) {
     if (!local) graph_->makeAbsolute(symbol, llvm::orc::ExecutorAddr(datum->address));
     return;
   }
-  new_data_.push_back({key, &symbol, {0, block.getSize(), fingerprint}});
+  NewDatum datum{key, &symbol, {0, block.getSize(), fingerprint, std::nullopt}};
+  if (const auto it = plan_.thread_locals->find(key); it != plan_.thread_locals->end()) {
+    datum.datum.thread_offset = it->second;
+  }
+  new_data_.push_back(std::move(datum));
   Keep(block, IsConstant(block.getSection()) ? Placement::kConstant : Placement::kData);
 }
 
@@ -191,8 +242,7 @@ void PatchUnitLink::BindExternal(Symbol& symbol) {
   std::optional<uintptr_t> value;
   const bool thread_local_offset = name.starts_with(kTlsOffsetPrefix);
   if (thread_local_offset) {
-    const auto offset =
-        FindThreadLocal(*program_, plan_.unit, name.substr(sizeof(kTlsOffsetPrefix) - 1));
+    const auto offset = FindThreadOffset(name.substr(sizeof(kTlsOffsetPrefix) - 1));
     if (offset) value = static_cast<uintptr_t>(*offset);
   } else if (const HostedSymbol* running = program_->index.FindGlobal(name)) {
     value = running->address;
@@ -299,15 +349,14 @@ std::string PatchUnitLink::Fingerprint(const Block& block, int depth) const {
   for (const Edge& edge : block.edges()) {
     if (!edge.isRelocation()) continue;
     const Symbol& target = edge.getTarget();
-    std::string reference = absl::StrCat(edge.getOffset(), ",", edge.getKind(), ",",
-                                         edge.getAddend(), ",");
+    std::string reference =
+        absl::StrCat(edge.getOffset(), ",", edge.getKind(), ",", edge.getAddend(), ",");
     if (!target.isDefined()) {
       absl::StrAppend(&reference, target.hasName() ? std::string(*target.getName()) : "");
     } else {
       const auto named = names_.find(&target.getBlock());
       absl::StrAppend(&reference, target.getOffset(), ",");
-      const std::string name =
-          named == names_.end() ? "" : std::string(*named->second->getName());
+      const std::string name = named == names_.end() ? "" : std::string(*named->second->getName());
       const bool by_content = name.empty() || plan_.new_functions.contains(name);
       absl::StrAppend(&reference, name);
       if (by_content && depth > 0) {
@@ -344,9 +393,8 @@ llvm::Error PatchUnitLink::AfterFixup(LinkGraph& graph) {
     replacement->text = {entry, entry + symbol->getSize()};
   }
   if (!refused.empty()) {
-    return ToError(absl::FailedPreconditionError(
-        absl::StrCat(plan_.unit_name, ": the new version has no entry stub: ",
-                     absl::StrJoin(refused, ", "))));
+    return ToError(absl::FailedPreconditionError(absl::StrCat(
+        plan_.unit_name, ": the new version has no entry stub: ", absl::StrJoin(refused, ", "))));
   }
   for (const Symbol* symbol : new_function_symbols_) {
     const CodeAddress entry{symbol->getAddress().getValue()};
@@ -361,7 +409,15 @@ llvm::Error PatchUnitLink::AfterFixup(LinkGraph& graph) {
 }
 
 void PatchUnitLink::Publish(PatchData& data) const {
-  for (const NewDatum& datum : new_data_) data.Add(datum.key, datum.datum);
+  for (const NewDatum& datum : new_data_) {
+    data.Add(datum.key, datum.datum);
+    if (!datum.datum.thread_offset) continue;
+    const intptr_t offset = *datum.datum.thread_offset;
+    tls_->SetImage(offset, reinterpret_cast<const void*>(datum.datum.address), datum.datum.size);
+    // ORDER[T9]: every thread has its initial value before any function of the patch can be
+    // reached; pairs with the trampolines and openings that Coordinator::Start stores.
+    tls_->Publish(offset, datum.datum.size);
+  }
   for (const NewConstant& constant : new_constants_) {
     data.AddConstant(constant.fingerprint, constant.address);
   }

@@ -28,6 +28,8 @@ class PatchData {
     uintptr_t address = 0;
     uint64_t size = 0;
     std::string fingerprint;  // of its initial value
+    // Of a thread-local, whose initial image this is: where it is from %fs.
+    std::optional<intptr_t> thread_offset;
   };
 
   // `key` is the datum's name, after "UNIT|" when it is local to a unit.
@@ -55,20 +57,28 @@ class PatchUnitLink : public GraphEditor {
  public:
   // What the unit's object is to provide.
   struct Plan {
-    uint32_t unit = 0;                               // of the program
+    uint32_t unit = 0;  // of the program
     std::string unit_name;
-    std::map<std::string, Replacement> replaced;     // by symbol name
+    std::map<std::string, Replacement> replaced;  // by symbol name
     std::set<std::string> new_functions;
     std::set<std::string> new_data;
     // Names that some unit of the patch newly defines for all of them.
     const std::set<std::string>* patch_globals = nullptr;
+    // Offsets of thread-locals that the patch adds: by name, after "UNIT|" those local to a unit.
+    std::map<std::string, intptr_t>* thread_locals = nullptr;
   };
 
-  PatchUnitLink(const HostedProgram* program, const PatchData* data, Plan plan)
-      : program_(program), data_(data), plan_(std::move(plan)) {}
+  PatchUnitLink(const HostedProgram* program, const PatchData* data, TlsPool* tls, Plan plan)
+      : program_(program), data_(data), tls_(tls), plan_(std::move(plan)) {}
 
   // Hides from ORC what other graphs must not see of the object.
   void LimitScope(llvm::jitlink::LinkGraph& graph) const;
+
+  // Finds or takes a place in the pool for every thread-local that the unit adds. Before the link
+  // of any unit of the patch: they refer to one another's. What is taken is given back by
+  // ReleaseThreadLocals, if the link fails.
+  absl::Status AssignThreadLocals(llvm::jitlink::LinkGraph& graph);
+  void ReleaseThreadLocals();
 
   llvm::Error BeforePrune(llvm::jitlink::LinkGraph& graph) override;
   Placement PlacementOf(const llvm::jitlink::Block& block) const override;
@@ -83,7 +93,7 @@ class PatchUnitLink : public GraphEditor {
   // Whether data that stays leads to the module's text, which then must stay too.
   bool is_pinned() const { return is_pinned_; }
   uint64_t data_bytes() const { return data_bytes_; }
-  // Makes the data known that stays.
+  // Makes the data known that stays, and gives every thread what is its own of it.
   void Publish(PatchData& data) const;
 
  private:
@@ -98,9 +108,19 @@ class PatchUnitLink : public GraphEditor {
     uintptr_t address = 0;
   };
 
+  // A thread-local that no earlier patch brought.
+  struct NewThreadLocal {
+    std::string key;
+    intptr_t offset = 0;
+    uint64_t size = 0;
+  };
+
+  // How PatchData calls a datum of the unit.
+  std::string KeyOf(const llvm::jitlink::Symbol& symbol) const;
+  std::optional<intptr_t> FindThreadOffset(const std::string& name) const;
   void NameBlocks();
   void ChooseRoots();
-  void KeepDatum(llvm::jitlink::Symbol& symbol, const std::string& name);
+  void KeepDatum(llvm::jitlink::Symbol& symbol);
   void Keep(llvm::jitlink::Block& block, Placement placement);
   void BindEdges(llvm::jitlink::Block& block);
   void BindExternal(llvm::jitlink::Symbol& symbol);
@@ -115,12 +135,14 @@ class PatchUnitLink : public GraphEditor {
 
   const HostedProgram* const program_;
   const PatchData* const data_;
+  TlsPool* const tls_;
   Plan plan_;
   llvm::jitlink::LinkGraph* graph_ = nullptr;
 
   // While BeforePrune runs.
   llvm::DenseMap<const llvm::jitlink::Block*, llvm::jitlink::Symbol*> names_;
-  llvm::DenseMap<const llvm::jitlink::Block*, uintptr_t> bound_;   // data brought by an earlier patch
+  llvm::DenseMap<const llvm::jitlink::Block*, uintptr_t>
+      bound_;  // data brought by an earlier patch
   llvm::DenseMap<uintptr_t, llvm::jitlink::Symbol*> absolutes_;
   std::vector<llvm::jitlink::Block*> worklist_;
   std::set<std::string> missing_;
@@ -130,6 +152,7 @@ class PatchUnitLink : public GraphEditor {
   std::vector<llvm::jitlink::Symbol*> new_function_symbols_;
   std::vector<NewDatum> new_data_;
   std::vector<NewConstant> new_constants_;
+  std::vector<NewThreadLocal> new_thread_locals_;
   ModulePages pages_;
   UnwindRows rows_;
   std::vector<std::pair<CodeRange, std::string>> new_text_;

@@ -17,8 +17,8 @@ namespace mend::jit {
 namespace {
 
 using llvm::jitlink::Block;
-using llvm::jitlink::LinkGraph;
 using llvm::jitlink::Linkage;
+using llvm::jitlink::LinkGraph;
 using llvm::jitlink::Scope;
 using llvm::jitlink::Section;
 using llvm::jitlink::Symbol;
@@ -145,7 +145,8 @@ absl::Status Loader::LayOutTables() {
   for (const auto& unit : units_) {
     for (const Symbol* symbol : unit->graph().external_symbols()) {
       const std::string_view name = View(*symbol->getName());
-      for (const std::string_view prefix : {std::string_view(kTableStart), std::string_view(kTableStop)}) {
+      for (const std::string_view prefix :
+           {std::string_view(kTableStart), std::string_view(kTableStop)}) {
         if (name.starts_with(prefix)) names.emplace(name.substr(prefix.size()));
       }
     }
@@ -172,7 +173,8 @@ absl::Status Loader::LayOutTable(const std::string& name) {
     if (section == nullptr || !IsTableSection(*section)) continue;
     std::vector<Block*> blocks(section->blocks().begin(), section->blocks().end());
     std::sort(blocks.begin(), blocks.end(), [](const Block* a, const Block* b) {
-      return !a->isZeroFill() && !b->isZeroFill() && a->getContent().data() < b->getContent().data();
+      return !a->isZeroFill() && !b->isZeroFill() &&
+             a->getContent().data() < b->getContent().data();
     });
     for (Block* block : blocks) {
       size = llvm::jitlink::alignToBlock(size, *block);
@@ -229,8 +231,9 @@ absl::Status Loader::BindExternals() {
         continue;
       }
       missing.push_back(thread_local_offset
-                            ? absl::StrCat("thread-local ", name.substr(sizeof(kTlsOffsetPrefix) - 1),
-                                           " (used by ", program_.index.file(unit->number()), ")")
+                            ? absl::StrCat("thread-local ",
+                                           name.substr(sizeof(kTlsOffsetPrefix) - 1), " (used by ",
+                                           program_.index.file(unit->number()), ")")
                             : absl::StrCat(Demangled(name), " (used by ",
                                            program_.index.file(unit->number()), ")"));
     }

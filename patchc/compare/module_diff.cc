@@ -16,7 +16,19 @@ namespace {
 // Functions that the compiler makes to initialise a unit's variables before main.
 bool IsInitializerName(std::string_view name) {
   return name.starts_with("_GLOBAL__") || name.starts_with("__cxx_global_var_init") ||
-         name.starts_with("__cxx_global_array_dtor") || name.starts_with("__tls_init");
+         name.starts_with("__cxx_global_array_dtor");
+}
+
+// Initialises a unit's thread-locals, all of them when a thread uses the first one.
+bool IsThreadInitializerName(std::string_view name) { return name == "__tls_init"; }
+
+// The datum that a reference means: code names a thread-local by its offset, an object defines its
+// initial image.
+std::string DatumOf(const std::string& reference) {
+  std::string_view name = reference;
+  if (!name.starts_with(kTlsOffsetPrefix)) return reference;
+  name.remove_prefix(sizeof kTlsOffsetPrefix - 1);
+  return absl::StrCat(kTlsImagePrefix, std::string(name));
 }
 
 bool IsVtableName(std::string_view name) {
@@ -101,6 +113,10 @@ class UnitComparer {
       initializers_.insert(edited.name);
       return;
     }
+    if (IsThreadInitializerName(edited.name)) {
+      Refuse(RefusalCode::kThreadInitializer, "the initialisation of its thread-locals changed");
+      return;
+    }
     if (!base.patchable || !edited.patchable) {
       Refuse(RefusalCode::kNotPatchable,
              absl::StrCat("function '", DisplayName(edited.name), "' changed"));
@@ -141,8 +157,10 @@ class UnitComparer {
       pending.pop_back();
       if (!kept_.insert(name).second) continue;
       for (const std::string& target : Edited(name).references) {
-        const auto datum = edited_data_.find(target);
-        if (datum != edited_data_.end() && IsOwnDatum(*datum->second)) pending.push_back(target);
+        const auto datum = edited_data_.find(DatumOf(target));
+        if (datum != edited_data_.end() && IsOwnDatum(*datum->second)) {
+          pending.push_back(datum->first);
+        }
       }
     }
   }
@@ -165,9 +183,7 @@ class UnitComparer {
   void CompareDatum(const DataDescription& edited) {
     const auto found = base_data_.find(edited.name);
     if (found == base_data_.end()) {
-      if (edited.is_thread_local) {
-        Refuse(RefusalCode::kNewThreadLocal, absl::StrCat("'", DataName(edited.name), "'"));
-      } else if (kept_.contains(edited.name) || edited.binding == Binding::kGlobal) {
+      if (kept_.contains(edited.name) || edited.binding == Binding::kGlobal) {
         diff_.new_data.push_back(edited.name);
       }
       return;
@@ -207,7 +223,7 @@ class UnitComparer {
     for (const std::string& name : initializers_) {
       changed = true;
       for (const std::string& target : Edited(name).references) {
-        if (!added.contains(target) || target.starts_with("DW.ref.")) continue;
+        if (!added.contains(DatumOf(target)) || target.starts_with("DW.ref.")) continue;
         Refuse(RefusalCode::kNewDataConstructor, absl::StrCat("variable '", DataName(target), "'"));
       }
     }
