@@ -122,7 +122,8 @@ absl::StatusOr<const std::vector<SourceText>*> Base::Sources(size_t unit) {
   std::vector<SourceText> texts;
   const absl::StatusOr<std::string_view> section =
       FindElfSection(units_[unit].object, kSourcesSection);
-  if (section.ok()) {
+  // What `patchc strip` leaves is empty.
+  if (section.ok() && !section->empty()) {
     absl::StatusOr<std::vector<SourceText>> parsed = ParseSources(*section);
     if (!parsed.ok()) return InUnit(units_[unit].member, parsed.status());
     texts = *std::move(parsed);

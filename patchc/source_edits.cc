@@ -90,6 +90,17 @@ absl::StatusOr<SourceEdit*> SourceEdits::Edit(const std::string& path) {
   return &edits_.emplace(path, SourceEdit{*text, *text}).first->second;
 }
 
+std::string SourceEdits::ForeignUnitOf(const std::string& file) const {
+  const std::string stem = fs::path(file).stem().string();
+  for (const BaseUnit& unit : base_.units()) {
+    if (unit.has_description) continue;
+    std::string member = unit.member;
+    if (member.ends_with(")")) member = member.substr(member.rfind('(') + 1);
+    if (fs::path(member).stem() == stem) return unit.member;
+  }
+  return {};
+}
+
 absl::StatusOr<std::string> SourceEdits::Match(const std::string& file) const {
   const std::string absolute = Normalized(fs::current_path().string(), file);
   if (origins_.contains(absolute)) return absolute;
@@ -103,6 +114,11 @@ absl::StatusOr<std::string> SourceEdits::Match(const std::string& file) const {
                             absl::StrCat(file, " may be any of ", absl::StrJoin(matches, ", ")),
                             {}});
     }
+  }
+  if (const std::string foreign = ForeignUnitOf(file); !foreign.empty()) {
+    return RefusalStatus({RefusalCode::kNoCommand,
+                          absl::StrCat(file, ": ", foreign, " was not compiled by patchc"),
+                          {}});
   }
   return RefusalStatus(
       {RefusalCode::kSourceUnknown, absl::StrCat(file, " is no source of ", base_.file()), {}});
@@ -173,8 +189,11 @@ absl::Status SourceEdits::AddDiff(const std::string& file, const DiffOptions& op
     absl::StatusOr<std::string> path = MatchDiffPath(diff.path(), options);
     if (!path.ok()) return path.status();
     if (path->empty()) {
-      notes_.push_back(absl::StrCat(file, ": ", diff.path(), " is no part of the program: ",
-                                    diff.hunks.size(), " hunk(s) skipped"));
+      const std::string foreign = ForeignUnitOf(diff.path());
+      notes_.push_back(absl::StrCat(
+          file, ": ", diff.path(), " is no part of the program",
+          foreign.empty() ? "" : absl::StrCat(" that patchc compiled (", foreign, " may be)"), ": ",
+          diff.hunks.size(), " hunk(s) skipped"));
       continue;
     }
     ++matched;

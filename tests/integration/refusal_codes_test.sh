@@ -1,0 +1,112 @@
+# Refusals by `patchc check`, each by its code and with what it names; those that need a running program
+# are in refusals_test.sh, those of the comparison alone in tests/patchc/compare_test.cc.
+. "$(dirname "$0")/lib.sh"
+cd "$work"
+
+# program NAME LANGUAGE: compiles standard input to ./NAME, from NAME.c or NAME.cc.
+program() {
+  local suffix=c language=cc
+  if [ "$2" = c++ ]; then suffix=cc language=c++; fi
+  cat >"$1.$suffix"
+  "$patchc" "$language" -O2 "$1.$suffix" -o "$1"
+}
+# refuse CODE PATTERN ARGUMENTS...: `patchc check` with them is refused so, and the code explains itself.
+refuse() {
+  local code=$1 pattern=$2
+  shift 2
+  expect_code 3 "$patchc" check "$@"
+  expect_match "'check $*'" "MEND-E$code" "$output"
+  expect_match "the reason of MEND-E$code" "$pattern" "$output"
+  expect_match "the way out of MEND-E$code" 'way out: ' "$output"
+  expect_code 0 "$patchc" explain "MEND-E$code"
+}
+
+program vtable c++ <<'SOURCE'
+struct Shape {
+  virtual ~Shape() {}
+  virtual int Area() { return 1; }
+};
+Shape* volatile shape;
+int main() { shape = new Shape; return shape->Area() - 1; }
+SOURCE
+sed -i 's/  virtual int Area/  virtual int Corners() { return 4; }\n&/' vtable.cc
+refuse 0102 Shape --base vtable vtable.cc
+
+program kind c <<'SOURCE'
+int table[2] = {1, 2};
+__attribute__((noinline)) int at(int i) { return table[i]; }
+int main(int argc, char** argv) { return at(argc) - 2; }
+SOURCE
+sed -i 's/^int table/const int table/' kind.c
+refuse 0113 "variable 'table'" --base kind kind.c
+
+program labels c <<'SOURCE'
+int run(const unsigned char* code) {
+  static void* labels[] = {&&add, &&stop};
+  int sum = 0;
+  goto *labels[*code];
+add:
+  sum += 3;
+  goto *labels[*++code];
+stop:
+  labels[0] = labels[0];
+  return sum;
+}
+int main(void) { return run((const unsigned char*)"\0\0\1") - 6; }
+SOURCE
+sed -i 's/sum += 3/sum += 4/' labels.c
+refuse 0116 labels --base labels labels.c
+
+program twins c <<'SOURCE'
+__attribute__((noinline)) int count(int which) {
+  if (which) { static int n; return ++n; }
+  static int n;
+  return n += 2;
+}
+int main(int argc, char** argv) { return count(argc) + count(0) - 3; }
+SOURCE
+sed -i 's/^  if/  if (which == 7) { static int n; return --n; }\n&/' twins.c
+refuse 0117 'count\.n' --base twins twins.c
+
+program naked c <<'SOURCE'
+__attribute__((naked, noinline)) int three(void) { __asm__("movl $3, %eax\n ret"); }
+int main(void) { return three() - 3; }
+SOURCE
+sed -i 's/movl \$3/movl $4/' naked.c
+refuse 0121 three --base naked naked.c
+
+# Of what the program was built from.
+program gone c <<'SOURCE'
+int main(void) { return 0; }
+SOURCE
+"$patchc" strip gone
+mkdir edited
+sed 's/return 0/return 2/' gone.c >edited/gone.c
+# The file that it was built from is still there.
+expect_code 0 "$patchc" check --base gone edited/gone.c
+echo '/* not the same file any more */ int main(void) { return 1; }' >gone.c
+refuse 0003 gone.c --base gone gone.c
+refuse 0004 /bin/true --base /bin/true gone.c
+
+mkdir one two elsewhere
+echo 'int f(void) { return 0; }' >one/unit.c
+echo 'int f(void); int main(void) { return f(); }' >two/unit.c
+"$patchc" cc -c one/unit.c -o one.o
+"$patchc" cc one.o two/unit.c -o both
+cp one/unit.c elsewhere/unit.c
+refuse 0008 one/unit.c --base both elsewhere/unit.c
+
+echo 'int g(void) { return 0; }' >foreign.c
+clang-22 -fPIE -c foreign.c
+echo 'int g(void); int main(void) { return g(); }' >main.c
+"$patchc" cc main.c foreign.o -o mixed
+refuse 0009 foreign.o --base mixed foreign.c
+printf -- '--- a/foreign.c\n+++ b/foreign.c\n@@ -1 +1 @@\n-int g(void) { return 0; }\n+int g(void) { return 1; }\n' \
+  >foreign.patch
+refuse 0007 'foreign.o may be' --base mixed --diff foreign.patch
+
+# What a module has fixed.
+echo 'int f(void) { return 2; }' >one/unit.c
+"$patchc" build -o unit.mendpatch --base both one/unit.c >/dev/null
+expect_code 3 "$patchc" apply unit.mendpatch --name other --to nobody
+expect_match "an option that is fixed in the module" MEND-E0130 "$output"
