@@ -8,6 +8,7 @@ real=$build/real
 patchc=$build/bin/patchc
 mend=$build/bin/mend
 unset MEND_OPTIONS
+export PYTHONDONTWRITEBYTECODE=1
 mkdir -p "$real"
 
 skip() { echo "skipped: $*"; exit 77; }

@@ -1,8 +1,10 @@
 """memcached_fixes.py BUILD SOURCE: memcached's security fixes, live.
 
-A proxy and the server behind it, both built by `patchc cc`, serve clients that check every answer.
-Each fix goes into both by their name and out again; the one that changes the layout of requests in
-flight is refused. Exits 1 when anything is not as it should be.
+A proxy and the server behind it, both built by `patchc cc`, serve clients that check every answer. What
+the fixes change is observed at a second such pair: an unfixed proxy that meets the request mixes up
+the answers of its other clients, natively too. Each fix goes into all four processes by their name
+and out again; the one that changes the layout of requests in flight is refused. Exits 1 when anything
+is not as it should be.
 """
 import os
 import socket
@@ -80,16 +82,27 @@ def start(*arguments):
     sys.exit("memcached does not start")
 
 
+def start_pair(folder):
+    """A server and a proxy before it: their ports."""
+    port, server_port = free_port(), free_port()
+    config = "%s/proxy.%d.lua" % (folder, port)
+    with open(config, "w") as file:
+        file.write(CONFIG % server_port)
+    servers = [start("-p", str(server_port))]
+    servers.append(start("-p", str(port), "-o", "proxy_config=" + config))
+    return servers, port, server_port
+
+
 def try_fix(name, path, port):
     rows = []
     code, answer = apply(BUILD, "memcached", [path], name)
     checks.expect(code == 0, "%s applies: %d %s" % (name, code, answer))
     reports = answer.get("targets", [])
-    checks.expect(len(reports) == 2, name + " goes into proxy and server")
+    checks.expect(len(reports) == 4, name + " goes into proxies and servers")
     wanted = "fixed" if name == "CVE-2023-46852" else "vulnerable"
     seen = observe(port)
     checks.expect(seen == wanted, "%s: observed %s" % (name, seen))
-    rows.append(row(name, (reports or [{}])[0], "applied, disabled (both processes)"))
+    rows.append(row(name, (reports or [{}])[0], "applied, disabled (four processes)"))
     checks.expect(disable(BUILD, "memcached", name), name + " is disabled")
     seen = observe(port)
     checks.expect(seen == "vulnerable", "%s disabled: observed %s" % (name, seen))
@@ -99,13 +112,11 @@ def try_fix(name, path, port):
 def main():
     work_folder = tempfile.mkdtemp(prefix="mend-memcached-")
     os.environ["XDG_RUNTIME_DIR"] = work_folder
-    port, server_port = free_port(), free_port()
-    with open(work_folder + "/proxy.lua", "w") as config:
-        config.write(CONFIG % server_port)
-    servers = [start("-p", str(server_port))]
-    servers.append(start("-p", str(port), "-o", "proxy_config=" + work_folder + "/proxy.lua"))
+    servers, client_port, server_port = start_pair(work_folder)
+    observed, port, _ = start_pair(work_folder)
+    servers += observed
     clients = [threading.Thread(target=work, args=(p, n))
-               for n, p in enumerate([port] * 4 + [server_port] * 4)]
+               for n, p in enumerate([client_port] * 4 + [server_port] * 4)]
     rows = []
     try:
         checks.expect(observe(port) == "vulnerable", "unfixed: " + observe(port))
