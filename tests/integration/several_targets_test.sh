@@ -1,0 +1,86 @@
+# A name that stands for several processes, a forked child among them: `apply --to NAME` patches them
+# all, reports each, and exits 7 when one fails. `disable` by name takes it back everywhere.
+. "$(dirname "$0")/lib.sh"
+
+cat >"$work/serve.c" <<'SOURCE'
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static int word = 1;
+
+__attribute__((noinline)) int answer(void) { return word; }
+
+/* Held up in the function that the patch replaces, until a signal comes. */
+__attribute__((noinline)) int stay(int held) {
+  if (held) pause();
+  return answer() + 10;
+}
+
+static void wake(int number) { (void)number; }
+
+int main(int argc, char** argv) {
+  signal(SIGUSR1, wake);
+  if (argc > 1 && strcmp(argv[1], "fork") == 0) fork();
+  for (;;) {
+    if (argc > 1 && strcmp(argv[1], "held") == 0) stay(1);
+    FILE* file = fopen("answers", "a");
+    fprintf(file, "%d %d\n", (int)getpid(), stay(0));
+    fclose(file);
+    usleep(20000);
+  }
+}
+SOURCE
+cp "$work/serve.c" "$work/original.c"
+"$patchc" cc -O1 "$work/serve.c" -o "$work/serve"
+cd "$work"
+for mode in plain fork; do
+  MEND_OPTIONS="--log $work/$mode.log" ./serve "$mode" 2>/dev/null &
+  started+=("$!")
+done
+
+# targets COUNT: waits until so many processes of the name are there; their pids are in $pids.
+pids=
+targets() {
+  local tries
+  for tries in $(seq 200); do
+    pids=$("$mend" ps --json 2>/dev/null | grep -oE '"pid": *"[0-9]+"' | grep -oE '[0-9]+' || true)
+    [ "$(wc -w <<<"$pids")" -eq "$1" ] && return
+    sleep 0.05
+  done
+  fail "not $1 targets after $tries tries: $pids"
+}
+# everyone ANSWER: each of $pids comes to give that answer.
+everyone() {
+  local pid tries
+  for pid in $pids; do
+    for tries in $(seq 200); do
+      [ "$(grep "^$pid " answers 2>/dev/null | tail -n 1)" = "$pid $1" ] && continue 2
+      sleep 0.05
+    done
+    fail "process $pid does not answer $1 after $tries tries"
+  done
+}
+targets 3
+# The child is no child of this shell's.
+started+=($pids)
+everyone 11
+
+sed -i 's/answer() + 10/answer() + 20/' serve.c
+expect_code 0 "$patchc" apply --json serve.c --to serve --name twenty
+for pid in $pids; do expect_match "a report of $pid" "\"target\": *\"$pid\"" "$output"; done
+everyone 21
+expect_code 0 "$mend" disable serve twenty
+everyone 11
+
+# One that is held up times out and goes back; the others take the patch.
+MEND_OPTIONS="--log $work/held.log" ./serve held 2>/dev/null &
+held=$!
+started+=("$held")
+targets 4
+expect_code 7 "$patchc" apply --json serve.c --to serve --name twenty --timeout 1
+expect_match "the one that is held up" '"outcome": *"reversed"' "$output"
+pids=$(for pid in $pids; do [ "$pid" = "$held" ] || echo "$pid"; done)
+everyone 21
+kill -KILL "$held"
