@@ -15,7 +15,7 @@ class Program:
         self.bench, self.program, self.module = bench, folder / "program", folder / "fix.mendpatch"
         compiler = "c++" if str(sources[0]).endswith(".cc") else "cc"
         bench.command(bench.patchc, compiler, "-O2", "-o", self.program, *sources)
-        bench.command(bench.patchc, "build", "-o", self.module, "--base", self.program, edited)
+        bench.command(bench.patchc, "build", "--name", "fix", "-o", self.module, "--base", self.program, edited)
 
     def measure(self, rounds, *arguments):
         """Milliseconds per phase; the module's link time too."""

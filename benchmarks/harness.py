@@ -102,7 +102,7 @@ class Bench:
         return done.stdout
 
     def timed(self, *words, environment=None, cwd=None):
-        """Runs a command; its wall time, CPU time (seconds) and largest resident size (bytes)."""
+        """Runs a command; its wall and its CPU time, in seconds."""
         begin = time.perf_counter()
         process = subprocess.Popen([str(word) for word in words], cwd=cwd,
                                    env=environment or self.environment,
@@ -112,7 +112,7 @@ class Bench:
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:
             raise RuntimeError(f"{words}: exit {process.returncode}")
-        return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+        return wall, usage.ru_utime + usage.ru_stime
 
     def apply(self, target, *inputs):
         """patchc apply; the report, with the command's own wall and CPU time added."""
