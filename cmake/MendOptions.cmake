@@ -37,6 +37,11 @@ if(MEND_FAILPOINTS)
   target_compile_definitions(mend_flags INTERFACE MEND_FAILPOINTS=1)
 endif()
 set(MEND_SANITIZER_ENVIRONMENT "")
+if(MEND_SANITIZE STREQUAL "thread")
+  # ThreadSanitizer's runtime is there, and cannot be interrupted anywhere. (The simulation is
+  # compiled with its instrumentation alone.)
+  target_compile_definitions(mend_flags INTERFACE MEND_THREAD_SANITIZER=1)
+endif()
 if(MEND_SANITIZE)
   # Forked children of tests start threads; leaks at exit are looked for in tests only.
   set(MEND_SANITIZER_ENVIRONMENT "TSAN_OPTIONS=die_after_fork=0:second_deadlock_stack=1"

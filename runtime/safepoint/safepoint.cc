@@ -110,7 +110,7 @@ bool HasSafepointSignal() { return has_safepoint_signal.load(std::memory_order_r
 
 bool SendSafepointSignal(ThreadRecord& record) {
   if (!HasSafepointSignal()) return false;
-#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+#ifdef MEND_THREAD_SANITIZER
   // TSan's runtime cannot be interrupted at any instruction; polls and blocked regions must do.
   (void)record;
   return false;

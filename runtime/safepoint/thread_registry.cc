@@ -288,7 +288,7 @@ bool ThreadRegistry::IsRuntimeThread() const {
 }
 
 int ThreadRegistry::AdoptUnknownThreads() {
-#if __has_feature(thread_sanitizer)
+#ifdef MEND_THREAD_SANITIZER
   return 0;  // without the signal (SendSafepointSignal) they could never answer
 #endif
   // First the system's list, then ours: whoever is in the first and was announced is in the second.

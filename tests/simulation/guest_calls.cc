@@ -1,0 +1,34 @@
+#include "tests/simulation/guest_calls.h"
+
+#include <new>
+
+#include "runtime/base/failpoint.h"
+#include "runtime/base/raw_syscall.h"
+#include "runtime/safepoint/blocked_region.h"
+#include "runtime/safepoint/handshake.h"
+#include "runtime/safepoint/thread_registry.h"
+
+namespace mend::simulation {
+
+void BlockedSleep(int64_t ns) {
+  std::atomic<uint32_t> never{0};
+  const BlockedRegion region("sleep");
+  FutexWait(&never, 0, ns);
+}
+
+void RunProgramHandler(const std::function<void()>& handler) {
+  const SignalScope scope;
+  handler();
+}
+
+bool PollIsSet() { return tls_thread_words.poll.load(std::memory_order_relaxed) != 0; }
+
+uint32_t CallersEpoch() { return tls_thread_words.epoch.load(std::memory_order_relaxed); }
+
+void ResetCore() {
+  failpoint::DisarmAll();
+  new (&Handshake::Get()) Handshake;
+  new (&ThreadRegistry::Get()) ThreadRegistry;
+}
+
+}  // namespace mend::simulation

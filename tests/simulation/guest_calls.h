@@ -1,0 +1,23 @@
+// What hosted code and its C library call of the core, in a file of its own that is instrumented as
+// the core is: their inline parts have points too.
+#ifndef MEND_TESTS_SIMULATION_GUEST_CALLS_H_
+#define MEND_TESTS_SIMULATION_GUEST_CALLS_H_
+
+#include <cstdint>
+#include <functional>
+
+namespace mend::simulation {
+
+// Sleeps in a blocked region.
+void BlockedSleep(int64_t ns);
+// Runs `handler` as guest_libc runs a program's signal handler.
+void RunProgramHandler(const std::function<void()>& handler);
+// The calling thread's words.
+bool PollIsSet();
+uint32_t CallersEpoch();
+// Makes the process' singletons anew, for a new history.
+void ResetCore();
+
+}  // namespace mend::simulation
+
+#endif  // MEND_TESTS_SIMULATION_GUEST_CALLS_H_

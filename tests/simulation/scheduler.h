@@ -1,0 +1,105 @@
+// The simulation's scheduler: the threads of a history are fibers on one operating system thread,
+// and only one runs at a time. Every atomic operation of the code under test, every system call and
+// every step of hosted code is a *point*: there the scheduler may go on with another fiber, or
+// deliver a signal. All its choices come from a Chooser, so a history is a function of the choices.
+//
+// Time is a number that grows by a microsecond per point, and leaps when every fiber sleeps.
+//
+// A broken invariant (Violation) or a dead end ends the history at once: its fibers are dropped as
+// they stand.
+#ifndef MEND_TESTS_SIMULATION_SCHEDULER_H_
+#define MEND_TESTS_SIMULATION_SCHEDULER_H_
+
+#include <signal.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace mend::simulation {
+
+// Where choices come from.
+class Chooser {
+ public:
+  virtual ~Chooser() = default;
+  // A number below `n`. Zero is the default: what happens when nothing special does.
+  virtual uint32_t Choose(uint32_t n) = 0;
+  // A choice of the scheduler: zero goes on with the same fiber.
+  virtual uint32_t ChooseFiber(uint32_t n) = 0;
+};
+
+struct Fiber {
+  int id = 0;
+  const char* name = "";
+  std::function<void()> body;
+  void* sp = nullptr;
+  char* stack_low = nullptr;
+  char* stack_high = nullptr;
+  bool done = false;
+  // Asleep: until somebody wakes `sleeps_on`, or until `wake_ns`.
+  const void* sleeps_on = nullptr;
+  int64_t wake_ns = 0;
+  // Set by whoever simulates a thread: may interrupt it at a point, asleep or not.
+  std::function<void()> interrupt;
+  bool interrupt_pending = false;
+  bool interrupts_off = false;
+  void* owner = nullptr;
+  std::vector<std::pair<void*, void*>> thread_locals;  // control object, memory
+};
+
+class Scheduler {
+ public:
+  static constexpr int kFibersMax = 24;
+  static constexpr size_t kStackBytes = 128 * 1024;
+
+  // The one that runs a history now; null outside of histories.
+  static Scheduler* Current();
+
+  Scheduler(Chooser* chooser, uint64_t points_max) : chooser_(chooser), points_max_(points_max) {}
+
+  Fiber* Spawn(const char* name, std::function<void()> body);
+  // Runs until `main` has ended, or a violation. Returns the violation, or "".
+  const char* Run(Fiber* main);
+
+  // --- called by fibers ---
+  void Point();
+  void Yield();
+  // True when woken, false when the time was up.
+  bool Sleep(const void* word, int64_t timeout_ns);
+  int Wake(const void* word, int most);
+  [[noreturn]] void Violation(const char* format, ...) __attribute__((format(printf, 2, 3)));
+  // Called at every point, by the fiber that is about to run on.
+  void set_invariants(std::function<void()> check) { check_ = std::move(check); }
+
+  Fiber* running() const { return running_; }
+  int64_t now_ns() const { return now_ns_; }
+  uint64_t points() const { return points_; }
+  Chooser* chooser() const { return chooser_; }
+  const std::vector<std::unique_ptr<Fiber>>& fibers() const { return fibers_; }
+
+ private:
+  static void Entry();
+  void SwitchTo(Fiber* next);
+  Fiber* Pick(bool may_stay);
+  bool Ready(const Fiber& fiber) const;
+  void DeliverInterrupt();
+  void WakeSleepers();
+
+  Chooser* const chooser_;
+  const uint64_t points_max_;
+  std::vector<std::unique_ptr<Fiber>> fibers_;
+  Fiber* running_ = nullptr;
+  void* main_sp_ = nullptr;
+  Fiber* main_ = nullptr;
+  int64_t now_ns_ = 1'000'000'000;
+  uint64_t points_ = 0;
+  bool ended_ = false;
+  char violation_[512] = "";
+  std::function<void()> check_;
+};
+
+}  // namespace mend::simulation
+
+#endif  // MEND_TESTS_SIMULATION_SCHEDULER_H_

@@ -1,0 +1,252 @@
+// Where the code under test meets the simulation. Its sources are compiled as they are, with three
+// twists of the compiler's: ThreadSanitizer's instrumentation, whose callbacks for atomic
+// operations are defined here (every one is a point of the scheduler), emulated thread-locals,
+// which are looked up here (each fiber has its own), and a raw_syscall.h of the simulation's in
+// front of the real one.
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "absl/status/status.h"
+#include "runtime/base/check.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/raw_syscall.h"
+#include "runtime/safepoint/runtime_thread.h"
+#include "runtime/safepoint/safepoint_poll.h"
+#include "runtime/safepoint/thread_registry.h"
+#include "tests/simulation/arena.h"
+#include "tests/simulation/hosted_model.h"
+#include "tests/simulation/scheduler.h"
+
+// What stands for a call that does not block goes to the scheduler here.
+#pragma clang diagnostic ignored "-Wfunction-effects"
+
+using mend::simulation::Fiber;
+using mend::simulation::Scheduler;
+
+namespace {
+
+void Point() {
+  if (Scheduler* const scheduler = Scheduler::Current(); scheduler != nullptr) scheduler->Point();
+}
+
+void* NewBlock(size_t size) {
+  void* const block = Scheduler::Current() != nullptr && mend::simulation::Arena::Get().active()
+                          ? mend::simulation::Arena::Get().Allocate(size)
+                          : malloc(size == 0 ? 1 : size);
+  if (block == nullptr) abort();
+  return block;
+}
+
+void DeleteBlock(void* block) {
+  if (!mend::simulation::Arena::Get().Free(block)) free(block);
+}
+
+}  // namespace
+
+void* operator new(size_t size) { return NewBlock(size); }
+void* operator new[](size_t size) { return NewBlock(size); }
+void* operator new(size_t size, const std::nothrow_t&) noexcept { return NewBlock(size); }
+void operator delete(void* block) noexcept { DeleteBlock(block); }
+void operator delete[](void* block) noexcept { DeleteBlock(block); }
+void operator delete(void* block, size_t) noexcept { DeleteBlock(block); }
+void operator delete[](void* block, size_t) noexcept { DeleteBlock(block); }
+
+// --- atomic operations: a point, then the operation ---
+
+extern "C" {
+
+#define MEND_SIMULATED_ATOMICS(bits, type)                                                        \
+  type __tsan_atomic##bits##_load(const volatile type* at, int) {                                 \
+    Point();                                                                                      \
+    mend::simulation::Arena::Get().CheckUse(const_cast<type*>(at));                               \
+    return __atomic_load_n(at, __ATOMIC_SEQ_CST);                                                 \
+  }                                                                                               \
+  void __tsan_atomic##bits##_store(volatile type* at, type value, int) {                          \
+    Point();                                                                                      \
+    mend::simulation::Arena::Get().CheckUse(const_cast<type*>(at));                               \
+    __atomic_store_n(at, value, __ATOMIC_SEQ_CST);                                                \
+  }                                                                                               \
+  type __tsan_atomic##bits##_exchange(volatile type* at, type value, int) {                       \
+    Point();                                                                                      \
+    mend::simulation::Arena::Get().CheckUse(const_cast<type*>(at));                               \
+    return __atomic_exchange_n(at, value, __ATOMIC_SEQ_CST);                                      \
+  }                                                                                               \
+  type __tsan_atomic##bits##_fetch_add(volatile type* at, type value, int) {                      \
+    Point();                                                                                      \
+    mend::simulation::Arena::Get().CheckUse(const_cast<type*>(at));                               \
+    return __atomic_fetch_add(at, value, __ATOMIC_SEQ_CST);                                       \
+  }                                                                                               \
+  type __tsan_atomic##bits##_fetch_sub(volatile type* at, type value, int) {                      \
+    Point();                                                                                      \
+    mend::simulation::Arena::Get().CheckUse(const_cast<type*>(at));                               \
+    return __atomic_fetch_sub(at, value, __ATOMIC_SEQ_CST);                                       \
+  }                                                                                               \
+  int __tsan_atomic##bits##_compare_exchange_strong(volatile type* at, type* expected, type next, \
+                                                    int, int) {                                   \
+    Point();                                                                                      \
+    mend::simulation::Arena::Get().CheckUse(const_cast<type*>(at));                               \
+    return __atomic_compare_exchange_n(at, expected, next, false, __ATOMIC_SEQ_CST,               \
+                                       __ATOMIC_SEQ_CST);                                         \
+  }                                                                                               \
+  int __tsan_atomic##bits##_compare_exchange_weak(volatile type* at, type* expected, type next,   \
+                                                  int success, int failure) {                     \
+    return __tsan_atomic##bits##_compare_exchange_strong(at, expected, next, success, failure);   \
+  }                                                                                               \
+  type __tsan_atomic##bits##_compare_exchange_val(volatile type* at, type expected, type next,    \
+                                                  int success, int failure) {                     \
+    __tsan_atomic##bits##_compare_exchange_strong(at, &expected, next, success, failure);         \
+    return expected;                                                                              \
+  }
+
+MEND_SIMULATED_ATOMICS(8, uint8_t)
+MEND_SIMULATED_ATOMICS(16, uint16_t)
+MEND_SIMULATED_ATOMICS(32, uint32_t)
+MEND_SIMULATED_ATOMICS(64, uint64_t)
+
+void __tsan_atomic_signal_fence(int) {}
+void __tsan_atomic_thread_fence(int) {}
+
+// --- plain accesses: is the memory still there? ---
+
+#define MEND_SIMULATED_ACCESS(name) \
+  void name(void* at) { mend::simulation::Arena::Get().CheckUse(at); }
+MEND_SIMULATED_ACCESS(__tsan_read1)
+MEND_SIMULATED_ACCESS(__tsan_read2)
+MEND_SIMULATED_ACCESS(__tsan_read4)
+MEND_SIMULATED_ACCESS(__tsan_read8)
+MEND_SIMULATED_ACCESS(__tsan_read16)
+MEND_SIMULATED_ACCESS(__tsan_write1)
+MEND_SIMULATED_ACCESS(__tsan_write2)
+MEND_SIMULATED_ACCESS(__tsan_write4)
+MEND_SIMULATED_ACCESS(__tsan_write8)
+MEND_SIMULATED_ACCESS(__tsan_write16)
+MEND_SIMULATED_ACCESS(__tsan_unaligned_read2)
+MEND_SIMULATED_ACCESS(__tsan_unaligned_read4)
+MEND_SIMULATED_ACCESS(__tsan_unaligned_read8)
+MEND_SIMULATED_ACCESS(__tsan_unaligned_read16)
+MEND_SIMULATED_ACCESS(__tsan_unaligned_write2)
+MEND_SIMULATED_ACCESS(__tsan_unaligned_write4)
+MEND_SIMULATED_ACCESS(__tsan_unaligned_write8)
+MEND_SIMULATED_ACCESS(__tsan_unaligned_write16)
+MEND_SIMULATED_ACCESS(__tsan_vptr_read)
+
+void __tsan_vptr_update(void*, void*) {}
+void __tsan_init() {}
+void __tsan_func_entry(void*) {}
+void __tsan_func_exit() {}
+void* __tsan_memcpy(void* to, const void* from, size_t size) { return memcpy(to, from, size); }
+void* __tsan_memmove(void* to, const void* from, size_t size) { return memmove(to, from, size); }
+void* __tsan_memset(void* to, int value, size_t size) { return memset(to, value, size); }
+
+// --- thread-locals ---
+
+struct EmulatedTls {
+  size_t size;
+  size_t alignment;
+  void* unused;
+  const void* initial;
+};
+
+void* __emutls_get_address(void* control) {
+  static Fiber outside;
+  Scheduler* const scheduler = Scheduler::Current();
+  Fiber& fiber = scheduler == nullptr ? outside : *scheduler->running();
+  for (const auto& [key, memory] : fiber.thread_locals) {
+    if (key == control) return memory;
+  }
+  const auto& description = *static_cast<const EmulatedTls*>(control);
+  void* const memory = ::operator new(description.size);
+  memset(memory, 0, description.size);
+  if (description.initial != nullptr) memcpy(memory, description.initial, description.size);
+  fiber.thread_locals.emplace_back(control, memory);
+  return memory;
+}
+
+// --- the C library, as far as the core uses it for threads ---
+
+int pthread_getattr_np(pthread_t, pthread_attr_t* attributes) {
+  pthread_attr_init(attributes);
+  Scheduler* const scheduler = Scheduler::Current();
+  if (scheduler == nullptr) return 0;
+  const Fiber& fiber = *scheduler->running();
+  return pthread_attr_setstack(attributes, fiber.stack_low,
+                               static_cast<size_t>(fiber.stack_high - fiber.stack_low));
+}
+
+// The hosted program's text is not executed, so neither is its polls' slow path.
+void __mend_poll_slow() { abort(); }
+
+}  // extern "C"
+
+namespace mend {
+
+void CheckFailed(const char* message, const char* file, int line) noexcept {
+  if (Scheduler::Current() == nullptr) abort();
+  Scheduler::Current()->Violation("broken invariant: %s (%s:%d)", message, file, line);
+}
+
+void InitializePollStub() {}
+
+int64_t MonotonicNs() {
+  return Scheduler::Current() == nullptr ? 0 : Scheduler::Current()->now_ns();
+}
+
+absl::Status StartRuntimeThread(const char* name, void* (*body)(void*), void* argument, pthread_t*,
+                                size_t) {
+  Scheduler::Current()->Spawn(name, [body, argument] {
+    ThreadRegistry::Get().MarkRuntimeThread();
+    body(argument);
+  });
+  return absl::OkStatus();
+}
+
+void FutexWait(std::atomic<uint32_t>* word, uint32_t value, int64_t timeout_ns) noexcept {
+  Scheduler& scheduler = *Scheduler::Current();
+  scheduler.Point();
+  if (__atomic_load_n(reinterpret_cast<uint32_t*>(word), __ATOMIC_SEQ_CST) != value) return;
+  scheduler.Sleep(word, timeout_ns);
+}
+
+void FutexWake(std::atomic<uint32_t>* word, int waiters) noexcept [[clang::nonblocking]] {
+  Point();
+  if (Scheduler* const scheduler = Scheduler::Current(); scheduler != nullptr) {
+    scheduler->Wake(word, waiters);
+  }
+}
+
+void YieldProcessor() noexcept [[clang::nonblocking]] { Scheduler::Current()->Yield(); }
+
+long RawSyscall(long number, long a, long b, long c, long d, long, long) noexcept
+    [[clang::nonblocking]] {
+  using simulation::SimulatedThread;
+  constexpr long kPid = 1'000'000;
+  switch (number) {
+    case SYS_getpid:
+      return kPid;
+    case SYS_gettid:
+      return SimulatedThread::Current() == nullptr ? kPid : SimulatedThread::Current()->tid;
+    case SYS_sched_yield:
+      YieldProcessor();
+      return 0;
+    case SYS_rt_sigprocmask:
+      if (c != 0) memset(reinterpret_cast<void*>(c), 0, static_cast<size_t>(d));
+      return 0;
+    case SYS_tgkill:
+      return SimulatedThread::Find(static_cast<int>(b)) != nullptr ? 0 : -ESRCH;
+    case SYS_rt_tgsigqueueinfo:
+      Point();
+      return SimulatedThread::Queue(static_cast<int>(b), *reinterpret_cast<const siginfo_t*>(d))
+                 ? 0
+                 : -ESRCH;
+    default:
+      Scheduler::Current()->Violation("system call %ld is not simulated (%ld)", number, a);
+  }
+}
+
+}  // namespace mend
