@@ -205,7 +205,9 @@ SimulatedThread* SimulatedThread::Current() {
 
 SimulatedThread* SimulatedThread::Find(int tid) {
   for (const auto& thread : CurrentWorld()->threads) {
-    if (thread->tid == tid && !thread->done) return thread.get();
+    if (thread->tid != tid) continue;
+    if (thread->done) Now().Violation("thread %d has ended, and its id is used", tid);
+    return thread.get();
   }
   return nullptr;
 }
@@ -239,8 +241,8 @@ void SimulatedThread::Start(ThreadRecord* record) {
 
 void SimulatedThread::Main() {
   ThreadRegistry::Get().BeginThread(record_);
-  while (units_done < behaviour_->units || (!CurrentWorld()->stopping && behaviour_->random_work)) {
-    Call(kPair);
+  while (units_done < behaviour_->units || (stays && !CurrentWorld()->stopping)) {
+    Call(Choose(3) == 2 ? kAlpha : kPair);
     ++units_done;
     ++CurrentWorld()->units;
     if (behaviour_->blocks && Choose(4) == 0) BlockedSleep(20'000);
@@ -268,6 +270,7 @@ void SimulatedThread::InHost(const Call& call) {
 
 void SimulatedThread::Step(CodeAddress at) {
   pc = at;
+  if (behaviour_->handlers && Choose(60) == 0) MaybeInterrupt();
   Now().Point();
 }
 
@@ -374,6 +377,7 @@ void SimulatedThread::Work(int depth) {
         --behaviour_->births_max;
         InHost([] {
           SimulatedThread* const child = CurrentWorld()->NewThread();
+          child->stays = false;
           child->Start(ThreadRegistry::Get().PrepareChild());
         });
       }
@@ -401,7 +405,7 @@ void SimulatedThread::HandleInterrupt() {
 
 void SimulatedThread::HandleSafepointSignal() {
   safepoint_pending_ = false;
-  if (record_->activity.Get() == Activity::kBlocked && fiber->sleeps_on != nullptr) {
+  if (record_->activity.Get() == Activity::kBlocked && fiber->interrupted_asleep) {
     Now().Violation("the safepoint signal interrupts a call in a blocked region");
   }
   struct sigaction action = {};
@@ -423,11 +427,12 @@ void SimulatedThread::HandleProgramSignal() {
   if (pc.is_null() && record_->activity.Get() != Activity::kBlocked) return;
   in_handler_ = true;
   fiber->interrupts_off = false;
+  fiber->interrupted_asleep = false;
   const CodeAddress interrupted = pc;
   if (!interrupted.is_null()) frames.push_back({interrupted, false});
   pc = {};
   RunProgramHandler([this] {
-    Call(kPair);
+    Call(Choose(3) == 2 ? kAlpha : kPair);
     if (Choose(2) == 0) BlockedSleep(5'000);
   });
   pc = interrupted;

@@ -93,6 +93,7 @@ class SimulatedThread {
   };
   const int tid;
   bool done = false;
+  bool stays = true;          // until the history ends; else it ends after its units
   std::vector<Frame> frames;  // outermost first; what the thread returns to
   CodeAddress pc;             // null: in host code
   Fiber* fiber = nullptr;

@@ -84,17 +84,26 @@ void Scheduler::Violation(const char* format, ...) {
 }
 
 bool Scheduler::Ready(const Fiber& fiber) const {
-  return !fiber.done && (fiber.sleeps_on == nullptr || fiber.wake_ns <= now_ns_ ||
-                         (fiber.interrupt_pending && !fiber.interrupts_off));
+  return !fiber.done && fiber.frozen_ns <= now_ns_ &&
+         (fiber.sleeps_on == nullptr || fiber.wake_ns <= now_ns_ ||
+          (fiber.interrupt_pending && !fiber.interrupts_off));
 }
 
 void Scheduler::WakeSleepers() {
-  int64_t earliest = std::numeric_limits<int64_t>::max();
+  constexpr int64_t kForever = std::numeric_limits<int64_t>::max();
+  int64_t earliest = kForever;
   for (const auto& fiber : fibers_) {
-    if (!fiber->done && fiber->sleeps_on != nullptr) earliest = std::min(earliest, fiber->wake_ns);
+    if (fiber->done) continue;
+    const int64_t wake_ns = fiber->sleeps_on == nullptr ? 0 : fiber->wake_ns;
+    earliest = std::min(earliest, std::max(wake_ns, fiber->frozen_ns));
   }
-  if (earliest == std::numeric_limits<int64_t>::max()) Violation("all threads sleep for ever");
+  if (earliest == kForever) Violation("all threads sleep for ever");
   now_ns_ = std::max(now_ns_, earliest);
+}
+
+void Scheduler::MaybeFreeze() {
+  if (chooser_->Choose(500) != 1) return;
+  running_->frozen_ns = now_ns_ + int64_t{chooser_->Choose(5'000)} * 1'000;
 }
 
 Fiber* Scheduler::Pick(bool may_stay) {
@@ -135,7 +144,8 @@ void Scheduler::DeliverInterrupt() {
 void Scheduler::Point() {
   if (++points_ > points_max_) Violation("the history does not end");
   now_ns_ += 1'000;
-  SwitchTo(Pick(/*may_stay=*/true));
+  MaybeFreeze();
+  SwitchTo(Pick(/*may_stay=*/running_->frozen_ns <= now_ns_));
   if (check_) check_();
   DeliverInterrupt();
 }
@@ -154,10 +164,12 @@ bool Scheduler::Sleep(const void* word, int64_t timeout_ns) {
   fiber.wake_ns = timeout_ns > forever - now_ns_ ? forever : now_ns_ + timeout_ns;
   SwitchTo(Pick(/*may_stay=*/false));
   const bool woken = fiber.sleeps_on == nullptr;
+  fiber.interrupted_asleep = !woken && fiber.wake_ns > now_ns_;
   fiber.sleeps_on = nullptr;
   if (++points_ > points_max_) Violation("the history does not end");
   if (check_) check_();
   DeliverInterrupt();
+  fiber.interrupted_asleep = false;
   return woken;
 }
 

@@ -41,6 +41,9 @@ struct Fiber {
   // Asleep: until somebody wakes `sleeps_on`, or until `wake_ns`.
   const void* sleeps_on = nullptr;
   int64_t wake_ns = 0;
+  // Lost its processor until then, wherever it is: what makes narrow windows wide.
+  int64_t frozen_ns = 0;
+  bool interrupted_asleep = false;  // the interrupt that runs came while it slept
   // Set by whoever simulates a thread: may interrupt it at a point, asleep or not.
   std::function<void()> interrupt;
   bool interrupt_pending = false;
@@ -86,6 +89,7 @@ class Scheduler {
   bool Ready(const Fiber& fiber) const;
   void DeliverInterrupt();
   void WakeSleepers();
+  void MaybeFreeze();
 
   Chooser* const chooser_;
   const uint64_t points_max_;

@@ -127,6 +127,7 @@ class Operator {
   void RunExhaustively() {
     Begin();
     StartThreads(2);
+    for (const auto& thread : world_.threads) thread->stays = false;
     for (int version = 1; version <= 2; ++version) {
       (void)registry_->Enable(world_.host.MakePatch(version, true));
       Require(registry_->Wait(absl::Seconds(60)), "a transition does not end");
@@ -148,6 +149,8 @@ class Operator {
   void Begin() {
     RegistryOptions options;
     options.adopt_unknown_threads = false;
+    constexpr int kSignalDelaysUs[] = {10'000, 0, 50, 1'000};
+    options.signal_delay = absl::Microseconds(kSignalDelaysUs[Choose(4)]);
     auto created = PatchRegistry::Create(&world_.host, &loader_, &events_, options);
     Require(created.status(), "no registry");
     registry_ = created->release();  // outlives the history, like its threads

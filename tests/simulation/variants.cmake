@@ -1,0 +1,63 @@
+# Known wrong variants of the core: one line each, one change to one source. Each is built, and the
+# simulation must find a violation in it.
+#
+# mend_variant(NAME OBJECT FILE FROM TO): see mend_mutated_source. If FROM is not in FILE any more, the
+# variant's test fails, and says so: the change has to be expressed anew.
+function(mend_variant name object file from to)
+  mend_mutated_source(simulation_${name} ${file} "${from}" "${to}")
+  if(NOT simulation_${name})
+    add_test(NAME simulation_${name}
+      COMMAND ${CMAKE_COMMAND} -E echo "variant ${name}: ${file} reads differently now")
+    set_tests_properties(simulation_${name} PROPERTIES WILL_FAIL ON)
+    return()
+  endif()
+  mend_simulation(simulation_${name} INSTEAD_OF ${object} SOURCE ${simulation_${name}})
+  add_test(NAME simulation_${name} COMMAND simulation_${name} --histories 50000)
+  set_tests_properties(simulation_${name} PROPERTIES
+    PASS_REGULAR_EXPRESSION "violation: " TIMEOUT 300)
+endfunction()
+
+# Threads switch wherever they stand.
+mend_variant(no_stack_check handshake runtime/safepoint/handshake.cc
+  "if (!meets && context != nullptr)" "if (false && !meets && context != nullptr)")
+# Trampolines are freed as soon as the transition is complete.
+mend_variant(no_grace_round registry_state runtime/transition/registry_state.cc
+  "if (coordinator_.Scan(*look_) != 0) return false;" "(void)coordinator_.Scan(*look_);")
+# A thread acknowledges what is asked when it has checked, not what was asked before.
+mend_variant(late_generation handshake runtime/safepoint/handshake.cc
+  "record.ack.store(request.generation, std::memory_order_release);\n  CountDown"
+  "record.ack.store(Current()->generation, std::memory_order_release);\n  CountDown")
+# A new thread passes for switched like its creator, and is not.
+mend_variant(state_not_inherited thread_registry runtime/safepoint/thread_registry.cc
+  "child->epoch.store(creator->epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);"
+  "child->epoch.store(1, std::memory_order_relaxed);")
+# Functions change one by one: slots lead to the new bodies at once.
+mend_variant(slots_before_epoch transition runtime/transition/transition.cc
+  "move.redirection->SetSlot(move.trampoline);" "move.redirection->SetSlot(move.new_body);")
+# The program's signal handlers run in the blocked region that they interrupt.
+mend_variant(handler_in_blocked_region blocked_region runtime/safepoint/blocked_region.cc
+  "if (activity == Activity::kBlocked || activity == Activity::kClaimed) {" "if (false) {")
+# The scan does not look again when threads were born meanwhile.
+mend_variant(births_ignored coordinator runtime/transition/coordinator.cc
+  "while (left == 0 && registry.births() != births)" "while (false)")
+# The safepoint signal is sent to threads in blocked regions too.
+mend_variant(signal_while_blocked safepoint runtime/safepoint/safepoint.cc
+  "if (record.activity.Get() != Activity::kRunning) {" "if (false) {")
+# A thread enters a blocked region though a signal is on its way to it.
+mend_variant(signal_not_awaited thread_registry runtime/safepoint/thread_registry.cc
+  "record->activity.Set(Activity::kGone);\n  record->AwaitSignal();"
+  "record->activity.Set(Activity::kGone);")
+# The signal's handler answers in the middle of the thread's own answer.
+mend_variant(answer_in_answer safepoint runtime/safepoint/safepoint.cc
+  "if (record.in_slow_path.load(std::memory_order_relaxed)) {" "if (false) {")
+# A thread that has ended reads the request (as it once did).
+mend_variant(request_read_when_gone thread_registry runtime/safepoint/thread_registry.cc
+  "SwitchCallerAtBoundary(*record);\n  record->activity.Set(Activity::kGone);"
+  "record->activity.Set(Activity::kGone);\n  SwitchCallerAtBoundary(*record);")
+# A thread may switch in the middle of a trampoline.
+mend_variant(switch_in_trampoline stack_check runtime/safepoint/stack_check.cc
+  "return offset != 0 && offset != kTrampolinePollReturn;" "return false;")
+# A reversal takes who has not switched for one who has answered.
+mend_variant(reversal_not_answered coordinator runtime/transition/coordinator.cc
+  "bool done = record.ack.load(std::memory_order_acquire) >= request.generation;"
+  "bool done = record.ack.load(std::memory_order_acquire) >= request.generation || (request.switches && !request.to_new && request.Meets(record.epoch.load()));")
