@@ -175,6 +175,7 @@ World*& CurrentWorld() {
 SimulatedThread* World::NewThread() {
   threads.push_back(
       std::make_unique<SimulatedThread>(&host, &behaviour, static_cast<int>(threads.size())));
+  threads.back()->stays = behaviour.stay;
   return threads.back().get();
 }
 

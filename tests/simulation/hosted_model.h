@@ -67,6 +67,7 @@ class ModelHost : public CodeHost {
 // What the threads of a history do.
 struct Behaviour {
   int units = 3;
+  bool stay = true;    // threads go on until the history ends
   int births_max = 0;  // threads that units create
   bool blocks = true;
   bool handlers = false;    // the program's own signal handlers
@@ -93,7 +94,7 @@ class SimulatedThread {
   };
   const int tid;
   bool done = false;
-  bool stays = true;          // until the history ends; else it ends after its units
+  bool stays = true;          // as Behaviour::stay; those that units create do not
   std::vector<Frame> frames;  // outermost first; what the thread returns to
   CodeAddress pc;             // null: in host code
   Fiber* fiber = nullptr;

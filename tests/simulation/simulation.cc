@@ -127,7 +127,6 @@ class Operator {
   void RunExhaustively() {
     Begin();
     StartThreads(2);
-    for (const auto& thread : world_.threads) thread->stays = false;
     for (int version = 1; version <= 2; ++version) {
       (void)registry_->Enable(world_.host.MakePatch(version, true));
       Require(registry_->Wait(absl::Seconds(60)), "a transition does not end");
@@ -319,7 +318,7 @@ std::string RunHistory(Chooser* chooser, bool random, Totals* totals) {
       world.behaviour.blocks = chooser->Choose(4) != 0;
       world.behaviour.handlers = chooser->Choose(3) == 0;
     } else {
-      world.behaviour = {.units = 1, .blocks = false, .random_work = false};
+      world.behaviour = {.units = 1, .stay = false, .blocks = false, .random_work = false};
     }
     Scheduler scheduler(chooser, kPointsMax);
     Operator operation(&world, &events);
