@@ -43,8 +43,9 @@ if(MEND_SANITIZE STREQUAL "thread")
   target_compile_definitions(mend_flags INTERFACE MEND_THREAD_SANITIZER=1)
 endif()
 if(MEND_SANITIZE)
-  # Forked children of tests start threads; leaks at exit are looked for in tests only.
-  set(MEND_SANITIZER_ENVIRONMENT "TSAN_OPTIONS=die_after_fork=0:second_deadlock_stack=1"
+  # Forked children of tests start threads.
+  set(MEND_SANITIZER_ENVIRONMENT "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/lsan.supp"
+    "TSAN_OPTIONS=die_after_fork=0:second_deadlock_stack=1"
     "UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1")
   target_compile_options(mend_flags INTERFACE -fsanitize=${MEND_SANITIZE} -fno-omit-frame-pointer)
   target_link_options(mend_flags INTERFACE -fsanitize=${MEND_SANITIZE})
