@@ -20,6 +20,7 @@
 #include "absl/strings/str_cat.h"
 #include "mend/host.h"
 #include "runtime/base/mutex.h"
+#include "runtime/control/refusal.h"
 #include "runtime/format/program_image.h"
 #include "runtime/module/module_registry.h"
 
@@ -117,6 +118,12 @@ thread_local LoadingError loading_error;
 
 void SetError(std::string text) { loading_error.pending = std::move(text); }
 
+// As an operator would be told.
+void SetError(const absl::Status& status) {
+  const Refusal refusal = DescribeRefusal(status);
+  SetError(absl::StrCat(refusal.errno_name, ": ", refusal.message));
+}
+
 // A file, mapped; empty when there is none.
 class MappedFile {
  public:
@@ -185,7 +192,7 @@ void* OpenGuest(const std::string& path, int flags) {
   const absl::StatusOr<GuestModule*> module =
       Host::Get()->modules().Open(name, {.path = path, .bytes = ""});
   if (!module.ok()) {
-    SetError(std::string(module.status().message()));
+    SetError(module.status());
     return nullptr;
   }
   Libraries().Opened(*module, path, name, (flags & RTLD_GLOBAL) != 0);
@@ -235,7 +242,7 @@ int HostedDlclose(void* handle) {
     const absl::Status closed = Host::Get()->modules().Close(static_cast<GuestModule*>(handle));
     Libraries().Close(handle);
     if (closed.ok()) return 0;
-    SetError(std::string(closed.message()));
+    SetError(closed);
     return -1;
   }
   [[clang::musttail]] return dlclose(handle);

@@ -281,10 +281,10 @@ class ProgramLink {
       }
     }
     arguments.insert(arguments.end(), arguments_.ordinary.begin(), arguments_.ordinary.end());
-    // The functions of <mend/livepatch.h>, behind everything else.
-    for (const std::string& option :
-         {std::string("--as-needed"), RuntimeDirectory() + "/libmend.so"}) {
-      arguments.push_back(option);
+    if (!arguments_.is_relocatable) {
+      // The functions of <mend/livepatch.h>, behind everything else.
+      arguments.emplace_back("--as-needed");
+      arguments.push_back(RuntimeDirectory() + "/libmend.so");
     }
     const int result = RunLinker(options_, arguments, trace->path());
     const std::string said = ReadOrEmpty(trace->path());

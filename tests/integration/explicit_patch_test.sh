@@ -34,11 +34,11 @@ expect "first line" ready "$answer"
 ask plain "1 7 2"
 
 make_patch nothing c 'MEND_FUNC("no_such_function", plain)'
-refused nothing "EINVAL: symbol 'no_such_function' not found in symbol table"
+refused nothing "EINVAL: Invalid argument \(symbol 'no_such_function' not found in symbol table"
 make_patch undefined c 'MEND_FUNC("_Z5Plaini", undefined), MEND_FUNC("_Z5Quieti", plain)' 'int undefined(int n);'
 refused undefined "undefined symbol: undefined"
 make_patch position c 'MEND_FUNC_AT("_Z5Plaini", plain, 2)'
-refused position "EINVAL: symbol position 2 for symbol '_Z5Plaini' in object 'program' not found"
+refused position "EINVAL: Invalid argument \(symbol position 2 for symbol '_Z5Plaini' in object 'program' not found"
 make_patch inlined c 'MEND_FUNC("_ZL5Smalli", plain)'
 refused inlined "'_ZL5Smalli' is also inlined into 'UsesSmall\(int\)'"
 make_patch throwing cc 'MEND_FUNC("_Z5Quieti", throwing), MEND_FUNC("_Z5Plaini", plain)' \

@@ -47,7 +47,7 @@ ask "open $work/plugin.so" opened
 ask "call plugin_call" 3148
 ask "close it" closed
 expect_code 0 "$mend" set "$target" module/plugin_patch/parameters/answer -19
-ask "open $work/plugin.so" "ENODEV: No such device"
+ask "open $work/plugin.so" "ENODEV: No such device (pre-patch callback failed for object 'plugin')"
 expect_code 0 "$mend" set "$target" module/plugin_patch/parameters/answer 0
 ask "open $work/plugin.so" opened
 expect_code 0 "$mend" disable "$target" plugin_patch

@@ -18,7 +18,7 @@ using ::testing::HasSubstr;
 
 constexpr char kProgram[] =
     "int shared = 7; int answer(void) { return 41; }"
-    "static int mine(void) { return 1; } int call_mine(void) { return mine(); }";
+    "static int mine(void) { return 1; } int (*volatile taken)(void) = mine;";
 
 std::unique_ptr<GuestModule> Linked(Session& session, const std::vector<std::string>& objects,
                                     const std::string& name = "guest") {
@@ -62,7 +62,8 @@ TEST_F(GuestTest, FunctionsHaveNamesPositionsAndSlotsOfTheirObject) {
                                            "int (*volatile second)(void) = mine;")});
   ASSERT_NE(module, nullptr);
   auto program = session_->FindFunction("mine");
-  ASSERT_TRUE(program.ok()) << "the module's do not make the program's ambiguous";
+  ASSERT_TRUE(program.ok()) << "the module's do not make the program's ambiguous: "
+                            << program.status().ToString();
   EXPECT_EQ(program->object, "");
   auto second = session_->FindFunction("guest:mine,2");
   ASSERT_TRUE(second.ok()) << second.status().ToString();

@@ -155,7 +155,7 @@ TEST(PatchModuleTest, EveryPrefixIsRefused) {
 }
 
 TEST(PatchModuleTest, WrongTypesInsideAreRefused) {
-  const std::string header = R"({"version":1,"name":7,"replace":true,"hold":[],"units":[]})";
+  const std::string header = R"({"version":2,"name":7,"replace":true,"hold":[],"units":[],"objects":[]})";
   std::string contents(8, '\0');
   contents[0] = static_cast<char>(header.size());
   const auto read = ParsePatchModule(WrapFrame("MENDPTCH", contents + header));
