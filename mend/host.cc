@@ -48,6 +48,7 @@ absl::Status Host::Initialize() {
     }
   }
 #endif
+  if (options_.perf) return absl::UnimplementedError("--perf is not supported yet");
   InitializePollStub();
   if (absl::Status status = events_.OpenLines(options_.log); !status.ok()) return status;
   std::map<std::string, void*> symbols = DynamicLoadingSymbols();

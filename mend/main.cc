@@ -28,7 +28,7 @@ constexpr char kRunHelp[] =
     "  --log FILE           append event lines to it (default: standard error)\n"
     "  --poke-interval SEC  wake threads asleep in unknown host code after this long (default: "
     "15)\n"
-    "  --debugger, --perf   tell gdb, perf about hosted code\n"
+    "  --debugger, --perf   tell gdb, perf about hosted code: not supported yet\n"
     "\n"
     "examples:\n"
     "  mend run ./server --port 8080\n"
