@@ -65,9 +65,9 @@ absl::Status Host::Initialize() {
   if (!registry.ok()) return registry.status();
   registry_ = *std::move(registry);
   SetHostedServices(&events_, registry_.get());
-  modules_ = std::make_unique<ModuleRegistry>(
-      session_.get(), registry_.get(), &events_,
-      [session = session_.get()] { session->InitializeThread(); });
+  modules_ =
+      std::make_unique<ModuleRegistry>(session_.get(), registry_.get(), &events_,
+                                       [session = session_.get()] { session->InitializeThread(); });
   patches_ = std::make_unique<PatchService>(registry_.get(), session_.get(), options_.patch_dir);
   return absl::OkStatus();
 }
@@ -82,8 +82,8 @@ void Host::InstallHooks() {
 absl::Status Host::Serve() {
   ProgramInfo program = ThisProgram(options_.name);
   program.image = [this] { return LoadedImage(); };
-  routes_ = std::make_unique<ControlRoutes>(std::move(program), patches_.get(), &events_,
-                                            modules_.get());
+  routes_ =
+      std::make_unique<ControlRoutes>(std::move(program), patches_.get(), &events_, modules_.get());
   absl::StatusOr<std::unique_ptr<ControlServer>> server =
       ControlServer::Start({.socket = options_.socket, .http_module = ""}, routes_.get(), &events_);
   if (!server.ok()) return server.status();
@@ -136,7 +136,7 @@ absl::Status Host::ApplyPatchDirectory() {
   for (const std::filesystem::path& module : modules) {
     const absl::StatusOr<std::string> bytes = ReadFile(module);
     if (!bytes.ok()) return bytes.status();
-    const absl::StatusOr<ApplyReport> report = patches_->Apply(*bytes, {});
+    const absl::StatusOr<ApplyResult> report = patches_->Apply(*bytes, {});
     if (!report.ok()) {
       return absl::Status(report.status().code(),
                           absl::StrCat(module.string(), ": ", report.status().message()));
@@ -145,8 +145,8 @@ absl::Status Host::ApplyPatchDirectory() {
   return absl::OkStatus();
 }
 
-// The locks nest from the outside in: control server, modules, patch registry, session, shadow table, thread
-// registry, event log.
+// The locks nest from the outside in: control server, modules, patch registry, session, shadow
+// table, thread registry, event log.
 
 void Host::PrepareFork() {
   if (server_ != nullptr) server_->PrepareFork();

@@ -40,14 +40,14 @@ absl::Status StatusOf(const absl::StatusOr<VerbReport>& report) {
   return absl::OkStatus();
 }
 
-ApplySummary SummaryOf(const ApplyReport& report) {
-  ApplySummary summary{.patch = report.patch,
-                       .already_applied = report.outcome == Outcome::kNothingToDo,
-                       .complete = report.outcome == Outcome::kComplete,
-                       .functions = {},
-                       .link_ns = report.link_ns,
-                       .switch_ns = 0,
-                       .last_straggler = ""};
+ApplyReport SummaryOf(const ApplyResult& report) {
+  ApplyReport summary{.patch = report.patch,
+                      .already_applied = report.outcome == Outcome::kNothingToDo,
+                      .complete = report.outcome == Outcome::kComplete,
+                      .functions = {},
+                      .link_ns = report.link_ns,
+                      .switch_ns = 0,
+                      .last_straggler = ""};
   for (const FunctionStatus& function : report.functions) {
     if (!function.nop) summary.functions.push_back(function.name);
   }
@@ -164,14 +164,14 @@ absl::StatusOr<void*> Runtime::LookupAddress(const std::string& name) const {
   return reinterpret_cast<void*>(site->entry.value);
 }
 
-absl::StatusOr<ApplySummary> Runtime::Apply(const std::string& module_file,
-                                            const ApplyRequest& request) {
+absl::StatusOr<ApplyReport> Runtime::Apply(const std::string& module_file,
+                                           const ApplyRequest& request) {
   const absl::StatusOr<std::string> bytes = ReadFile(module_file);
   if (!bytes.ok()) return bytes.status();
   const WaitPolicy wait{.timeout = request.timeout,
                         .on_timeout = PolicyOf(request.on_timeout),
                         .no_wait = !request.wait};
-  const absl::StatusOr<ApplyReport> report = impl_->host->patches().Apply(*bytes, {.wait = wait});
+  const absl::StatusOr<ApplyResult> report = impl_->host->patches().Apply(*bytes, {.wait = wait});
   if (!report.ok()) return report.status();
   if (report->outcome == Outcome::kReversed) {
     return absl::DeadlineExceededError(

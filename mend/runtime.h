@@ -47,7 +47,7 @@ struct ApplyRequest {
 };
 
 // What an Apply did.
-struct ApplySummary {
+struct ApplyReport {
   std::string patch;                   // final name: NAME~2 for a second generation
   bool already_applied = false;        // the same patch was enabled: nothing was done
   bool complete = false;               // every thread has switched
@@ -88,7 +88,7 @@ class MEND_EXPORT Runtime {
 
   // Applies a patch module made by `patchc build`. DEADLINE_EXCEEDED: the transition timed out and
   // was reversed; the message names the thread that held it up.
-  absl::StatusOr<ApplySummary> Apply(const std::string& module_file,
+  absl::StatusOr<ApplyReport> Apply(const std::string& module_file,
                                      const ApplyRequest& request = {});
 
   // Takes a patch off, by one transition that has completed when the call returns.

@@ -48,7 +48,7 @@ FunctionStatus ToStatus(const PatchFunction& function) {
   return status;
 }
 
-void Describe(const Patch& patch, ApplyReport* report) {
+void Describe(const Patch& patch, ApplyResult* report) {
   report->patch = patch.name;
   report->replace = patch.replace;
   for (const PatchObject& object : patch.objects) {
@@ -163,9 +163,9 @@ absl::Status PatchService::GiveUp(const std::string& patch, bool enabled, const 
   return absl::OkStatus();
 }
 
-absl::StatusOr<ApplyReport> PatchService::Apply(std::string_view module_bytes,
+absl::StatusOr<ApplyResult> PatchService::Apply(std::string_view module_bytes,
                                                 const ApplyOptions& options) {
-  ApplyReport report;
+  ApplyResult report;
   absl::Time start = absl::Now();
   absl::StatusOr<PatchModule> module = ParsePatchModule(module_bytes);
   if (!module.ok()) return module.status();
@@ -210,7 +210,7 @@ absl::StatusOr<ApplyReport> PatchService::Apply(std::string_view module_bytes,
 }
 
 absl::Status PatchService::Start(std::unique_ptr<Patch> patch, const ApplyOptions& options,
-                                 ApplyReport* report) {
+                                 ApplyResult* report) {
   const absl::Time start = absl::Now();
   const absl::StatusOr<std::string> name = registry_->Enable(std::move(patch));
   if (!name.ok()) return name.status();
@@ -228,8 +228,8 @@ absl::Status PatchService::Start(std::unique_ptr<Patch> patch, const ApplyOption
   return absl::OkStatus();
 }
 
-absl::StatusOr<ApplyReport> PatchService::Reapply(const PatchStatus& same,
-                                                  const ApplyOptions& options, ApplyReport report) {
+absl::StatusOr<ApplyResult> PatchService::Reapply(const PatchStatus& same,
+                                                  const ApplyOptions& options, ApplyResult report) {
   report.replace = same.replace;
   report.functions = same.functions;
   absl::StatusOr<VerbReport> verb = Enable(same.name, options.wait);
@@ -336,7 +336,7 @@ absl::StatusOr<VerbReport> PatchService::WaitIdle(absl::Duration timeout) {
   return report;
 }
 
-absl::Status PatchService::Persist(std::string_view module_bytes, ApplyReport* report) const {
+absl::Status PatchService::Persist(std::string_view module_bytes, ApplyResult* report) const {
   // The bare name: at the next start there is one generation only. Written beside and renamed, so
   // that a full disk leaves the earlier file.
   const std::string path = absl::StrCat(

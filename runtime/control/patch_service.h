@@ -57,7 +57,7 @@ struct VerbReport {
   std::vector<ThreadStatus> stragglers;        // when one goes on
 };
 
-struct ApplyReport : VerbReport {
+struct ApplyResult : VerbReport {
   bool replace = true;
   bool persisted = false;
   std::vector<FunctionStatus> functions;
@@ -76,7 +76,7 @@ class PatchService {
       : registry_(registry), loader_(loader), patch_dir_(std::move(patch_dir)) {}
 
   // Applies the bytes of a patch module: untrusted input. Errors leave the program as it was.
-  absl::StatusOr<ApplyReport> Apply(std::string_view module_bytes, const ApplyOptions& options);
+  absl::StatusOr<ApplyResult> Apply(std::string_view module_bytes, const ApplyOptions& options);
 
   // Takes a patch off, or puts a disabled one back. During a transition of that patch in the other
   // direction: reverses it. NOT_FOUND for an unknown patch.
@@ -110,11 +110,11 @@ class PatchService {
   absl::Status GiveUp(const std::string& patch, bool enabled, const WaitPolicy& wait,
                       VerbReport* report);
   absl::StatusOr<VerbReport> Switch(const std::string& name, bool enable, const WaitPolicy& wait);
-  absl::StatusOr<ApplyReport> Reapply(const PatchStatus& same, const ApplyOptions& options,
-                                      ApplyReport report);
+  absl::StatusOr<ApplyResult> Reapply(const PatchStatus& same, const ApplyOptions& options,
+                                      ApplyResult report);
   absl::Status Start(std::unique_ptr<Patch> patch, const ApplyOptions& options,
-                     ApplyReport* report);
-  absl::Status Persist(std::string_view module_bytes, ApplyReport* report) const;
+                     ApplyResult* report);
+  absl::Status Persist(std::string_view module_bytes, ApplyResult* report) const;
 
   PatchRegistry* const registry_;
   PatchLoader* const loader_;

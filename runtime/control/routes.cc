@@ -258,7 +258,7 @@ absl::StatusOr<HttpResponse> ControlRoutes::Apply(const HttpRequest& request) {
   options.allow_inlined = query.Bool("allow_inlined");
   options.parameters = query.Parameters();
   if (!query.status().ok()) return query.status();
-  const absl::StatusOr<ApplyReport> report = service_->Apply(request.body, options);
+  const absl::StatusOr<ApplyResult> report = service_->Apply(request.body, options);
   if (!report.ok()) return report.status();
   return JsonAnswer(ApplyView(*report), StatusOf(report->outcome));
 }

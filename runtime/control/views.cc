@@ -214,7 +214,7 @@ OrderedJson ThreadsView(const std::vector<ThreadStatus>& threads) {
   return document;
 }
 
-OrderedJson ApplyView(const ApplyReport& report) {
+OrderedJson ApplyView(const ApplyResult& report) {
   OrderedJson document = Document();
   document["exit_code"] = ExitCodeOf(report.outcome);
   document["outcome"] = OutcomeName(report.outcome, /*apply=*/true);

@@ -31,7 +31,7 @@ OrderedJson ProgramView(const ProgramInfo& program);
 OrderedJson StatusView(const ProgramInfo& program, const CoreStatus& status,
                        const TransitionReport& last, const std::vector<ThreadStatus>& threads);
 OrderedJson ThreadsView(const std::vector<ThreadStatus>& threads);
-OrderedJson ApplyView(const ApplyReport& report);
+OrderedJson ApplyView(const ApplyResult& report);
 OrderedJson VerbView(const VerbReport& report);
 // A guest module was loaded or unloaded.
 OrderedJson ModuleView(const std::string& module, Outcome outcome);

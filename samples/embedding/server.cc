@@ -24,7 +24,7 @@ int Fail(const absl::Status& status) {
 }
 
 void Apply(mend::Runtime& runtime, const std::string& file) {
-  const absl::StatusOr<mend::ApplySummary> summary =
+  const absl::StatusOr<mend::ApplyReport> summary =
       runtime.Apply(file, {.timeout = absl::Seconds(5)});
   if (!summary.ok()) {
     std::cout << "refused: " << summary.status() << std::endl;

@@ -49,6 +49,6 @@ clang++-22 -std=c++20 $(pkg-config --cflags mend) "$work/service/server.cc" \
   -o "$work/service/by-pkg-config" $(pkg-config --libs mend)
 try_service "$work/service/by-pkg-config"
 
-# The installed compiler makes programs that run.
-"$patchc" cc -O2 "$samples/basic/greet.c" -o "$work/greet"
+# The installed compiler makes programs that run, under its one-word name too.
+"$prefix/bin/mend-cc" -O2 "$samples/basic/greet.c" -o "$work/greet"
 expect "a hosted program" "Hello Ada, you are number 1" "$(echo Ada | "$work/greet" | head -n 1)"

@@ -19,7 +19,7 @@ using ::testing::IsEmpty;
 class AttributeTreeTest : public testing::Test {
  protected:
   void Apply(const std::string& name, std::vector<std::string> functions, bool replace = true) {
-    const absl::StatusOr<ApplyReport> report =
+    const absl::StatusOr<ApplyResult> report =
         service_.Apply(MakeModule(name, functions, "", replace), {.wait = {.no_wait = true}});
     ASSERT_TRUE(report.ok()) << report.status();
   }

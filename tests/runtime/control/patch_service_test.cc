@@ -23,10 +23,10 @@ constexpr WaitPolicy kShort = {.timeout = absl::Milliseconds(30)};
 
 class PatchServiceTest : public testing::Test {
  protected:
-  ApplyReport Apply(const std::string& module, const ApplyOptions& options = {}) {
-    absl::StatusOr<ApplyReport> report = service_.Apply(module, options);
+  ApplyResult Apply(const std::string& module, const ApplyOptions& options = {}) {
+    absl::StatusOr<ApplyResult> report = service_.Apply(module, options);
     EXPECT_TRUE(report.ok()) << report.status();
-    return report.ok() ? *std::move(report) : ApplyReport();
+    return report.ok() ? *std::move(report) : ApplyResult();
   }
 
   EventLog events_;
@@ -37,7 +37,7 @@ class PatchServiceTest : public testing::Test {
 
 TEST_F(PatchServiceTest, ApplyReportsWhatItDid) {
   Apply(MakeModule("old", {"f"}));
-  const ApplyReport report = Apply(MakeModule("fix", {"f", "g"}));
+  const ApplyResult report = Apply(MakeModule("fix", {"f", "g"}));
   EXPECT_EQ(report.outcome, Outcome::kComplete);
   EXPECT_EQ(report.patch, "fix");
   ASSERT_EQ(report.functions.size(), 2u);
@@ -49,7 +49,7 @@ TEST_F(PatchServiceTest, ApplyReportsWhatItDid) {
 
 TEST_F(PatchServiceTest, SameNameAndContentIsNothingToDo) {
   Apply(MakeModule("fix", {"f"}));
-  const ApplyReport again = Apply(MakeModule("fix", {"f"}));
+  const ApplyResult again = Apply(MakeModule("fix", {"f"}));
   EXPECT_EQ(again.outcome, Outcome::kNothingToDo);
   EXPECT_EQ(again.patch, "fix");
   EXPECT_EQ(loader_.loads, 1);
@@ -65,7 +65,7 @@ TEST_F(PatchServiceTest, OtherContentIsANewGeneration) {
 TEST_F(PatchServiceTest, DisabledPatchStartsAfreshWhenAppliedAgain) {
   Apply(MakeModule("fix", {"f"}));
   ASSERT_TRUE(service_.Disable("fix", {}).ok());
-  const ApplyReport again = Apply(MakeModule("fix", {"f"}));
+  const ApplyResult again = Apply(MakeModule("fix", {"f"}));
   EXPECT_EQ(again.outcome, Outcome::kComplete);
   EXPECT_EQ(again.patch, "fix");
   EXPECT_EQ(loader_.loads, 2);
@@ -74,7 +74,7 @@ TEST_F(PatchServiceTest, DisabledPatchStartsAfreshWhenAppliedAgain) {
 
 TEST_F(PatchServiceTest, TimeoutReversesAndNamesTheStraggler) {
   const StuckThreads stuck;
-  const ApplyReport report = Apply(MakeModule("fix", {"f"}), {.wait = kShort});
+  const ApplyResult report = Apply(MakeModule("fix", {"f"}), {.wait = kShort});
   EXPECT_EQ(report.outcome, Outcome::kReversed);
   ASSERT_EQ(report.stragglers.size(), 1u);
   EXPECT_EQ(report.stragglers[0].name, "worker");
@@ -103,7 +103,7 @@ TEST_F(PatchServiceTest, SecondPatchDuringATransitionIsBusy) {
 }
 
 TEST_F(PatchServiceTest, DryRunLinksAndLeavesNothing) {
-  const ApplyReport report = Apply(MakeModule("fix", {"f"}), {.wait = {}, .dry_run = true});
+  const ApplyResult report = Apply(MakeModule("fix", {"f"}), {.wait = {}, .dry_run = true});
   EXPECT_EQ(report.outcome, Outcome::kDryRun);
   EXPECT_EQ(report.functions.size(), 1u);
   EXPECT_TRUE(registry_->Status().patches.empty());
@@ -167,7 +167,7 @@ TEST_F(PatchServiceTest, PersistKeepsTheModuleUnderItsBareName) {
   PatchService service(registry_.get(), &loader_, directory);
   ASSERT_TRUE(service.Apply(MakeModule("fix", {"f"}), {.wait = {}, .persist = true}).ok());
   const std::string second = MakeModule("fix", {"f"}, "two");
-  const absl::StatusOr<ApplyReport> report = service.Apply(second, {.wait = {}, .persist = true});
+  const absl::StatusOr<ApplyResult> report = service.Apply(second, {.wait = {}, .persist = true});
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->patch, "fix~2");
   EXPECT_TRUE(report->persisted);
