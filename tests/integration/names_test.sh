@@ -1,5 +1,5 @@
-# Hosted functions have names: in dladdr and backtrace_symbols, in the report of a crash, in gdb and in
-# perf; a patched version is told apart from the original.
+# Hosted functions have names: in dladdr and backtrace_symbols, and in the report of a crash;
+# a patched version is told apart from the original.
 . "$(dirname "$0")/lib.sh"
 
 cat >"$work/names.c" <<'C'
