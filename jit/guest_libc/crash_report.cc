@@ -189,8 +189,6 @@ bool IsReportingHandler(void (*handler)(int)) {
   return handler == std::bit_cast<void (*)(int)>(&ReportAndDie);
 }
 
-bool IsReportingAction(const Action& action) { return IsReportingHandler(action.sa_handler); }
-
 void ReportCrashes() {
   for (const int number : kReported) {
     Action now;

@@ -12,7 +12,6 @@ bool IsReported(int signal_number);
 
 // What the kernel gets in place of the default action.
 struct sigaction ReportingAction();
-bool IsReportingAction(const struct sigaction& action);
 bool IsReportingHandler(void (*handler)(int));
 
 }  // namespace mend::jit

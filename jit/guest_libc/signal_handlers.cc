@@ -126,7 +126,7 @@ int SetAction(NextFunction<ActionFunction>& next, int number, const Action* acti
   }
   if (result == 0 && before != nullptr && before->sa_handler == Wrapper()) {
     before->sa_handler = function_before;
-  } else if (result == 0 && before != nullptr && IsReportingAction(*before)) {
+  } else if (result == 0 && before != nullptr && IsReportingHandler(before->sa_handler)) {
     *before = Action{};
   }
   return result;

@@ -14,6 +14,7 @@
 #include "absl/time/clock.h"
 #include "runtime/control/refusal.h"
 #include "runtime/format/patch_module.h"
+#include "runtime/patch/patch_name.h"
 
 namespace mend {
 namespace {
@@ -63,7 +64,7 @@ void Describe(const Patch& patch, ApplyResult* report) {
 const PatchStatus* FindSame(const CoreStatus& status, const PatchModule& module) {
   const PatchStatus* same = nullptr;
   for (const PatchStatus& patch : status.patches) {
-    if (BaseName(patch.name) == BaseName(module.name) &&
+    if (BareName(patch.name) == BareName(module.name) &&
         patch.content_hash == module.content_hash) {
       same = &patch;
     }
@@ -91,19 +92,11 @@ std::optional<PatchStatus> FindExact(const PatchRegistry& registry, const std::s
 
 }  // namespace
 
-std::string_view BaseName(std::string_view patch) {
-  const size_t tilde = patch.rfind('~');
-  if (tilde == std::string_view::npos || tilde + 1 == patch.size()) return patch;
-  const bool generation =
-      patch.find_first_not_of("0123456789", tilde + 1) == std::string_view::npos;
-  return generation ? patch.substr(0, tilde) : patch;
-}
-
 absl::StatusOr<PatchStatus> PatchService::FindPatch(const std::string& name) const {
   std::optional<PatchStatus> found;
   for (PatchStatus& patch : registry_->Status().patches) {
     // In the order in which they were added, so the last one is the newest.
-    if (patch.name == name || BaseName(patch.name) == name) found = std::move(patch);
+    if (patch.name == name || BareName(patch.name) == name) found = std::move(patch);
   }
   if (!found.has_value()) {
     return ErrnoStatus(ENOENT, absl::StrCat("there is no patch '", name, "'"));
@@ -339,10 +332,8 @@ absl::StatusOr<VerbReport> PatchService::WaitIdle(absl::Duration timeout) {
 absl::Status PatchService::Persist(std::string_view module_bytes, ApplyResult* report) const {
   // The bare name: at the next start there is one generation only. Written beside and renamed, so
   // that a full disk leaves the earlier file.
-  const std::string path = absl::StrCat(
-      patch_dir_, "/",
-      absl::string_view(BaseName(report->patch).data(), BaseName(report->patch).size()),
-      ".mendpatch");
+  const std::string path =
+      absl::StrCat(patch_dir_, "/", std::string(BareName(report->patch)), ".mendpatch");
   const std::string scratch = absl::StrCat(path, ".", ::getpid(), ".new");
   const int fd = ::open(scratch.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   bool written = fd >= 0;

@@ -122,9 +122,6 @@ class PatchService {
   std::atomic<bool> shutdown_ = false;  // a flag of its own: nothing is published through it
 };
 
-// "fix~3" is generation 3 of "fix"; a plain name is its own.
-std::string_view BaseName(std::string_view patch);
-
 }  // namespace mend
 
 #endif  // MEND_RUNTIME_CONTROL_PATCH_SERVICE_H_

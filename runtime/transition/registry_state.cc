@@ -5,13 +5,12 @@
 #include <cerrno>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/string_view.h"
 #include "runtime/base/check.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/errno_status.h"
 #include "runtime/base/failpoint.h"
+#include "runtime/patch/patch_name.h"
 #include "runtime/safepoint/runtime_thread.h"
 #include "runtime/safepoint/thread_registry.h"
 #include "runtime/transition/atomic_replace.h"
@@ -26,16 +25,6 @@ constexpr int64_t kGraceMaxNs = 100'000'000;
 constexpr int64_t kRemovalMaxNs = 100'000'000;
 constexpr int64_t kIdleNs = int64_t{3600} * 1'000'000'000;
 constexpr int kAdoptionTriesMax = 100;
-
-// A patch's name without its generation: "fix" of "fix~2".
-absl::string_view BareName(absl::string_view name) {
-  const size_t tilde = name.rfind('~');
-  int generation;
-  if (tilde == absl::string_view::npos || !absl::SimpleAtoi(name.substr(tilde + 1), &generation)) {
-    return name;
-  }
-  return name.substr(0, tilde);
-}
 
 void SleepNs(int64_t ns) {
   std::atomic<uint32_t> never{0};
@@ -89,7 +78,7 @@ std::string PatchRegistry::State::FreeNameLocked(const std::string& name) const 
     return patch->name == candidate;
   };
   for (int generation = 2; std::any_of(patches_.begin(), patches_.end(), taken); ++generation) {
-    candidate = absl::StrCat(BareName(name), "~", generation);
+    candidate = absl::StrCat(std::string(BareName(name)), "~", generation);
   }
   return candidate;
 }

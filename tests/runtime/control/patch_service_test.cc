@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "runtime/patch/patch_name.h"
 #include "tests/runtime/control/fake_core.h"
 
 namespace mend {
@@ -177,10 +178,10 @@ TEST_F(PatchServiceTest, PersistKeepsTheModuleUnderItsBareName) {
 }
 
 TEST(BaseNameTest, OnlyAGenerationIsCutOff) {
-  EXPECT_EQ(BaseName("fix~12"), "fix");
-  EXPECT_EQ(BaseName("fix~"), "fix~");
-  EXPECT_EQ(BaseName("fix~x"), "fix~x");
-  EXPECT_EQ(BaseName("fix"), "fix");
+  EXPECT_EQ(BareName("fix~12"), "fix");
+  EXPECT_EQ(BareName("fix~"), "fix~");
+  EXPECT_EQ(BareName("fix~x"), "fix~x");
+  EXPECT_EQ(BareName("fix"), "fix");
 }
 
 }  // namespace

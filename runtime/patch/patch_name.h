@@ -1,0 +1,22 @@
+// Names of patches: NAME is the first generation of a patch, NAME~2 the second.
+//
+// Thread safety: functions without state.
+#ifndef MEND_RUNTIME_PATCH_PATCH_NAME_H_
+#define MEND_RUNTIME_PATCH_PATCH_NAME_H_
+
+#include <string_view>
+
+namespace mend {
+
+// The name without its generation: "fix" of "fix~3"; a plain name is its own.
+inline std::string_view BareName(std::string_view patch) {
+  const size_t tilde = patch.rfind('~');
+  if (tilde == std::string_view::npos || tilde + 1 == patch.size()) return patch;
+  const bool generation =
+      patch.find_first_not_of("0123456789", tilde + 1) == std::string_view::npos;
+  return generation ? patch.substr(0, tilde) : patch;
+}
+
+}  // namespace mend
+
+#endif  // MEND_RUNTIME_PATCH_PATCH_NAME_H_
