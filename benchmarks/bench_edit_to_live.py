@@ -12,6 +12,10 @@ HEAD = """#include <stdio.h>
 struct item { int key; long count; double weight; char name[24]; struct item *next; };
 static struct item *table[64];
 static long total;
+void insert(struct item *item) {
+  item->next = table[(unsigned)item->key % 64];
+  table[(unsigned)item->key % 64] = item;
+}
 """
 # About twenty lines, of the kind that services are made of.
 FUNCTION = """

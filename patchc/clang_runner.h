@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "patchc/codegen/code_facts.h"
+#include "patchc/codegen/leave_out.h"
 #include "runtime/format/object_description.h"
 
 namespace mend::patchc {
@@ -24,8 +25,8 @@ struct CompileRequest {
   std::string output;                  // object file name, recorded; nothing is written
   // Files that are not (or not so) on the disk: absolute path to contents.
   std::map<std::string, std::string> overlay;
-  // ir_hash of the functions that need no code if it is still the same, by symbol name.
-  std::map<std::string, std::string> known_functions;
+  // Functions that may be left out if they are still the same, by symbol name.
+  std::map<std::string, KnownFunction> known_functions;
 };
 
 struct CompileResult {

@@ -101,6 +101,23 @@ absl::StatusOr<std::map<std::string, std::string>> PatchBuilder::Overlay(size_t 
   return overlay;
 }
 
+std::map<std::string, KnownFunction> PatchBuilder::KnownFunctions(
+    const ObjectDescription& description) {
+  std::map<std::string, KnownFunction> known;
+  for (const FunctionDescription& function : description.functions) {
+    known[function.name].ir_hash = function.ir_hash;
+    known[function.name].has_code = true;
+  }
+  // What the optimiser makes of others, as of a coroutine, has no input. It would be missing if
+  // these were left out.
+  const bool are_all_inputs = std::all_of(known.begin(), known.end(), [&](const auto& function) {
+    return description.input_hashes.contains(function.first);
+  });
+  if (!are_all_inputs) return known;
+  for (const auto& [name, hash] : description.input_hashes) known[name].input_hash = hash;
+  return known;
+}
+
 absl::Status PatchBuilder::CompileUnit(size_t unit, const BuildOptions& options) {
   const BaseUnit& base_unit = base_.units()[unit];
   const ObjectDescription& description = base_unit.description;
@@ -110,9 +127,7 @@ absl::Status PatchBuilder::CompileUnit(size_t unit, const BuildOptions& options)
                          description.output,
                          {},
                          {}};
-  for (const FunctionDescription& function : description.functions) {
-    if (!function.ir_hash.empty()) request.known_functions[function.name] = function.ir_hash;
-  }
+  request.known_functions = KnownFunctions(description);
   absl::StatusOr<std::map<std::string, std::string>> overlay = Overlay(unit, /*keep_lines=*/true);
   if (!overlay.ok()) return overlay.status();
   request.overlay = *std::move(overlay);

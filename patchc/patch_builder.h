@@ -54,6 +54,7 @@ class PatchBuilder {
  private:
   std::set<std::string> FilesOf(const BaseUnit& unit) const;
   absl::Status CheckHeld(const std::vector<std::string>& hold);
+  static std::map<std::string, KnownFunction> KnownFunctions(const ObjectDescription& description);
   absl::Status CompileUnit(size_t unit, const BuildOptions& options);
   absl::StatusOr<std::map<std::string, std::string>> Overlay(size_t unit, bool keep_lines);
   void FillModule(const BuildOptions& options);

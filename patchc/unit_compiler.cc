@@ -29,7 +29,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "patchc/codegen/codegen_passes.h"
-#include "patchc/codegen/leave_out.h"
 #include "patchc/fingerprint.h"
 #include "patchc/object_writer.h"
 #include "patchc/precompiled_header.h"
@@ -186,6 +185,7 @@ absl::Status DescribeObject(const UnitIdentity& identity, bool embed_sources,
   description.arguments = identity.arguments;
   description.language = identity.language;
   description.functions = GeneratedFunctions(std::move(summary->functions), hashes);
+  description.input_hashes = hashes.input;
   description.data = std::move(summary->data);
   std::set<std::string> known;
   for (const FunctionDescription& function : description.functions) known.insert(function.name);

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "patchc/codegen/code_facts.h"
+#include "patchc/codegen/leave_out.h"
 #include "runtime/format/object_description.h"
 
 namespace mend::patchc {
@@ -39,8 +40,8 @@ struct UnitOptions {
   bool write_dependency_file = true;
   // Leave Clang's structures to the end of the process.
   bool leak = false;
-  // Functions for which no code is needed if their IR has this hash (codegen/leave_out.h), by name.
-  std::map<std::string, std::string> known_functions;
+  // Functions that may be left out if they are still the same (codegen/leave_out.h), by name.
+  std::map<std::string, KnownFunction> known_functions;
 };
 
 struct UnitResult {
@@ -50,7 +51,7 @@ struct UnitResult {
   ObjectDescription description;
   std::vector<SourceText> sources;
   CodeFacts facts;
-  std::set<std::string> left_out;  // of the known functions; the description lacks them
+  std::set<std::string> left_out;  // of the known functions with code; the description lacks them
 };
 
 // `arguments`: the command line behind `-cc1`.

@@ -17,7 +17,8 @@ namespace mend::patchc {
 void RegisterCodegenPasses(llvm::PassBuilder& builder, CodeFacts* facts, FunctionHashes* hashes) {
   RecordInlining(builder);
   builder.registerPipelineStartEPCallback(
-      [](llvm::ModulePassManager& passes, llvm::OptimizationLevel) {
+      [hashes](llvm::ModulePassManager& passes, llvm::OptimizationLevel) {
+        passes.addPass(PrunePass(hashes));
         passes.addPass(BeginFactsPass());
         passes.addPass(MakeDerefinablePass());
         passes.addPass(PinStatePass());

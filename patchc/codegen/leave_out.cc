@@ -1,11 +1,15 @@
 #include "patchc/codegen/leave_out.h"
 
+#include <llvm/ADT/DenseMap.h>
 #include <llvm/ADT/STLExtras.h>
+#include <llvm/ADT/SetVector.h>
 #include <llvm/ADT/SmallPtrSet.h>
 #include <llvm/ADT/SmallVector.h>
 #include <llvm/IR/Function.h>
 #include <llvm/IR/GlobalAlias.h>
+#include <llvm/IR/GlobalIFunc.h>
 #include <llvm/IR/IRBuilder.h>
+#include <llvm/IR/InstIterator.h>
 #include <llvm/IR/Intrinsics.h>
 #include <llvm/IR/Module.h>
 #include <llvm/Transforms/Utils/ModuleUtils.h>
@@ -15,11 +19,22 @@
 namespace mend::patchc {
 namespace {
 
+using FunctionSet = llvm::SmallPtrSet<llvm::Function*, 16>;
+using References = llvm::DenseMap<llvm::Function*, llvm::SmallVector<llvm::Function*, 8>>;
+
+// Functions that aliases and indirect functions stand for.
+llvm::SmallPtrSet<const llvm::GlobalObject*, 8> OtherwiseNamed(const llvm::Module& module) {
+  llvm::SmallPtrSet<const llvm::GlobalObject*, 8> named;
+  for (const llvm::GlobalAlias& alias : module.aliases()) named.insert(alias.getAliaseeObject());
+  for (const llvm::GlobalIFunc& ifunc : module.ifuncs()) named.insert(ifunc.getResolverFunction());
+  return named;
+}
+
 // Whether anything but the function's own name leads into it: a table elsewhere may hold addresses
 // of its blocks, and an alias may be new.
 bool IsReachedOtherwise(const llvm::Function& function,
-                        const llvm::SmallPtrSetImpl<const llvm::GlobalObject*>& aliased) {
-  return aliased.contains(&function) || llvm::any_of(function, [](const llvm::BasicBlock& block) {
+                        const llvm::SmallPtrSetImpl<const llvm::GlobalObject*>& named) {
+  return named.contains(&function) || llvm::any_of(function, [](const llvm::BasicBlock& block) {
            return block.hasAddressTaken();
          });
 }
@@ -32,24 +47,118 @@ void LeaveOut(llvm::Function& function) {
   builder.CreateUnreachable();
 }
 
+// The functions with bodies that `function` refers to, itself or through globals.
+llvm::SmallVector<llvm::Function*, 8> ReferencesOf(llvm::Function& function) {
+  llvm::SmallSetVector<llvm::Value*, 32> reached;
+  const auto add_operands = [&reached](llvm::User& user) {
+    for (llvm::Value* operand : user.operand_values()) {
+      if (llvm::isa<llvm::Constant>(operand)) reached.insert(operand);
+    }
+  };
+  add_operands(function);
+  for (llvm::Instruction& instruction : llvm::instructions(function)) add_operands(instruction);
+  llvm::SmallVector<llvm::Function*, 8> functions;
+  for (size_t i = 0; i < reached.size(); ++i) {
+    if (auto* target = llvm::dyn_cast<llvm::Function>(reached[i])) {
+      if (!target->isDeclaration()) functions.push_back(target);
+    } else {
+      add_operands(llvm::cast<llvm::User>(*reached[i]));
+    }
+  }
+  return functions;
+}
+
+// Adds all that `edges` lead to.
+void Close(FunctionSet& set, const References& edges) {
+  llvm::SmallVector<llvm::Function*, 32> pending(set.begin(), set.end());
+  while (!pending.empty()) {
+    const auto found = edges.find(pending.pop_back_val());
+    if (found == edges.end()) continue;
+    for (llvm::Function* target : found->second) {
+      if (set.insert(target).second) pending.push_back(target);
+    }
+  }
+}
+
+// What the optimiser has to see: all that may come out in another way than on record, with all that
+// this depends on; and what cannot be left out.
+FunctionSet Needed(llvm::Module& module, const FunctionSet& edited) {
+  References callees, callers;
+  FunctionSet needed;
+  const auto named = OtherwiseNamed(module);
+  for (llvm::Function& function : module) {
+    if (function.isDeclaration()) continue;
+    for (llvm::Function* target : callees[&function] = ReferencesOf(function)) {
+      callers[target].push_back(&function);
+    }
+    if (IsReachedOtherwise(function, named) || function.isPresplitCoroutine()) {
+      needed.insert(&function);
+    }
+  }
+  FunctionSet affected = edited;
+  Close(affected, callers);
+  needed.insert(affected.begin(), affected.end());
+  Close(needed, callees);
+  return needed;
+}
+
 }  // namespace
+
+llvm::PreservedAnalyses PrunePass::run(llvm::Module& module, llvm::ModuleAnalysisManager&) {
+  IrHasher hasher(module);
+  FunctionSet edited;
+  for (llvm::Function& function : module) {
+    if (function.isDeclaration()) continue;
+    const std::string name = function.getName().str();
+    const std::string hash = hasher.Hash(function);
+    if (!hash.empty()) hashes_->input[name] = hash;
+    const auto known = hashes_->known.find(name);
+    const bool is_known =
+        known != hashes_->known.end() && !hash.empty() && known->second.input_hash == hash;
+    if (!is_known) edited.insert(&function);
+  }
+  for (const llvm::GlobalAlias& alias : module.aliases()) {
+    const llvm::GlobalObject* object = alias.getAliaseeObject();
+    const auto input =
+        object == nullptr ? hashes_->input.end() : hashes_->input.find(object->getName().str());
+    if (input != hashes_->input.end()) hashes_->input[alias.getName().str()] = input->second;
+  }
+  if (hashes_->known.empty()) return llvm::PreservedAnalyses::all();
+
+  const FunctionSet needed = Needed(module, edited);
+  llvm::SmallVector<llvm::GlobalValue*, 64> named;
+  for (llvm::Function& function : module) {
+    if (function.isDeclaration() || needed.contains(&function)) continue;
+    if (function.hasAvailableExternallyLinkage()) {
+      function.deleteBody();
+      continue;
+    }
+    LeaveOut(function);
+    const std::string name = function.getName().str();
+    if (!hashes_->known.at(name).has_code) continue;
+    hashes_->left_out.insert(name);
+    named.push_back(&function);
+  }
+  if (!named.empty()) llvm::appendToCompilerUsed(module, named);
+  return llvm::PreservedAnalyses::none();
+}
 
 llvm::PreservedAnalyses LeaveOutPass::run(llvm::Module& module, llvm::ModuleAnalysisManager&) {
   IrHasher hasher(module);
-  llvm::SmallPtrSet<const llvm::GlobalObject*, 8> aliased;
-  for (const llvm::GlobalAlias& alias : module.aliases()) aliased.insert(alias.getAliaseeObject());
+  const auto named = OtherwiseNamed(module);
   llvm::SmallVector<llvm::GlobalValue*, 64> defined;
   llvm::SmallVector<llvm::Function*, 64> unchanged;
   for (llvm::Function& function : module) {
     if (function.isDeclarationForLinker()) continue;
     defined.push_back(&function);
+    const std::string name = function.getName().str();
+    if (hashes_->left_out.contains(name)) continue;
     const std::string hash = hasher.Hash(function);
     if (hash.empty()) continue;
-    const std::string name = function.getName().str();
     hashes_->found[name] = hash;
     const auto known = hashes_->known.find(name);
-    const bool is_known = known != hashes_->known.end() && known->second == hash;
-    if (is_known && !IsReachedOtherwise(function, aliased)) unchanged.push_back(&function);
+    const bool is_known = known != hashes_->known.end() && known->second.ir_hash == hash;
+    if (is_known && !IsReachedOtherwise(function, named)) unchanged.push_back(&function);
   }
   if (unchanged.empty()) return llvm::PreservedAnalyses::all();
   // What only they call must not be taken for unused.

@@ -1,12 +1,23 @@
-// LeaveOutPass: the last one. Hashes every function's IR (ir_hash.h), and leaves those out whose
-// hash is known already: they get a body that traps, since nobody will run it, and code is
-// generated for the others only. A patch takes the program's own functions wherever nothing
-// changed, and code generation is half of the time that a unit takes.
+// Leaves out the functions of a unit that an edit has not changed. A patch takes the program's own
+// wherever nothing changed, so neither optimising nor generating them is of use. They keep their
+// names in the object, with bodies that trap: nobody will run those.
 //
-// Sound because code generation works on one function at a time (interprocedural register
-// allocation and outlining are off): nothing after this pass looks into the body of another
-// function, only at what the hash covers. Every function stays in the object under its name, and
-// keeps what others see of it.
+//   when                    who           leaves out
+//   before the optimiser    PrunePass     what the edit does not reach
+//   after all other passes  LeaveOutPass  what came out as it was
+//
+// Both compare hashes of IR (ir_hash.h) with those that the program's object has on record.
+//
+// PrunePass is sound because the optimiser carries facts from one function to another in one way
+// only: by inlining (MakeDerefinablePass sees to it that it infers nothing from a body that could
+// be replaced, PinStatePass that it infers nothing from the uses of a variable). So a function
+// comes out as it did before unless its IR or that of a function it refers to, directly or through
+// others and the contents of variables, has changed; and to find out how it comes out, the
+// functions that it refers to are all that is needed.
+//
+// LeaveOutPass is sound because code generation works on one function at a time (interprocedural
+// register allocation and outlining are off): nothing after it looks into the body of another
+// function, only at what the hash covers.
 #ifndef MEND_PATCHC_CODEGEN_LEAVE_OUT_H_
 #define MEND_PATCHC_CODEGEN_LEAVE_OUT_H_
 
@@ -18,11 +29,30 @@
 
 namespace mend::patchc {
 
+// A function of the program as it is on record.
+struct KnownFunction {
+  std::string input_hash;  // of its IR when it entered the optimiser; empty: unknown
+  std::string ir_hash;     // of its IR when code was generated; empty: unknown
+  bool has_code = false;   // whether any was
+};
+
 // Of a unit, by symbol name.
 struct FunctionHashes {
-  std::map<std::string, std::string> known;  // in: leave out what has this hash; empty: nothing
-  std::map<std::string, std::string> found;  // out: of all functions that have one
-  std::set<std::string> left_out;            // out
+  std::map<std::string, KnownFunction> known;  // in: what may be left out; empty: nothing
+  std::map<std::string, std::string> input;    // out: input_hash of all functions that have one
+  std::map<std::string, std::string> found;    // out: ir_hash of all functions that have one
+  std::set<std::string> left_out;              // out: of the known ones that have code
+};
+
+class PrunePass : public llvm::PassInfoMixin<PrunePass> {
+ public:
+  // `hashes` must outlive the pipeline.
+  explicit PrunePass(FunctionHashes* hashes) : hashes_(hashes) {}
+  llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
+  static bool isRequired() { return true; }
+
+ private:
+  FunctionHashes* hashes_;
 };
 
 class LeaveOutPass : public llvm::PassInfoMixin<LeaveOutPass> {

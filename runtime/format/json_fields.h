@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -56,6 +57,19 @@ class JsonFields {
     return strings;
   }
 
+  // Reads an object whose values are strings.
+  std::map<std::string, std::string> StringMap(const char* key) {
+    std::map<std::string, std::string> strings;
+    const Json* value = Find(key);
+    if (value == nullptr) return strings;
+    if (!value->is_object()) return Fail("an object", key), strings;
+    for (const auto& [name, element] : value->items()) {
+      if (!element.is_string()) return Fail("an object of strings", key), strings;
+      strings.emplace(name, element.get<std::string>());
+    }
+    return strings;
+  }
+
   // Reads an array of objects, one `read` each.
   template <typename T>
   std::vector<T> Objects(const char* key, T (*read)(JsonFields&)) {
@@ -90,8 +104,8 @@ class JsonFields {
 
   void Fail(const char* expected, const char* key) {
     if (!status_->ok()) return;
-    *status_ = absl::InvalidArgumentError(
-        absl::StrCat(what_, ": field '", key, "' is not ", expected));
+    *status_ =
+        absl::InvalidArgumentError(absl::StrCat(what_, ": field '", key, "' is not ", expected));
   }
 
   const Json& object_;

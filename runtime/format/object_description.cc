@@ -12,7 +12,7 @@ namespace {
 
 constexpr char kObjectMagic[] = "MENDOBJT";
 constexpr char kSourcesMagic[] = "MENDSRCS";
-constexpr uint64_t kVersion = 2;
+constexpr uint64_t kVersion = 3;
 constexpr char kWhat[] = "object description";
 
 // Source paths and type names are bytes, not text; what is no UTF-8 is replaced rather than
@@ -113,7 +113,8 @@ std::string SerializeObjectDescription(const ObjectDescription& description) {
                      {"sources", ToJsonArray(description.sources, SourceJson)},
                      {"functions", ToJsonArray(description.functions, FunctionJson)},
                      {"data", ToJsonArray(description.data, DataJson)},
-                     {"records", ToJsonArray(description.records, RecordJson)}};
+                     {"records", ToJsonArray(description.records, RecordJson)},
+                     {"inputs", description.input_hashes}};
   return WrapFrame(kObjectMagic, Dump(json));
 }
 
@@ -134,7 +135,8 @@ absl::StatusOr<ObjectDescription> ParseObjectDescription(std::string_view sectio
       .sources = fields.Objects<SourceDescription>("sources", ReadSource),
       .functions = fields.Objects<FunctionDescription>("functions", ReadFunction),
       .data = fields.Objects<DataDescription>("data", ReadData),
-      .records = fields.Objects<RecordDescription>("records", ReadRecord)};
+      .records = fields.Objects<RecordDescription>("records", ReadRecord),
+      .input_hashes = fields.StringMap("inputs")};
   if (!status.ok()) return status;
   return description;
 }

@@ -7,6 +7,7 @@
 #define MEND_RUNTIME_FORMAT_OBJECT_DESCRIPTION_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,7 +55,7 @@ struct FunctionDescription {
   uint64_t size = 0;        // bytes
   bool patchable = false;   // has an entry stub
   std::string fingerprint;  // hex: bytes, relocations, unwind and exception tables
-  std::string ir_hash;      // hex: all that its code was generated from; empty: unknown
+  std::string ir_hash;      // hex: its IR when its code was generated; empty: unknown
   bool nounwind = false;    // the front end told callers that it does not throw
   std::vector<std::string> inlined = {};  // functions that it has copies of, by its own calls
 };
@@ -97,6 +98,9 @@ struct ObjectDescription {
   std::vector<FunctionDescription> functions;
   std::vector<DataDescription> data;
   std::vector<RecordDescription> records;
+  // Hex, by symbol name: the IR of functions when it entered the optimiser. Of those, too, that
+  // are not in the object, because they were inlined wherever they are called.
+  std::map<std::string, std::string> input_hashes;
 
   // A unit's name within its program: what statics are identified by.
   std::string UnitName() const { return source + "|" + output; }

@@ -90,6 +90,7 @@ class CompareTest : public ::testing::Test {
       request.directory = folder_;
       request.language = name.ends_with(".cc") ? "c++" : "c";
       request.arguments = {"-O2", "-c", name};
+      if (request.language == "c++") request.arguments.push_back("-std=c++20");
       request.output = name + ".o";
       CompileResult result = ClangRunner().Compile(request);
       ASSERT_TRUE(result.ok) << result.diagnostics;
@@ -535,6 +536,70 @@ TEST_F(CompareTest, FindsWhatDependsOnSubtleChangesInCxx) {
     SCOPED_TRACE(to);
     Build({{"shapes.cc", Replaced(source, from, to)}});
     EXPECT_FALSE(left_out_.empty());
+  }
+}
+
+// Ways from an edit to the code of a function that is not edited: the functions are pruned before
+// the optimiser, and Finish sees to it that none is that would have come out differently.
+TEST_F(CompareTest, FindsWhatDependsOnAnEditFarAway) {
+  const std::string source =
+      "extern int outside(int);\n"
+      "static int deepest(int x) { return x * 7; }\n"
+      "static int deeper(int x) { return deepest(x) + 1; }\n"
+      "static int deep(int x) { return deeper(x) + 1; }\n"
+      "int surface(int x) { return deep(x) + 1; }\n"
+      "int apart(int x) { return outside(x) + 1; }\n"
+      "extern inline __attribute__((gnu_inline)) int elsewhere(int x) { return x + 11; }\n"
+      "int calls_elsewhere(int x) { return elsewhere(x); }\n"
+      "static int chosen(int x) { return x + 13; }\n"
+      "static int (*const choices[])(int) = {chosen, deep};\n"
+      "int choose(int x) { return choices[0](x); }\n"
+      "int named(int x) { return x + 17; }\n"
+      "extern int other_name(int x) __attribute__((alias(\"named\")));\n"
+      "int calls_named(int x) { return other_name(x) + outside(x); }\n"
+      "static int even(int x);\n"
+      "static int odd(int x) { return x == 0 ? 0 : even(x - 1); }\n"
+      "static int even(int x) { return x == 0 ? 19 : odd(x - 1); }\n"
+      "int parity(int x) { return even(x); }\n"
+      "static __attribute__((always_inline)) inline int must(int x) { return x + 23; }\n"
+      "int musts(int x) { return must(x) + outside(x); }\n";
+  MakeProgram({{"far.c", source}});
+  const std::pair<const char*, const char*> edits[] = {
+      {"x * 7", "x * 5"},
+      {"x + 11", "x + 12"},
+      {"x + 13", "x + 14"},
+      {"x + 17", "x + 18"},
+      {"x == 0 ? 19", "x == 0 ? 20"},
+      {"x + 23", "x + 24"},
+      {"outside(x) + 1", "outside(x) + 2"},
+      {"return elsewhere(x)", "return elsewhere(x) + deep(x)"},
+  };
+  for (const auto& [from, to] : edits) {
+    SCOPED_TRACE(to);
+    const BuildReport report = Build({{"far.c", Replaced(source, from, to)}});
+    EXPECT_FALSE(report.no_change);
+    EXPECT_FALSE(left_out_.empty());
+  }
+}
+
+// The optimiser makes functions of a coroutine that no source has.
+TEST_F(CompareTest, KeepsCoroutinesWhole) {
+  const std::string source =
+      "#include <coroutine>\n"
+      "struct Task { struct promise_type { int value = 0;\n"
+      "  Task get_return_object() { return "
+      "{std::coroutine_handle<promise_type>::from_promise(*this)}; }\n"
+      "  std::suspend_always initial_suspend() noexcept { return {}; }\n"
+      "  std::suspend_always final_suspend() noexcept { return {}; }\n"
+      "  void return_value(int v) { value = v; } void unhandled_exception() {} };\n"
+      "  std::coroutine_handle<promise_type> handle; };\n"
+      "int unrelated(int x) { return x + 3; }\n"
+      "Task work(int x) { co_return x + 5; }\n";
+  MakeProgram({{"work.cc", source}});
+  for (const auto& [from, to] : {std::pair("x + 3", "x + 4"), std::pair("x + 5", "x + 6")}) {
+    SCOPED_TRACE(to);
+    const BuildReport report = Build({{"work.cc", Replaced(source, from, to)}});
+    EXPECT_FALSE(report.no_change);
   }
 }
 

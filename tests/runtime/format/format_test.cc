@@ -52,6 +52,7 @@ ObjectDescription SampleDescription() {
        .alignment_bytes = 4,
        .fields = {{.name = "x", .type = "int", .offset_bits = 32, .size_bits = 32}},
        .vtable = {}});
+  description.input_hashes = {{"f", "cd"}, {"inlined", "ef"}};
   return description;
 }
 
@@ -171,6 +172,7 @@ TEST(ObjectDescriptionTest, SurvivesTheRoundTrip) {
   EXPECT_TRUE(read->functions[0].patchable);
   EXPECT_EQ(read->records[0].fields[0].offset_bits, 32u);
   EXPECT_EQ(read->arguments.size(), 2u);
+  EXPECT_EQ(read->input_hashes, SampleDescription().input_hashes);
 }
 
 TEST(SourcesTest, AnyBytesSurvive) {
