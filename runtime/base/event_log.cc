@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -33,30 +35,74 @@ void WriteLine(int fd, std::string line) {
 
 }  // namespace
 
-EventLog::~EventLog() {
-  MutexLock lock(&mu_);
-  if (line_fd_ > STDERR_FILENO) ::close(line_fd_);
-}
+// The file that lines go to. The hosted program may close the descriptor, as daemons close all that
+// they do not know, and get the number again for a file of its own; so it is looked at before use.
+class EventLog::LineFile {
+ public:
+  explicit LineFile(std::string path) : path_(std::move(path)) {}
+  ~LineFile() {
+    if (IsOpen()) ::close(fd_);
+  }
+  LineFile(const LineFile&) = delete;
+  LineFile& operator=(const LineFile&) = delete;
 
-absl::Status EventLog::OpenLines(const std::string& path) {
-  int fd = STDERR_FILENO;
-  if (!path.empty()) {
-    fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
-    if (fd < 0) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("cannot open log '", path, "': ", std::strerror(errno)));
-    }
-    // Away from the low numbers, which the hosted program may expect to get or to close.
+  // False with errno.
+  bool Open() {
+    int fd = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
+    if (fd < 0) return false;
+    // Away from the low numbers, which the hosted program may expect to get.
     const int high = ::fcntl(fd, F_DUPFD_CLOEXEC, 512);
     if (high >= 0) {
       ::close(fd);
       fd = high;
     }
+    fd_ = fd;
+    return ::fstat(fd_, &identity_) == 0;
+  }
+
+  void Write(const std::string& line) {
+    if (IsOpen() || Open()) WriteLine(fd_, line);
+  }
+
+ private:
+  bool IsOpen() const {
+    struct stat now;
+    return fd_ >= 0 && ::fstat(fd_, &now) == 0 && now.st_dev == identity_.st_dev &&
+           now.st_ino == identity_.st_ino;
+  }
+
+  const std::string path_;
+  int fd_ = -1;
+  struct stat identity_ = {};
+};
+
+EventLog::EventLog() = default;
+EventLog::~EventLog() = default;
+
+absl::Status EventLog::OpenLines(const std::string& path) {
+  std::unique_ptr<LineFile> file;
+  if (!path.empty()) {
+    // The program may change its working directory.
+    std::error_code ignored;
+    file = std::make_unique<LineFile>(std::filesystem::absolute(path, ignored));
+    if (!file->Open()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("cannot open log '", path, "': ", std::strerror(errno)));
+    }
   }
   MutexLock lock(&mu_);
-  if (line_fd_ > STDERR_FILENO) ::close(line_fd_);
-  line_fd_ = fd;
+  writes_lines_ = true;
+  line_file_ = std::move(file);
   return absl::OkStatus();
+}
+
+void EventLog::WriteText(const std::string& text) {
+  if (!writes_lines_ || text.empty()) return;
+  if (line_file_ == nullptr) {
+    WriteLine(STDERR_FILENO, text);
+  } else {
+    line_file_->Write(text);
+  }
 }
 
 void EventLog::Append(Event event) {
@@ -64,7 +110,7 @@ void EventLog::Append(Event event) {
   event.seq = next_seq_++;
   event.time_ns = RealTimeNs();
   // Written under the lock, so that lines have the order of their numbers.
-  if (line_fd_ >= 0 && !event.text.empty()) WriteLine(line_fd_, event.text);
+  WriteText(event.text);
   events_.push_back(std::move(event));
   if (events_.size() > kEventsMax) events_.pop_front();
 }

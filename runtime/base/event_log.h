@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -38,7 +39,7 @@ class EventLog {
   // The newest this many events are kept for readers.
   static constexpr size_t kEventsMax = 65536;
 
-  EventLog() = default;
+  EventLog();
   ~EventLog();
   EventLog(const EventLog&) = delete;
   EventLog& operator=(const EventLog&) = delete;
@@ -58,10 +59,15 @@ class EventLog {
   void AfterFork();
 
  private:
+  class LineFile;
+
+  void WriteText(const std::string& text) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   mutable Mutex mu_;
   std::deque<Event> events_ ABSL_GUARDED_BY(mu_);
   uint64_t next_seq_ ABSL_GUARDED_BY(mu_) = 1;
-  int line_fd_ ABSL_GUARDED_BY(mu_) = -1;
+  bool writes_lines_ ABSL_GUARDED_BY(mu_) = false;
+  std::unique_ptr<LineFile> line_file_ ABSL_GUARDED_BY(mu_);  // null: standard error
   pid_t forking_pid_ ABSL_GUARDED_BY(mu_) = 0;
 };
 

@@ -21,7 +21,11 @@
 #include "runtime/base/check.h"
 #include "runtime/base/mutex.h"
 #include "runtime/control/control_thread.h"
+#include "runtime/control/descriptor_table.h"
+#include "runtime/control/refusal.h"
+#include "runtime/control/request_runner.h"
 #include "runtime/control/socket_place.h"
+#include "runtime/control/views.h"
 
 namespace mend {
 namespace {
@@ -29,7 +33,8 @@ namespace {
 constexpr size_t kConnectionsMax = 256;
 // How long a forked child waits before it makes its socket.
 constexpr absl::Duration kChildDelay = absl::Milliseconds(20);
-// The runtime's descriptors begin here: the hosted program expects the low numbers for itself.
+// The socket's descriptor is the program's until it is in the server's own table, and stays so
+// where there can be none: the program expects the low numbers for itself.
 constexpr int kDescriptorMin = 512;
 
 int MoveUp(int fd) {
@@ -138,12 +143,18 @@ struct ControlServer::State {
   mutable Mutex mu;
   std::string path ABSL_GUARDED_BY(mu);
   pid_t owner ABSL_GUARDED_BY(mu) = 0;  // the process that made the socket file
+  // In the server's own table of descriptors, once it has one: no other thread may use them then.
   int listener ABSL_GUARDED_BY(mu) = -1;
   int wake ABSL_GUARDED_BY(mu) = -1;  // eventfd: ends the accepting thread
+  enum class Table { kNotYet, kShared, kOwn, kNobodyServes };
+  Table table ABSL_GUARDED_BY(mu) = Table::kNotYet;
   bool stopping ABSL_GUARDED_BY(mu) = false;
+  bool hung_up ABSL_GUARDED_BY(mu) = false;  // HangUp has used the descriptors for the last time
   int threads ABSL_GUARDED_BY(mu) = 0;
   std::set<int> connections ABSL_GUARDED_BY(mu);
   HttpServeFunction serve ABSL_GUARDED_BY(mu) = nullptr;
+
+  RequestRunner requests;
 };
 
 namespace {
@@ -167,6 +178,26 @@ absl::StatusOr<HttpServeFunction> OpenHttpModule(State* state)
   return state->serve;
 }
 
+// Has requests that may run hosted code carried out where the program's descriptors are.
+class RequestForwarder : public HttpHandler {
+ public:
+  explicit RequestForwarder(State* state) : state_(state) {}
+
+  HttpResponse Handle(const HttpRequest& request) override {
+    const bool only_reads = request.method == "GET" || request.method == "HEAD";
+    if (only_reads) return state_->handler->Handle(request);
+    HttpResponse response;
+    const absl::Status run =
+        state_->requests.Run([&] { response = state_->handler->Handle(request); });
+    if (run.ok()) return response;
+    const Refusal refusal = DescribeRefusal(run);
+    return {.status = refusal.http_status, .body = RefusalView(refusal).dump() + "\n"};
+  }
+
+ private:
+  State* const state_;
+};
+
 void EndConnection(State* state, int connection) {
   MutexLock lock(&state->mu);
   state->connections.erase(connection);
@@ -187,7 +218,8 @@ void ServeConnection(const std::shared_ptr<State>& state, int connection) {
     }
   }
   if (serve != nullptr) {
-    serve(connection, state->handler);
+    RequestForwarder forwarder(state.get());
+    serve(connection, &forwarder);
   } else {
     RefuseConnection(connection, "500 Internal Server Error", std::string(failure.message()));
   }
@@ -219,8 +251,35 @@ bool AcceptConnection(const std::shared_ptr<State>& state, int listener) {
   return true;
 }
 
+// Waits for the end of the server, then ends its threads' waits. In a thread of its own, since only
+// one that shares the server's descriptors can.
+void HangUp(State* state) {
+  const MutexLock lock(&state->mu);
+  state->mu.Await([state]() ABSL_SHARED_LOCKS_REQUIRED(state->mu) { return state->stopping; });
+  ::eventfd_write(state->wake, 1);
+  // Their readers and writers fail at once, and the threads end.
+  for (const int connection : state->connections) ::shutdown(connection, SHUT_RDWR);
+  state->hung_up = true;
+  --state->threads;
+}
+
+// Gives this thread and those that it starts a table of their own.
+absl::Status EnterOwnTable(const std::shared_ptr<State>& state, int listener, int wake) {
+  const bool is_own = LeaveSharedDescriptorTable({listener, wake});
+  absl::Status started = StartControlThread("mend-hang-up", [state] { HangUp(state.get()); });
+  const MutexLock lock(&state->mu);
+  if (!started.ok()) {
+    state->table = State::Table::kNobodyServes;
+    return started;
+  }
+  ++state->threads;
+  state->table = is_own ? State::Table::kOwn : State::Table::kShared;
+  return started;
+}
+
 void AcceptLoop(const std::shared_ptr<State>& state, int listener, int wake) {
-  while (true) {
+  const absl::Status entered = EnterOwnTable(state, listener, wake);
+  while (entered.ok()) {
     pollfd entries[] = {{wake, POLLIN, 0}, {listener, POLLIN, 0}};
     if (::poll(entries, 2, -1) < 0 && errno != EINTR) break;
     if (entries[0].revents != 0) break;
@@ -231,6 +290,14 @@ void AcceptLoop(const std::shared_ptr<State>& state, int listener, int wake) {
     }
   }
   MutexLock lock(&state->mu);
+  const auto is_over = [state = state.get()]()
+                           ABSL_SHARED_LOCKS_REQUIRED(state->mu) { return state->hung_up; };
+  // Where nobody serves the table may be shared: then closing is StartListening's.
+  if (entered.ok()) {
+    state->mu.Await(is_over);
+    ::close(listener);
+    ::close(wake);
+  }
   --state->threads;
 }
 
@@ -239,20 +306,30 @@ absl::Status StartListening(const std::shared_ptr<State>& state, const std::stri
   const absl::StatusOr<int> listener = Listen(path);
   if (!listener.ok()) return listener.status();
   const int wake = MoveUp(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  {
-    MutexLock lock(&state->mu);
-    state->path = path;
-    state->owner = ::getpid();
-    state->listener = *listener;
-    state->wake = wake;
+  absl::Status started = wake < 0 ? absl::ErrnoToStatus(errno, "eventfd") : state->requests.Start();
+  MutexLock lock(&state->mu);
+  state->path = path;
+  state->owner = ::getpid();
+  state->listener = *listener;
+  state->wake = wake;
+  state->table = State::Table::kNotYet;
+  if (started.ok()) {
     ++state->threads;
+    started = StartControlThread("mend-control",
+                                 [state, fd = *listener, wake] { AcceptLoop(state, fd, wake); });
+    if (!started.ok()) --state->threads;
   }
-  const absl::Status started = StartControlThread(
-      "mend-control", [state, fd = *listener, wake] { AcceptLoop(state, fd, wake); });
-  if (!started.ok()) {
-    MutexLock lock(&state->mu);
-    --state->threads;
+  const auto is_served = [state = state.get()]() ABSL_SHARED_LOCKS_REQUIRED(state->mu) {
+    return state->table != State::Table::kNotYet;
+  };
+  if (started.ok()) state->mu.Await(is_served);
+  if (started.ok() && state->table == State::Table::kNobodyServes) {
+    started = absl::ResourceExhaustedError("no thread for the control socket");
   }
+  if (started.ok() && state->table == State::Table::kShared) return started;
+  ::close(*listener);
+  if (wake >= 0) ::close(wake);
+  if (!started.ok()) state->listener = state->wake = -1;
   return started;
 }
 
@@ -284,13 +361,9 @@ ControlServer::~ControlServer() {
   State* const state = state_.get();
   MutexLock lock(&state->mu);
   state->stopping = true;
-  if (state->wake >= 0) ::eventfd_write(state->wake, 1);
-  // Their readers and writers fail at once, and the threads end.
-  for (const int connection : state->connections) ::shutdown(connection, SHUT_RDWR);
   const auto idle = [state]() ABSL_SHARED_LOCKS_REQUIRED(state->mu) { return state->threads == 0; };
   state->mu.Await(idle);
-  if (state->listener >= 0) ::close(state->listener);
-  if (state->wake >= 0) ::close(state->wake);
+  state->requests.Stop();
 }
 
 void ControlServer::Unlink() {
@@ -305,19 +378,31 @@ std::string ControlServer::socket_path() const {
   return state_->path;
 }
 
-void ControlServer::PrepareFork() ABSL_NO_THREAD_SAFETY_ANALYSIS { state_->mu.Lock(); }
+void ControlServer::PrepareFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  state_->mu.Lock();
+  state_->requests.PrepareFork();
+}
 
-void ControlServer::ParentAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS { state_->mu.Unlock(); }
+void ControlServer::ParentAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  state_->requests.ParentAfterFork();
+  state_->mu.Unlock();
+}
 
 void ControlServer::ChildAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  // The parent's threads are not here. Their descriptors are, and would keep the parent's clients
-  // and address alive; what they were doing is over.
+  // The parent's threads are not here; what they were doing is over.
   state_->mu.ResetAfterFork();
-  for (const int connection : state_->connections) ::close(connection);
-  state_->connections.clear();
-  if (state_->listener >= 0) ::close(state_->listener);
-  if (state_->wake >= 0) ::close(state_->wake);
+  state_->requests.ChildAfterFork();
+  // Where the table is shared (or still is) their descriptors are here, and would keep the parent's
+  // clients and address alive. Otherwise these numbers are the program's.
+  if (state_->table != State::Table::kOwn) {
+    for (const int connection : state_->connections) ::close(connection);
+    if (state_->listener >= 0) ::close(state_->listener);
+    if (state_->wake >= 0) ::close(state_->wake);
+  }
   state_->listener = state_->wake = -1;
+  state_->table = State::Table::kNotYet;
+  state_->connections.clear();
+  state_->hung_up = false;
   state_->path.clear();
   state_->threads = 1;  // the starter below, which counts for the destructor
   const absl::Status started = StartControlThread("mend-control", [state = state_] {

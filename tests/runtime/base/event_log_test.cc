@@ -1,5 +1,6 @@
 #include "runtime/base/event_log.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -63,6 +64,25 @@ TEST(EventLogTest, FileIsAppendedTo) {
     log.Append(MendEvent("run", "", absl::StrCat("run ", run)));
   }
   EXPECT_THAT(file.Lines(), ElementsAre("mend: run 0", "mend: run 1"));
+}
+
+// What a daemon does when it starts. The line must neither be lost nor end up in the daemon's file.
+TEST(EventLogTest, DescriptorThatTheProgramTookIsLeftAlone) {
+  const ScratchFile file;
+  const ScratchFile of_program;
+  EventLog log;
+  ASSERT_TRUE(log.OpenLines(file.path()).ok());
+  log.Append(MendEvent("kind", "", "before"));
+  const int own = ::open(of_program.path().c_str(), O_WRONLY | O_CREAT, 0600);
+  ASSERT_GE(own, 0);
+  for (int number = 512; number < 520; ++number) ASSERT_EQ(::dup2(own, number), number);
+  log.Append(MendEvent("kind", "", "after"));
+  EXPECT_THAT(file.Lines(), ElementsAre("mend: before", "mend: after"));
+  EXPECT_THAT(of_program.Lines(), ElementsAre());
+  for (int number = 512; number < 520; ++number) ::close(number);
+  ::close(own);
+  log.Append(MendEvent("kind", "", "later"));
+  EXPECT_THAT(file.Lines(), ElementsAre("mend: before", "mend: after", "mend: later"));
 }
 
 TEST(EventLogTest, LogThatCannotBeOpenedIsNamed) {

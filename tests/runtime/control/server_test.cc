@@ -1,6 +1,7 @@
 #include "runtime/control/server.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -9,15 +10,19 @@
 #include <sys/wait.h>
 
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <thread>
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "mend/client.h"
 #include "mend/target.h"
+#include "runtime/control/descriptor_table.h"
+#include "runtime/control/request_runner.h"
 #include "runtime/control/socket_place.h"
 #include "tests/runtime/control/control_fixture.h"
 
@@ -74,6 +79,77 @@ TEST_F(ControlServerTest, SocketIsPrivateAndInTheDefaultPlace) {
   struct stat status = {};
   ASSERT_EQ(::stat(server_->socket_path().c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 07777, 0600u);
+}
+
+std::vector<std::string> OpenDescriptors() {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    names.push_back(entry.path().filename());
+  }
+  return names;
+}
+
+TEST_F(ControlServerTest, ProgramHasNoneOfItsDescriptors) {
+  StopServing();
+  const size_t before = OpenDescriptors().size();
+  Serve("");
+  EXPECT_EQ(Get("/status").status, 200);
+  EXPECT_EQ(OpenDescriptors().size(), before);
+}
+
+TEST_F(ControlServerTest, OutlivesAProgramThatClosesEverything) {
+  ::close_range(3, ~0u, 0);
+  for (int number = 512; number < 516; ++number) ASSERT_EQ(::dup2(2, number), number);
+  EXPECT_EQ(Post("/patches", MakeModule("fix", {"f"})).status, 200);
+  EXPECT_EQ(Get("/livepatch/fix/enabled").body, "1\n");
+}
+
+// A request may run callbacks, which use the program's descriptors.
+TEST(RequestRunnerTest, RequestsSeeTheDescriptorsOfWhoStartedIt) {
+  RequestRunner runner;
+  ASSERT_TRUE(runner.Start().ok());
+  const int number = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  bool asks_from_elsewhere = false;
+  bool is_open_there = true;
+  bool is_open_in_request = false;
+  std::thread server([&] {
+    asks_from_elsewhere = LeaveSharedDescriptorTable({});
+    is_open_there = ::fcntl(number, F_GETFD) >= 0;
+    ASSERT_TRUE(runner.Run([&] { is_open_in_request = ::fcntl(number, F_GETFD) >= 0; }).ok());
+  });
+  server.join();
+  EXPECT_TRUE(asks_from_elsewhere);
+  EXPECT_FALSE(is_open_there);
+  EXPECT_TRUE(is_open_in_request);
+  runner.Stop();
+  ::close(number);
+}
+
+TEST(RequestRunnerTest, OneRequestDoesNotWaitForAnother) {
+  RequestRunner runner;
+  ASSERT_TRUE(runner.Start().ok());
+  absl::Notification second_is_done;
+  std::thread first(
+      [&] { ASSERT_TRUE(runner.Run([&] { second_is_done.WaitForNotification(); }).ok()); });
+  ASSERT_TRUE(runner.Run([&] { second_is_done.Notify(); }).ok());
+  first.join();
+  runner.Stop();
+}
+
+TEST(DescriptorTableTest, KeepsWhatIsNamedOnly) {
+  const int kept = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  const int other = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  std::thread([&] {
+    ASSERT_TRUE(LeaveSharedDescriptorTable({kept}));
+    EXPECT_GE(::fcntl(kept, F_GETFD), 0);
+    EXPECT_LT(::fcntl(other, F_GETFD), 0);
+    EXPECT_LT(::fcntl(STDERR_FILENO, F_GETFD), 0);
+    ::close(kept);
+  }).join();
+  EXPECT_GE(::fcntl(kept, F_GETFD), 0);
+  EXPECT_GE(::fcntl(other, F_GETFD), 0);
+  ::close(kept);
+  ::close(other);
 }
 
 TEST_F(ControlServerTest, SchemaComesFirst) {

@@ -1,0 +1,92 @@
+# The runtime's descriptors are none of the program's business: a daemon that closes all that it does
+# not know stays a target, sees no more of them than natively, and callbacks use the program's.
+. "$(dirname "$0")/lib.sh"
+
+cat >"$work/daemon.c" <<'C'
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int report = -1;
+
+static int count(void) {
+  int entries = 0;
+  DIR* folder = opendir("/proc/self/fd");
+  while (readdir(folder) != NULL) entries++;
+  closedir(folder);
+  return entries - 3;  // ".", "..", and the folder itself
+}
+
+static void close_by(const char* how) {
+  if (strcmp(how, "loop") == 0) {
+    for (int number = 3; number < 4096; number++) close(number);
+  } else if (strcmp(how, "range") == 0) {
+    close_range(3, ~0u, 0);
+  } else if (strcmp(how, "from") == 0) {
+    closefrom(3);
+  } else {
+    DIR* folder = opendir("/proc/self/fd");
+    for (struct dirent* entry; (entry = readdir(folder)) != NULL;) {
+      const int number = atoi(entry->d_name);
+      if (number > 2 && number != dirfd(folder)) close(number);
+    }
+    closedir(folder);
+  }
+}
+
+__attribute__((noinline)) static int answer(void) { return 1; }
+
+int main(int argc, char** argv) {
+  char line[64];
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  close_by(argv[1]);
+  report = open(argv[2], O_WRONLY | O_CREAT | O_APPEND, 0600);
+  printf("%d open, report is %d\n", count(), report);
+  for (int number = 512; number < 520; number++) dup2(report, number);
+  while (fgets(line, sizeof line, stdin)) printf("%d\n", answer());
+}
+C
+sed 's/return 1;/return 2;/' "$work/daemon.c" >"$work/fixed.c"
+(cd "$work" && "$patchc" cc -O2 daemon.c -o daemon && clang-22 -O2 daemon.c -o native)
+(cd "$work" && diff -u daemon.c fixed.c >fix.patch) || true
+
+# A callback that writes to a descriptor of the program.
+cat >"$work/tell.c" <<'C'
+#include <mend/livepatch.h>
+#include <unistd.h>
+extern int report;
+static int pre_patch(struct mend_object* object) {
+  (void)object;
+  return write(report, "patched\n", 8) == 8 ? 0 : -5;
+}
+static const struct mend_func none[] = {MEND_FUNCS_END};
+static const struct mend_object_desc objects[] = {
+    MEND_OBJECT(0, none, pre_patch, 0, 0, 0), MEND_OBJECTS_END};
+static struct mend_patch patch = {objects, 0, false};
+MEND_LIVEPATCH(patch);
+C
+expect_code 0 "$patchc" build -o "$work/tell.mendpatch" --explicit "$work/tell.c" -- -Wall
+
+for how in loop range from folder; do
+  "$work/native" "$how" "$work/report.native" </dev/null >"$work/native.out"
+  start "$work/daemon" "$how" "$work/report.$how"
+  hear
+  expect "descriptors by $how" "$(cat "$work/native.out")" "$answer"
+  ask "" 1
+  expect_code 0 "$patchc" apply --diff "$work/fix.patch" --name fix --to "$hosted_pid"
+  ask "" 2
+  expect_code 0 "$patchc" apply "$work/tell.mendpatch" --to "$hosted_pid"
+  expect_code 0 "$mend" revert "$hosted_pid"
+  ask "" 2
+  # The log went on, though its descriptor was the program's by then; and the program's file has
+  # nothing but what the callback wrote.
+  expect_match "the log after $how" "livepatch: 'tell': starting patching transition" \
+    "$(cat "$work/events.log")"
+  expect "the program's file after $how" patched "$(cat "$work/report.$how")"
+  kill -TERM "$hosted_pid"
+  wait "$hosted_pid" || true
+done
