@@ -25,16 +25,6 @@ absl::StatusOr<std::string> Contents(const ModuleSource& source) {
   return bytes;
 }
 
-std::vector<std::string> NamesIn(std::string_view section) {
-  std::vector<std::string> names;
-  while (!section.empty()) {
-    const size_t end = section.find('\0');
-    names.emplace_back(section.substr(0, end));
-    section.remove_prefix(end == std::string_view::npos ? section.size() : end + 1);
-  }
-  return names;
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<GuestLibrary>> GuestLibrary::Link(
@@ -62,7 +52,7 @@ absl::Status GuestLibrary::LinkImage() {
   if (!objects.ok()) return objects.status();
   std::vector<std::string> libraries;
   absl::StatusOr<std::string_view> names = FindElfSection(bytes_, kLibrariesSection);
-  if (names.ok()) libraries = NamesIn(*names);
+  if (names.ok()) libraries = NamesInSection(*names);
   auto arena = std::make_unique<ModuleArena>(program_->memory);
   absl::StatusOr<std::unique_ptr<GuestLink>> link =
       GuestLink::Link(program_, name_, arena, *objects, libraries);

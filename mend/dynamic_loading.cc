@@ -9,8 +9,10 @@
 
 #include <climits>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -186,6 +188,26 @@ std::string FindGuestModule(const std::string& name) {
   return "";
 }
 
+std::string_view BaseName(std::string_view path) { return path.substr(path.rfind('/') + 1); }
+
+// The base names of the guest modules that are part of the executable, as it was linked: their
+// sonames, and what their files were called.
+const std::set<std::string, std::less<>>& LinkedModules() {
+  static const auto* const names = [] {
+    auto* const linked = new std::set<std::string, std::less<>>;
+    const MappedFile executable("/proc/self/exe");
+    const absl::StatusOr<std::string_view> section =
+        FindElfSection(executable.contents(), kLinkedSection);
+    if (section.ok()) {
+      for (const std::string& name : NamesInSection(*section)) linked->emplace(BaseName(name));
+    }
+    return linked;
+  }();
+  return *names;
+}
+
+bool IsPartOfProgram(std::string_view file) { return LinkedModules().contains(BaseName(file)); }
+
 void* OpenGuest(const std::string& path, int flags) {
   if ((flags & RTLD_NOLOAD) != 0 && !Libraries().HasPath(path)) return nullptr;
   const std::string name = Libraries().NameFor(path);
@@ -199,13 +221,20 @@ void* OpenGuest(const std::string& path, int flags) {
   return *module;
 }
 
+// Nothing when it is the native loader's business.
+std::optional<void*> OpenHosted(const char* file, int flags) {
+  const std::string path = FindGuestModule(file);
+  if (IsPartOfProgram(file) || IsPartOfProgram(path)) return dlopen(nullptr, flags);
+  if (!path.empty()) return OpenGuest(path, flags);
+  return std::nullopt;
+}
+
 // The native functions are called in the end position, so that they see the hosted caller's address
 // as theirs: which folders dlopen searches, and what RTLD_NEXT means, depends on it.
 
 void* HostedDlopen(const char* file, int flags) {
   if (file != nullptr && *file != '\0') {
-    const std::string path = FindGuestModule(file);
-    if (!path.empty()) return OpenGuest(path, flags);
+    if (const std::optional<void*> handle = OpenHosted(file, flags)) return *handle;
   }
   [[clang::musttail]] return dlopen(file, flags);
 }

@@ -21,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "patchc/link_inputs.h"
+#include "patchc/linked_modules.h"
 #include "patchc/object_writer.h"
 #include "patchc/shell_library.h"
 #include "patchc/toolchain.h"
@@ -211,7 +212,7 @@ class ProgramLink {
     absl::StatusOr<std::vector<std::string>> needed = NeededLibraries(scratch->path());
     if (!needed.ok()) return Fail(needed.status());
     for (const std::string& line : inputs_.other_output) llvm::outs() << line << "\n";
-    if (absl::Status status = CheckLibraries(); !status.ok()) return Fail(status);
+    if (absl::Status taken = TakeModules(*needed); !taken.ok()) return Fail(taken);
     return arguments_.is_shared ? LinkShell(scratch->path(), *needed) : LinkLauncher(*needed);
   }
 
@@ -301,14 +302,28 @@ class ProgramLink {
     return 0;
   }
 
-  // The native loader would give the program the module's shell, whose functions trap.
-  absl::Status CheckLibraries() const {
-    for (const SharedLibrary& library : inputs_.libraries) {
-      const std::string bytes = ReadOrEmpty(library.path);
-      if (!FindElfSection(bytes, kModuleSection).ok()) continue;
-      return absl::UnimplementedError(absl::StrCat(
-          library.path, ": a guest module: load it with dlopen or `mend load`, or link its objects"));
+  // The guest modules among the libraries: the native loader would give the program their shells,
+  // whose functions trap. A program takes their objects, and needs what they need; a module only
+  // remembers their names, for the program that it will be linked with or loaded into.
+  absl::Status TakeModules(std::vector<std::string>& needed) {
+    absl::StatusOr<std::vector<LinkedModule>> modules =
+        ReadLinkedModules(needed, inputs_.libraries);
+    if (!modules.ok()) return modules.status();
+    linked_names_ = SerializeLinkedNames(*modules);
+    const auto is_module = [&](const std::string& name) {
+      return llvm::any_of(*modules, [&](const LinkedModule& m) { return m.soname == name; });
+    };
+    llvm::erase_if(needed, is_module);
+    if (arguments_.is_shared || modules->empty()) return absl::OkStatus();
+    for (const LinkedModule& module : *modules) {
+      for (const std::string& name : module.libraries) {
+        if (!is_module(name) && !llvm::is_contained(needed, name)) needed.push_back(name);
+      }
     }
+    absl::StatusOr<std::vector<LinkedObject>> joined =
+        JoinObjects(*std::move(modules), std::move(inputs_.objects));
+    if (!joined.ok()) return joined.status();
+    inputs_.objects = *std::move(joined);
     return absl::OkStatus();
   }
 
@@ -357,9 +372,10 @@ class ProgramLink {
     const std::string image = SerializeProgramImage(NamedObjects());
     std::string libraries;
     for (const std::string& name : needed) libraries.append(name).push_back('\0');
-    absl::StatusOr<std::string> object =
-        AppendSections(*shell, {{kModuleSection, image, SHF_ALLOC, kImageAlignment},
-                                {kLibrariesSection, libraries, SHF_ALLOC, 1}});
+    std::vector<NewSection> sections = {{kModuleSection, image, SHF_ALLOC, kImageAlignment},
+                                        {kLibrariesSection, libraries, SHF_ALLOC, 1}};
+    AddLinkedNames(sections);
+    absl::StatusOr<std::string> object = AppendSections(*shell, sections);
     if (!object.ok()) return object.status();
     if (!WriteFile(path, *object)) {
       return absl::InternalError(absl::StrCat("cannot write ", path));
@@ -395,6 +411,7 @@ class ProgramLink {
   void AddLibraries(const std::vector<std::string>& needed,
                     std::vector<std::string>& arguments) const {
     for (const std::string& name : needed) {
+      const size_t before = arguments.size();
       for (const SharedLibrary& library : inputs_.libraries) {
         const llvm::StringRef file = llvm::sys::path::filename(library.path);
         if (library.soname != name && file != name) continue;
@@ -407,6 +424,8 @@ class ProgramLink {
         }
         break;
       }
+      // A library of a linked module's, which this link did not see.
+      if (arguments.size() == before) arguments.push_back("-l:" + name);
     }
   }
 
@@ -420,6 +439,10 @@ class ProgramLink {
     return objects;
   }
 
+  void AddLinkedNames(std::vector<NewSection>& sections) const {
+    if (!linked_names_.empty()) sections.push_back({kLinkedSection, linked_names_, SHF_ALLOC, 1});
+  }
+
   absl::Status WriteLauncher(const std::string& path) const {
     const std::string image = SerializeProgramImage(NamedObjects());
     auto launcher = llvm::MemoryBuffer::getFile(LauncherPath());
@@ -428,9 +451,10 @@ class ProgramLink {
                                               LauncherPath(), ": ",
                                               launcher.getError().message()));
     }
+    std::vector<NewSection> sections = {{kProgramSection, image, SHF_ALLOC, kImageAlignment}};
+    AddLinkedNames(sections);
     absl::StatusOr<std::string> object = AppendSections(
-        {(*launcher)->getBufferStart(), (*launcher)->getBufferSize()},
-        {{kProgramSection, image, SHF_ALLOC, kImageAlignment}});
+        {(*launcher)->getBufferStart(), (*launcher)->getBufferSize()}, sections);
     if (!object.ok()) return object.status();
     if (!WriteFile(path, *object)) {
       return absl::InternalError(absl::StrCat("cannot write ", path));
@@ -441,6 +465,7 @@ class ProgramLink {
   const LinkOptions options_;
   LinkArguments arguments_;
   LinkInputs inputs_;
+  std::string linked_names_;  // of guest modules, for kLinkedSection
   bool done_ = false;
 };
 

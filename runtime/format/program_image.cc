@@ -119,6 +119,16 @@ absl::StatusOr<std::string_view> FindElfSection(std::string_view elf, std::strin
       absl::StrCat("the ELF file has no section '", std::string(section), "'"));
 }
 
+std::vector<std::string> NamesInSection(std::string_view contents) {
+  std::vector<std::string> names;
+  while (!contents.empty()) {
+    const size_t end = contents.find('\0');
+    names.emplace_back(contents.substr(0, end));
+    contents.remove_prefix(end == std::string_view::npos ? contents.size() : end + 1);
+  }
+  return names;
+}
+
 absl::StatusOr<std::string_view> FindProgramImage(std::string_view executable) {
   absl::StatusOr<std::string_view> image = FindElfSection(executable, kProgramSection);
   if (absl::IsNotFound(image.status())) {

@@ -6,7 +6,9 @@
 //
 // A guest module (`patchc cc -shared`) is a shared library for the outside, without any code that
 // could run natively; it carries its image in `mend_module`, and in `mend_libraries` the names of the
-// libraries that it needs, each with a NUL behind it.
+// libraries that it needs. A program's or a module's `mend_linked` names the guest modules that it was
+// linked with, whose objects are part of the program: name and path of each. All names have a NUL
+// behind them.
 //
 //   "MENDPROG", u64 number of objects,
 //   per object: u64 offset and u64 size of its name, u64 offset and u64 size of its bytes
@@ -27,6 +29,7 @@ inline constexpr char kProgramSection[] = "mend_program";
 inline constexpr char kMembersSection[] = ".mend.members";
 inline constexpr char kModuleSection[] = "mend_module";
 inline constexpr char kLibrariesSection[] = "mend_libraries";
+inline constexpr char kLinkedSection[] = "mend_linked";
 
 struct ProgramObject {
   std::string_view name;   // file, or archive(member), as the linker named it
@@ -40,6 +43,9 @@ absl::StatusOr<std::vector<ProgramObject>> ParseProgramImage(std::string_view im
 // The program image within the bytes of an executable made by patchc (an ELF file with a section
 // `mend_program`); NOT_FOUND when it is another file.
 absl::StatusOr<std::string_view> FindProgramImage(std::string_view executable);
+
+// The names in a section of names.
+std::vector<std::string> NamesInSection(std::string_view contents);
 
 // The contents of a section of an ELF64 file (relocatable or executable); NOT_FOUND without one.
 absl::StatusOr<std::string_view> FindElfSection(std::string_view elf, std::string_view section);

@@ -1,0 +1,42 @@
+// Programs that are linked with guest modules (`cc -o program main.o -lfoo`, where libfoo.so was
+// made by `patchc cc -shared`): the module's objects become part of the program, and its code is
+// patched with the program's. The dynamic linker's rules hold on: a module's constructors run
+// before the program's, and of several definitions of a symbol the program's counts, then that of
+// the module that was named first.
+#ifndef MEND_PATCHC_LINKED_MODULES_H_
+#define MEND_PATCHC_LINKED_MODULES_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "patchc/link_inputs.h"
+
+namespace mend::patchc {
+
+// A guest module as a linker sees it.
+struct LinkedModule {
+  std::string soname;
+  std::string path;
+  std::vector<LinkedObject> objects;
+  std::vector<std::string> libraries;  // sonames of the native libraries that it needs
+};
+
+// Of `libraries` the guest modules that `needed` (DT_NEEDED of the link) names, in its order, each
+// followed by those that it was linked with itself.
+// INVALID_ARGUMENT: a file is damaged. NOT_FOUND: a module of a module is not where it was.
+absl::StatusOr<std::vector<LinkedModule>> ReadLinkedModules(
+    const std::vector<std::string>& needed, const std::vector<SharedLibrary>& libraries);
+
+// All objects of the program, the modules' first. Makes weak what another definition comes before.
+// FAILED_PRECONDITION when that would replace a definition which its module keeps to itself.
+absl::StatusOr<std::vector<LinkedObject>> JoinObjects(std::vector<LinkedModule> modules,
+                                                      std::vector<LinkedObject> program);
+
+// The contents of kLinkedSection for them, and back: soname and path of each.
+std::string SerializeLinkedNames(const std::vector<LinkedModule>& modules);
+
+}  // namespace mend::patchc
+
+#endif  // MEND_PATCHC_LINKED_MODULES_H_

@@ -1,0 +1,87 @@
+# A program that is linked with libraries made by `patchc cc -shared`: it behaves as natively, and the
+# libraries' code is patched with the program's.
+. "$(dirname "$0")/lib.sh"
+
+mkdir "$work/source"
+cd "$work/source"
+cat >lower.c <<'C'
+#include <stdio.h>
+int lower_state = 5;
+static __thread int calls = 100;
+__attribute__((constructor)) static void begin(void) { puts("lower begins"); }
+__attribute__((destructor)) static void end(void) { puts("lower ends"); }
+int lower(int x) { calls++; return x * 2 + lower_state + calls; }
+int both(void) { return 2; }
+C
+cat >upper.c <<'C'
+#include <math.h>
+#include <stdio.h>
+extern int lower(int);
+__attribute__((constructor)) static void begin(void) { puts("upper begins"); }
+__attribute__((destructor)) static void end(void) { puts("upper ends"); }
+int upper(int x) { return lower(x) + (int)sqrt(x); }
+__attribute__((noinline)) int both(void) { return 1; }
+int upper_both(void) { return both(); }
+C
+cat >main.c <<'C'
+#include <dlfcn.h>
+#include <stdio.h>
+extern int upper(int), upper_both(void), both(void);
+__attribute__((constructor)) static void begin(void) { puts("main begins"); }
+int main(void) {
+  char line[16];
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  void* handle = dlopen("liblower.so.1", RTLD_NOW);
+  int* state = handle != NULL ? dlsym(handle, "lower_state") : NULL;
+  if (state != NULL) printf("state is %d\n", ++*state);
+  printf("%d %d\n", upper_both(), both());
+  while (fgets(line, sizeof line, stdin)) printf("%d\n", upper(4));
+}
+C
+sed 's/x \* 2/x * 3/' lower.c >lower_fixed.c
+diff -u lower.c lower_fixed.c >lower.patch || true
+
+# build COMPILER FOLDER: upper names lower among what it needs; the program names only upper.
+build() {
+  local compiler=$1 folder=$2
+  mkdir "$folder"
+  $compiler -O1 -fPIC -shared -Wl,-soname,liblower.so.1 lower.c -o "$folder/liblower.so.1"
+  ln -s liblower.so.1 "$folder/liblower.so"
+  $compiler -O1 -fPIC -shared -Wl,-soname,libupper.so upper.c "-L$folder" -llower -lm -o "$folder/libupper.so"
+  $compiler -O1 main.c "-L$folder" -lupper "-Wl,-rpath-link,$folder" -o "$folder/main"
+}
+build clang-22 native
+build "$patchc cc" hosted
+for folder in native hosted; do echo ask | LD_LIBRARY_PATH=$folder "$folder/main" >"$folder.out"; done
+diff -u native.out hosted.out || fail "hosted is not as native"
+expect "shared libraries that are left" "" "$(readelf -d hosted/main | grep -E 'libupper|liblower' || true)"
+
+# The libraries' files are not needed any more.
+mv hosted/main . && rm -r hosted
+start "$work/source/main"
+for line in "lower begins" "upper begins" "main begins" "state is 6" "1 1"; do
+  hear
+  expect "a line of the beginning" "$line" "$answer"
+done
+ask "" 117
+expect_code 0 "$patchc" apply --diff lower.patch --to "$hosted_pid" --name fix
+ask "" 122
+expect_code 0 "$mend" revert "$hosted_pid"
+ask "" 119
+
+# What one program cannot hold is refused, by name.
+echo '{ global: used; local: *; };' >exports
+echo 'int helper(void) { return 3; } int used(void) { return helper(); }' >private.c
+echo 'extern int used(void); int helper(void) { return 4; } int main(void) { return used() + helper(); }' >clash.c
+"$patchc" cc -O1 -fPIC -shared -Wl,--version-script,exports private.c -o libprivate.so
+expect_code 1 "$patchc" cc -O1 clash.c -L. -lprivate -o clash
+expect_match "two of a name" "libprivate.so and the program each have a 'helper' of their own" "$output"
+cat >module.c <<'C'
+#include <mend/livepatch.h>
+static int init(void) { return 0; }
+MEND_MODULE_INIT(init);
+int used(void) { return 0; }
+C
+"$patchc" cc -O1 -fPIC -shared module.c -o libmodule.so
+expect_code 1 "$patchc" cc -O1 clash.c -L. -lmodule -o clash
+expect_match "a module with an init" "libmodule.so: has a MEND_MODULE_INIT" "$output"
