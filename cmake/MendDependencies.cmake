@@ -44,7 +44,7 @@ target_compile_definitions(mend_llvm_headers INTERFACE ${LLVM_DEFINITIONS_LIST})
 # What the host links of LLVM: ORC, JITLink and object files, statically and without a code
 # generator; an empty program with all of libLLVM is 55 MB resident.
 add_library(mend_llvm_host INTERFACE)
-llvm_map_components_to_libnames(mend_llvm_host_libraries orcjit orcdebugging jitlink object support)
+llvm_map_components_to_libnames(mend_llvm_host_libraries orcjit orctargetprocess jitlink object support)
 target_link_libraries(mend_llvm_host INTERFACE mend_llvm_headers ${mend_llvm_host_libraries})
 
 # What the compiler links: Clang and the code generator for x86-64, statically: with the shared

@@ -74,7 +74,7 @@ absl::Status ExplicitPatch::Link() {
   }
   if (status.ok()) {
     absl::StatusOr<std::unique_ptr<GuestLink>> link =
-        GuestLink::Link(program_, name_, arena, objects, {});
+        GuestLink::Link(program_, name_, /*version=*/name_, arena, objects, {});
     status = link.status();
     if (link.ok()) link_ = *std::move(link);
   }

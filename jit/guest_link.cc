@@ -75,21 +75,23 @@ void WriteThunk(uintptr_t at, HandleArgument argument, const void* handle, void*
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<GuestLink>> GuestLink::Link(
-    const HostedProgram* program, const std::string& name, std::unique_ptr<ModuleArena>& arena,
-    const std::vector<ProgramObject>& objects, const std::vector<std::string>& libraries) {
+    const HostedProgram* program, const std::string& name, const std::string& version,
+    std::unique_ptr<ModuleArena>& arena, const std::vector<ProgramObject>& objects,
+    const std::vector<std::string>& libraries) {
   std::unique_ptr<GuestLink> link(new GuestLink(program, std::move(arena)));
-  absl::Status linked = link->LinkObjects(name, objects, libraries);
+  absl::Status linked = link->LinkObjects(name, version, objects, libraries);
   if (linked.ok()) return link;
   arena = link->TakeArena();
   return linked;
 }
 
-absl::Status GuestLink::LinkObjects(const std::string& name,
+absl::Status GuestLink::LinkObjects(const std::string& name, const std::string& version,
                                     const std::vector<ProgramObject>& objects,
                                     const std::vector<std::string>& libraries) {
   if (absl::Status made = MakeHandle(); !made.ok()) return made;
   object_ = std::make_unique<HostedProgram>(program_, arena_.get(), overrides_, handle_);
   object_->index.SetObject(name);
+  object_->version = version;
   if (absl::Status opened = OpenLibraries(libraries); !opened.ok()) return opened;
   object_->dylib = &object_->engine->CreateNamespace("guest", nullptr);
   absl::Status linked = LoadObjects(*object_, objects);

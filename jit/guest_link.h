@@ -27,10 +27,12 @@ namespace mend::jit {
 class GuestLink {
  public:
   // Links everything; nothing of it runs. The objects' bytes must stay as long as the result.
-  // `name`: the object's, for its functions. `libraries`: file names as in DT_NEEDED, opened until
-  // the result goes. `arena` is taken, unless there is an error, which names the object and symbol.
+  // `name`: the object's, for its functions. `version`: the patch that it is, if it is one, for
+  // debuggers. `libraries`: file names as in DT_NEEDED, opened until the result goes. `arena` is
+  // taken, unless there is an error, which names the object and symbol.
   static absl::StatusOr<std::unique_ptr<GuestLink>> Link(const HostedProgram* program,
                                                          const std::string& name,
+                                                         const std::string& version,
                                                          std::unique_ptr<ModuleArena>& arena,
                                                          const std::vector<ProgramObject>& objects,
                                                          const std::vector<std::string>& libraries);
@@ -63,7 +65,8 @@ class GuestLink {
  private:
   GuestLink(const HostedProgram* program, std::unique_ptr<ModuleArena> arena)
       : program_(program), arena_(std::move(arena)) {}
-  absl::Status LinkObjects(const std::string& name, const std::vector<ProgramObject>& objects,
+  absl::Status LinkObjects(const std::string& name, const std::string& version,
+                           const std::vector<ProgramObject>& objects,
                            const std::vector<std::string>& libraries);
   absl::Status OpenLibraries(const std::vector<std::string>& libraries);
   absl::Status MakeHandle();

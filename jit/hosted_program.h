@@ -18,6 +18,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "jit/code_memory.h"
+#include "jit/debug_support.h"
 #include "jit/host_symbols.h"
 #include "jit/initializers.h"
 #include "jit/link_engine.h"
@@ -88,6 +89,7 @@ struct HostedProgram {
         parent(program),
         arena(module_arena),
         tls(program->tls),
+        debug(program->debug),
         handle(dso_handle),
         host(std::move(overrides), dso_handle) {}
   ~HostedProgram() {
@@ -108,7 +110,9 @@ struct HostedProgram {
   const HostedProgram* const parent = nullptr;  // of a guest: the program
   ModuleArena* const arena = nullptr;           // of a guest: its memory
   TlsPool* const tls;
-  void* const handle;  // __dso_handle
+  DebugSupport* debug = nullptr;  // null: neither debugger nor profiler is to know of hosted code
+  std::string version;            // of what a patch brought: the patch
+  void* const handle;             // __dso_handle
   HostSymbols host;
   llvm::orc::JITDylib* dylib = nullptr;
   mutable SymbolIndex index;              // versions of functions come and go at any time
@@ -126,10 +130,12 @@ struct HostedProgram {
 
   // Registered text that is there as long as the program, pinned modules' included. Thread-safe:
   // the core destroys modules while the session loads.
-  void KeepRegistered(UnwindRows rows) ABSL_LOCKS_EXCLUDED(rows_mu_) {
+  void KeepRegistered(UnwindRows rows, DebugSupport::Registration debugged)
+      ABSL_LOCKS_EXCLUDED(rows_mu_) {
     rows.ForgetEntries();
     MutexLock lock(&rows_mu_);
     rows_.push_back(std::move(rows));
+    debugged_.push_back(std::move(debugged));
   }
 
   void PrepareFork() ABSL_EXCLUSIVE_LOCK_FUNCTION(rows_mu_) { rows_mu_.Lock(); }
@@ -138,6 +144,7 @@ struct HostedProgram {
  private:
   Mutex rows_mu_;
   std::vector<UnwindRows> rows_ ABSL_GUARDED_BY(rows_mu_);
+  std::vector<DebugSupport::Registration> debugged_ ABSL_GUARDED_BY(rows_mu_);
 };
 
 // The offset from %fs that `__mend_tlsoff.NAME` stands for in a unit; nullopt when nobody defines

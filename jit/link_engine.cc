@@ -63,9 +63,7 @@ class LinkEngine::Plugin : public llvm::orc::ObjectLinkingLayer::Plugin {
   const GraphEditors* const editors_;
 };
 
-absl::StatusOr<std::unique_ptr<LinkEngine>> LinkEngine::Create(CodeMemory* memory,
-                                                               bool debugger) {
-  if (debugger) return absl::UnimplementedError("--debugger is not supported yet");
+absl::StatusOr<std::unique_ptr<LinkEngine>> LinkEngine::Create(CodeMemory* memory) {
   std::unique_ptr<LinkEngine> engine(new LinkEngine(memory));
   auto dispatcher = std::make_unique<Dispatcher>();
   engine->dispatcher_ = dispatcher.get();
@@ -76,8 +74,8 @@ absl::StatusOr<std::unique_ptr<LinkEngine>> LinkEngine::Create(CodeMemory* memor
     absl::StrAppend(&self->reported_, self->reported_.empty() ? "" : "; ",
                     ToStatus(std::move(error), "").message());
   });
-  engine->layer_ = std::make_unique<llvm::orc::ObjectLinkingLayer>(*engine->session_,
-                                                                   engine->link_memory_);
+  engine->layer_ =
+      std::make_unique<llvm::orc::ObjectLinkingLayer>(*engine->session_, engine->link_memory_);
   engine->layer_->addPlugin(std::make_shared<Plugin>(&engine->editors_));
   return engine;
 }
@@ -111,9 +109,8 @@ void LinkEngine::RemoveNamespace(llvm::orc::JITDylib& dylib) {
 absl::Status LinkEngine::Lookup(llvm::orc::JITDylib& dylib, llvm::orc::SymbolLookupSet symbols) {
   std::optional<absl::Status> result;
   session_->lookup(
-      llvm::orc::LookupKind::Static,
-      {{&dylib, llvm::orc::JITDylibLookupFlags::MatchAllSymbols}}, std::move(symbols),
-      llvm::orc::SymbolState::Ready,
+      llvm::orc::LookupKind::Static, {{&dylib, llvm::orc::JITDylibLookupFlags::MatchAllSymbols}},
+      std::move(symbols), llvm::orc::SymbolState::Ready,
       [&result](llvm::Expected<llvm::orc::SymbolMap> found) {
         result = found ? absl::OkStatus() : ToStatus(found.takeError(), "");
       },

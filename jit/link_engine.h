@@ -32,7 +32,7 @@ struct LinkJob {
 class LinkEngine {
  public:
   // `memory` must outlive the engine.
-  static absl::StatusOr<std::unique_ptr<LinkEngine>> Create(CodeMemory* memory, bool debugger);
+  static absl::StatusOr<std::unique_ptr<LinkEngine>> Create(CodeMemory* memory);
   ~LinkEngine();
 
   // The graph of a relocatable object, whose bytes must stay where they are until it is linked.

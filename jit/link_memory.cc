@@ -10,7 +10,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "jit/status_conversion.h"
-#include "llvm/ExecutionEngine/Orc/Shared/AllocationActions.h"
 
 namespace mend::jit {
 namespace {
@@ -70,13 +69,8 @@ void ZeroFill(const Block& block, bool fresh) {
 
 class Allocation : public llvm::jitlink::JITLinkMemoryManager::InFlightAlloc {
  public:
-  explicit Allocation(LinkGraph& graph) : graph_(graph) {}
-
   void finalize(OnFinalizedFunction on_finalized) override {
-    // The debugger's plugin has actions; what would undo them is kept by nobody, since text that is
-    // registered with a debugger stays registered.
-    auto undo = llvm::orc::shared::runFinalizeActions(graph_.allocActions());
-    if (!undo) return on_finalized(undo.takeError());
+    // No plugin of ours adds actions to a graph.
     on_finalized(llvm::jitlink::JITLinkMemoryManager::FinalizedAlloc());
   }
 
@@ -84,9 +78,6 @@ class Allocation : public llvm::jitlink::JITLinkMemoryManager::InFlightAlloc {
     // The loader rolls back.
     on_abandoned(llvm::Error::success());
   }
-
- private:
-  LinkGraph& graph_;
 };
 
 absl::Status Place(CodeMemory& memory, GraphEditor& editor, LinkGraph& graph) {
@@ -151,7 +142,7 @@ void LinkMemory::allocate(const llvm::jitlink::JITLinkDylib* /*dylib*/, LinkGrap
   }
   absl::Status placed = Place(*memory_, *editor->second, graph);
   if (!placed.ok()) return on_allocated(ToError(placed));
-  on_allocated(std::make_unique<Allocation>(graph));
+  on_allocated(std::make_unique<Allocation>());
 }
 
 void LinkMemory::deallocate(std::vector<FinalizedAlloc> allocations,

@@ -55,7 +55,7 @@ absl::Status GuestLibrary::LinkImage() {
   if (names.ok()) libraries = NamesInSection(*names);
   auto arena = std::make_unique<ModuleArena>(program_->memory);
   absl::StatusOr<std::unique_ptr<GuestLink>> link =
-      GuestLink::Link(program_, name_, arena, *objects, libraries);
+      GuestLink::Link(program_, name_, /*version=*/"", arena, *objects, libraries);
   if (!link.ok()) return link.status();
   link_ = *std::move(link);
   if (absl::Status added = link_->AddParameters(parameters_); !added.ok()) return added;

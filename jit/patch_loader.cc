@@ -38,6 +38,7 @@ class Module : public LinkedModule {
     std::vector<std::pair<CodeRange, std::string>> versions;
     bool is_pinned = false;
     uint64_t data_bytes = 0;
+    DebugSupport::Registration debugged;
   };
 
   Module(HostedProgram* program, std::shared_ptr<PatchLinker> keep, const std::string& name,
@@ -52,14 +53,15 @@ class Module : public LinkedModule {
   }
 
   ~Module() override {
-    for (const Part& part : parts_) {
+    for (Part& part : parts_) {
       // Data that stays leads into this text: a later patch may find that data again.
       if (part.is_pinned) {
-        program_->KeepRegistered(part.rows);
+        program_->KeepRegistered(part.rows, std::move(part.debugged));
         continue;
       }
       for (const auto& [text, name] : part.versions) program_->index.RemoveVersion(text);
       part.rows.Unregister();
+      part.debugged = {};
       program_->memory->FreeModule(part.pages);
     }
   }
@@ -78,7 +80,7 @@ class Module : public LinkedModule {
  private:
   HostedProgram* const program_;
   const std::shared_ptr<PatchLinker> keep_;
-  const std::vector<Part> parts_;
+  std::vector<Part> parts_;
 };
 
 // One Load: plans, links, and assembles the patch.
@@ -250,6 +252,7 @@ absl::Status Linking::Link(const PatchData& data) {
       }
     }
     links_.push_back(std::make_unique<PatchUnitLink>(&program_, &data, program_.tls, plans_[i]));
+    links_.back()->Read(**graph, unit.object);
     links_.back()->LimitScope(**graph);
     absl::Status assigned = links_.back()->AssignThreadLocals(**graph);
     if (!assigned.ok()) return assigned;
@@ -284,8 +287,11 @@ void Linking::FreePages() {
 std::vector<Module::Part> Linking::Parts() const {
   std::vector<Module::Part> parts;
   for (const auto& link : links_) {
-    Module::Part part{link->pages(), link->rows(), link->new_text(), link->is_pinned(),
-                      link->data_bytes()};
+    Module::Part part{link->pages(),     link->rows(),       link->new_text(),
+                      link->is_pinned(), link->data_bytes(), {}};
+    if (program_.debug != nullptr) {
+      part.debugged = program_.debug->Add(link->linked(), module_.name);
+    }
     for (const auto& [name, replacement] : link->plan().replaced) {
       part.versions.emplace_back(replacement.text, name);
     }

@@ -85,6 +85,10 @@ std::optional<uintptr_t> PatchData::FindConstant(const std::string& fingerprint)
   return it->second;
 }
 
+void PatchUnitLink::Read(LinkGraph& graph, std::string_view object) {
+  if (program_->debug != nullptr) debug_.ReadGraph(graph, object);
+}
+
 void PatchUnitLink::LimitScope(LinkGraph& graph) const {
   for (Symbol* symbol : graph.defined_symbols()) {
     if (!symbol->hasName() || symbol->getScope() == Scope::Local) continue;
@@ -208,6 +212,7 @@ void PatchUnitLink::KeepDatum(Symbol& symbol) {
   const std::string fingerprint = Fingerprint(block, kFingerprintDepth);
   if (const auto* datum = data_->Find(key, block.getSize(), fingerprint)) {
     bound_[&block] = datum->address - symbol.getOffset();
+    debug_.LiesElsewhere(block, bound_[&block]);
     symbol.setLive(false);
     // Other units of the patch ask ORC for it.
     if (!local) graph_->makeAbsolute(symbol, llvm::orc::ExecutorAddr(datum->address));
@@ -275,7 +280,7 @@ void PatchUnitLink::BindEdge(Block& from, Edge& edge) {
   if (name.find(".cold") != std::string::npos && IsExecutable(target.getSection())) {
     return Keep(target, Placement::kModuleText);
   }
-  if (const std::optional<uintptr_t> running = RunningAddress(symbol)) {
+  if (const std::optional<uintptr_t> running = RunningAddress(name)) {
     return PointAt(edge, *running - symbol.getOffset());
   }
   // The compiler's indirect reference to a personality routine or a type: a constant like others.
@@ -283,8 +288,7 @@ void PatchUnitLink::BindEdge(Block& from, Edge& edge) {
   missing_.insert(Demangled(name));
 }
 
-std::optional<uintptr_t> PatchUnitLink::RunningAddress(const Symbol& named) const {
-  const std::string name(*named.getName());
+std::optional<uintptr_t> PatchUnitLink::RunningAddress(const std::string& name) const {
   if (const HostedSymbol* own = program_->index.FindInUnit(plan_.unit, name)) return own->address;
   // LimitScope has made everything local; a unit without the name of its own means the program's.
   if (const HostedSymbol* global = program_->index.FindGlobal(name)) return global->address;
@@ -405,6 +409,9 @@ llvm::Error PatchUnitLink::AfterFixup(LinkGraph& graph) {
     constant.address = constant.block->getAddress().getValue();
   }
   rows_ = CollectUnwindRows(graph);
+  if (program_->debug != nullptr) {
+    debug_.ReadLinked(graph, [this](const std::string& name) { return RunningAddress(name); });
+  }
   return llvm::Error::success();
 }
 

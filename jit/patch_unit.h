@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "jit/debug_collector.h"
 #include "jit/graph_editor.h"
 #include "jit/hosted_program.h"
 #include "jit/symbol_index.h"
@@ -71,6 +72,8 @@ class PatchUnitLink : public GraphEditor {
   PatchUnitLink(const HostedProgram* program, const PatchData* data, TlsPool* tls, Plan plan)
       : program_(program), data_(data), tls_(tls), plan_(std::move(plan)) {}
 
+  // Before anything is done to the graph. `object` must outlive the link.
+  void Read(llvm::jitlink::LinkGraph& graph, std::string_view object);
   // Hides from ORC what other graphs must not see of the object.
   void LimitScope(llvm::jitlink::LinkGraph& graph) const;
 
@@ -88,6 +91,8 @@ class PatchUnitLink : public GraphEditor {
   const Plan& plan() const { return plan_; }
   const ModulePages& pages() const { return pages_; }
   const UnwindRows& rows() const { return rows_; }
+  // What a debugger is to know. Empty when there is none.
+  const LinkedObject& linked() const { return debug_.linked(); }
   // Text of new functions, for messages.
   const std::vector<std::pair<CodeRange, std::string>>& new_text() const { return new_text_; }
   // Whether data that stays leads to the module's text, which then must stay too.
@@ -127,7 +132,7 @@ class PatchUnitLink : public GraphEditor {
   // Retargets an edge that leads to a defined symbol, or keeps what it leads to.
   void BindEdge(llvm::jitlink::Block& from, llvm::jitlink::Edge& edge);
   // Where the block of that name lies in the running program; nullopt when it does not.
-  std::optional<uintptr_t> RunningAddress(const llvm::jitlink::Symbol& named) const;
+  std::optional<uintptr_t> RunningAddress(const std::string& name) const;
   void KeepUnnamed(llvm::jitlink::Block& block, llvm::jitlink::Edge& edge);
   void PointAt(llvm::jitlink::Edge& edge, uintptr_t block_address);
   void FindPins();
@@ -155,6 +160,7 @@ class PatchUnitLink : public GraphEditor {
   std::vector<NewThreadLocal> new_thread_locals_;
   ModulePages pages_;
   UnwindRows rows_;
+  DebugCollector debug_;
   std::vector<std::pair<CodeRange, std::string>> new_text_;
   bool is_pinned_ = false;
   uint64_t data_bytes_ = 0;

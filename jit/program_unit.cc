@@ -42,9 +42,8 @@ bool IsRoot(const Section& section) {
 
 std::vector<Block*> BlocksInOrder(Section& section) {
   std::vector<Block*> blocks(section.blocks().begin(), section.blocks().end());
-  std::sort(blocks.begin(), blocks.end(), [](const Block* a, const Block* b) {
-    return a->getAddress() < b->getAddress();
-  });
+  std::sort(blocks.begin(), blocks.end(),
+            [](const Block* a, const Block* b) { return a->getAddress() < b->getAddress(); });
   return blocks;
 }
 
@@ -66,10 +65,11 @@ absl::Status ProgramUnit::Build(const std::string& name, std::string_view bytes)
     return absl::Status(scan.status().code(), absl::StrCat(name, ": ", scan.status().message()));
   }
   rewritten_ = std::move(scan->rewritten);
-  absl::StatusOr<GraphPtr> graph =
-      program_->engine->BuildGraph(name, rewritten_.empty() ? bytes : std::string_view(rewritten_));
+  if (!rewritten_.empty()) bytes = rewritten_;
+  absl::StatusOr<GraphPtr> graph = program_->engine->BuildGraph(name, bytes);
   if (!graph.ok()) return graph.status();
   graph_ = *std::move(graph);
+  if (program_->debug != nullptr) debug_.ReadGraph(*graph_, bytes);
   for (const std::string& indirect : scan->indirect_functions) {
     for (Symbol* symbol : graph_->defined_symbols()) {
       if (!symbol->hasName() || *symbol->getName() != indirect) continue;
@@ -87,10 +87,8 @@ void ProgramUnit::MakeIndirect(Symbol& function) {
     Section* found = graph.findSectionByName(name);
     return found != nullptr ? *found : graph.createSection(name, protection);
   };
-  Section& stubs =
-      section(kIndirectStubs, llvm::orc::MemProt::Read | llvm::orc::MemProt::Exec);
-  Section& slots =
-      section(kIndirectSlots, llvm::orc::MemProt::Read | llvm::orc::MemProt::Write);
+  Section& stubs = section(kIndirectStubs, llvm::orc::MemProt::Read | llvm::orc::MemProt::Exec);
+  Section& slots = section(kIndirectSlots, llvm::orc::MemProt::Read | llvm::orc::MemProt::Write);
   Symbol& resolver = graph.addAnonymousSymbol(function.getBlock(), function.getOffset(),
                                               function.getSize(), true, true);
   Block& slot_block = graph.createMutableContentBlock(slots, 8, llvm::orc::ExecutorAddr(), 8, 0);
@@ -177,6 +175,10 @@ llvm::Error ProgramUnit::AfterFixup(LinkGraph& graph) {
   rows_ = CollectUnwindRows(graph);
   RecordInitializers(graph);
   if (program_->arena != nullptr) RecordTextPointers();
+  if (program_->debug != nullptr) {
+    // A datum that another unit provides is described there.
+    debug_.ReadLinked(graph, nullptr);
+  }
   return llvm::Error::success();
 }
 
@@ -257,7 +259,11 @@ void ProgramUnit::Publish() {
                                  text_pointers_.end());
   program_->index.Add(std::move(symbols_));
   rows_.Register();
-  program_->KeepRegistered(std::move(rows_));
+  DebugSupport::Registration debugged;
+  if (program_->debug != nullptr) {
+    debugged = program_->debug->Add(debug_.linked(), program_->version);
+  }
+  program_->KeepRegistered(std::move(rows_), std::move(debugged));
   for (const Array& array : arrays_) {
     if (array.section == kParameterSection) {
       program_->parameter_tables.emplace_back(array.begin, array.count * sizeof(uintptr_t));

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "jit/debug_collector.h"
 #include "jit/graph_editor.h"
 #include "jit/hosted_program.h"
 #include "jit/symbol_index.h"
@@ -33,7 +34,9 @@ class ProgramUnit : public GraphEditor {
   void CollectSymbols();
   // Gives this unit's thread-locals their offsets.
   absl::Status AssignThreadLocals();
-  void Reserve(const llvm::jitlink::Block& block, uintptr_t address) { reserved_[&block] = address; }
+  void Reserve(const llvm::jitlink::Block& block, uintptr_t address) {
+    reserved_[&block] = address;
+  }
   // After the link: makes everything known to the program.
   void Publish();
 
@@ -64,7 +67,8 @@ class ProgramUnit : public GraphEditor {
 
   HostedProgram* const program_;
   const uint32_t number_;
-  std::string rewritten_;   // the object, when it could not be linked as it is
+  std::string rewritten_;  // the object, when it could not be linked as it is
+  DebugCollector debug_;   // used when somebody is to know
   GraphPtr graph_;
   std::vector<llvm::jitlink::Symbol*> named_;
   std::vector<ThreadLocal> thread_locals_;

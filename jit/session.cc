@@ -7,6 +7,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "jit/code_memory.h"
+#include "jit/debug_support.h"
 #include "jit/explicit_patch.h"
 #include "jit/hosted_program.h"
 #include "jit/link_engine.h"
@@ -19,6 +20,7 @@
 namespace mend::jit {
 
 struct Session::State {
+  std::unique_ptr<DebugSupport> debug;  // null: nobody asked for it
   std::unique_ptr<CodeMemory> memory;
   std::unique_ptr<LinkEngine> engine;
   TlsPool tls;
@@ -34,11 +36,16 @@ Session::~Session() = default;
 
 absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionOptions& options) {
   auto state = std::make_unique<State>();
+  if (options.debugger || options.perf) {
+    absl::StatusOr<std::unique_ptr<DebugSupport>> debug =
+        DebugSupport::Create({.debugger = options.debugger, .perf = options.perf});
+    if (!debug.ok()) return debug.status();
+    state->debug = *std::move(debug);
+  }
   absl::StatusOr<std::unique_ptr<CodeMemory>> memory = CodeMemory::Create();
   if (!memory.ok()) return memory.status();
   state->memory = *std::move(memory);
-  absl::StatusOr<std::unique_ptr<LinkEngine>> engine =
-      LinkEngine::Create(state->memory.get(), options.debugger);
+  absl::StatusOr<std::unique_ptr<LinkEngine>> engine = LinkEngine::Create(state->memory.get());
   if (!engine.ok()) return engine.status();
   state->engine = *std::move(engine);
   absl::StatusOr<uintptr_t> dso_handle =
@@ -47,6 +54,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionOptions& o
   state->program =
       std::make_unique<HostedProgram>(state->memory.get(), state->engine.get(), &state->tls,
                                       options.symbols, reinterpret_cast<void*>(*dso_handle));
+  state->program->debug = state->debug.get();
   state->program->dylib = &state->engine->CreateNamespace("program", nullptr);
   state->patches = std::make_shared<PatchLinker>(state->program.get());
   return std::unique_ptr<Session>(new Session(std::move(state)));
@@ -88,9 +96,20 @@ void Session::PrepareFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   state_->program->guests.PrepareFork();
   state_->program->PrepareFork();
   state_->tls.PrepareFork();
+  if (state_->debug != nullptr) state_->debug->PrepareFork();
 }
 
-void Session::AfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+void Session::ParentAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  if (state_->debug != nullptr) state_->debug->ParentAfterFork();
+  UnlockAfterFork();
+}
+
+void Session::ChildAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  if (state_->debug != nullptr) state_->debug->ChildAfterFork();
+  UnlockAfterFork();
+}
+
+void Session::UnlockAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   state_->tls.AfterFork();
   state_->program->AfterFork();
   state_->program->guests.AfterFork();

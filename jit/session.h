@@ -31,7 +31,8 @@ struct SessionOptions {
   // Names that win over the process's libraries (the program's own definitions win over both).
   // `__mend_poll_slow` belongs here unless it is exported.
   std::map<std::string, void*> symbols;
-  bool debugger = false;
+  bool debugger = false;  // tell gdb about hosted code
+  bool perf = false;      // tell perf
 };
 
 // For reports.
@@ -69,7 +70,8 @@ class Session : public CodeHost, public PatchLoader, public ModuleLoader {
   // Around fork, in the forking thread: waits for a load that runs, so that the child inherits no
   // lock that is held. The child hosts its own copy of the program.
   void PrepareFork();
-  void AfterFork();  // in the parent and in the child
+  void ParentAfterFork();
+  void ChildAfterFork();
 
   // PatchLoader.
   absl::StatusOr<std::unique_ptr<Patch>> Load(const PatchModule& module) override;
@@ -92,6 +94,7 @@ class Session : public CodeHost, public PatchLoader, public ModuleLoader {
  private:
   struct State;
   explicit Session(std::unique_ptr<State> state);
+  void UnlockAfterFork();
 
   std::unique_ptr<State> state_;
 };

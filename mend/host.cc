@@ -48,13 +48,12 @@ absl::Status Host::Initialize() {
     }
   }
 #endif
-  if (options_.perf) return absl::UnimplementedError("--perf is not supported yet");
   InitializePollStub();
   if (absl::Status status = events_.OpenLines(options_.log); !status.ok()) return status;
   std::map<std::string, void*> symbols = DynamicLoadingSymbols();
   symbols[kPollSlowPath] = reinterpret_cast<void*>(&__mend_poll_slow);
-  absl::StatusOr<std::unique_ptr<jit::Session>> session =
-      jit::Session::Create({.symbols = std::move(symbols), .debugger = options_.debugger});
+  absl::StatusOr<std::unique_ptr<jit::Session>> session = jit::Session::Create(
+      {.symbols = std::move(symbols), .debugger = options_.debugger, .perf = options_.perf});
   if (!session.ok()) return session.status();
   session_ = *std::move(session);
   absl::StatusOr<std::unique_ptr<PatchRegistry>> registry = PatchRegistry::Create(
@@ -162,7 +161,7 @@ void Host::ParentAfterFork() {
   events_.AfterFork();
   ThreadRegistry::Get().ParentAfterFork();
   ShadowTable::Get().ParentAfterFork();
-  session_->AfterFork();
+  session_->ParentAfterFork();
   registry_->ParentAfterFork();
   modules_->ParentAfterFork();
   if (server_ != nullptr) server_->ParentAfterFork();
@@ -173,7 +172,7 @@ void Host::ChildAfterFork() {
   events_.AfterFork();
   ThreadRegistry::Get().ChildAfterFork();
   ShadowTable::Get().ChildAfterFork();
-  session_->AfterFork();
+  session_->ChildAfterFork();
   registry_->ChildAfterFork();
   modules_->ChildAfterFork();
   if (server_ != nullptr) server_->ChildAfterFork();

@@ -57,14 +57,14 @@ std::string WithSection(const std::string& object, const std::string& name,
 
 }  // namespace
 
-std::string Compile(const std::string& text, bool cplusplus) {
+std::string Compile(const std::string& text, bool cplusplus, const std::string& flags) {
   const std::string source = GetScratch().File(cplusplus ? "unit.cc" : "unit.c");
   const std::string object = GetScratch().File("unit.o");
   Write(source, text);
   Scratch::Run(std::string(cplusplus ? "clang++-22 -std=c++20" : "clang-22") +
                " -c -O2 -fPIE -ffunction-sections -fdata-sections -fasynchronous-unwind-tables"
-               " -fpatchable-function-entry=8 -falign-functions=16 -o " +
-               object + " " + source);
+               " -fpatchable-function-entry=8 -falign-functions=16 " +
+               flags + " -o " + object + " " + source);
   return Read(object);
 }
 

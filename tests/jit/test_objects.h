@@ -12,8 +12,8 @@
 
 namespace mend::jit {
 
-// The object of C (or, with `cplusplus`, C++) text.
-std::string Compile(const std::string& text, bool cplusplus = false);
+// The object of C (or, with `cplusplus`, C++) text. `flags`: of the compiler, in addition.
+std::string Compile(const std::string& text, bool cplusplus = false, const std::string& flags = "");
 
 // The object of C text as unit "NAME.c|NAME.o", whose description says that each of `functions` has
 // the fingerprint "base:FUNCTION".
