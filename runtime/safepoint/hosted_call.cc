@@ -25,8 +25,7 @@ HostedCall::HostedCall(const std::function<void()>& initialize_thread) {
   runtime_thread_ = registry.IsRuntimeThread();
   // Registering lets the safepoint signal through.
   RawSyscall(SYS_rt_sigprocmask, kSetMask, 0, reinterpret_cast<long>(&mask_), sizeof mask_);
-  registry.RegisterMainThread();
-  registered_ = true;
+  registered_ = registry.RegisterMainThread();
   if (initialize_thread != nullptr) initialize_thread();
 }
 

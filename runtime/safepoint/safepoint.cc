@@ -77,9 +77,7 @@ void SafepointSignalHandler(int, siginfo_t* info, void* context) {
       return;
     }
     record = sent_for;
-    words.epoch.store(record->epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    words.record.store(record, std::memory_order_relaxed);
-    record->words.store(&words, std::memory_order_relaxed);
+    ThreadRegistry::BindAdopted(record, &words);
   }
   HandleForRecord(*record, words, *static_cast<ucontext_t*>(context));
 }

@@ -1,12 +1,8 @@
 #include "runtime/safepoint/thread_registry.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 
-#include <memory>
 #include <new>
 #include <vector>
 
@@ -15,6 +11,7 @@
 #include "runtime/base/raw_syscall.h"
 #include "runtime/safepoint/handshake.h"
 #include "runtime/safepoint/safepoint.h"
+#include "runtime/safepoint/system_threads.h"
 
 namespace mend {
 namespace {
@@ -69,21 +66,6 @@ void AnnounceEndOfCaller() {
     return made;
   }();
   pthread_setspecific(key, &tls_thread_words);
-}
-
-// Whether the thread blocks the safepoint signal: only the runtime's own threads do.
-bool BlocksSafepointSignal(pid_t tid) {
-  char path[64];
-  snprintf(path, sizeof path, "/proc/self/task/%d/status", tid);
-  FILE* const file = fopen(path, "re");
-  if (file == nullptr) return true;  // gone meanwhile
-  char line[256];
-  unsigned long long mask = 0;
-  while (fgets(line, sizeof line, file) != nullptr) {
-    if (sscanf(line, "SigBlk: %llx", &mask) == 1) break;
-  }
-  fclose(file);
-  return (mask & kSafepointSignalBit) != 0;
 }
 
 }  // namespace
@@ -209,7 +191,15 @@ void ThreadRegistry::EndThread() {
 }
 
 ThreadRecord* ThreadRegistry::RegisterCaller(Activity activity) {
-  MEND_CHECK(CurrentRecord() == nullptr, "a thread is registered twice");
+  MutexLock lock(&adoption_mu_);
+  // The safepoint signal may have told it meanwhile that it was found.
+  if (CurrentRecord() != nullptr) return CurrentRecord();
+  // It may be in hosted code already, by a raw pointer: only a look at its stack can tell.
+  if (ThreadRecord* const adopted = FindAdopted(static_cast<pid_t>(RawSyscall(SYS_gettid)));
+      adopted != nullptr) {
+    BindAdopted(adopted, &tls_thread_words);
+    return adopted;
+  }
   ThreadRecord* const record = AddRecord();
   MEND_CHECK(record != nullptr, "out of memory for a thread's record");
   Handshake::Get().Join(*record);
@@ -220,13 +210,17 @@ ThreadRecord* ThreadRegistry::RegisterCaller(Activity activity) {
   return record;
 }
 
-void ThreadRegistry::RegisterMainThread() { RegisterCaller(Activity::kRunning); }
+bool ThreadRegistry::RegisterMainThread() {
+  MEND_CHECK(CurrentRecord() == nullptr || CurrentRecord()->adopted.load(std::memory_order_relaxed),
+             "a thread is registered twice");
+  return !RegisterCaller(Activity::kRunning)->adopted.load(std::memory_order_relaxed);
+}
 
 void ThreadRegistry::Enter() {
   ThreadRecord* record = CurrentRecord();
   if (record == nullptr) {
     record = RegisterCaller(Activity::kOutside);
-    AnnounceEndOfCaller();
+    if (!record->adopted.load(std::memory_order_relaxed)) AnnounceEndOfCaller();
   }
   if (record->enter_depth++ > 0) return;
   // A thread of the program, or an adopted one, is inside for all its life.
@@ -253,11 +247,18 @@ void ThreadRegistry::SetAlternateStack(StackBounds stack) {
   record->alternate_stack = stack;
 }
 
-void ThreadRegistry::PrepareFork() { mu_.Lock(); }
+void ThreadRegistry::PrepareFork() {
+  adoption_mu_.Lock();
+  mu_.Lock();
+}
 
-void ThreadRegistry::ParentAfterFork() { mu_.Unlock(); }
+void ThreadRegistry::ParentAfterFork() {
+  mu_.Unlock();
+  adoption_mu_.Unlock();
+}
 
 void ThreadRegistry::ChildAfterFork() {
+  adoption_mu_.ResetAfterFork();
   mu_.ResetAfterFork();
   ThreadRecord* const own = CurrentRecord();
   for (ThreadRecord* record = first(); record != nullptr; record = record->next) {
@@ -292,14 +293,8 @@ int ThreadRegistry::AdoptUnknownThreads() {
   return 0;  // without the signal (SendSafepointSignal) they could never answer
 #endif
   // First the system's list, then ours: whoever is in the first and was announced is in the second.
-  std::vector<pid_t> tids;
-  {
-    const std::unique_ptr<DIR, int (*)(DIR*)> tasks(opendir("/proc/self/task"), closedir);
-    if (tasks == nullptr) return 0;
-    while (const dirent* const entry = readdir(tasks.get())) {
-      tids.push_back(static_cast<pid_t>(strtol(entry->d_name, nullptr, 10)));
-    }
-  }
+  const std::vector<pid_t> tids = SystemThreads();
+  MutexLock lock(&adoption_mu_);
   absl::flat_hash_set<pid_t> known;
   for (ThreadRecord* record = first(); record != nullptr; record = record->next) {
     if (record->activity.Get() == Activity::kGone) continue;
@@ -310,7 +305,8 @@ int ThreadRegistry::AdoptUnknownThreads() {
   if (known.contains(0)) return -1;
   int adopted = 0;
   for (const pid_t tid : tids) {
-    if (tid == 0 || known.contains(tid) || BlocksSafepointSignal(tid)) continue;
+    // Only the runtime's own threads block the signal.
+    if (known.contains(tid) || ThreadBlocksSignal(tid, kSafepointSignal)) continue;
     ThreadRecord* const record = AddRecord();
     if (record == nullptr) break;
     record->tid.store(tid, std::memory_order_relaxed);
@@ -320,6 +316,24 @@ int ThreadRegistry::AdoptUnknownThreads() {
     ++adopted;
   }
   return adopted;
+}
+
+ThreadRecord* ThreadRegistry::FindAdopted(pid_t tid) const {
+  for (ThreadRecord* record = first(); record != nullptr; record = record->next) {
+    if (record->activity.Get() != Activity::kGone &&
+        record->adopted.load(std::memory_order_relaxed) &&
+        record->tid.load(std::memory_order_relaxed) == tid) {
+      return record;
+    }
+  }
+  return nullptr;
+}
+
+void ThreadRegistry::BindAdopted(ThreadRecord* record, ThreadWords* words) noexcept
+    [[clang::nonblocking]] {
+  words->epoch.store(record->epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  words->record.store(record, std::memory_order_relaxed);
+  record->words.store(words, std::memory_order_relaxed);
 }
 
 bool ThreadRegistry::ReapAdopted(ThreadRecord* record) {
@@ -334,19 +348,7 @@ bool ThreadRegistry::ReapAdopted(ThreadRecord* record) {
 }
 
 void ThreadRegistry::FindStack(ThreadRecord* record) {
-  const uintptr_t rsp = record->anchor.rsp;
-  FILE* const maps = fopen("/proc/self/maps", "re");
-  if (maps == nullptr) return;
-  char line[512];
-  while (fgets(line, sizeof line, maps) != nullptr) {
-    unsigned long low = 0;
-    unsigned long high = 0;
-    if (sscanf(line, "%lx-%lx", &low, &high) != 2 || rsp < low || rsp >= high) continue;
-    record->stack.low = low;
-    record->stack.high = high;
-    break;
-  }
-  fclose(maps);
+  record->stack = MappingAround(record->anchor.rsp);
 }
 
 }  // namespace mend

@@ -37,8 +37,9 @@ class ThreadRegistry {
   // Called by the thread, last thing (after its TLS destructors), without a hosted frame: answers
   // what is asked of it, and the record goes back.
   void EndThread();
-  // The thread that starts the program registers itself: kRunning.
-  void RegisterMainThread();
+  // The thread that starts the program registers itself: kRunning. False when the thread was found
+  // before by AdoptUnknownThreads: then it has its record for good, and does not end it.
+  bool RegisterMainThread();
 
   // --- a foreign thread that calls hosted code now and then (mend::Function) ---
 
@@ -89,6 +90,8 @@ class ThreadRegistry {
   bool ReapAdopted(ThreadRecord* record);
   // Looks up the stack of an adopted thread that has told where it stands.
   void FindStack(ThreadRecord* record);
+  // The thread whose words these are learns that it has been adopted. Async-signal-safe.
+  static void BindAdopted(ThreadRecord* record, ThreadWords* words) noexcept [[clang::nonblocking]];
 
   static ThreadRecord* CurrentRecord() {
     return tls_thread_words.record.load(std::memory_order_relaxed);
@@ -104,11 +107,17 @@ class ThreadRegistry {
   void FreeRecord(ThreadRecord* record);
   void BindToCaller(ThreadRecord* record);
   ThreadRecord* RegisterCaller(Activity activity);
+  // The record that AdoptUnknownThreads gave to a thread; null if none.
+  ThreadRecord* FindAdopted(pid_t tid) const;
 
   std::atomic<ThreadRecord*> head_{nullptr};
   std::atomic<uint64_t> births_{0};
 
-  // Protects the free list and the set below; not the list of records, which only grows. Nests
+  // Whoever gives a record to a thread that exists already, the thread itself or somebody who has
+  // found it, holds this while it looks whether there is one, so that no thread has two: the second
+  // would never be answered for. Nests inside the patch registry's mutex.
+  Mutex adoption_mu_ ABSL_ACQUIRED_BEFORE(mu_);
+  // Protects the free list; not the list of records, which only grows. Nests
   // inside the patch registry's mutex.
   Mutex mu_;
   ThreadRecord* free_ ABSL_GUARDED_BY(mu_) = nullptr;

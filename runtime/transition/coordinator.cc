@@ -1,14 +1,12 @@
 #include "runtime/transition/coordinator.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
 #include "runtime/base/check.h"
 #include "runtime/base/clock.h"
 #include "runtime/safepoint/safepoint.h"
+#include "runtime/safepoint/system_threads.h"
 
 namespace mend {
 namespace {
@@ -23,27 +21,6 @@ constexpr int64_t kSignalAgainNs = 20'000'000;
 // Who is held up for less than this is not worth a mention.
 constexpr int64_t kHeldUpNs = 1'000'000;
 
-// Reads up to `size` bytes of a file of /proc; returns how many.
-size_t ReadProc(pid_t tid, const char* file, char* buffer, size_t size) {
-  char path[64];
-  snprintf(path, sizeof path, "/proc/self/task/%d/%s", tid, file);
-  FILE* const stream = fopen(path, "re");
-  if (stream == nullptr) return 0;
-  const size_t got = fread(buffer, 1, size, stream);
-  fclose(stream);
-  return got;
-}
-
-// Whether the kernel has the thread asleep.
-bool Sleeps(pid_t tid) {
-  char stat[256];
-  const size_t got = ReadProc(tid, "stat", stat, sizeof stat - 1);
-  stat[got] = '\0';
-  // "TID (NAME) STATE ...", and the name may hold anything.
-  const char* const name_end = strrchr(stat, ')');
-  return name_end != nullptr && name_end[1] == ' ' && name_end[2] != 'R';
-}
-
 const char* HeldKind(SwitchResult reason) {
   switch (reason) {
     case SwitchResult::kOnStack:
@@ -56,13 +33,6 @@ const char* HeldKind(SwitchResult reason) {
 }
 
 }  // namespace
-
-std::string ThreadName(pid_t tid) {
-  char name[32];
-  size_t got = ReadProc(tid, "comm", name, sizeof name);
-  while (got > 0 && name[got - 1] == '\n') --got;
-  return std::string(name, got);
-}
 
 void Coordinator::Resume() {
   begin_ns_ = MonotonicNs();
@@ -194,7 +164,7 @@ void Coordinator::MaybeSignal(ThreadRecord& record) {
   // An adopted thread has no other way to answer.
   if (!adopted && age_ns < absl::ToInt64Nanoseconds(options_.signal_delay)) return;
   if (!first && now_ns_ - record.signalled_ns < kSignalAgainNs) return;
-  if (!adopted && Sleeps(record.tid.load(std::memory_order_relaxed))) {
+  if (!adopted && ThreadSleeps(record.tid.load(std::memory_order_relaxed))) {
     if (age_ns < absl::ToInt64Nanoseconds(options_.poke_interval)) return;
     if (!first &&
         now_ns_ - record.signalled_ns < absl::ToInt64Nanoseconds(options_.poke_interval)) {

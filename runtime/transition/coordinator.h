@@ -74,9 +74,6 @@ class Coordinator {
   CodeAddress straggler_pc_;
 };
 
-// The name that the system knows a thread by; "" when it is gone.
-std::string ThreadName(pid_t tid);
-
 }  // namespace mend
 
 #endif  // MEND_RUNTIME_TRANSITION_COORDINATOR_H_

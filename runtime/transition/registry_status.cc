@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "runtime/base/clock.h"
+#include "runtime/safepoint/system_threads.h"
 #include "runtime/safepoint/thread_registry.h"
 #include "runtime/transition/registry_state.h"
 

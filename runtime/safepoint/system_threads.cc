@@ -1,0 +1,85 @@
+#include "runtime/safepoint/system_threads.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <memory>
+
+namespace mend {
+namespace {
+
+FILE* OpenOfThread(pid_t tid, const char* file) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/self/task/%d/%s", tid, file);
+  return fopen(path, "re");
+}
+
+// Reads up to `size` bytes of a file of the thread's; returns how many.
+size_t ReadOfThread(pid_t tid, const char* file, char* buffer, size_t size) {
+  FILE* const stream = OpenOfThread(tid, file);
+  if (stream == nullptr) return 0;
+  const size_t got = fread(buffer, 1, size, stream);
+  fclose(stream);
+  return got;
+}
+
+}  // namespace
+
+std::vector<pid_t> SystemThreads() {
+  std::vector<pid_t> tids;
+  const std::unique_ptr<DIR, int (*)(DIR*)> tasks(opendir("/proc/self/task"), closedir);
+  if (tasks == nullptr) return tids;
+  while (const dirent* const entry = readdir(tasks.get())) {
+    const auto tid = static_cast<pid_t>(strtol(entry->d_name, nullptr, 10));
+    if (tid != 0) tids.push_back(tid);
+  }
+  return tids;
+}
+
+bool ThreadBlocksSignal(pid_t tid, int signal) {
+  FILE* const file = OpenOfThread(tid, "status");
+  if (file == nullptr) return true;
+  char line[256];
+  unsigned long long mask = 0;
+  while (fgets(line, sizeof line, file) != nullptr) {
+    if (sscanf(line, "SigBlk: %llx", &mask) == 1) break;
+  }
+  fclose(file);
+  return (mask >> (signal - 1) & 1) != 0;
+}
+
+bool ThreadSleeps(pid_t tid) {
+  char stat[256];
+  const size_t got = ReadOfThread(tid, "stat", stat, sizeof stat - 1);
+  stat[got] = '\0';
+  // "TID (NAME) STATE ...", and the name may hold anything.
+  const char* const name_end = strrchr(stat, ')');
+  return name_end != nullptr && name_end[1] == ' ' && name_end[2] != 'R';
+}
+
+std::string ThreadName(pid_t tid) {
+  char name[32];
+  size_t got = ReadOfThread(tid, "comm", name, sizeof name);
+  while (got > 0 && name[got - 1] == '\n') --got;
+  return std::string(name, got);
+}
+
+StackBounds MappingAround(uintptr_t address) {
+  FILE* const maps = fopen("/proc/self/maps", "re");
+  if (maps == nullptr) return {};
+  char line[512];
+  StackBounds found;
+  while (fgets(line, sizeof line, maps) != nullptr) {
+    unsigned long low = 0;
+    unsigned long high = 0;
+    if (sscanf(line, "%lx-%lx", &low, &high) != 2 || address < low || address >= high) continue;
+    found = {.low = low, .high = high};
+    break;
+  }
+  fclose(maps);
+  return found;
+}
+
+}  // namespace mend

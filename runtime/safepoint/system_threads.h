@@ -1,0 +1,36 @@
+// What the operating system says of the threads of this process: the core's one reader of /proc.
+// The simulation answers in its place.
+//
+// Thread safety: all functions are thread-safe. A thread may end at any time, so an answer may be
+// old when it arrives.
+#ifndef MEND_RUNTIME_SAFEPOINT_SYSTEM_THREADS_H_
+#define MEND_RUNTIME_SAFEPOINT_SYSTEM_THREADS_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "runtime/safepoint/stack_walker.h"
+
+namespace mend {
+
+// All threads; empty when the system does not say.
+std::vector<pid_t> SystemThreads();
+
+// Whether the thread blocks the signal, or is gone.
+bool ThreadBlocksSignal(pid_t tid, int signal);
+
+// Whether the kernel has the thread asleep.
+bool ThreadSleeps(pid_t tid);
+
+// The name that the system knows a thread by; "" when it is gone.
+std::string ThreadName(pid_t tid);
+
+// The mapping that the address lies in; {0, 0} if none.
+StackBounds MappingAround(uintptr_t address);
+
+}  // namespace mend
+
+#endif  // MEND_RUNTIME_SAFEPOINT_SYSTEM_THREADS_H_
