@@ -203,6 +203,8 @@ absl::Status PatchRegistry::Wait(absl::Duration timeout) {
   if (absl::Status free = state.CheckNoCallback("wait for a transition"); !free.ok()) return free;
   const BlockedRegion region("mend: waiting for a transition");
   MutexLock lock(&state.mu);
+  // Without a coordinator there is nothing to wait for.
+  if (absl::Status runs = state.ReviveCoordinatorLocked(); !runs.ok()) return runs;
   const auto idle = [&state]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mu) {
     return state.transition() == nullptr;
   };

@@ -27,6 +27,10 @@
 
 namespace mend {
 
+namespace simulation {
+class RegistryInspector;  // tests/simulation: looks at the invariants
+}
+
 struct RegistryOptions {
   absl::Duration poke_interval = absl::Seconds(15);      // stragglers asleep in unknown host code
   absl::Duration signal_delay = absl::Milliseconds(10);  // a running thread that has not polled
@@ -193,6 +197,7 @@ class PatchRegistry {
   class State;  // registry_state.h
 
  private:
+  friend class simulation::RegistryInspector;
   explicit PatchRegistry(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

@@ -102,6 +102,12 @@ void PatchRegistry::State::EraseLocked(const Patch* patch) {
 // --- one transition ---
 
 void PatchRegistry::State::AwaitGraceLocked() {
+  // A forked child may have found no thread for its coordinator. If there is none now either, the
+  // caller goes the steps that are left.
+  if (!ReviveCoordinatorLocked().ok()) {
+    while (transition_ != nullptr && phase_ == Phase::kGrace) SleepNs(StepLocked());
+    return;
+  }
   const auto settled = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
     return transition_ == nullptr || phase_ == Phase::kSwitching;
   };
@@ -388,6 +394,11 @@ absl::Status PatchRegistry::State::EnsureCoordinatorLocked() {
   return started;
 }
 
+absl::Status PatchRegistry::State::ReviveCoordinatorLocked() {
+  const bool has_work = transition_ != nullptr || !look_answered_;
+  return has_work && !coordinator_runs_ ? EnsureCoordinatorLocked() : absl::OkStatus();
+}
+
 void* PatchRegistry::State::RunCoordinator(void* state) {
   static_cast<State*>(state)->CoordinatorLoop();
   return nullptr;
@@ -438,7 +449,7 @@ void PatchRegistry::State::ChildAfterFork() {
   mu.ResetAfterFork();
   // A child without anything under way gets its coordinator with its first transition. If there is
   // no thread to be had, the next call tries again.
-  if (transition_ != nullptr || !look_answered_) (void)EnsureCoordinatorLocked();
+  (void)ReviveCoordinatorLocked();
 }
 
 }  // namespace mend

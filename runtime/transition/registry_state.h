@@ -105,12 +105,15 @@ class PatchRegistry::State {
   // --- the coordinator's thread ---
 
   absl::Status EnsureCoordinatorLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // The same, if there is anything for it to do: a forked child may have found no thread for it.
+  absl::Status ReviveCoordinatorLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   void StopCoordinator();
   void PrepareFork() ABSL_NO_THREAD_SAFETY_ANALYSIS;
   void ParentAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS;
   void ChildAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS;
 
  private:
+  friend class simulation::RegistryInspector;
   enum class Phase : uint8_t { kSwitching, kGrace };
 
   // Stubs that threads may still stand in, and the requests they may still read.
