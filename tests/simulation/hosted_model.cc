@@ -1,12 +1,10 @@
 #include "tests/simulation/hosted_model.h"
 
-#include <string.h>
 #include <ucontext.h>
 
 #include <algorithm>
-#include <cstring>
+#include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "runtime/patch/redirection_table.h"
 #include "runtime/safepoint/handshake.h"
 #include "runtime/safepoint/safepoint.h"
@@ -14,6 +12,7 @@
 #include "runtime/safepoint/stack_walker.h"
 #include "runtime/safepoint/thread_registry.h"
 #include "tests/simulation/guest_calls.h"
+#include "tests/simulation/process.h"
 
 // What stands for a call that does not block goes to the scheduler here.
 #pragma clang diagnostic ignored "-Wfunction-effects"
@@ -21,149 +20,14 @@
 namespace mend::simulation {
 namespace {
 
-constexpr size_t kTextBytes = 1 << 20;
-constexpr size_t kBodyBytes = 64;
 // Where in a body its calls return to, and where it is while it works.
 constexpr size_t kWorkOffset = 24;
-
-// Real memory, so that slots are in reach and entries can be read; nothing here is ever executed.
-alignas(64) constinit uint8_t text_memory[kTextBytes] = {};
-constinit uintptr_t slots[kFunctions] = {};
-
-CodeAddress TextAt(size_t offset) {
-  return CodeAddress{reinterpret_cast<uintptr_t>(text_memory) + offset};
-}
-
-template <typename Value>
-Value ReadText(CodeAddress at) {
-  Value value;
-  memcpy(&value, reinterpret_cast<const void*>(at.value), sizeof value);
-  return value;
-}
 
 Scheduler& Now() { return *Scheduler::Current(); }
 
 uint32_t Choose(uint32_t n) { return Now().chooser()->Choose(n); }
 
 }  // namespace
-
-// The text of a patch is freed with it.
-class ModelModule : public LinkedModule {
- public:
-  ModelModule(ModelHost* host, int version) : host_(host), version_(version) {}
-  ~ModelModule() override {
-    for (ModelHost::Version& version : host_->versions_) {
-      if (version.number != version_) continue;
-      version.freed = true;
-      host_->freed_.push_back(version.text);
-    }
-  }
-  uint64_t text_bytes() const override { return 2 * kBodyBytes; }
-  uint64_t data_bytes() const override { return 0; }
-
- private:
-  ModelHost* const host_;
-  const int version_;
-};
-
-// --- text ---
-
-ModelHost::ModelHost() {
-  for (int i = 0; i < kFunctions; ++i) {
-    const CodeRange text = NewText(kBodyBytes);
-    memcpy(text_memory + (text.begin.value - TextAt(0).value), &kClosedEntry, sizeof kClosedEntry);
-    slots[i] = text.begin.value + kEntryStubSize;
-    sites_[i].name = i == kPair ? "pair" : i == kAlpha ? "alpha" : "beta";
-    sites_[i].unit = "model";
-    sites_[i].entry = text.begin;
-    sites_[i].size = kBodyBytes;
-    sites_[i].slot = &slots[i];
-    versions_.push_back({{text.begin + kEntryStubSize, text.end}, 0, false});
-  }
-}
-
-CodeRange ModelHost::NewText(size_t bytes) {
-  const size_t begin = used_;
-  used_ += (bytes + 63) / 64 * 64;
-  if (used_ > kTextBytes) Now().Violation("the simulation has no text left");
-  return {TextAt(begin), TextAt(begin + bytes)};
-}
-
-absl::StatusOr<CodeRange> ModelHost::AllocateText(size_t bytes) {
-  const CodeRange range = NewText(bytes);
-  memset(text_memory + (range.begin.value - TextAt(0).value), 0xcc, bytes);
-  trampolines_.push_back(range);
-  ++live_texts_;
-  return range;
-}
-
-void ModelHost::ReleaseText(CodeRange range) {
-  std::erase(trampolines_, range);
-  freed_.push_back(range);
-  --live_texts_;
-}
-
-absl::Status ModelHost::WriteText(absl::Span<const TextWrite> writes) {
-  for (const TextWrite& write : writes) {
-    memcpy(reinterpret_cast<void*>(write.address.value), write.bytes.data(), write.bytes.size());
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ModelHost::WriteEntries(absl::Span<const EntryWrite> writes) {
-  for (const EntryWrite& write : writes) {
-    Now().Point();
-    memcpy(reinterpret_cast<void*>(write.entry.value), &write.bytes, sizeof write.bytes);
-  }
-  return absl::OkStatus();
-}
-
-std::unique_ptr<Patch> ModelHost::MakePatch(int version, bool replace) {
-  auto patch = std::make_unique<Patch>();
-  patch->name = absl::StrCat("p", version % 2);
-  patch->content_hash = absl::StrCat("content ", version);
-  patch->replace = replace;
-  PatchObject object;
-  for (const Function function : {kAlpha, kBeta}) {
-    PatchFunction replacement;
-    replacement.old = sites_[function];
-    replacement.new_text = NewText(kBodyBytes);
-    replacement.new_body = replacement.new_text.begin;
-    versions_.push_back({replacement.new_text, version, false});
-    object.functions.push_back(std::move(replacement));
-  }
-  patch->objects.push_back(std::move(object));
-  patch->held.push_back(sites_[kPair]);
-  patch->module = std::make_unique<ModelModule>(this, version);
-  return patch;
-}
-
-FunctionSite ModelHost::Site(Function function) const { return sites_[function]; }
-
-int ModelHost::VersionAt(CodeAddress body) const {
-  for (const Version& version : versions_) {
-    if (version.text.begin == body && !version.freed) return version.number;
-  }
-  return -1;
-}
-
-bool ModelHost::IsTrampoline(CodeAddress address) const {
-  return std::any_of(trampolines_.begin(), trampolines_.end(),
-                     [address](const CodeRange& range) { return range.Contains(address); });
-}
-
-bool ModelHost::Freed(CodeAddress address) const {
-  return std::any_of(freed_.begin(), freed_.end(),
-                     [address](const CodeRange& range) { return range.Contains(address); });
-}
-
-bool ModelHost::Pristine() const {
-  for (const FunctionSite& site : sites_) {
-    if (ReadText<uint64_t>(site.entry) != kClosedEntry) return false;
-    if (*site.slot != site.entry.value + kEntryStubSize) return false;
-  }
-  return true;
-}
 
 // --- the world ---
 
@@ -172,14 +36,20 @@ World*& CurrentWorld() {
   return world;
 }
 
-SimulatedThread* World::NewThread() {
-  threads.push_back(
-      std::make_unique<SimulatedThread>(&host, &behaviour, static_cast<int>(threads.size())));
+SimulatedThread* World::NewThread(Announcement announcement) {
+  threads.push_back(std::make_unique<SimulatedThread>(
+      &host, &behaviour, static_cast<int>(threads.size()), announcement));
   threads.back()->stays = behaviour.stay;
   return threads.back().get();
 }
 
+bool World::ModuleIsUsed() const {
+  return std::any_of(threads.begin(), threads.end(),
+                     [](const auto& thread) { return !thread->done && thread->in_module; });
+}
+
 void World::CheckInvariants() {
+  if (!host.SlotsLead()) Now().Violation("a slot leads to no body and no trampoline");
   for (const auto& thread : threads) {
     if (thread->done) continue;
     if (!thread->pc.is_null() && host.Freed(thread->pc)) {
@@ -207,8 +77,7 @@ SimulatedThread* SimulatedThread::Current() {
 SimulatedThread* SimulatedThread::Find(int tid) {
   for (const auto& thread : CurrentWorld()->threads) {
     if (thread->tid != tid) continue;
-    if (thread->done) Now().Violation("thread %d has ended, and its id is used", tid);
-    return thread.get();
+    return thread->done || thread->fiber == nullptr ? nullptr : thread.get();
   }
   return nullptr;
 }
@@ -226,7 +95,12 @@ SimulatedThread* SimulatedThread::OfStack(uintptr_t address) {
 
 bool SimulatedThread::Queue(int tid, const siginfo_t& info) {
   SimulatedThread* const thread = Find(tid);
-  if (thread == nullptr) return false;
+  const auto* const record = static_cast<const ThreadRecord*>(info.si_value.sival_ptr);
+  if (thread == nullptr) {
+    // The end of a thread that was merely found is not announced.
+    if (!record->adopted.load()) Now().Violation("the safepoint signal is sent to a dead thread");
+    return false;
+  }
   thread->info_ = info;
   thread->safepoint_pending_ = true;
   thread->fiber->interrupt_pending = true;
@@ -241,21 +115,77 @@ void SimulatedThread::Start(ThreadRecord* record) {
 }
 
 void SimulatedThread::Main() {
-  ThreadRegistry::Get().BeginThread(record_);
+  words_ = &tls_thread_words;
+  if (announcement == Announcement::kProgram) ThreadRegistry::Get().BeginThread(record_);
+  RunUnits();
+  if (announcement != Announcement::kNone) {
+    ThreadRegistry::Get().EndThread();
+    const auto* const sent_for = static_cast<const ThreadRecord*>(info_.si_value.sival_ptr);
+    if (safepoint_pending_ && !sent_for->adopted.load()) {
+      Now().Violation("the safepoint signal comes to a thread that has ended");
+    }
+  }
+  done = true;
+}
+
+void SimulatedThread::RunUnits() {
   while (units_done < behaviour_->units || (stays && !CurrentWorld()->stopping)) {
-    Call(Choose(3) == 2 ? kAlpha : kPair);
+    RunUnit();
     ++units_done;
     ++CurrentWorld()->units;
     if (behaviour_->blocks && Choose(4) == 0) BlockedSleep(20'000);
-    if (PollIsSet()) {
+    if (announcement == Announcement::kProgram && PollIsSet()) {
       const RegisterContext here{.rip = reinterpret_cast<uintptr_t>(&ThreadWordsOffset),
                                  .rsp = reinterpret_cast<uintptr_t>(__builtin_frame_address(0))};
-      MendPollSlowPath(&here);
+      MustNotLoseRequest([&here] { MendPollSlowPath(&here); });
     }
   }
-  ThreadRegistry::Get().EndThread();
-  if (safepoint_pending_) Now().Violation("the safepoint signal comes to a thread that has ended");
-  done = true;
+}
+
+void SimulatedThread::RunUnit() {
+  if (announcement != Announcement::kHost) return RunHostedUnit();
+  ThreadRegistry::Get().Enter();
+  RunHostedUnit();
+  ThreadRegistry::Get().Leave();
+}
+
+void SimulatedThread::RunHostedUnit() {
+  // Between the look at the module and its use there is no point.
+  if (CurrentWorld()->module_is_live && Choose(4) == 3) {
+    in_module = true;
+    Call(kGamma);
+    in_module = false;
+  } else {
+    Call(Choose(3) == 2 ? kAlpha : kPair);
+  }
+}
+
+// The oracle for the poll byte. A thread that has been through its slow path, and whose byte is
+// clear, has looked at the request that the byte was last set for, or at a later one: it has
+// acknowledged it, or counted a try.
+template <typename Answer>
+void SimulatedThread::MustNotLoseRequest(const Answer& answer) {
+  const auto tries = [] {
+    const ThreadRecord* const record = ThreadRegistry::CurrentRecord();
+    return record == nullptr ? std::pair<uint32_t, uint64_t>()
+                             : std::pair(record->straggler.transition_epoch.load(),
+                                         record->straggler.tries.load());
+  };
+  const auto tries_before = tries();
+  answer();
+  const ThreadRecord* const record = ThreadRegistry::CurrentRecord();
+  if (record == nullptr || record->activity.Get() != Activity::kRunning || PollIsSet()) return;
+  if (record->ack.load() < asked_ && tries() == tries_before) {
+    Now().Violation("thread %d has lost its poll byte, and with it request %lu", tid, asked_);
+  }
+}
+
+void SimulatedThread::NotePollSet(const volatile void* byte) {
+  for (const auto& thread : CurrentWorld()->threads) {
+    if (thread->words_ != byte || thread->fiber == Now().running()) continue;
+    const SwitchRequest* const request = Handshake::Get().Current();
+    if (request != nullptr) thread->asked_ = request->generation;
+  }
 }
 
 // While the thread is in host code, what it was in is a frame to return to.
@@ -279,7 +209,7 @@ void SimulatedThread::PollAt(CodeAddress return_address) {
   pc = return_address;
   const RegisterContext context{.rip = return_address.value,
                                 .rsp = reinterpret_cast<uintptr_t>(__builtin_frame_address(0))};
-  InHost([&context] { MendPollSlowPath(&context); });
+  InHost([&] { MustNotLoseRequest([&context] { MendPollSlowPath(&context); }); });
 }
 
 int SimulatedThread::Call(Function function) {
@@ -347,8 +277,9 @@ int SimulatedThread::RunBody(Function function, int version) {
       break;
     }
     case kAlpha:
+    case kGamma:
       Work(1);
-      Agree(version, Call(kBeta), "alpha");
+      Agree(version, Call(kBeta), function == kAlpha ? "alpha" : "gamma");
       break;
     default:
       if (PollIsSet()) PollAt(pc);
@@ -374,16 +305,14 @@ void SimulatedThread::Work(int depth) {
         InHost([] { BlockedSleep(static_cast<int64_t>(Choose(200)) * 1'000); });
       break;
     case 1:
-      if (depth == 0 && behaviour_->births_max > 0 && !CurrentWorld()->stopping) {
+      if (depth == 0 && behaviour_->births_max > 0 && !CurrentWorld()->stopping &&
+          announcement != Announcement::kNone) {
         --behaviour_->births_max;
-        InHost([] {
-          SimulatedThread* const child = CurrentWorld()->NewThread();
-          child->stays = false;
-          child->Start(ThreadRegistry::Get().PrepareChild());
-        });
+        InHost([this] { CreateThread(); });
       }
       break;
     case 2:
+      if (behaviour_->forks_left > 0 && Choose(4) == 3) InHost([this] { Fork(); });
       break;
     default:
       if (PollIsSet()) PollAt(pc);
@@ -391,10 +320,36 @@ void SimulatedThread::Work(int depth) {
   }
 }
 
+void SimulatedThread::CreateThread() {
+  SimulatedThread* const child = CurrentWorld()->NewThread(
+      announcement == Announcement::kNone ? Announcement::kNone : Announcement::kProgram);
+  child->stays = false;
+  if (child->announcement == Announcement::kNone) return child->Start(nullptr);
+  if (Choose(16) == 15) CurrentWorld()->nothrow_new_fails_on = fiber;
+  ThreadRecord* const record = ThreadRegistry::Get().PrepareChild();
+  if (CurrentWorld()->nothrow_new_fails_on == fiber) CurrentWorld()->nothrow_new_fails_on = nullptr;
+  // Out of memory, or the system has no thread.
+  if (record != nullptr && Choose(16) != 15) return child->Start(record);
+  if (record != nullptr) ThreadRegistry::Get().AbandonChild(record);
+  child->done = true;
+}
+
+void SimulatedThread::Fork() {
+  // The C library's lock around modules, and that of mend's own registry of modules.
+  if (!CurrentWorld()->module_is_busy) ForkProcess();
+}
+
+void SimulatedThread::BecomeOnlyThread() {
+  tid += 1'000;
+  safepoint_pending_ = false;
+  program_pending_ = false;
+  fiber->interrupt_pending = false;
+}
+
 // --- signals ---
 
 void SimulatedThread::MaybeInterrupt() {
-  if (done || in_handler_ || record_ == nullptr) return;
+  if (done || in_handler_ || fiber == nullptr || record_ == nullptr) return;
   program_pending_ = true;
   fiber->interrupt_pending = true;
 }
@@ -406,7 +361,9 @@ void SimulatedThread::HandleInterrupt() {
 
 void SimulatedThread::HandleSafepointSignal() {
   safepoint_pending_ = false;
-  if (record_->activity.Get() == Activity::kBlocked && fiber->interrupted_asleep) {
+  const ThreadRecord* const record = ThreadRegistry::CurrentRecord();
+  if (record != nullptr && record->activity.Get() == Activity::kBlocked &&
+      fiber->interrupted_asleep) {
     Now().Violation("the safepoint signal interrupts a call in a blocked region");
   }
   struct sigaction action = {};
@@ -417,7 +374,7 @@ void SimulatedThread::HandleSafepointSignal() {
   registers[REG_RIP] = static_cast<greg_t>(
       pc.is_null() ? reinterpret_cast<uintptr_t>(&ThreadWordsOffset) : pc.value);
   registers[REG_RSP] = static_cast<greg_t>(reinterpret_cast<uintptr_t>(__builtin_frame_address(0)));
-  action.sa_sigaction(kSafepointSignal, &info_, &context);
+  MustNotLoseRequest([&] { action.sa_sigaction(kSafepointSignal, &info_, &context); });
   if (!interrupted.is_null()) pc = CodeAddress{static_cast<uintptr_t>(registers[REG_RIP])};
 }
 
@@ -435,6 +392,7 @@ void SimulatedThread::HandleProgramSignal() {
   RunProgramHandler([this] {
     Call(Choose(3) == 2 ? kAlpha : kPair);
     if (Choose(2) == 0) BlockedSleep(5'000);
+    if (behaviour_->forks_left > 0 && Choose(4) == 3) Fork();
   });
   pc = interrupted;
   if (!interrupted.is_null()) frames.pop_back();

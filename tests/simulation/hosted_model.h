@@ -1,10 +1,7 @@
-// The hosted program of the simulation: text that is written but not executed, and threads that act
-// out what the processor would do with it, one step at a time: fetch an entry, load a slot, poll
-// and compare in a trampoline, run a body. Each step is a point where the scheduler may go
-// elsewhere or the safepoint signal may arrive, with the program counter where the step left it.
-//
-// The functions: `pair` (held by every patch) calls `alpha` and then `beta`; `alpha` calls `beta`.
-// Every patch replaces alpha and beta. What must never be seen: two versions inside one activation.
+// The threads of the simulated program. They act out what the processor would do with the text of
+// model_host.h, one step at a time: fetch an entry, load a slot, poll and compare in a trampoline,
+// run a body. Each step is a point where the scheduler may go elsewhere or the safepoint signal may
+// arrive, with the program counter where the step left it.
 #ifndef MEND_TESTS_SIMULATION_HOSTED_MODEL_H_
 #define MEND_TESTS_SIMULATION_HOSTED_MODEL_H_
 
@@ -14,55 +11,18 @@
 #include <memory>
 #include <vector>
 
-#include "runtime/patch/code_host.h"
-#include "runtime/patch/patch.h"
+#include "runtime/base/event_log.h"
+#include "tests/simulation/model_callbacks.h"
+#include "tests/simulation/model_host.h"
 #include "tests/simulation/scheduler.h"
 
 namespace mend {
 struct ThreadRecord;
-}
+struct ThreadWords;
+class PatchRegistry;
+}  // namespace mend
 
 namespace mend::simulation {
-
-enum Function : int { kPair, kAlpha, kBeta, kFunctions };
-
-// The text of the process: entries, versions, trampolines.
-class ModelHost : public CodeHost {
- public:
-  ModelHost();
-  absl::StatusOr<CodeRange> AllocateText(size_t bytes) override;
-  void ReleaseText(CodeRange range) override;
-  absl::Status WriteText(absl::Span<const TextWrite> writes) override;
-  absl::Status WriteEntries(absl::Span<const EntryWrite> writes) override;
-
-  // A patch that replaces alpha and beta by a new version, and holds pair.
-  std::unique_ptr<Patch> MakePatch(int version, bool replace);
-
-  FunctionSite Site(Function function) const;
-  // The version whose text `body` begins; -1: none, or it was freed.
-  int VersionAt(CodeAddress body) const;
-  bool IsTrampoline(CodeAddress address) const;
-  bool Freed(CodeAddress address) const;
-  int live_texts() const { return live_texts_; }
-  // Whether no entry is open, and each slot holds its original.
-  bool Pristine() const;
-
- private:
-  friend class ModelModule;
-  struct Version {
-    CodeRange text;
-    int number;
-    bool freed;
-  };
-  CodeRange NewText(size_t bytes);
-
-  size_t used_ = 0;
-  FunctionSite sites_[kFunctions];
-  std::vector<Version> versions_;
-  std::vector<CodeRange> trampolines_;
-  std::vector<CodeRange> freed_;
-  int live_texts_ = 0;
-};
 
 // What the threads of a history do.
 struct Behaviour {
@@ -72,29 +32,49 @@ struct Behaviour {
   bool blocks = true;
   bool handlers = false;    // the program's own signal handlers
   bool random_work = true;  // false: poll once between the calls, always
+  int forks_left = 0;
+  bool raw_threads = false;  // that nobody announces
+  bool modules = false;
+  bool callbacks = false;
+};
+
+// How the runtime gets to know a thread.
+enum class Announcement : uint8_t {
+  kProgram,  // by pthread_create: all its life counts
+  kHost,     // by mend::Function: while it is in hosted code
+  kNone,     // not at all: it calls hosted code through a raw pointer
 };
 
 class SimulatedThread {
  public:
   static SimulatedThread* Current();
+  // Null when there is none (any more).
   static SimulatedThread* Find(int tid);
   static SimulatedThread* OfStack(uintptr_t address);
-  // The kernel's part of sending the safepoint signal. False: no such thread.
+  // The kernel's part of sending the safepoint signal. False: no such thread, which is a violation
+  // if the runtime should know that it has ended.
   static bool Queue(int tid, const siginfo_t& info);
+  // A poll byte is being set: for the thread that it belongs to, if another one sets it.
+  static void NotePollSet(const volatile void* byte);
 
-  SimulatedThread(ModelHost* host, Behaviour* behaviour, int number)
-      : tid(2'000'000 + number), host_(host), behaviour_(behaviour) {}
+  SimulatedThread(ModelHost* host, Behaviour* behaviour, int number, Announcement announcement)
+      : tid(2'000'000 + number), announcement(announcement), host_(host), behaviour_(behaviour) {}
 
+  // `record`: from PrepareChild, of a kProgram thread.
   void Start(ThreadRecord* record);
   void MaybeInterrupt();  // sends the program's own signal
+  // In a forked child: the only thread has a new id and no signals.
+  void BecomeOnlyThread();
 
   struct Frame {
     CodeAddress pc;
     bool is_return_address = true;
   };
-  const int tid;
+  int tid;
+  const Announcement announcement;
   bool done = false;
   bool stays = true;          // as Behaviour::stay; those that units create do not
+  bool in_module = false;     // the program keeps the module open
   std::vector<Frame> frames;  // outermost first; what the thread returns to
   CodeAddress pc;             // null: in host code
   Fiber* fiber = nullptr;
@@ -102,11 +82,16 @@ class SimulatedThread {
 
  private:
   void Main();
+  void RunUnits();
+  void RunUnit();
+  void RunHostedUnit();
   int Call(Function function);
   CodeAddress Dispatch(CodeAddress entry);
   CodeAddress RunTrampoline(CodeAddress trampoline);
   int RunBody(Function function, int version);
   void Work(int depth);
+  void Fork();
+  void CreateThread();
   void Step(CodeAddress at);
   void PollAt(CodeAddress return_address);
   void Agree(int first, int second, const char* where);
@@ -115,10 +100,14 @@ class SimulatedThread {
   void HandleProgramSignal();
   template <typename Call>
   void InHost(const Call& call);
+  template <typename Answer>
+  void MustNotLoseRequest(const Answer& answer);
 
   ModelHost* const host_;
   Behaviour* const behaviour_;
   ThreadRecord* record_ = nullptr;
+  const ThreadWords* words_ = nullptr;
+  uint64_t asked_ = 0;  // the generation of the request that its poll byte was last set for
   siginfo_t info_ = {};
   bool safepoint_pending_ = false;
   bool program_pending_ = false;
@@ -127,15 +116,27 @@ class SimulatedThread {
 
 struct World {
   ModelHost host;
+  ModelLoader loader{&host};
   Behaviour behaviour;
+  EventLog events;
+  CallbackStates callbacks;
+  PatchRegistry* registry = nullptr;
   std::vector<std::unique_ptr<SimulatedThread>> threads;
   bool stopping = false;
-  bool forced = false;  // from here on mixes are the operator's own doing
+  bool forced = false;               // from here on mixes are the operator's own doing
+  bool entries_may_be_open = false;  // one could not be closed
+  const Fiber* nothrow_new_fails_on = nullptr;
+  bool module_is_live = false;  // the program may call it
+  bool module_is_busy = false;  // it is coming or going: its loader's lock keeps forks away
+  int pid = 1'000'000;
+  int version = 0;  // the newest patch's
+  int depth = 0;    // of forks: 0 is the first process
   uint64_t units = 0;
 
-  SimulatedThread* NewThread();
+  SimulatedThread* NewThread(Announcement announcement);
   void CheckInvariants();
   bool AllDone() const;
+  bool ModuleIsUsed() const;
 };
 World*& CurrentWorld();
 

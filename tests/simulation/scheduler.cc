@@ -83,6 +83,12 @@ void Scheduler::Violation(const char* format, ...) {
   abort();
 }
 
+void Scheduler::KeepOnly(const Fiber* fiber) {
+  for (const auto& other : fibers_) {
+    if (other.get() != fiber) other->done = true;
+  }
+}
+
 bool Scheduler::Ready(const Fiber& fiber) const {
   return !fiber.done && fiber.frozen_ns <= now_ns_ &&
          (fiber.sleeps_on == nullptr || fiber.wake_ns <= now_ns_ ||

@@ -54,7 +54,7 @@ struct Fiber {
 
 class Scheduler {
  public:
-  static constexpr int kFibersMax = 24;
+  static constexpr int kFibersMax = 32;
   static constexpr size_t kStackBytes = 128 * 1024;
 
   // The one that runs a history now; null outside of histories.
@@ -75,6 +75,12 @@ class Scheduler {
   [[noreturn]] void Violation(const char* format, ...) __attribute__((format(printf, 2, 3)));
   // Called at every point, by the fiber that is about to run on.
   void set_invariants(std::function<void()> check) { check_ = std::move(check); }
+
+  // In a forked child: no other fiber is there any more.
+  void KeepOnly(const Fiber* fiber);
+  // The fiber with whose end the history ends.
+  Fiber* main() const { return main_; }
+  void set_main(Fiber* main) { main_ = main; }
 
   Fiber* running() const { return running_; }
   int64_t now_ns() const { return now_ns_; }

@@ -18,6 +18,7 @@
 #include "runtime/base/raw_syscall.h"
 #include "runtime/safepoint/runtime_thread.h"
 #include "runtime/safepoint/safepoint_poll.h"
+#include "runtime/safepoint/system_threads.h"
 #include "runtime/safepoint/thread_registry.h"
 #include "tests/simulation/arena.h"
 #include "tests/simulation/hosted_model.h"
@@ -33,6 +34,10 @@ namespace {
 
 void Point() {
   if (Scheduler* const scheduler = Scheduler::Current(); scheduler != nullptr) scheduler->Point();
+}
+
+void NotePollSet(const volatile void* byte) {
+  if (Scheduler::Current() != nullptr) mend::simulation::SimulatedThread::NotePollSet(byte);
 }
 
 void* NewBlock(size_t size) {
@@ -51,7 +56,12 @@ void DeleteBlock(void* block) {
 
 void* operator new(size_t size) { return NewBlock(size); }
 void* operator new[](size_t size) { return NewBlock(size); }
-void* operator new(size_t size, const std::nothrow_t&) noexcept { return NewBlock(size); }
+void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  const mend::simulation::World* const world = mend::simulation::CurrentWorld();
+  const bool fails = world != nullptr && world->nothrow_new_fails_on != nullptr &&
+                     world->nothrow_new_fails_on == Scheduler::Current()->running();
+  return fails ? nullptr : NewBlock(size);
+}
 void operator delete(void* block) noexcept { DeleteBlock(block); }
 void operator delete[](void* block) noexcept { DeleteBlock(block); }
 void operator delete(void* block, size_t) noexcept { DeleteBlock(block); }
@@ -70,6 +80,7 @@ extern "C" {
   void __tsan_atomic##bits##_store(volatile type* at, type value, int) {                          \
     Point();                                                                                      \
     mend::simulation::Arena::Get().CheckUse(const_cast<type*>(at));                               \
+    if (bits == 8 && value == 1) NotePollSet(at);                                                 \
     __atomic_store_n(at, value, __ATOMIC_SEQ_CST);                                                \
   }                                                                                               \
   type __tsan_atomic##bits##_exchange(volatile type* at, type value, int) {                       \
@@ -225,12 +236,13 @@ void YieldProcessor() noexcept [[clang::nonblocking]] { Scheduler::Current()->Yi
 long RawSyscall(long number, long a, long b, long c, long d, long, long) noexcept
     [[clang::nonblocking]] {
   using simulation::SimulatedThread;
-  constexpr long kPid = 1'000'000;
+  const int pid = simulation::CurrentWorld()->pid;
   switch (number) {
     case SYS_getpid:
-      return kPid;
+      return pid;
     case SYS_gettid:
-      return SimulatedThread::Current() == nullptr ? kPid : SimulatedThread::Current()->tid;
+      return SimulatedThread::Current() == nullptr ? pid + Scheduler::Current()->running()->id
+                                                   : SimulatedThread::Current()->tid;
     case SYS_sched_yield:
       YieldProcessor();
       return 0;
@@ -247,6 +259,37 @@ long RawSyscall(long number, long a, long b, long c, long d, long, long) noexcep
     default:
       Scheduler::Current()->Violation("system call %ld is not simulated (%ld)", number, a);
   }
+}
+
+// --- what the system says of its threads ---
+
+std::vector<pid_t> SystemThreads() {
+  Point();
+  std::vector<pid_t> tids;
+  for (const auto& thread : simulation::CurrentWorld()->threads) {
+    if (thread->fiber != nullptr && !thread->done) tids.push_back(thread->tid);
+  }
+  return tids;
+}
+
+bool ThreadBlocksSignal(pid_t tid, int) {
+  Point();
+  return simulation::SimulatedThread::Find(tid) == nullptr;
+}
+
+bool ThreadSleeps(pid_t tid) {
+  const auto* const thread = simulation::SimulatedThread::Find(tid);
+  return thread != nullptr && thread->fiber->sleeps_on != nullptr;
+}
+
+std::string ThreadName(pid_t) { return "thread"; }
+
+StackBounds MappingAround(uintptr_t address) {
+  Point();
+  const auto* const thread = simulation::SimulatedThread::OfStack(address);
+  if (thread == nullptr) return {};
+  return {.low = reinterpret_cast<uintptr_t>(thread->fiber->stack_low),
+          .high = reinterpret_cast<uintptr_t>(thread->fiber->stack_high)};
 }
 
 }  // namespace mend

@@ -61,3 +61,37 @@ mend_variant(switch_in_trampoline stack_check runtime/safepoint/stack_check.cc
 mend_variant(reversal_not_answered coordinator runtime/transition/coordinator.cc
   "bool done = record.ack.load(std::memory_order_acquire) >= request.generation;"
   "bool done = record.ack.load(std::memory_order_acquire) >= request.generation || (request.switches && !request.to_new && request.Meets(record.epoch.load()));")
+# The poll byte is cleared when the thread has looked, so it may have been set for a later request.
+mend_variant(poll_cleared_late safepoint runtime/safepoint/safepoint.cc
+  "  words.poll.exchange(0, std::memory_order_acquire);
+  ThreadRecord* const record = words.record.load(std::memory_order_relaxed);
+  if (record == nullptr || record->activity.Get() != Activity::kRunning) return;
+  record->in_slow_path.store(true, std::memory_order_relaxed);
+  const SwitchResult result = AnswerRequest(*record, context, nullptr, SwitchWay::kPoll);
+"
+  "  ThreadRecord* const record = words.record.load(std::memory_order_relaxed);
+  if (record == nullptr || record->activity.Get() != Activity::kRunning) return;
+  record->in_slow_path.store(true, std::memory_order_relaxed);
+  const SwitchResult result = AnswerRequest(*record, context, nullptr, SwitchWay::kPoll);
+  words.poll.exchange(0, std::memory_order_acquire);
+")
+# Nobody looks for threads that call hosted code by a raw pointer.
+mend_variant(raw_threads_ignored thread_registry runtime/safepoint/thread_registry.cc
+  "if (known.contains(tid) || ThreadBlocksSignal(tid, kSafepointSignal)) continue;" "continue;")
+# A thread that was found, and then registers itself, counts twice; the first record never answers.
+mend_variant(found_and_registered thread_registry runtime/safepoint/thread_registry.cc
+  "adopted != nullptr) {" "false) {")
+# A forked child whose coordinator could not be started stays without one.
+mend_variant(child_without_coordinator registry_state runtime/transition/registry_state.cc
+  "return has_work && !coordinator_runs_ ? EnsureCoordinatorLocked() : absl::OkStatus();"
+  "(void)has_work;\n  return absl::OkStatus();")
+# The threads that a forked child does not have are waited for.
+mend_variant(dead_threads_in_child thread_registry runtime/safepoint/thread_registry.cc
+  "record->activity.Set(Activity::kGone);\n    record->words.store(nullptr, std::memory_order_relaxed);\n    FreeRecord(record);\n  }\n  if (own"
+  "}\n  if (own")
+# post_unpatch is called though pre_patch refused.
+mend_variant(callback_after_veto callbacks runtime/transition/callbacks.cc
+  "object->post_unpatch_allowed = result == 0;" "object->post_unpatch_allowed = true;")
+# What a revert brings back lies on top of the patch that goes.
+mend_variant(restored_on_top transition runtime/transition/transition.cc
+  "versions.InsertBelow(above->second, &function);" "versions.Push(&function);")

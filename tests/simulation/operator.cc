@@ -1,0 +1,275 @@
+#include "tests/simulation/operator.h"
+
+#include <vector>
+
+#include "runtime/base/failpoint.h"
+#include "runtime/safepoint/thread_registry.h"
+#include "tests/simulation/event_order.h"
+#include "tests/simulation/registry_inspector.h"
+
+namespace mend::simulation {
+namespace {
+
+Scheduler& Now() { return *Scheduler::Current(); }
+
+// A patch's version, from the content that MakePatch gives it.
+int VersionOf(const PatchStatus& patch) { return atoi(patch.content_hash.c_str() + 8); }
+
+}  // namespace
+
+uint32_t Operator::Choose(uint32_t n) { return Now().chooser()->Choose(n); }
+
+void Operator::Require(const absl::Status& status, const char* what) {
+  if (status.ok()) return;
+  Now().Violation("%s: %s", what, std::string(status.message()).c_str());
+}
+
+void Operator::Sleep(absl::Duration time) {
+  static int nothing;
+  Now().Sleep(&nothing, absl::ToInt64Nanoseconds(time));
+}
+
+void Operator::AwaitTransition() {
+  Require(world_.registry->Wait(absl::Seconds(60)), "a transition does not end");
+}
+
+// --- whole histories ---
+
+void Operator::Begin() {
+  RegistryOptions options;
+  options.adopt_unknown_threads = world_.behaviour.raw_threads;
+  constexpr int kSignalDelaysUs[] = {10'000, 0, 50, 1'000};
+  options.signal_delay = absl::Microseconds(kSignalDelaysUs[Choose(4)]);
+  auto created = PatchRegistry::Create(&world_.host, &world_.loader, &world_.events, options);
+  Require(created.status(), "no registry");
+  world_.registry = created->release();  // outlives the history, like its threads
+  RegistryInspector::Watch(world_.registry);
+}
+
+void Operator::StartThread(Announcement announcement) {
+  SimulatedThread* const thread = world_.NewThread(announcement);
+  thread->Start(announcement == Announcement::kProgram ? ThreadRegistry::Get().PrepareChild()
+                                                       : nullptr);
+}
+
+void Operator::StartSomeThreads() {
+  for (uint32_t left = 1 + Choose(3); left > 0; --left) {
+    const uint32_t kind = Choose(6);
+    if (kind == 5 && world_.behaviour.raw_threads) {
+      StartThread(Announcement::kNone);
+    } else {
+      StartThread(kind == 4 ? Announcement::kHost : Announcement::kProgram);
+    }
+  }
+}
+
+void Operator::RunRandomly() {
+  Begin();
+  StartSomeThreads();
+  RunOperations(3 + Choose(8));
+  End();
+}
+
+void Operator::RunSmallBound() {
+  Begin();
+  StartThread(Announcement::kProgram);
+  StartThread(Announcement::kProgram);
+  for (int version = 1; version <= 2; ++version) {
+    (void)world_.registry->Enable(world_.host.MakePatch({.version = version}));
+    AwaitTransition();
+  }
+  End();
+}
+
+void Operator::RunInChild() {
+  if (!world_.stopping) RunOperations(Choose(4));
+  End();
+}
+
+void Operator::RunOperations(uint32_t count) {
+  for (; count > 0; --count) {
+    RunOperation();
+    if (world_.behaviour.handlers) {
+      world_.threads[Choose(static_cast<uint32_t>(world_.threads.size()))]->MaybeInterrupt();
+    }
+  }
+}
+
+// --- operations ---
+
+std::string Operator::SomePatch() {
+  const std::vector<PatchStatus> patches = world_.registry->Status().patches;
+  if (patches.empty()) return "none";
+  const std::string& name = patches[Choose(static_cast<uint32_t>(patches.size()))].name;
+  return name.find('~') == std::string::npos ? name + "~1" : name;
+}
+
+void Operator::RunOperation() {
+  PatchRegistry& registry = *world_.registry;
+  if (Choose(8) == 0) ArmSomeFailpoint();
+  switch (Choose(22)) {
+    case 0:
+    case 1:
+    case 2:
+    case 3:
+    case 4:
+      return Enable();
+    case 5:
+    case 6:
+      return (void)registry.Disable(SomePatch());
+    case 7:
+      return (void)registry.EnableAgain(SomePatch());
+    case 8:
+    case 9:
+      return (void)registry.Reverse(registry.Status().transition);
+    case 10:
+      return Force();
+    case 11:
+    case 12:
+      return (void)registry.Remove(SomePatch());
+    case 13:
+      return Sleep(absl::Microseconds(Choose(20'000)));
+    case 14:
+    case 15:
+      return Revert();
+    case 16:
+      return Examine();
+    case 17:
+    case 18:
+      return LoadOrUnloadModule();
+    default:
+      AwaitTransition();
+      CheckSettled();
+  }
+}
+
+void Operator::Enable() {
+  PatchPlan plan;
+  plan.version = ++world_.version;
+  plan.replace = Choose(2) == 0;
+  plan.has_module = world_.behaviour.modules;
+  plan.has_callbacks = world_.behaviour.callbacks && plan.version < kCallbackSets;
+  const absl::StatusOr<std::string> enabled = world_.registry->Enable(world_.host.MakePatch(plan));
+  // A failure leaves no trace: neither the patch, nor a call that goes elsewhere.
+  if (enabled.ok() || world_.registry->Status().transition.empty()) CheckSettled();
+}
+
+void Operator::Examine() {
+  PatchPlan plan;
+  plan.version = ++world_.version;
+  plan.has_module = world_.behaviour.modules;
+  const std::unique_ptr<Patch> patch = world_.host.MakePatch(plan);
+  (void)world_.registry->Examine(patch.get());
+}
+
+void Operator::Revert() {
+  const absl::StatusOr<std::string> reverted = world_.registry->Revert();
+  if (!reverted.ok() && world_.registry->Status().transition.empty()) CheckSettled();
+}
+
+void Operator::Force() {
+  if (Choose(6) != 0 || world_.registry->Status().transition.empty()) return;
+  world_.forced = true;
+  (void)world_.registry->Force(world_.registry->Status().transition);
+}
+
+void Operator::LoadOrUnloadModule() {
+  if (!world_.behaviour.modules) return;
+  world_.module_is_busy = true;
+  if (world_.host.has_module()) {
+    UnloadModule();
+  } else {
+    LoadModule();
+  }
+  world_.module_is_busy = false;
+}
+
+// As ModuleRegistry does it, with a program that does not call a module which it has closed.
+void Operator::LoadModule() {
+  mend_object* const module = world_.host.LinkModule();
+  if (!world_.registry->ModuleComing(module).ok()) {
+    // Refused: nothing of it has run.
+    world_.host.FreeModule();
+    return;
+  }
+  world_.module_is_live = true;
+}
+
+void Operator::UnloadModule() {
+  world_.module_is_live = false;
+  while (world_.ModuleIsUsed()) Sleep(absl::Microseconds(50));
+  Require(world_.registry->ModuleGoing(world_.host.module()), "a module cannot go");
+  const std::vector<CodeRange> text = {world_.host.module_text()};
+  for (int tries = 0; tries < 100; ++tries) {
+    if (world_.registry->CheckTextUnused("mod", text).ok()) return world_.host.FreeModule();
+    Sleep(absl::Milliseconds(1));
+  }
+  Now().Violation("a module's text is in use for ever");
+}
+
+void Operator::ArmSomeFailpoint() {
+  constexpr const char* kNames[] = {"transition/allocate_text",     "transition/write_text",
+                                    "transition/open_entries",      "transition/add_nops",
+                                    "transition/start_coordinator", "transition/close_entries"};
+  failpoint::DisarmAll();
+  const uint32_t which = Choose(6);
+  if (which == 5) world_.entries_may_be_open = true;
+  (void)failpoint::Arm(kNames[which], Choose(3), 1);
+}
+
+// --- what must be so ---
+
+void Operator::CheckSettled() {
+  const CoreStatus status = world_.registry->Status();
+  if (!status.transition.empty()) return;
+  const PatchStatus* top = nullptr;
+  for (const PatchStatus& patch : status.patches) {
+    if (patch.transition) Now().Violation("a patch is in no transition, and is");
+    if (patch.enabled && (top == nullptr || patch.stack_order > top->stack_order)) top = &patch;
+  }
+  const int expected = top == nullptr ? 0 : VersionOf(*top);
+  const int actual = world_.host.VersionAt(CodeAddress{*world_.host.Site(kBeta).slot});
+  if (actual != expected) {
+    Now().Violation("a slot leads to version %d, and on top is %d", actual, expected);
+  }
+}
+
+void Operator::DisableAll() {
+  while (true) {
+    std::string enabled;
+    for (const PatchStatus& patch : world_.registry->Status().patches) {
+      if (patch.enabled) enabled = patch.name;
+    }
+    if (enabled.empty()) return;
+    if (enabled.find('~') == std::string::npos) enabled += "~1";
+    Require(world_.registry->Disable(enabled), "a patch cannot be disabled");
+    AwaitTransition();
+  }
+}
+
+void Operator::End() {
+  failpoint::DisarmAll();
+  AwaitTransition();
+  DisableAll();
+  CheckSettled();
+  if (world_.host.has_module()) LoadOrUnloadModule();
+  world_.stopping = true;
+  while (!world_.AllDone()) Sleep(absl::Milliseconds(1));
+  Sleep(absl::Seconds(1));
+  if (!world_.host.Pristine(world_.entries_may_be_open)) {
+    Now().Violation("all patches are off, and an entry or slot is not as before");
+  }
+  RegistryInspector::CheckNothingLeft();
+  CheckEvents();
+}
+
+void Operator::CheckEvents() {
+  EventOrder order;
+  for (const Event& event : world_.events.ReadAfter(0, absl::ZeroDuration())) {
+    if (!order.Accept(event.kind)) Now().Violation("event %s comes too soon", event.kind.c_str());
+    if (event.kind == "transition_complete") ++transitions_;
+  }
+  if (!order.idle()) Now().Violation("a transition has no end");
+}
+
+}  // namespace mend::simulation

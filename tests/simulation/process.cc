@@ -1,0 +1,76 @@
+#include "tests/simulation/process.h"
+
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "runtime/safepoint/thread_registry.h"
+#include "runtime/transition/patch_registry.h"
+#include "tests/simulation/hosted_model.h"
+#include "tests/simulation/scheduler.h"
+
+namespace mend::simulation {
+namespace {
+
+Scheduler& Now() { return *Scheduler::Current(); }
+
+std::function<void()>& ChildOperator() {
+  static std::function<void()> body;
+  return body;
+}
+
+uint64_t points_before_fork = 0;
+
+void ContinueInChild(World& world) {
+  Fiber* const caller = Now().running();
+  points_before_fork = Now().points();
+  world.units = 0;
+  ++world.depth;
+  ++world.pid;
+  Now().KeepOnly(caller);
+  for (const auto& thread : world.threads) {
+    if (thread->fiber == caller) {
+      thread->BecomeOnlyThread();
+    } else {
+      thread->done = true;
+    }
+  }
+  world.events.AfterFork();
+  ThreadRegistry::Get().ChildAfterFork();
+  world.registry->ChildAfterFork();
+  // Whoever forked, the main fiber goes on operating; else it needs a new operator.
+  if (caller != Now().main()) Now().set_main(Now().Spawn("operator of the child", ChildOperator()));
+}
+
+}  // namespace
+
+void SetChildOperator(std::function<void()> body) { ChildOperator() = std::move(body); }
+
+uint64_t PointsBeforeFork() { return points_before_fork; }
+
+bool ForkProcess() {
+  World& world = *CurrentWorld();
+  --world.behaviour.forks_left;
+  world.registry->PrepareFork();
+  ThreadRegistry::Get().PrepareFork();
+  world.events.PrepareFork();
+  fflush(stdout);
+  const pid_t child = fork();
+  if (child < 0) Now().Violation("the simulation itself cannot fork");
+  if (child == 0) {
+    ContinueInChild(world);
+    return true;
+  }
+  int status = 0;
+  if (waitpid(child, &status, 0) != child || status != 0) {
+    Now().Violation("in a forked child, see above (status %d)", status);
+  }
+  world.events.AfterFork();
+  ThreadRegistry::Get().ParentAfterFork();
+  world.registry->ParentAfterFork();
+  return false;
+}
+
+}  // namespace mend::simulation

@@ -1,0 +1,168 @@
+#include "tests/simulation/registry_inspector.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "runtime/safepoint/handshake.h"
+#include "runtime/safepoint/thread_registry.h"
+#include "runtime/transition/registry_state.h"
+#include "tests/simulation/hosted_model.h"
+#include "tests/simulation/scheduler.h"
+
+// Guarded data is read without the lock: the one thread that runs has seen that it is free.
+#pragma clang diagnostic ignored "-Wthread-safety-analysis"
+
+namespace mend::simulation {
+namespace {
+
+PatchRegistry* watched = nullptr;
+bool was_held = false;
+
+Scheduler& Now() { return *Scheduler::Current(); }
+
+void Require(bool holds, const char* what) {
+  if (!holds) Now().Violation("after a critical section: %s", what);
+}
+
+template <typename Range, typename Value>
+bool Contains(const Range& range, const Value& value) {
+  return std::find(range.begin(), range.end(), value) != range.end();
+}
+
+}  // namespace
+
+void RegistryInspector::Watch(PatchRegistry* registry) {
+  watched = registry;
+  was_held = false;
+}
+
+PatchRegistry::State& RegistryInspector::state() { return *watched->state_; }
+
+// A mutex begins with its word, which is zero when it is free.
+bool RegistryInspector::IsFree() {
+  return *reinterpret_cast<const volatile uint32_t*>(&state().mu) == 0;
+}
+
+void RegistryInspector::CheckAtPoint() {
+  if (watched == nullptr) return;
+  if (!IsFree()) {
+    was_held = true;
+    return;
+  }
+  if (!was_held) return;
+  was_held = false;
+  CheckFunctions();
+  CheckPatches();
+  CheckRequest();
+  CheckText();
+}
+
+// func_stacks, slots and entries agree; invariants of RedirectionTable.
+void RegistryInspector::CheckFunctions() {
+  const ModelHost& host = CurrentWorld()->host;
+  const Transition* const running = state().transition_.get();
+  const bool switching =
+      running != nullptr && state().phase_ == PatchRegistry::State::Phase::kSwitching;
+  for (const Function function : {kPair, kAlpha, kBeta, kGamma}) {
+    const FunctionSite& site = host.Site(function);
+    if (site.entry.is_null()) continue;
+    const Redirection* const redirection = state().table_.Find(site.entry);
+    const bool has_versions = redirection != nullptr && !redirection->versions.empty();
+    const CodeAddress slot{*site.slot};
+    const CodeAddress settled = redirection == nullptr
+                                    ? site.entry + kEntryStubSize
+                                    : redirection->BodyOf(redirection->versions.top());
+    const bool in_trampoline =
+        switching && std::any_of(running->trampolines().begin(), running->trampolines().end(),
+                                 [slot](const CodeRange& range) { return range.Contains(slot); });
+    Require(slot == settled || in_trampoline, "a slot does not lead to what is on top");
+    const bool open = host.EntryBytes(function) != kClosedEntry;
+    Require(!open || host.EntryBytes(function) == host.OpenBytes(function),
+            "an entry is neither open nor closed");
+    Require(open || !has_versions, "a patched function's entry is closed");
+    Require(open || !in_trampoline, "an entry is closed, and its slot leads to a trampoline");
+    Require(!open || has_versions || switching || CurrentWorld()->entries_may_be_open,
+            "nobody patches a function, and its entry is open");
+    if (redirection == nullptr) continue;
+    Require(redirection->open == open, "the table is wrong about an entry");
+    // Versions lie in the order in which their patches do.
+    size_t last = 0;
+    for (const PatchFunction* const version : redirection->versions.versions()) {
+      size_t order = 0;
+      for (size_t i = 0; i < state().active_.size(); ++i) {
+        for (const PatchObject& object : state().active_[i]->objects) {
+          for (const PatchFunction& other : object.functions) {
+            if (&other == version) order = i + 1;
+          }
+        }
+      }
+      Require(order != 0, "a func_stack has a version of a patch that is not active");
+      Require(order > last, "a func_stack is not in the patches' order");
+      Require(version->patched, "a version is on its func_stack, and not marked so");
+      last = order;
+    }
+  }
+}
+
+// The states of patches and their functions (rules M4).
+void RegistryInspector::CheckPatches() {
+  const Transition* const running = state().transition_.get();
+  const bool switching =
+      running != nullptr && state().phase_ == PatchRegistry::State::Phase::kSwitching;
+  for (const std::unique_ptr<Patch>& patch : state().patches_) {
+    const bool active = Contains(state().active_, patch.get());
+    const bool in_transition = switching && running->patch() == patch.get();
+    const bool other = switching && Contains(running->others(), patch.get());
+    Require(active || !patch->enabled, "a patch is enabled, and not active");
+    Require(!active || patch->enabled || in_transition || other,
+            "a patch is active, and neither enabled nor in transition");
+    Require(!in_transition || active, "a patch is in transition, and not active");
+    for (const PatchObject& object : patch->objects) {
+      const bool applied = active && object.loaded != nullptr;
+      Require(object.patched == applied || object.functions.empty(),
+              "an object of a patch is not patched as the patch is");
+      Require(!object.dynamic || in_transition, "an object for nops has been left behind");
+      for (const PatchFunction& function : object.functions) {
+        Require(function.patched == applied,
+                "a function of a patch is not patched as the patch is");
+        Require(function.transition == in_transition,
+                "a function is in another state of transition");
+        Require(!function.nop || in_transition, "a nop has been left behind");
+      }
+    }
+  }
+}
+
+// What threads answer is what the registry waits for.
+void RegistryInspector::CheckRequest() {
+  const SwitchRequest* const current = Handshake::Get().Current();
+  const bool switching =
+      state().transition_ != nullptr && state().phase_ == PatchRegistry::State::Phase::kSwitching;
+  if (switching) {
+    Require(current == &state().transition_->request(), "threads answer another request");
+  } else {
+    Require(current == state().look_.get(), "threads answer another look");
+  }
+}
+
+// Trampolines are a transition's, or left over; none is lost.
+void RegistryInspector::CheckText() {
+  size_t known = state().leftovers_.trampolines.size();
+  if (state().transition_ != nullptr) known += state().transition_->trampolines().size();
+  Require(known == CurrentWorld()->host.live_trampolines(), "trampolines are lost");
+}
+
+void RegistryInspector::CheckNothingLeft() {
+  was_held = true;
+  CheckAtPoint();
+  Require(CurrentWorld()->host.live_trampolines() == 0, "trampolines leak");
+  Require(state().leftovers_.empty() && state().leftovers_.requests.empty(), "requests leak");
+  Require(state().active_.empty() && state().modules_.empty(), "a patch or a module is left");
+  for (ThreadRecord* record = ThreadRegistry::Get().first(); record != nullptr;
+       record = record->next) {
+    const bool announced = !record->adopted.load();
+    Require(!announced || record->activity.Get() == Activity::kGone, "a thread's record leaks");
+  }
+}
+
+}  // namespace mend::simulation
