@@ -178,6 +178,11 @@ void ThreadRegistry::BeginThread(ThreadRecord* child) {
 void ThreadRegistry::EndThread() {
   ThreadRecord* const record = CurrentRecord();
   if (record == nullptr) return;
+  // A host's thread ends outside of hosted code, where the coordinator may have it claimed.
+  while (record->activity.Get() != Activity::kRunning &&
+         !record->activity.TryResume(Activity::kOutside, Activity::kRunning)) {
+    YieldProcessor();
+  }
   // While it still counts: the request that it reads may be freed as soon as it does not.
   SwitchCallerAtBoundary(*record);
   record->activity.Set(Activity::kGone);

@@ -118,7 +118,9 @@ void SimulatedThread::Main() {
   words_ = &tls_thread_words;
   if (announcement == Announcement::kProgram) ThreadRegistry::Get().BeginThread(record_);
   RunUnits();
-  if (announcement != Announcement::kNone) {
+  // The end of a thread that was merely found is not announced.
+  const ThreadRecord* const record = ThreadRegistry::CurrentRecord();
+  if (record != nullptr && !record->adopted.load()) {
     ThreadRegistry::Get().EndThread();
     const auto* const sent_for = static_cast<const ThreadRecord*>(info_.si_value.sival_ptr);
     if (safepoint_pending_ && !sent_for->adopted.load()) {
@@ -162,22 +164,21 @@ void SimulatedThread::RunHostedUnit() {
 
 // The oracle for the poll byte. A thread that has been through its slow path, and whose byte is
 // clear, has looked at the request that the byte was last set for, or at a later one: it has
-// acknowledged it, or counted a try.
+// acknowledged it, or walked its stack in vain.
 template <typename Answer>
 void SimulatedThread::MustNotLoseRequest(const Answer& answer) {
-  const auto tries = [] {
-    const ThreadRecord* const record = ThreadRegistry::CurrentRecord();
-    return record == nullptr ? std::pair<uint32_t, uint64_t>()
-                             : std::pair(record->straggler.transition_epoch.load(),
-                                         record->straggler.tries.load());
-  };
-  const auto tries_before = tries();
+  const uint64_t walks_before = own_walks_;
   answer();
   const ThreadRecord* const record = ThreadRegistry::CurrentRecord();
   if (record == nullptr || record->activity.Get() != Activity::kRunning || PollIsSet()) return;
-  if (record->ack.load() < asked_ && tries() == tries_before) {
-    Now().Violation("thread %d has lost its poll byte, and with it request %lu", tid, asked_);
+  if (record->ack.load() < asked_ && own_walks_ == walks_before) {
+    Now().Violation("thread %d has lost its poll byte, and with it request %lu (its last: %lu)", tid,
+                    asked_, record->ack.load());
   }
+}
+
+void SimulatedThread::NoteWalk() {
+  if (fiber == Now().running()) ++own_walks_;
 }
 
 void SimulatedThread::NotePollSet(const volatile void* byte) {
@@ -407,8 +408,9 @@ namespace mend {
 WalkResult WalkStack(const RegisterContext& from, const WalkOptions&, WalkVisitor visitor,
                      void* argument) noexcept [[clang::nonblocking]] {
   using simulation::SimulatedThread;
-  const SimulatedThread* const thread = SimulatedThread::OfStack(from.rsp);
+  SimulatedThread* const thread = SimulatedThread::OfStack(from.rsp);
   if (thread == nullptr) return {.end = WalkEnd::kUnknownCode};
+  thread->NoteWalk();
   size_t left = thread->frames.size();
   size_t depth = 0;
   // A poll's own frame is where the walk begins.

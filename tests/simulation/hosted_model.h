@@ -63,6 +63,8 @@ class SimulatedThread {
   // `record`: from PrepareChild, of a kProgram thread.
   void Start(ThreadRecord* record);
   void MaybeInterrupt();  // sends the program's own signal
+  // The thread's stack is walked.
+  void NoteWalk();
   // In a forked child: the only thread has a new id and no signals.
   void BecomeOnlyThread();
 
@@ -108,6 +110,7 @@ class SimulatedThread {
   ThreadRecord* record_ = nullptr;
   const ThreadWords* words_ = nullptr;
   uint64_t asked_ = 0;  // the generation of the request that its poll byte was last set for
+  uint64_t own_walks_ = 0;
   siginfo_t info_ = {};
   bool safepoint_pending_ = false;
   bool program_pending_ = false;

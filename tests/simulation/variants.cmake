@@ -81,6 +81,9 @@ mend_variant(raw_threads_ignored thread_registry runtime/safepoint/thread_regist
 # A thread that was found, and then registers itself, counts twice; the first record never answers.
 mend_variant(found_and_registered thread_registry runtime/safepoint/thread_registry.cc
   "adopted != nullptr) {" "false) {")
+# A host's thread ends while the coordinator has it claimed, which then brings it back to life.
+mend_variant(end_while_claimed thread_registry runtime/safepoint/thread_registry.cc
+  "while (record->activity.Get() != Activity::kRunning &&" "while (false &&")
 # A forked child whose coordinator could not be started stays without one.
 mend_variant(child_without_coordinator registry_state runtime/transition/registry_state.cc
   "return has_work && !coordinator_runs_ ? EnsureCoordinatorLocked() : absl::OkStatus();"
