@@ -349,12 +349,15 @@ void PatchRegistry::State::LookLocked(std::vector<CodeRange> forbidden) {
   look_ = std::move(look);
   look_answered_ = false;
   Handshake::Get().Publish(look_.get());
+  // Slots lead past the trampolines by now, so whoever nobody knows and may stand in one is there.
+  unclear_adoptions_ = options_.adopt_unknown_threads ? kAdoptionTriesMax : 0;
   coordinator_.Resume();
 }
 
 bool PatchRegistry::State::LookDoneLocked() {
   if (look_answered_) return true;
-  if (coordinator_.Scan(*look_) != 0) return false;
+  AdoptLocked();
+  if (coordinator_.Scan(*look_) != 0 || unclear_adoptions_ != 0) return false;
   look_answered_ = true;
   for (const CodeRange& trampolines : leftovers_.trampolines) host_->ReleaseText(trampolines);
   leftovers_ = {};

@@ -22,7 +22,8 @@ mend_variant(no_stack_check handshake runtime/safepoint/handshake.cc
   "if (!meets && context != nullptr)" "if (false && !meets && context != nullptr)")
 # Trampolines are freed as soon as the transition is complete.
 mend_variant(no_grace_round registry_state runtime/transition/registry_state.cc
-  "if (coordinator_.Scan(*look_) != 0) return false;" "(void)coordinator_.Scan(*look_);")
+  "if (coordinator_.Scan(*look_) != 0 || unclear_adoptions_ != 0) return false;"
+  "(void)coordinator_.Scan(*look_);")
 # A thread acknowledges what is asked when it has checked, not what was asked before.
 mend_variant(late_generation handshake runtime/safepoint/handshake.cc
   "record.ack.store(request.generation, std::memory_order_release);\n  CountDown"
@@ -78,6 +79,10 @@ mend_variant(poll_cleared_late safepoint runtime/safepoint/safepoint.cc
 # Nobody looks for threads that call hosted code by a raw pointer.
 mend_variant(raw_threads_ignored thread_registry runtime/safepoint/thread_registry.cc
   "if (known.contains(tid) || ThreadBlocksSignal(tid, kSafepointSignal)) continue;" "continue;")
+# They are looked for when a transition starts, and not when its trampolines are to be freed.
+mend_variant(raw_threads_in_trampolines registry_state runtime/transition/registry_state.cc
+  "AdoptLocked();
+  if (coordinator_.Scan(*look_)" "if (coordinator_.Scan(*look_)")
 # A thread that was found, and then registers itself, counts twice; the first record never answers.
 mend_variant(found_and_registered thread_registry runtime/safepoint/thread_registry.cc
   "adopted != nullptr) {" "false) {")
