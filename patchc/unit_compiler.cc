@@ -14,6 +14,7 @@
 #include <llvm/ADT/STLExtras.h>
 #include <llvm/ADT/SmallString.h>
 #include <llvm/ADT/StringRef.h>
+#include <llvm/Support/BuryPointer.h>
 #include <llvm/Support/CommandLine.h>
 #include <llvm/Support/FileSystem.h>
 #include <llvm/Support/FileUtilities.h>
@@ -284,6 +285,8 @@ UnitResult CompileUnit(llvm::ArrayRef<const char*> arguments, const UnitIdentity
   const bool parsed =
       clang::CompilerInvocation::CreateFromArgs(*invocation, arguments, parse_diagnostics);
   invocation->getFrontendOpts().DisableFree = options.leak;
+  // The code generator has a copy of its own; it would leave the target machine behind.
+  invocation->getCodeGenOpts().DisableFree = options.leak;
 
   auto clang = std::make_unique<clang::CompilerInstance>(std::move(invocation));
   clang::DiagnosticConsumer* printer = nullptr;
@@ -295,7 +298,7 @@ UnitResult CompileUnit(llvm::ArrayRef<const char*> arguments, const UnitIdentity
   clang->createDiagnostics(printer, /*ShouldOwnClient=*/true);
   parse_messages->FlushDiagnostics(clang->getDiagnostics());
   result.ok = parsed && Execute(*clang, identity, options, result);
-  if (options.leak) (void)clang.release();
+  if (options.leak) llvm::BuryPointer(std::move(clang));
   return result;
 }
 
