@@ -40,6 +40,10 @@ endif()
 add_library(mend_llvm_headers INTERFACE)
 target_include_directories(mend_llvm_headers SYSTEM INTERFACE ${LLVM_INCLUDE_DIRS})
 target_compile_definitions(mend_llvm_headers INTERFACE ${LLVM_DEFINITIONS_LIST})
+if(MEND_ADDRESS_SANITIZER)
+  target_compile_options(mend_llvm_headers INTERFACE
+    "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-include ${CMAKE_SOURCE_DIR}/cmake/uninstrumented_llvm.h>")
+endif()
 
 # What the host links of LLVM: ORC, JITLink and object files, statically and without a code
 # generator; an empty program with all of libLLVM is 55 MB resident.

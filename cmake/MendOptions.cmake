@@ -36,17 +36,4 @@ add_library(mend_exceptions INTERFACE)
 if(MEND_FAILPOINTS)
   target_compile_definitions(mend_flags INTERFACE MEND_FAILPOINTS=1)
 endif()
-set(MEND_SANITIZER_ENVIRONMENT "")
-if(MEND_SANITIZE STREQUAL "thread")
-  # ThreadSanitizer's runtime is there, and cannot be interrupted anywhere. (The simulation is
-  # compiled with its instrumentation alone.)
-  target_compile_definitions(mend_flags INTERFACE MEND_THREAD_SANITIZER=1)
-endif()
-if(MEND_SANITIZE)
-  # Forked children of tests start threads.
-  set(MEND_SANITIZER_ENVIRONMENT "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/lsan.supp"
-    "TSAN_OPTIONS=die_after_fork=0:second_deadlock_stack=1"
-    "UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1")
-  target_compile_options(mend_flags INTERFACE -fsanitize=${MEND_SANITIZE} -fno-omit-frame-pointer)
-  target_link_options(mend_flags INTERFACE -fsanitize=${MEND_SANITIZE})
-endif()
+include(MendSanitizers)

@@ -150,8 +150,7 @@ class HandMadeCode {
   HandMadeCode(const HandMadeCode&) = delete;
   HandMadeCode& operator=(const HandMadeCode&) = delete;
 
-  // What the sanitizer looks for before a function's entry is not there.
-  __attribute__((no_sanitize("function"))) void Call(void (*callback)()) const {
+  void Call(void (*callback)()) const {
     reinterpret_cast<void (*)(void (*)())>(memory_)(callback);
   }
   CodeRange function() const { return {Address(0), Address(5)}; }

@@ -27,8 +27,7 @@
 
 namespace mend::testing {
 
-// A native function in a section of its own. The section's bounds are its text. (UBSan would put a
-// description of the function's type in front of the entry.)
+// A native function in a section of its own. The section's bounds are its text.
 #define MEND_NATIVE(name)                                                                \
   extern "C" {                                                                           \
   extern const char __start_mend_##name[];                                               \
@@ -36,7 +35,7 @@ namespace mend::testing {
   int name(int);                                                                         \
   }                                                                                      \
   extern "C" __attribute__((section("mend_" #name), noinline, aligned(16), used, retain, \
-                            patchable_function_entry(8), no_sanitize("function"))) int   \
+                            patchable_function_entry(8))) int                            \
   name(int argument)
 
 // Hides a value from the optimiser, so that nothing is concluded from a body.
