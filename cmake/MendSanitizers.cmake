@@ -10,7 +10,7 @@ if(MEND_SANITIZE STREQUAL "thread")
 endif()
 if(MEND_SANITIZE)
   # Forked children of tests start threads.
-  set(MEND_SANITIZER_ENVIRONMENT "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/lsan.supp"
+  set(MEND_SANITIZER_ENVIRONMENT "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/lsan.supp:print_suppressions=0"
     "TSAN_OPTIONS=die_after_fork=0:second_deadlock_stack=1" "UBSAN_OPTIONS=print_stacktrace=1")
   target_compile_options(mend_flags INTERFACE
     -fsanitize=${MEND_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
