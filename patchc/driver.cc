@@ -52,6 +52,9 @@ class JobRunner {
 
   int RunAll() {
     for (const Command& job : compilation_.getJobs()) {
+      if (EmitsObject(job.getArguments())) last_compile_ = &job;
+    }
+    for (const Command& job : compilation_.getJobs()) {
       if (DependsOnFailed(job.getSource())) continue;
       if (compilation_.getArgs().hasArg(clang::options::OPT_v)) {
         job.Print(llvm::errs(), "\n", /*Quote=*/false);
@@ -86,7 +89,8 @@ class JobRunner {
   int RunCompile(const Command& job) {
     UnitOptions options;
     options.files = llvm::vfs::getRealFileSystem();
-    options.leak = true;
+    // Only what is compiled last is followed by the end of the process.
+    options.leak = &job == last_compile_;
     const UnitIdentity identity = session_.IdentityOf(job);
     const UnitResult unit = CompileUnit(
         llvm::ArrayRef<const char*>(job.getArguments()).drop_front(), identity, options);
@@ -115,6 +119,7 @@ class JobRunner {
   const std::string language_;
   std::set<const clang::driver::Action*> failed_;
   std::map<std::string, std::string> names_;
+  const Command* last_compile_ = nullptr;
   int exit_code_ = 0;
 };
 
