@@ -11,7 +11,7 @@ sources=$source_root/tests/integration/guest
 expect_match "what it exports" " T plugin_call$" "$(nm -D "$work/plugin.so")"
 expect_match "what it is" "guest module of 1 objects" "$("$patchc" inspect "$work/plugin.so")"
 expect_code 1 "$patchc" cc "$sources/opener.c" "$work/plugin.so" -o "$work/linked"
-expect_match "a link against it" "plugin.so: a guest module" "$output"
+expect_match "a link against it" "plugin.so: has a MEND_MODULE_INIT" "$output"
 
 start "$work/opener"
 hear
