@@ -12,6 +12,7 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
 set(CMAKE_LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/lib")
 
 set(MEND_SANITIZE "" CACHE STRING "Sanitizers for mend's own code, as for -fsanitize=; empty for none")
+option(MEND_KEEP_DEBUG_INFO "Leave debug information in libmend.so; valgrind 3.19 cannot read it" OFF)
 option(MEND_FAILPOINTS "Compile the failpoints in (test builds)" ON)
 
 if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang" OR CMAKE_CXX_COMPILER_VERSION VERSION_LESS 22)

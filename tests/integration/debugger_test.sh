@@ -8,7 +8,7 @@ gdb -nx -batch -ex run /bin/true 2>&1 | grep -q 'exited normally' ||
   { echo "skipped: gdb cannot run a program here"; exit 77; }
 
 # gdb reads the symbols of everything first, which takes its time on a busy machine.
-hear() { read -r -t 60 -u 8 answer || fail "no output from the program within 60 s"; }
+hear() { read -r -t 120 -u 8 answer || fail "no output from the program within 120 s"; }
 
 # debug PROGRAM COMMANDS: the program under gdb, with its input at descriptor 7 and its output at 8.
 debug() {
