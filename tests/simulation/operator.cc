@@ -70,11 +70,11 @@ void Operator::RunRandomly() {
   End();
 }
 
-void Operator::RunSmallBound() {
+void Operator::RunSmallBound(int patches) {
   Begin();
   StartThread(Announcement::kProgram);
   StartThread(Announcement::kProgram);
-  for (int version = 1; version <= 2; ++version) {
+  for (int version = 1; version <= patches; ++version) {
     (void)world_.registry->Enable(world_.host.MakePatch({.version = version}));
     AwaitTransition();
   }

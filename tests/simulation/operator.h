@@ -19,8 +19,8 @@ class Operator {
 
   // A whole history.
   void RunRandomly();
-  // Two threads; two patches, the second of which replaces the first; both off again.
-  void RunSmallBound();
+  // Two threads; one patch or two, the second of which replaces the first; all off again.
+  void RunSmallBound(int patches);
   // In a forked child: goes on with what there is.
   void RunInChild();
 

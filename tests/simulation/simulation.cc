@@ -2,8 +2,10 @@
 // breaks an invariant.
 //
 //   simulation [--histories N] [--seed S]    N random histories, beginning with seed S
-//   simulation --exhaustive DEVIATIONS       two threads, two functions, two patches: every history
-//                                            that differs from the plain one in so many choices
+//   simulation --exhaustive DEVIATIONS [--patches 1|2]
+//                                            two threads, two functions, so many patches (2): every
+//                                            history that differs from the plain one in at most so
+//                                            many choices of the scheduler
 //
 // Prints "violation: ..." with the seed, and exits with 1, when an invariant breaks. The same seed
 // gives the same history. MEND_SIMULATION_SEED and MEND_SIMULATION_HISTORIES do what the options
@@ -89,7 +91,7 @@ Behaviour RandomBehaviour(Chooser* chooser) {
   behaviour.raw_threads = chooser->Choose(3) == 0;
   behaviour.modules = chooser->Choose(3) == 0;
   behaviour.callbacks = chooser->Choose(3) == 0;
-  if (chooser->Choose(8) == 0) behaviour.forks_left = 1 + static_cast<int>(chooser->Choose(2));
+  if (chooser->Choose(16) == 0) behaviour.forks_left = 1 + static_cast<int>(chooser->Choose(2));
   return behaviour;
 }
 
@@ -100,17 +102,17 @@ void CheckAtPoint(World* world) {
 
 // Runs the history; returns the violation, or "". The points of `totals` are counted from here on
 // in a forked child too.
-std::string RunHistory(Chooser* chooser, World* world, bool random) {
+std::string RunHistory(Chooser* chooser, World* world, int patches) {
   Scheduler scheduler(chooser, kPointsMax);
   Operator operation(world);
   Operator child_operation(world);
   scheduler.set_invariants([world] { CheckAtPoint(world); });
   SetChildOperator([&child_operation] { child_operation.RunInChild(); });
-  Fiber* const main = scheduler.Spawn("operator", [&operation, random] {
-    if (random) {
+  Fiber* const main = scheduler.Spawn("operator", [&operation, patches] {
+    if (patches == 0) {
       operation.RunRandomly();
     } else {
-      operation.RunSmallBound();
+      operation.RunSmallBound(patches);
     }
   });
   std::string violation = scheduler.Run(main);
@@ -125,7 +127,8 @@ std::string RunHistory(Chooser* chooser, World* world, bool random) {
 }
 
 // The same, with everything that belongs to a history; a forked child ends here.
-std::string RunHistory(Chooser* chooser, bool random) {
+// `patches`: of the small bound; 0: a random history.
+std::string RunHistory(Chooser* chooser, int patches) {
   Arena::Get().Begin();
   ResetCore();
   std::string violation;
@@ -133,9 +136,9 @@ std::string RunHistory(Chooser* chooser, bool random) {
     World world;
     CurrentWorld() = &world;
     world.behaviour =
-        random ? RandomBehaviour(chooser)
+        patches == 0 ? RandomBehaviour(chooser)
                : Behaviour{.units = 1, .stay = false, .blocks = false, .random_work = false};
-    violation = RunHistory(chooser, &world, random);
+    violation = RunHistory(chooser, &world, patches);
     if (world.depth > 0) {
       if (!violation.empty()) printf("  in a forked child: %s\n", violation.c_str());
       fflush(stdout);
@@ -157,7 +160,7 @@ int Report() {
 int RunRandom(uint64_t seed, uint64_t histories) {
   for (uint64_t i = 0; i < histories; ++i) {
     RandomChooser chooser(seed + i);
-    const std::string violation = RunHistory(&chooser, true);
+    const std::string violation = RunHistory(&chooser, /*patches=*/0);
     if (violation.empty()) continue;
     printf("violation: %s\nMEND_SIMULATION_SEED=%lu MEND_SIMULATION_HISTORIES=1 (history %lu)\n",
            violation.c_str(), seed + i, i + 1);
@@ -166,10 +169,10 @@ int RunRandom(uint64_t seed, uint64_t histories) {
   return Report();
 }
 
-int RunExhaustive(int deviations_max) {
+int RunExhaustive(int deviations_max, int patches) {
   ExhaustiveChooser chooser(deviations_max, kPointsMax);
   do {
-    const std::string violation = RunHistory(&chooser, false);
+    const std::string violation = RunHistory(&chooser, patches);
     if (violation.empty()) continue;
     printf("violation: %s\n(history %lu)\n", violation.c_str(), totals->histories);
     return 1;
@@ -185,12 +188,16 @@ int Main(int argc, char** argv) {
   totals = SharedTotals();
   uint64_t seed = Number(getenv("MEND_SIMULATION_SEED"), 1);
   uint64_t histories = Number(getenv("MEND_SIMULATION_HISTORIES"), 1000);
+  int deviations = -1;
+  int patches = 2;
   for (int i = 1; i + 1 < argc; i += 2) {
     const uint64_t value = Number(argv[i + 1], 0);
-    if (strcmp(argv[i], "--exhaustive") == 0) return RunExhaustive(static_cast<int>(value));
+    if (strcmp(argv[i], "--exhaustive") == 0) deviations = static_cast<int>(value);
+    if (strcmp(argv[i], "--patches") == 0) patches = static_cast<int>(value);
     if (strcmp(argv[i], "--seed") == 0) seed = value;
     if (strcmp(argv[i], "--histories") == 0) histories = value;
   }
+  if (deviations >= 0) return RunExhaustive(deviations, patches);
   return RunRandom(seed, histories);
 }
 
