@@ -81,8 +81,10 @@ mend_variant(raw_threads_ignored thread_registry runtime/safepoint/thread_regist
   "if (known.contains(tid) || ThreadBlocksSignal(tid, kSafepointSignal)) continue;" "continue;")
 # They are looked for when a transition starts, and not when its trampolines are to be freed.
 mend_variant(raw_threads_in_trampolines registry_state runtime/transition/registry_state.cc
-  "AdoptLocked();
-  if (coordinator_.Scan(*look_)" "if (coordinator_.Scan(*look_)")
+  "may stand in one is there.
+  unclear_adoptions_ = options_.adopt_unknown_threads ? kAdoptionTriesMax : 0;"
+  "may stand in one is there.
+  unclear_adoptions_ = 0;")
 # A thread that was found, and then registers itself, counts twice; the first record never answers.
 mend_variant(found_and_registered thread_registry runtime/safepoint/thread_registry.cc
   "adopted != nullptr) {" "false) {")
