@@ -311,11 +311,6 @@ int ThreadRegistry::AdoptUnknownThreads() {
   }
   // A starting thread exists already, maybe, and its record does not know its id yet.
   if (known.contains(0)) return -1;
-  // Whoever is found while a transition runs may be in its old code; after one, in none of it.
-  const SwitchRequest* const request = Handshake::Get().Current();
-  const uint32_t epoch = request == nullptr  ? 1
-                         : request->switches ? request->epoch - 1
-                                             : request->target_epoch();
   int adopted = 0;
   for (const pid_t tid : tids) {
     // Only the runtime's own threads block the signal.
@@ -324,7 +319,7 @@ int ThreadRegistry::AdoptUnknownThreads() {
     if (record == nullptr) break;
     record->tid.store(tid, std::memory_order_relaxed);
     record->adopted.store(true, std::memory_order_relaxed);
-    record->epoch.store(epoch, std::memory_order_relaxed);
+    record->epoch.store(1, std::memory_order_relaxed);
     record->activity.ReleaseClaim(Activity::kRunning);
     ++adopted;
   }

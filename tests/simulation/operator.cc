@@ -48,6 +48,8 @@ void Operator::Begin() {
 
 void Operator::StartThread(Announcement announcement) {
   SimulatedThread* const thread = world_.NewThread(announcement);
+  // A host's threads come and go.
+  if (announcement == Announcement::kHost && Choose(2) == 0) thread->stays = false;
   thread->Start(announcement == Announcement::kProgram ? ThreadRegistry::Get().PrepareChild()
                                                        : nullptr);
 }
