@@ -66,7 +66,8 @@ std::string ReadFile(const fs::path& path) {
   return text.str();
 }
 
-// A hosted agree.cc: standard input is a pipe that ends it, standard output one that it reports to.
+// A hosted agree.cc: standard input is a pipe that ends it, standard output one that it reports to;
+// its standard error is the file `stderr` in its directory.
 class HostedProgram {
  public:
   HostedProgram(const fs::path& executable, const fs::path& directory, const std::string& options) {
@@ -79,6 +80,7 @@ class HostedProgram {
     if (pid_ == 0) {
       dup2(in[0], STDIN_FILENO);
       dup2(out[1], STDOUT_FILENO);
+      dup2(open((directory / "stderr").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), STDERR_FILENO);
       setenv("MEND_OPTIONS", variable.c_str(), 1);
       execl(executable.c_str(), executable.c_str(), "2", nullptr);
       _exit(127);
@@ -122,6 +124,12 @@ class HostedProgram {
     return resident * 4;
   }
 
+  bool IsDead() const {
+    siginfo_t info = {};
+    return waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid == pid_;
+  }
+
   std::string socket() const { return socket_; }
 
  private:
@@ -145,6 +153,7 @@ struct Outcome {
   unsigned long transitions = 0;  // completed, in whatever direction
   unsigned long refused = 0;
   unsigned long timed_out = 0;  // and reversed: a starved machine, or a thread that never switches
+  bool died = false;            // where it may
   unsigned long threads_seen = 0;
   unsigned long threads_blocked = 0;
   size_t early_kilobytes = 0;
@@ -209,6 +218,17 @@ class HostedStressTest : public testing::Test {
     return ReadFile(module);
   }
 
+  // A program that did not answer, in a test in which it may die: counts the mixes that it told of.
+  bool HasDiedAsItMay(Outcome* outcome) const {
+    if (!may_die_ || !AwaitDeath()) return false;
+    outcome->died = true;
+    const std::string said = ReadFile(directory_ / "stderr");
+    for (size_t at = 0; (at = said.find("mix in ", at)) != std::string::npos; ++at) {
+      ++outcome->mixes;
+    }
+    return true;
+  }
+
   // One random request. Its answer must be one that the contract names.
   void Request(const Client& client, const std::vector<std::string>& modules,
                std::mt19937_64& random, Outcome* outcome) {
@@ -228,6 +248,7 @@ class HostedStressTest : public testing::Test {
       reply = client.Post(absl::StrCat("/patches/v", version + 1, "/reverse"), "", patience);
     }
     ++outcome->requests;
+    if (!reply.ok() && HasDiedAsItMay(outcome)) return;
     ASSERT_TRUE(reply.ok()) << reply.status();
     const int exit_code = ExitCodeOf(*reply);
     ASSERT_TRUE(exit_code == 0 || (exit_code >= 3 && exit_code <= 5)) << reply->body;
@@ -238,6 +259,7 @@ class HostedStressTest : public testing::Test {
   // Looks where the program's threads are.
   void SampleThreads(const Client& client, Outcome* outcome) {
     const absl::StatusOr<Reply> reply = client.Get("/threads");
+    if (!reply.ok() && HasDiedAsItMay(outcome)) return;
     ASSERT_TRUE(reply.ok()) << reply.status();
     const auto document = nlohmann::json::parse(reply->body, nullptr, /*allow_exceptions=*/false);
     ASSERT_TRUE(document.is_object()) << reply->body;
@@ -266,14 +288,16 @@ class HostedStressTest : public testing::Test {
     while (outcome->transitions < length.most &&
            (outcome->transitions < length.least || absl::Now() < end)) {
       Request(client, modules, random, outcome);
+      if (outcome->died || HasFatalFailure()) return;
       if (outcome->requests % 8 == 0) SampleThreads(client, outcome);
-      if (HasFatalFailure()) return;
+      if (outcome->died || HasFatalFailure()) return;
       outcome->transitions = completed.Count();
       if (outcome->transitions >= length.least / 4 && outcome->early_kilobytes == 0) {
         outcome->early_kilobytes = program_kilobytes_();
       }
     }
     const absl::StatusOr<Reply> waited = client.Get("/transition/wait?timeout_ms=30000");
+    if (!waited.ok() && HasDiedAsItMay(outcome)) return;
     ASSERT_TRUE(waited.ok()) << waited.status();
     ASSERT_EQ(ExitCodeOf(*waited), 0) << waited->body;
     outcome->late_kilobytes = program_kilobytes_();
@@ -289,8 +313,15 @@ class HostedStressTest : public testing::Test {
     HostedProgram program(program_, directory_, options);
     ASSERT_EQ(program.ReadLine(), "ready\n");
     program_kilobytes_ = [&program] { return program.ResidentKilobytes(); };
+    is_dead_ = [&program] { return program.IsDead(); };
     Attack(Client(program.socket()), modules, length, outcome);
-    ASSERT_FALSE(HasFatalFailure()) << ReadFile(directory_ / "log").substr(0, 4000);
+    if (outcome->died) {
+      std::printf("the program died after %lu transitions, having seen %lu mixes\n",
+                  outcome->transitions, outcome->mixes);
+      return;
+    }
+    ASSERT_FALSE(HasFatalFailure()) << ReadFile(directory_ / "stderr").substr(0, 4000) << "\n"
+                                    << ReadFile(directory_ / "log").substr(0, 4000);
     int status = 0;
     const std::string report = program.Finish(&status);
     EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "wait status " << status;
@@ -309,7 +340,19 @@ class HostedStressTest : public testing::Test {
   }
 
   fs::path directory_, program_, source_;
+  // Whether the program is gone, which its clients learn a little earlier than its parent.
+  bool AwaitDeath() const {
+    const absl::Time end = absl::Now() + absl::Seconds(5);
+    while (!is_dead_()) {
+      if (absl::Now() > end) return false;
+      absl::SleepFor(absl::Milliseconds(10));
+    }
+    return true;
+  }
+
   std::function<size_t()> program_kilobytes_;
+  std::function<bool()> is_dead_;
+  bool may_die_ = false;
 };
 
 TEST_F(HostedStressTest, NoUnitSeesTwoVersions) {
@@ -342,6 +385,8 @@ TEST_F(HostedStressTest, ControlCallersThatAreNotHeldSeeMixes) {
 
 #ifdef MEND_FAILPOINTS
 TEST_F(HostedStressTest, ControlWithoutTheStackCheckThereAreMixes) {
+  // A thread that stands in code which is taken away may also end the program.
+  may_die_ = true;
   Outcome outcome;
   RunStress(/*hold=*/true, "--failpoint safepoint/stack_check_off", {}, &outcome);
   EXPECT_GT(outcome.mixes, 0u) << "the oracle does not notice what the stack check prevents";
