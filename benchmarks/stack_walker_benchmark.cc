@@ -89,9 +89,9 @@ size_t WalkUnderQsort(Walk walk) {
 void Report(benchmark::State& state, size_t frames) {
   if (frames == 0) state.SkipWithError("the walk was not complete");
   state.counters["frames"] = static_cast<double>(frames);
-  state.counters["per_frame"] = benchmark::Counter(
-      static_cast<double>(frames) * static_cast<double>(state.iterations()),
-      benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  state.counters["per_frame"] =
+      benchmark::Counter(static_cast<double>(frames) * static_cast<double>(state.iterations()),
+                         benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 
 void BM_RecursionOurs(benchmark::State& state) {

@@ -11,7 +11,7 @@
 namespace mend::jit {
 
 struct ArchiveMember {
-  std::string name;   // ARCHIVE(MEMBER)
+  std::string name;  // ARCHIVE(MEMBER)
   std::string bytes;
 };
 

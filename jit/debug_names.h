@@ -15,8 +15,8 @@ using DebugSections = std::map<std::string, std::string, std::less<>>;
 // function from that name and its scope: linkage names, which it would prefer, are taken out of its
 // sight.
 //
-// Debug information that cannot be read (damaged, or of the 64-bit format) is left as it is; it is an
-// untrusted input, which is why LLVM's reader, which trusts it, is not used.
+// Debug information that cannot be read (damaged, or of the 64-bit format) is left as it is; it is
+// an untrusted input, which is why LLVM's reader, which trusts it, is not used.
 //
 // A name keeps its form where the compiler lets a function and something else (a constructor's
 // class, a member) share one entry of the table of strings, or writes it in place.

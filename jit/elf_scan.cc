@@ -50,10 +50,9 @@ absl::StatusOr<ElfScan> ScanObject(std::string_view object) {
       if (!symbol.isDefined()) continue;
       if (scan.rewritten.empty()) scan.rewritten = std::string(object);
       scan.indirect_functions.emplace_back(*name);
-      const size_t at = static_cast<size_t>(reinterpret_cast<const char*>(&symbol.st_info) -
-                                            object.data());
-      scan.rewritten[at] =
-          static_cast<char>((symbol.st_info & 0xf0) | llvm::ELF::STT_FUNC);
+      const size_t at =
+          static_cast<size_t>(reinterpret_cast<const char*>(&symbol.st_info) - object.data());
+      scan.rewritten[at] = static_cast<char>((symbol.st_info & 0xf0) | llvm::ELF::STT_FUNC);
     }
   }
   return scan;

@@ -14,7 +14,8 @@
 
 namespace mend::jit {
 
-// Where a block goes: permanent memory of one kind, or the pages that are freed with a patch's text.
+// Where a block goes: permanent memory of one kind, or the pages that are freed with a patch's
+// text.
 enum class Placement : uint8_t { kText, kConstant, kData, kModuleText, kModuleRest };
 
 class GraphEditor {

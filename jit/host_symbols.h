@@ -1,5 +1,6 @@
-// HostSymbols: what names mean outside of the hosted program: the embedder's own, what only a static
-// part of libc defines natively (atexit and its kin), and whatever the process's libraries export.
+// HostSymbols: what names mean outside of the hosted program: the embedder's own, what only a
+// static part of libc defines natively (atexit and its kin), and whatever the process's libraries
+// export.
 //
 // Thread safety: none needed; the loader calls it.
 #ifndef MEND_JIT_HOST_SYMBOLS_H_

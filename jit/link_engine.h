@@ -1,6 +1,6 @@
-// LinkEngine: ORC, as far as it is used: an ExecutionSession in this process whose ObjectLinkingLayer
-// links graphs that the loaders have built and edited. Nothing is compiled, nothing runs on threads
-// of its own, nothing is linked before it is asked for.
+// LinkEngine: ORC, as far as it is used: an ExecutionSession in this process whose
+// ObjectLinkingLayer links graphs that the loaders have built and edited. Nothing is compiled,
+// nothing runs on threads of its own, nothing is linked before it is asked for.
 //
 // Thread safety: none; the session's lock serialises links.
 #ifndef MEND_JIT_LINK_ENGINE_H_
@@ -58,7 +58,7 @@ class LinkEngine {
   Dispatcher* dispatcher_ = nullptr;  // owned by the session
   std::unique_ptr<llvm::orc::ExecutionSession> session_;
   std::unique_ptr<llvm::orc::ObjectLinkingLayer> layer_;
-  std::string reported_;       // what ORC reported during the current link
+  std::string reported_;  // what ORC reported during the current link
   uint64_t graphs_linked_ = 0;
 };
 

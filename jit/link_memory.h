@@ -1,5 +1,5 @@
-// LinkMemory: gives JITLink's graphs their places in CodeMemory, each block where the graph's editor
-// wants it. Working memory is the memory itself: it is writable while a link runs.
+// LinkMemory: gives JITLink's graphs their places in CodeMemory, each block where the graph's
+// editor wants it. Working memory is the memory itself: it is writable while a link runs.
 //
 // Thread safety: one link at a time.
 #ifndef MEND_JIT_LINK_MEMORY_H_

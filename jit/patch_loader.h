@@ -1,5 +1,5 @@
-// PatchLinker: links patch modules into the running program. Explicit ones are ExplicitPatch's; what
-// follows is about source patches.
+// PatchLinker: links patch modules into the running program. Explicit ones are ExplicitPatch's;
+// what follows is about source patches.
 //
 // The new object of each unit is linked whole in form, but only what the module lists is taken from
 // it: in its graph every reference to something that the running program has is bound to the

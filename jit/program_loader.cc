@@ -185,8 +185,8 @@ absl::Status Loader::LayOutTable(const std::string& name) {
     }
   }
   if (entries.empty()) return absl::OkStatus();
-  absl::StatusOr<uintptr_t> base = program_.Allocate(
-      constant ? MemoryKind::kConstant : MemoryKind::kData, size, alignment);
+  absl::StatusOr<uintptr_t> base =
+      program_.Allocate(constant ? MemoryKind::kConstant : MemoryKind::kData, size, alignment);
   if (!base.ok()) return base.status();
   for (const Entry& entry : entries) entry.unit->Reserve(*entry.block, *base + entry.offset);
   tables_[absl::StrCat(kTableStart, name)] = *base;

@@ -31,7 +31,7 @@ struct HostedSymbol {
   uint32_t unit = 0;
   Binding binding = Binding::kGlobal;
   bool is_function = false;
-  bool is_hidden = false;     // seen within its object only
+  bool is_hidden = false;  // seen within its object only
   uintptr_t address = 0;
   uint64_t size = 0;
   uintptr_t* slot = nullptr;  // functions only; null: not patchable

@@ -9,8 +9,7 @@
 // then exits the process. Ends the process with status 126 and a message when the program cannot
 // be hosted; nothing of it has run then.
 extern "C" __attribute__((visibility("default"))) int mend_host_main(int argc, char** argv,
-                                                                     char** envp,
-                                                                     const void* image,
+                                                                     char** envp, const void* image,
                                                                      size_t image_size);
 
 #endif  // MEND_MEND_HOST_MAIN_H_

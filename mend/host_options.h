@@ -17,14 +17,14 @@ namespace mend {
 inline constexpr char kOptionsVariable[] = "MEND_OPTIONS";
 
 struct HostOptions {
-  std::string name;         // of the program; empty: the executable's base name
-  std::string socket;       // path of the control socket; empty: the default place
-  bool serve = true;        // false: no control socket
-  std::string patch_dir;    // patch modules applied before main; empty: none
-  std::string log;          // file for event lines; empty: standard error
+  std::string name;       // of the program; empty: the executable's base name
+  std::string socket;     // path of the control socket; empty: the default place
+  bool serve = true;      // false: no control socket
+  std::string patch_dir;  // patch modules applied before main; empty: none
+  std::string log;        // file for event lines; empty: standard error
   absl::Duration poke_interval = absl::Seconds(15);
-  bool debugger = false;    // tell gdb about hosted code
-  bool perf = false;        // tell perf about hosted code
+  bool debugger = false;                // tell gdb about hosted code
+  bool perf = false;                    // tell perf about hosted code
   std::vector<std::string> failpoints;  // test builds only
 };
 

@@ -29,14 +29,14 @@ extern "C" {
 /* What a callback is told to act on; lives as long as the callback runs. */
 struct mend_object;
 /* NULL: the program itself. */
-const char *mend_object_name(const struct mend_object *object);
+const char* mend_object_name(const struct mend_object* object);
 
 enum mend_module_state {
   MEND_MODULE_LIVE,   /* in normal use; the program always is */
   MEND_MODULE_COMING, /* linked, nothing of it has run */
   MEND_MODULE_GOING   /* nothing of it runs any more */
 };
-enum mend_module_state mend_object_state(const struct mend_object *object);
+enum mend_module_state mend_object_state(const struct mend_object* object);
 
 /* --- patches --- */
 
@@ -44,39 +44,39 @@ typedef void (*mend_function)(void);
 
 /* One function that a patch replaces. */
 struct mend_func {
-  const char *old_name;      /* its symbol; for C++ the mangled one */
-  mend_function new_func;    /* with the same signature */
-  unsigned long old_sympos;  /* n: the n-th of that name in the object, in link order; 0: the only */
+  const char* old_name;     /* its symbol; for C++ the mangled one */
+  mend_function new_func;   /* with the same signature */
+  unsigned long old_sympos; /* n: the n-th of that name in the object, in link order; 0: the only */
 };
 
 /* Called for one object. Any may be NULL. They may block; they must not ask mend for another
  * transition. */
 struct mend_callbacks {
-  int (*pre_patch)(struct mend_object *object);  /* before it is patched; 0, or -ERRNO to refuse */
-  void (*post_patch)(struct mend_object *object);    /* every thread runs the new code */
-  void (*pre_unpatch)(struct mend_object *object);   /* before it is unpatched */
-  void (*post_unpatch)(struct mend_object *object);  /* every thread runs the old code; releases what
-                                                        a successful pre_patch took */
+  int (*pre_patch)(struct mend_object* object);   /* before it is patched; 0, or -ERRNO to refuse */
+  void (*post_patch)(struct mend_object* object); /* every thread runs the new code */
+  void (*pre_unpatch)(struct mend_object* object);  /* before it is unpatched */
+  void (*post_unpatch)(struct mend_object* object); /* every thread runs the old code; releases what
+                                                       a successful pre_patch took */
 };
 
 /* What a patch does to one object. */
 struct mend_object_desc {
-  const char *name;               /* NULL: the program */
-  const struct mend_func *funcs;  /* ends with MEND_FUNCS_END; NULL: none */
+  const char* name;              /* NULL: the program */
+  const struct mend_func* funcs; /* ends with MEND_FUNCS_END; NULL: none */
   struct mend_callbacks callbacks;
 };
 
-/* A change that patches hand on to one another. A newer patch may take it over if its version is the
- * same or a later one. */
+/* A change that patches hand on to one another. A newer patch may take it over if its version is
+ * the same or a later one. */
 struct mend_state {
-  unsigned long id;      /* not 0 */
+  unsigned long id; /* not 0 */
   unsigned int version;
-  void *data;            /* the author's */
+  void* data; /* the author's */
 };
 
 struct mend_patch {
-  const struct mend_object_desc *objects; /* ends with MEND_OBJECTS_END */
-  struct mend_state *states;              /* ends with MEND_STATES_END; NULL: none */
+  const struct mend_object_desc* objects; /* ends with MEND_OBJECTS_END */
+  struct mend_state* states;              /* ends with MEND_STATES_END; NULL: none */
   bool replace;                           /* takes all older patches with it */
 };
 
@@ -97,47 +97,51 @@ struct mend_patch {
 #define MEND_FUNC_AT(old, fn, position) {old, MEND_CAST(mend_function, fn), position}
 #define MEND_FUNCS_END {MEND_NULL, MEND_NULL, 0}
 #define MEND_OBJECT(name, funcs, pre_patch, post_patch, pre_unpatch, post_unpatch) \
-  {name, funcs, {pre_patch, post_patch, pre_unpatch, post_unpatch}}
+  {                                                                                \
+    name, funcs, { pre_patch, post_patch, pre_unpatch, post_unpatch }              \
+  }
 /* An entry of nothing but NULL is an object too: the program, with nothing done to it. */
-#define MEND_OBJECTS_END \
-  {MEND_CAST(const char *, ~0UL), MEND_NULL, {MEND_NULL, MEND_NULL, MEND_NULL, MEND_NULL}}
+#define MEND_OBJECTS_END                                                                    \
+  {                                                                                         \
+    MEND_CAST(const char*, ~0UL), MEND_NULL, { MEND_NULL, MEND_NULL, MEND_NULL, MEND_NULL } \
+  }
 #define MEND_STATES_END {0, 0, MEND_NULL}
 
 /* The patch's record of that id, or NULL. */
-struct mend_state *mend_get_state(struct mend_patch *patch, unsigned long id);
+struct mend_state* mend_get_state(struct mend_patch* patch, unsigned long id);
 /* The newest record of that id among the patches older than the one in transition, or NULL. For
  * callbacks: without a transition it is always NULL. */
-struct mend_state *mend_get_prev_state(unsigned long id);
+struct mend_state* mend_get_prev_state(unsigned long id);
 
 /* --- shadow variables: data attached to an object that has no room for it --- */
 
 /* Returns 0, or -ERRNO: nothing is attached then. Must not block. */
-typedef int (*mend_shadow_ctor)(void *obj, void *shadow_data, void *ctor_data);
+typedef int (*mend_shadow_ctor)(void* obj, void* shadow_data, void* ctor_data);
 /* Must not block. */
-typedef void (*mend_shadow_dtor)(void *obj, void *shadow_data);
+typedef void (*mend_shadow_dtor)(void* obj, void* shadow_data);
 
 /* `obj` is a key and is never read; it may be any address. One variable per obj and id. */
-void *mend_shadow_get(void *obj, unsigned long id);
+void* mend_shadow_get(void* obj, unsigned long id);
 /* Zeroed, then constructed; NULL when it exists, or cannot be made. `ctor` may be NULL. */
-void *mend_shadow_alloc(void *obj, unsigned long id, size_t size, mend_shadow_ctor ctor,
-                        void *ctor_data);
+void* mend_shadow_alloc(void* obj, unsigned long id, size_t size, mend_shadow_ctor ctor,
+                        void* ctor_data);
 /* The same, or the one that exists already. */
-void *mend_shadow_get_or_alloc(void *obj, unsigned long id, size_t size, mend_shadow_ctor ctor,
-                               void *ctor_data);
+void* mend_shadow_get_or_alloc(void* obj, unsigned long id, size_t size, mend_shadow_ctor ctor,
+                               void* ctor_data);
 /* `dtor` may be NULL. */
-void mend_shadow_free(void *obj, unsigned long id, mend_shadow_dtor dtor);
+void mend_shadow_free(void* obj, unsigned long id, mend_shadow_dtor dtor);
 /* Those of all objects. */
 void mend_shadow_free_all(unsigned long id, mend_shadow_dtor dtor);
 
 /* --- log and safepoints --- */
 
 /* A line in the event log, exactly this text. Legal anywhere but in signal handlers. */
-void mend_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void mend_log(const char* format, ...) __attribute__((format(printf, 1, 2)));
 /* The calling thread may switch here, if nothing that is being replaced is on its stack. */
 void mend_safepoint(void);
 
-/* Before a function: a thread is never switched while it is active, as if by `--hold` in every patch.
- * Needs patchc. */
+/* Before a function: a thread is never switched while it is active, as if by `--hold` in every
+ * patch. Needs patchc. */
 #ifdef __clang__
 #define MEND_UNIT __attribute__((annotate("mend_unit"), noinline))
 #else
@@ -151,9 +155,9 @@ void mend_safepoint(void);
   __attribute__((used)) type const symbol = value
 
 /* Names the patch that the module is; `patch_variable` is a struct mend_patch. One per module. */
-#define MEND_LIVEPATCH(patch_variable) \
-  MEND_NAMED_POINTER(struct mend_patch *, __mend_livepatch, \
-                     MEND_MUTABLE(struct mend_patch *, &(patch_variable)))
+#define MEND_LIVEPATCH(patch_variable)                     \
+  MEND_NAMED_POINTER(struct mend_patch*, __mend_livepatch, \
+                     MEND_MUTABLE(struct mend_patch*, &(patch_variable)))
 
 /* For guest modules. `int fn(void)` runs after the constructors: 0, or -ERRNO to refuse the load.
  * `void fn(void)` runs before the destructors, when the module is unloaded. */
@@ -171,15 +175,15 @@ enum mend_parameter_kind {
   MEND_PARAMETER_STRING
 };
 struct mend_parameter {
-  const char *name;
-  void *variable;
+  const char* name;
+  void* variable;
   unsigned long kind;
   unsigned long size; /* of the variable */
 };
-#define MEND_PARAM_OF_KIND(var, kind)                            \
-  static const struct mend_parameter mend_parameter_##var        \
+#define MEND_PARAM_OF_KIND(var, kind)                                   \
+  static const struct mend_parameter mend_parameter_##var               \
       __attribute__((used, section("mend_parameters"), aligned(8))) = { \
-          #var, MEND_CAST(void *, &(var)), kind, sizeof(var)}
+          #var, MEND_CAST(void*, &(var)), kind, sizeof(var)}
 #define MEND_PARAM_BOOL(var) MEND_PARAM_OF_KIND(var, MEND_PARAMETER_BOOL)
 #define MEND_PARAM_INT(var) MEND_PARAM_OF_KIND(var, MEND_PARAMETER_INT)
 #define MEND_PARAM_LONG(var) MEND_PARAM_OF_KIND(var, MEND_PARAMETER_LONG)

@@ -89,7 +89,7 @@ class MEND_EXPORT Runtime {
   // Applies a patch module made by `patchc build`. DEADLINE_EXCEEDED: the transition timed out and
   // was reversed; the message names the thread that held it up.
   absl::StatusOr<ApplyReport> Apply(const std::string& module_file,
-                                     const ApplyRequest& request = {});
+                                    const ApplyRequest& request = {});
 
   // Takes a patch off, by one transition that has completed when the call returns.
   absl::Status Disable(const std::string& patch, absl::Duration timeout = absl::Seconds(30));

@@ -35,8 +35,8 @@ absl::StatusOr<Base> Base::OpenFile(const std::string& file) {
   const std::string_view bytes(base.contents_->getBufferStart(), base.contents_->getBufferSize());
   const absl::StatusOr<std::string_view> image = FindProgramImage(bytes);
   if (!image.ok()) {
-    return RefusalStatus({RefusalCode::kNotAProgram,
-                          absl::StrCat(file, " is not a program made by patchc"), {}});
+    return RefusalStatus(
+        {RefusalCode::kNotAProgram, absl::StrCat(file, " is not a program made by patchc"), {}});
   }
   if (absl::Status added = base.AddImage(file, *image); !added.ok()) return added;
   return base;

@@ -65,14 +65,14 @@ class DiffParser {
  private:
   absl::Status Refuse(std::string_view what) const {
     return RefusalStatus({RefusalCode::kDiffMalformed,
-                          absl::StrCat(Absl(name_), ":", at_ + 1, ": ", Absl(what)), {}});
+                          absl::StrCat(Absl(name_), ":", at_ + 1, ": ", Absl(what)),
+                          {}});
   }
 
   absl::StatusOr<Hunk> ParseHunk() {
     Hunk hunk;
     hunk.diff_line = at_ + 1;
-    const std::vector<std::string_view> words =
-        SplitWords(TrimEnd(lines_[at_]));
+    const std::vector<std::string_view> words = SplitWords(TrimEnd(lines_[at_]));
     size_t old_left = 0;
     size_t new_left = 0;
     size_t new_start = 0;
@@ -204,8 +204,7 @@ absl::StatusOr<std::string> ApplyDiff(std::string_view contents, const FileDiff&
       const size_t start = (hunk.old_start == 0 ? 0 : hunk.old_start - 1) + part.skipped_before;
       // A hunk without old lines inserts after the line it names.
       const bool inserts_only = part.old_lines.empty() && hunk.old_start > 0;
-      const ptrdiff_t wanted =
-          static_cast<ptrdiff_t>(start + (inserts_only ? 1 : 0)) + offset;
+      const ptrdiff_t wanted = static_cast<ptrdiff_t>(start + (inserts_only ? 1 : 0)) + offset;
       place = FindPlace(lines, done, static_cast<size_t>(std::max<ptrdiff_t>(wanted, 0)), part);
       if (place) offset += static_cast<ptrdiff_t>(*place) - wanted;
     }
@@ -213,8 +212,7 @@ absl::StatusOr<std::string> ApplyDiff(std::string_view contents, const FileDiff&
       return RefusalStatus(
           {RefusalCode::kHunkFails,
            absl::StrCat(Absl(diff_name), ":", hunk.diff_line, ": hunk ", number + 1, " of ",
-                        diff.hunks.size(), " does not apply to ", diff.path(), ":",
-                        hunk.old_start),
+                        diff.hunks.size(), " does not apply to ", diff.path(), ":", hunk.old_start),
            {}});
     }
     for (; done < *place; ++done) result.append(lines[done]);

@@ -74,9 +74,8 @@ class JobRunner {
   int Run(const Command& job) {
     if (EmitsObject(job.getArguments())) return RunCompile(job);
     if (llvm::isa<clang::driver::LinkJobAction>(job.getSource())) {
-      return LinkProgram(
-          {language_, compilation_.getArgs().hasArg(clang::options::OPT_v), names_},
-          job.getArguments());
+      return LinkProgram({language_, compilation_.getArgs().hasArg(clang::options::OPT_v), names_},
+                         job.getArguments());
     }
     std::string message;
     bool failed = false;

@@ -68,8 +68,7 @@ const char* WhyDropped(llvm::StringRef option) {
       option == "-ffat-lto-objects") {
     return "patchable units are compiled one by one";
   }
-  if (option == "-static" || option == "-static-libgcc" ||
-      option == "-static-libstdc++") {
+  if (option == "-static" || option == "-static-libgcc" || option == "-static-libstdc++") {
     return "a hosted program shares its libraries with its host";
   }
   if (option == "-save-temps" || option.starts_with("-save-temps=") ||
@@ -81,8 +80,7 @@ const char* WhyDropped(llvm::StringRef option) {
 
 }  // namespace
 
-DriverSession::DriverSession(const std::string& language,
-                             const std::vector<std::string>& arguments,
+DriverSession::DriverSession(const std::string& language, const std::vector<std::string>& arguments,
                              llvm::IntrusiveRefCntPtr<llvm::vfs::FileSystem> files,
                              llvm::raw_ostream* messages)
     : language_(language), files_(std::move(files)) {
@@ -98,11 +96,9 @@ DriverSession::DriverSession(const std::string& language,
                                                             *diagnostic_options_, printer);
   clang::ProcessWarningOptions(*diagnostics_, *diagnostic_options_, *files_,
                                /*ReportDiags=*/false);
-  driver_ = std::make_unique<clang::driver::Driver>(
-      clang_path, llvm::sys::getDefaultTargetTriple(), *diagnostics_, "clang LLVM compiler",
-      files_);
-  driver_->setTargetAndMode(
-      clang::driver::ToolChain::getTargetAndModeFromProgramName(clang_path));
+  driver_ = std::make_unique<clang::driver::Driver>(clang_path, llvm::sys::getDefaultTargetTriple(),
+                                                    *diagnostics_, "clang LLVM compiler", files_);
+  driver_->setTargetAndMode(clang::driver::ToolChain::getTargetAndModeFromProgramName(clang_path));
   compilation_.reset(driver_->BuildCompilation(all));
   if (compilation_ != nullptr &&
       (compilation_->containsError() || diagnostics_->hasErrorOccurred())) {

@@ -24,8 +24,7 @@ class DriverSession {
  public:
   // `language`: "c" or "c++". `messages`: nullptr is standard error.
   DriverSession(const std::string& language, const std::vector<std::string>& arguments,
-                llvm::IntrusiveRefCntPtr<llvm::vfs::FileSystem> files,
-                llvm::raw_ostream* messages);
+                llvm::IntrusiveRefCntPtr<llvm::vfs::FileSystem> files, llvm::raw_ostream* messages);
 
   // nullptr when the driver has reported errors.
   clang::driver::Compilation* compilation() const { return compilation_.get(); }

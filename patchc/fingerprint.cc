@@ -96,14 +96,12 @@ class Encoding {
       : view_(view), frames_(frames), depth_(depth) {}
 
   void AddFunction(const ViewSymbol& function) {
-    EncodeRange({function.section, function.value, function.value + function.size},
-                Context::kCode);
+    EncodeRange({function.section, function.value, function.value + function.size}, Context::kCode);
     if (const FrameEntry* frame = frames_.Find(function.section, function.value)) {
       AddText("frame");
       EncodeRange({frame->section, frame->common.begin, frame->common.end},
                   Context::kExceptionTable);
-      EncodeRange({frame->section, frame->rules.begin, frame->rules.end},
-                  Context::kExceptionTable);
+      EncodeRange({frame->section, frame->rules.begin, frame->rules.end}, Context::kExceptionTable);
     }
     EncodePending();
   }
@@ -265,8 +263,8 @@ class Encoding {
       const Block block = pending_.front();
       pending_.pop_front();
       AddText("block");
-      EncodeRange(block, view_.sections()[block.section].IsCode() ? Context::kCode
-                                                                   : Context::kData);
+      EncodeRange(block,
+                  view_.sections()[block.section].IsCode() ? Context::kCode : Context::kData);
     }
   }
 

@@ -37,11 +37,11 @@ struct SymbolDetails {
 };
 
 struct ObjectSummary {
-  std::vector<FunctionDescription> functions;  // in the order of addresses, section by section
-  std::vector<DataDescription> data;           // likewise
-  std::map<std::string, SymbolDetails> details;   // of each of these, by name
-  std::set<std::string> undefined;             // strong and weak
-  std::vector<std::string> initializers;       // in .init_array, .fini_array, .ctors, .dtors
+  std::vector<FunctionDescription> functions;    // in the order of addresses, section by section
+  std::vector<DataDescription> data;             // likewise
+  std::map<std::string, SymbolDetails> details;  // of each of these, by name
+  std::set<std::string> undefined;               // strong and weak
+  std::vector<std::string> initializers;         // in .init_array, .fini_array, .ctors, .dtors
 };
 
 // INVALID_ARGUMENT: not an x86-64 ELF relocatable, or damaged.

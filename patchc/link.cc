@@ -39,8 +39,7 @@ class ScratchFile {
   static absl::StatusOr<ScratchFile> Create(const char* suffix) {
     llvm::SmallString<128> path;
     if (std::error_code error = llvm::sys::fs::createTemporaryFile("patchc", suffix, path)) {
-      return absl::InternalError(absl::StrCat("cannot create a temporary file: ",
-                                              error.message()));
+      return absl::InternalError(absl::StrCat("cannot create a temporary file: ", error.message()));
     }
     return ScratchFile(path.str().str());
   }
@@ -77,12 +76,40 @@ struct LinkArguments {
 
 // Options whose value is the next argument.
 bool TakesValue(llvm::StringRef option) {
-  static constexpr llvm::StringRef kOptions[] = {
-      "-o", "-m", "-z", "-dynamic-linker", "--dynamic-linker", "-rpath", "--rpath", "-R",
-      "-rpath-link", "--rpath-link", "-L", "-l", "-T", "-e", "-u", "-h", "-soname", "--soname",
-      "--version-script", "--dynamic-list", "--defsym", "--wrap", "-Map", "--Map", "-y", "--sysroot",
-      "-plugin", "--exclude-libs", "--export-dynamic-symbol", "-f", "-F", "--script", "--entry",
-      "--undefined"};
+  static constexpr llvm::StringRef kOptions[] = {"-o",
+                                                 "-m",
+                                                 "-z",
+                                                 "-dynamic-linker",
+                                                 "--dynamic-linker",
+                                                 "-rpath",
+                                                 "--rpath",
+                                                 "-R",
+                                                 "-rpath-link",
+                                                 "--rpath-link",
+                                                 "-L",
+                                                 "-l",
+                                                 "-T",
+                                                 "-e",
+                                                 "-u",
+                                                 "-h",
+                                                 "-soname",
+                                                 "--soname",
+                                                 "--version-script",
+                                                 "--dynamic-list",
+                                                 "--defsym",
+                                                 "--wrap",
+                                                 "-Map",
+                                                 "--Map",
+                                                 "-y",
+                                                 "--sysroot",
+                                                 "-plugin",
+                                                 "--exclude-libs",
+                                                 "--export-dynamic-symbol",
+                                                 "-f",
+                                                 "-F",
+                                                 "--script",
+                                                 "--entry",
+                                                 "--undefined"};
   return llvm::is_contained(kOptions, option);
 }
 
@@ -92,13 +119,27 @@ bool IsShared(llvm::StringRef option) {
 
 // Of the launcher's link, or of the guest module's shell.
 bool IsTakenOver(llvm::StringRef option) {
-  static constexpr llvm::StringRef kExact[] = {
-      "-soname", "--soname", "-h",
-      "-m", "-z", "-dynamic-linker", "--dynamic-linker", "-rpath", "--rpath", "-R", "--sysroot",
-      "-rpath-link", "--rpath-link", "-pie", "--pie", "--eh-frame-hdr", "--enable-new-dtags",
-      "--disable-new-dtags", "-L"};
+  static constexpr llvm::StringRef kExact[] = {"-soname",
+                                               "--soname",
+                                               "-h",
+                                               "-m",
+                                               "-z",
+                                               "-dynamic-linker",
+                                               "--dynamic-linker",
+                                               "-rpath",
+                                               "--rpath",
+                                               "-R",
+                                               "--sysroot",
+                                               "-rpath-link",
+                                               "--rpath-link",
+                                               "-pie",
+                                               "--pie",
+                                               "--eh-frame-hdr",
+                                               "--enable-new-dtags",
+                                               "--disable-new-dtags",
+                                               "-L"};
   static constexpr llvm::StringRef kPrefixes[] = {
-      "--hash-style=", "--build-id", "-rpath=", "--rpath=", "--sysroot=", "-L",
+      "--hash-style=",     "--build-id",    "-rpath=",      "--rpath=", "--sysroot=", "-L",
       "--dynamic-linker=", "--rpath-link=", "-rpath-link=", "-soname=", "--soname="};
   return llvm::is_contained(kExact, option) ||
          llvm::any_of(kPrefixes, [option](llvm::StringRef p) { return option.starts_with(p); });
@@ -233,9 +274,8 @@ class ProgramLink {
   int LinkRelocatable(const std::string& scratch) {
     absl::StatusOr<ScratchFile> script = ScratchFile::Create("ld");
     if (!script.ok()) return Fail(script.status());
-    const std::string discard =
-        absl::StrCat("SECTIONS { /DISCARD/ : { *(", kObjectSection, ") *(", kSourcesSection, ") *(",
-                     kMembersSection, ") } }\n");
+    const std::string discard = absl::StrCat("SECTIONS { /DISCARD/ : { *(", kObjectSection, ") *(",
+                                             kSourcesSection, ") *(", kMembersSection, ") } }\n");
     if (!WriteFile(script->path(), discard)) {
       return Fail(absl::InternalError("cannot write a linker script"));
     }
@@ -276,8 +316,8 @@ class ProgramLink {
     }
     if (arguments_.is_shared) {
       // Only to see what takes part: what a module does not define, its host does.
-      for (const char* option : {"-pie", "--export-dynamic", "--unresolved-symbols=ignore-all",
-                                 "-e", "0"}) {
+      for (const char* option :
+           {"-pie", "--export-dynamic", "--unresolved-symbols=ignore-all", "-e", "0"}) {
         arguments.emplace_back(option);
       }
     }
@@ -448,13 +488,12 @@ class ProgramLink {
     auto launcher = llvm::MemoryBuffer::getFile(LauncherPath());
     if (!launcher) {
       return absl::NotFoundError(absl::StrCat("mend's runtime is not where it should be: ",
-                                              LauncherPath(), ": ",
-                                              launcher.getError().message()));
+                                              LauncherPath(), ": ", launcher.getError().message()));
     }
     std::vector<NewSection> sections = {{kProgramSection, image, SHF_ALLOC, kImageAlignment}};
     AddLinkedNames(sections);
-    absl::StatusOr<std::string> object = AppendSections(
-        {(*launcher)->getBufferStart(), (*launcher)->getBufferSize()}, sections);
+    absl::StatusOr<std::string> object =
+        AppendSections({(*launcher)->getBufferStart(), (*launcher)->getBufferSize()}, sections);
     if (!object.ok()) return object.status();
     if (!WriteFile(path, *object)) {
       return absl::InternalError(absl::StrCat("cannot write ", path));

@@ -178,10 +178,20 @@ class InputReader {
 
 bool IsStartFile(std::string_view path) {
   const llvm::StringRef name = llvm::sys::path::filename(llvm::StringRef(path.data(), path.size()));
-  static constexpr std::string_view kNames[] = {
-      "crt1.o",     "Scrt1.o",    "gcrt1.o",     "rcrt1.o",  "Mcrt1.o",   "crti.o",
-      "crtn.o",     "crtbegin.o", "crtbeginS.o", "crtend.o", "crtendS.o", "crtbeginT.o",
-      "clang_rt.crtbegin-x86_64.o", "clang_rt.crtend-x86_64.o"};
+  static constexpr std::string_view kNames[] = {"crt1.o",
+                                                "Scrt1.o",
+                                                "gcrt1.o",
+                                                "rcrt1.o",
+                                                "Mcrt1.o",
+                                                "crti.o",
+                                                "crtn.o",
+                                                "crtbegin.o",
+                                                "crtbeginS.o",
+                                                "crtend.o",
+                                                "crtendS.o",
+                                                "crtbeginT.o",
+                                                "clang_rt.crtbegin-x86_64.o",
+                                                "clang_rt.crtend-x86_64.o"};
   return llvm::is_contained(kNames, std::string_view(name.data(), name.size()));
 }
 

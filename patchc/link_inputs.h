@@ -20,7 +20,7 @@ struct LinkedObject {
 
 struct SharedLibrary {
   std::string path;
-  std::string soname;  // what DT_NEEDED says of it
+  std::string soname;         // what DT_NEEDED says of it
   bool names_itself = false;  // has a DT_SONAME
 };
 

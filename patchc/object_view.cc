@@ -182,10 +182,10 @@ std::optional<uint32_t> ObjectView::SymbolAt(uint32_t section, int64_t offset) c
     return offset >= static_cast<int64_t>(symbol.value) &&
            offset < static_cast<int64_t>(symbol.value + std::max<uint64_t>(symbol.size, 1));
   };
-  const auto after = std::upper_bound(
-      candidates.begin(), candidates.end(), offset, [&](int64_t value, uint32_t index) {
-        return value < static_cast<int64_t>(symbols_[index].value);
-      });
+  const auto after = std::upper_bound(candidates.begin(), candidates.end(), offset,
+                                      [&](int64_t value, uint32_t index) {
+                                        return value < static_cast<int64_t>(symbols_[index].value);
+                                      });
   // Symbols at one address are neighbours: go back to the first of them.
   for (auto it = after; it != candidates.begin();) {
     --it;

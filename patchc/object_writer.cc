@@ -32,8 +32,8 @@ class ElfSections {
     }
     // Many sections: their number and the names' index are in the first header.
     const uint64_t count = elf.header_.e_shnum != 0 ? elf.header_.e_shnum : first.sh_size;
-    elf.names_index_ = elf.header_.e_shstrndx != SHN_XINDEX ? elf.header_.e_shstrndx
-                                                            : first.sh_link;
+    elf.names_index_ =
+        elf.header_.e_shstrndx != SHN_XINDEX ? elf.header_.e_shstrndx : first.sh_link;
     if (count > object.size() / sizeof(Elf64_Shdr) || elf.names_index_ >= count) {
       return absl::InvalidArgumentError("the ELF relocatable is damaged");
     }
@@ -121,8 +121,8 @@ absl::Status RetypeOffsetSymbols(const ElfSections& elf, const Elf64_Shdr& table
       continue;
     }
     is_offset[i] = true;
-    symbol.st_info = static_cast<unsigned char>(
-        ELF64_ST_INFO(ELF64_ST_BIND(symbol.st_info), STT_NOTYPE));
+    symbol.st_info =
+        static_cast<unsigned char>(ELF64_ST_INFO(ELF64_ST_BIND(symbol.st_info), STT_NOTYPE));
     WriteAt(object, table.sh_offset + i * sizeof(symbol), symbol);
   }
   return absl::OkStatus();
@@ -244,13 +244,15 @@ absl::StatusOr<std::string> RemoveSection(std::string_view object, std::string_v
 absl::Status CheckHostable(std::string_view object, std::string_view name) {
   absl::StatusOr<ElfSections> elf = ElfSections::Read(object);
   if (!elf.ok()) {
-    return absl::InvalidArgumentError(absl::StrCat(std::string(name), ": ", elf.status().message()));
+    return absl::InvalidArgumentError(
+        absl::StrCat(std::string(name), ": ", elf.status().message()));
   }
   for (const Elf64_Shdr& section : elf->sections()) {
     if ((section.sh_flags & SHF_TLS) != 0) {
       return absl::UnimplementedError(
-          absl::StrCat(std::string(name), ": defines thread-local variables but was not compiled by patchc; "
-                             "compile it with patchc cc"));
+          absl::StrCat(std::string(name),
+                       ": defines thread-local variables but was not compiled by patchc; "
+                       "compile it with patchc cc"));
     }
     if (section.sh_type != SHT_RELA || section.sh_info >= elf->sections().size() ||
         (elf->sections()[section.sh_info].sh_flags & SHF_ALLOC) == 0) {
@@ -263,9 +265,10 @@ absl::Status CheckHostable(std::string_view object, std::string_view name) {
       std::memcpy(&relocation, contents->data() + at, sizeof(relocation));
       if (!IsThreadLocalRelocation(ELF64_R_TYPE(relocation.r_info))) continue;
       return absl::UnimplementedError(
-          absl::StrCat(std::string(name), ": accesses thread-local storage in a way that cannot be hosted "
-                             "(relocation type ", ELF64_R_TYPE(relocation.r_info),
-                       "): assembler, or not compiled by patchc"));
+          absl::StrCat(std::string(name),
+                       ": accesses thread-local storage in a way that cannot be hosted "
+                       "(relocation type ",
+                       ELF64_R_TYPE(relocation.r_info), "): assembler, or not compiled by patchc"));
     }
   }
   return absl::OkStatus();

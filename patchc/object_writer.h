@@ -19,7 +19,7 @@ namespace mend::patchc {
 struct NewSection {
   std::string name;
   std::string_view contents;
-  uint64_t flags = 0;      // SHF_*
+  uint64_t flags = 0;  // SHF_*
   uint64_t alignment = 1;
 };
 

@@ -40,8 +40,8 @@ class LayoutVisitor : public clang::RecursiveASTVisitor<LayoutVisitor> {
   bool shouldWalkTypesOfTypeLocs() const { return false; }
 
   bool VisitRecordDecl(clang::RecordDecl* record) {
-    if (!record->isCompleteDefinition() || record->isInvalidDecl() ||
-        record->isDependentType() || IsInjected(*record) || IsSystem(*record)) {
+    if (!record->isCompleteDefinition() || record->isInvalidDecl() || record->isDependentType() ||
+        IsInjected(*record) || IsSystem(*record)) {
       return true;
     }
     RecordDescription description;
@@ -188,8 +188,7 @@ class RecordCollector : public clang::ASTConsumer {
 
 }  // namespace
 
-std::unique_ptr<clang::ASTConsumer> CreateRecordCollector(
-    std::vector<RecordDescription>* records) {
+std::unique_ptr<clang::ASTConsumer> CreateRecordCollector(std::vector<RecordDescription>* records) {
   return std::make_unique<RecordCollector>(records);
 }
 

@@ -60,7 +60,8 @@ class SourceEdits {
   absl::StatusOr<SourceEdit*> Edit(const std::string& path);
   // Recorded paths that end with `suffix`, component-wise.
   std::vector<std::string> EndingWith(const std::string& suffix) const;
-  // The unit that another compiler may have made of the file: that one records no sources. "" if none.
+  // The unit that another compiler may have made of the file: that one records no sources. "" if
+  // none.
   std::string ForeignUnitOf(const std::string& file) const;
   absl::StatusOr<std::string> Match(const std::string& file) const;
   absl::StatusOr<std::string> MatchDiffPath(const std::string& path, const DiffOptions& options);

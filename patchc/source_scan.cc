@@ -16,10 +16,10 @@ bool IsWordByte(char c) { return absl::ascii_isalnum(static_cast<unsigned char>(
 // Words before a parenthesis that do not name the function being declared.
 bool IsDeclarationNoise(std::string_view word) {
   static const auto& words = *new std::set<std::string_view>{
-      "int",     "void",     "char",    "long",     "short",    "double",        "float",
-      "bool",    "unsigned", "signed",  "auto",     "const",    "static",        "inline",
-      "alignas", "decltype", "noexcept", "requires", "explicit", "__attribute__", "__attribute",
-      "throw",   "__declspec"};
+      "int",      "void",          "char",        "long",     "short",     "double",
+      "float",    "bool",          "unsigned",    "signed",   "auto",      "const",
+      "static",   "inline",        "alignas",     "decltype", "noexcept",  "requires",
+      "explicit", "__attribute__", "__attribute", "throw",    "__declspec"};
   return words.contains(word);
 }
 
@@ -33,7 +33,7 @@ struct Brace {
 // What has been seen of a declaration at file, namespace or class level.
 struct Head {
   std::string last_word;
-  std::string name;      // the word before the first parenthesis
+  std::string name;  // the word before the first parenthesis
   size_t begin_line = 0;
   bool started = false;
   bool has_scope_word = false;
@@ -279,8 +279,7 @@ class Scanner {
     size_t end = text_.find('\n', at_);
     if (end == std::string_view::npos) end = text_.size();
     const std::string_view rest = Trim(text_.substr(at_, end - at_));
-    const std::vector<std::string_view> words =
-        SplitWords(rest, " \t(");
+    const std::vector<std::string_view> words = SplitWords(rest, " \t(");
     const std::string_view name = words.empty() ? std::string_view() : words.front();
     if (name.starts_with("if")) {
       conditionals_.push_back(now_);

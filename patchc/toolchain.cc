@@ -33,9 +33,7 @@ std::string IncludeDirectory() {
   return directory.str().str();
 }
 
-std::string CompilerVersion() {
-  return clang::getClangFullVersion() + "; mend " MEND_VERSION;
-}
+std::string CompilerVersion() { return clang::getClangFullVersion() + "; mend " MEND_VERSION; }
 
 void InitializeCodeGenerator() {
   static const bool done = [] {

@@ -94,8 +94,7 @@ class DescribingAction : public clang::EmitObjAction {
 
 // Sets what hosted code needs, whatever the user's flags say. At this level, and not as driver
 // flags, so that their order does not matter and nothing is reported as unused.
-void ForceOptions(clang::CompilerInvocation& invocation, CodeFacts* facts,
-                  FunctionHashes* hashes) {
+void ForceOptions(clang::CompilerInvocation& invocation, CodeFacts* facts, FunctionHashes* hashes) {
   clang::CodeGenOptions& codegen = invocation.getCodeGenOpts();
   clang::LangOptions& language = invocation.getLangOpts();
   // A hosted program's own definitions win, as in an executable; so PIE, not PIC, for all objects.
@@ -117,10 +116,9 @@ void ForceOptions(clang::CompilerInvocation& invocation, CodeFacts* facts,
   codegen.PatchableFunctionEntryOffset = 0;
   codegen.NoPLT = false;
   codegen.Addrsig = false;
-  codegen.PassBuilderCallbacks.push_back(
-      [facts, hashes](llvm::PassBuilder& builder) {
-        RegisterCodegenPasses(builder, facts, hashes);
-      });
+  codegen.PassBuilderCallbacks.push_back([facts, hashes](llvm::PassBuilder& builder) {
+    RegisterCodegenPasses(builder, facts, hashes);
+  });
   // <mend/livepatch.h>: after all others, so that a project's own folder of that name wins.
   invocation.getHeaderSearchOpts().AddPath(IncludeDirectory(), clang::frontend::After,
                                            /*IsFramework=*/false, /*IgnoreSysRoot=*/true);

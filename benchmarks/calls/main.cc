@@ -1,5 +1,5 @@
-// What a call costs, in every manner of calling. Answers each line (a manner) with the nanoseconds of
-// one call: the least of many short batches, which a busy machine disturbs least.
+// What a call costs, in every manner of calling. Answers each line (a manner) with the nanoseconds
+// of one call: the least of many short batches, which a busy machine disturbs least.
 #include <cstdio>
 #include <cstring>
 #include <ctime>

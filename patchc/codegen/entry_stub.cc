@@ -76,7 +76,8 @@ llvm::PreservedAnalyses EntryStubPass::run(llvm::Module& module, llvm::ModuleAna
       continue;
     }
     function.addFnAttr(kEntryAttribute, kEntryBytes);
-    function.setAlignment(std::max(llvm::Align(kEntryAlignmentBytes), function.getAlign().valueOrOne()));
+    function.setAlignment(
+        std::max(llvm::Align(kEntryAlignmentBytes), function.getAlign().valueOrOne()));
     if (function.hasLocalLinkage()) MakeOwnAddressRelocated(function);
   }
   return llvm::PreservedAnalyses::none();

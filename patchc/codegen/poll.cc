@@ -73,8 +73,7 @@ void InsertPoll(llvm::BasicBlock* latch) {
       builder.getInt8Ty(), builder.CreateThreadLocalAddress(poll), /*isVolatile=*/true);
   llvm::Value* armed = builder.CreateICmpNE(flag, builder.getInt8(0));
   llvm::Instruction* cold = llvm::SplitBlockAndInsertIfThen(
-      armed, end, /*Unreachable=*/false,
-      llvm::MDBuilder(context).createUnlikelyBranchWeights());
+      armed, end, /*Unreachable=*/false, llvm::MDBuilder(context).createUnlikelyBranchWeights());
   builder.SetInsertPoint(cold);
   builder.SetCurrentDebugLocation(end->getDebugLoc());
   llvm::CallInst* call = builder.CreateCall(SlowPath(module));

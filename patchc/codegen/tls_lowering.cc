@@ -33,14 +33,14 @@ void ReplaceComdat(const llvm::GlobalVariable& variable, llvm::GlobalVariable& i
 }
 
 llvm::GlobalVariable* CreateImage(const llvm::GlobalVariable& variable, llvm::Module& module) {
-  auto* image = new llvm::GlobalVariable(
-      module, variable.getValueType(), /*isConstant=*/false, variable.getLinkage(),
-      const_cast<llvm::Constant*>(variable.getInitializer()),
-      kTlsImagePrefix + variable.getName().str());
+  auto* image = new llvm::GlobalVariable(module, variable.getValueType(), /*isConstant=*/false,
+                                         variable.getLinkage(),
+                                         const_cast<llvm::Constant*>(variable.getInitializer()),
+                                         kTlsImagePrefix + variable.getName().str());
   image->setVisibility(variable.getVisibility());
   image->setDSOLocal(variable.isDSOLocal());
-  image->setAlignment(module.getDataLayout().getValueOrABITypeAlignment(
-      variable.getAlign(), variable.getValueType()));
+  image->setAlignment(module.getDataLayout().getValueOrABITypeAlignment(variable.getAlign(),
+                                                                        variable.getValueType()));
   image->setSection(".mend.tls." + variable.getName().str());
   ReplaceComdat(variable, *image);
   return image;

@@ -76,11 +76,10 @@ std::string PercentEncoded(const std::string& value) {
 
 std::string RequestPath(const ApplyOptions& options) {
   const int64_t timeout = absl::ToInt64Nanoseconds(absl::Seconds(options.timeout_seconds));
-  std::string path =
-      absl::StrCat("/patches?timeout_ns=", timeout, "&on_timeout=", options.on_timeout,
-                   "&no_wait=", options.no_wait ? 1 : 0, "&dry_run=", options.dry_run ? 1 : 0,
-                   "&persist=", options.persist ? 1 : 0,
-                   "&allow_inlined=", options.allow_inlined ? 1 : 0);
+  std::string path = absl::StrCat(
+      "/patches?timeout_ns=", timeout, "&on_timeout=", options.on_timeout,
+      "&no_wait=", options.no_wait ? 1 : 0, "&dry_run=", options.dry_run ? 1 : 0,
+      "&persist=", options.persist ? 1 : 0, "&allow_inlined=", options.allow_inlined ? 1 : 0);
   for (const std::string& parameter : options.parameters) {
     absl::StrAppend(&path, "&param=", PercentEncoded(parameter));
   }

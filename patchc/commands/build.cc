@@ -42,11 +42,12 @@ void PrintText(const BuildReport& report, const std::string& output) {
   }
   size_t functions = 0;
   for (const UnitDiff& unit : report.units) functions += unit.functions.size();
-  std::printf("patch '%s': %zu function(s) replaced in %zu unit(s), %zu compiled; "
-              "compile %s, compare %s\n",
-              report.name.c_str(), functions, report.units.size(), report.units_compiled,
-              ShowDuration(absl::ToInt64Nanoseconds(report.compile_time)).c_str(),
-              ShowDuration(absl::ToInt64Nanoseconds(report.compare_time)).c_str());
+  std::printf(
+      "patch '%s': %zu function(s) replaced in %zu unit(s), %zu compiled; "
+      "compile %s, compare %s\n",
+      report.name.c_str(), functions, report.units.size(), report.units_compiled,
+      ShowDuration(absl::ToInt64Nanoseconds(report.compile_time)).c_str(),
+      ShowDuration(absl::ToInt64Nanoseconds(report.compare_time)).c_str());
   if (!output.empty()) std::printf("written to %s\n", output.c_str());
 }
 
@@ -92,8 +93,10 @@ int RunBuild(const CommandArguments& arguments) {
   if (const int code = ParseArguments(app, own); code >= 0) return code;
   if (is_explicit) return BuildExplicit(base, options, compiler_flags, output);
   if (!compiler_flags.empty()) {
-    std::fputs("patchc build: flags behind -- are for --explicit: a program's units say how they "
-               "were compiled\n", stderr);
+    std::fputs(
+        "patchc build: flags behind -- are for --explicit: a program's units say how they "
+        "were compiled\n",
+        stderr);
     return kExitUsage;
   }
   if (base.empty() || (options.inputs.empty() && options.diffs.empty())) {

@@ -96,8 +96,7 @@ Json DescribeObject(std::string_view name, std::string_view bytes) {
   }
   Json sources = Json::array();
   for (const SourceDescription& source : object->sources) {
-    sources.push_back(
-        {{"path", source.path}, {"hash", source.hash}, {"system", source.is_system}});
+    sources.push_back({{"path", source.path}, {"hash", source.hash}, {"system", source.is_system}});
   }
   result["described"] = true;
   result["compiler"] = object->compiler;
@@ -182,9 +181,9 @@ void PrintObjectSummary(const Json& object) {
     return;
   }
   std::printf("%s: %s, %zu functions (%zu patchable), %zu data, %zu records, %zu sources%s\n",
-              name.c_str(), object["source"].get<std::string>().c_str(),
-              object["functions"].size(), CountIf(object["functions"], "patchable"),
-              object["data"].size(), object["records"].size(), object["sources"].size(),
+              name.c_str(), object["source"].get<std::string>().c_str(), object["functions"].size(),
+              CountIf(object["functions"], "patchable"), object["data"].size(),
+              object["records"].size(), object["sources"].size(),
               object["embeds_sources"].get<bool>() ? "" : " (not embedded)");
 }
 
@@ -199,23 +198,20 @@ void PrintObject(const Json& object) {
   }
   std::printf("  arguments %s\n", arguments.c_str());
   for (const Json& function : object["functions"]) {
-    std::printf("  function   %s (%s, %llu bytes%s)\n",
-                function["name"].get<std::string>().c_str(),
+    std::printf("  function   %s (%s, %llu bytes%s)\n", function["name"].get<std::string>().c_str(),
                 function["binding"].get<std::string>().c_str(),
                 static_cast<unsigned long long>(function["size"].get<uint64_t>()),
                 function["patchable"].get<bool>() ? "" : ", not patchable");
   }
   for (const Json& datum : object["data"]) {
-    std::printf("  data       %s (%s, %llu bytes%s%s)\n",
-                datum["name"].get<std::string>().c_str(),
+    std::printf("  data       %s (%s, %llu bytes%s%s)\n", datum["name"].get<std::string>().c_str(),
                 datum["binding"].get<std::string>().c_str(),
                 static_cast<unsigned long long>(datum["size"].get<uint64_t>()),
                 datum["constant"].get<bool>() ? ", constant" : "",
                 datum["thread_local"].get<bool>() ? ", thread-local" : "");
   }
   for (const Json& record : object["records"]) {
-    std::printf("  %-9s  %s (%llu bytes, %zu fields)\n",
-                record["kind"].get<std::string>().c_str(),
+    std::printf("  %-9s  %s (%llu bytes, %zu fields)\n", record["kind"].get<std::string>().c_str(),
                 record["name"].get<std::string>().c_str(),
                 static_cast<unsigned long long>(record["size"].get<uint64_t>()),
                 record["fields"].size());

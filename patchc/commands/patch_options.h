@@ -18,7 +18,7 @@ struct PatchOptions {
   std::vector<std::string> inputs;  // edited sources
   std::vector<std::string> diffs;
   std::string source_dir;
-  int strip = -1;                   // -pN; -1: guessed
+  int strip = -1;  // -pN; -1: guessed
   std::string name;
   bool no_replace = false;
   std::vector<std::string> hold;
@@ -27,8 +27,7 @@ struct PatchOptions {
 
   // Whether anything is given that a ready module has decided already.
   bool HasBuildOptions() const {
-    return !name.empty() || no_replace || !hold.empty() || !allow_layout.empty() ||
-           !diffs.empty();
+    return !name.empty() || no_replace || !hold.empty() || !allow_layout.empty() || !diffs.empty();
   }
 };
 
@@ -37,7 +36,8 @@ void AddPatchOptions(CLI::App& app, PatchOptions& options);
 // Parses; the exit code when that is all (2 for usage errors, 0 for --help), else -1.
 int ParseArguments(CLI::App& app, const std::vector<std::string>& arguments);
 
-// The program that `base` names: an executable file, or a running target (process id, socket, name).
+// The program that `base` names: an executable file, or a running target (process id, socket,
+// name).
 absl::StatusOr<Base> OpenBase(const std::string& base);
 // The program that a running target hosts. One that its host loaded, rather than an executable made
 // by patchc, is asked for over the control socket.

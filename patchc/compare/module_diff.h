@@ -18,11 +18,11 @@
 namespace mend::patchc {
 
 struct UnitDiff {
-  std::string unit;                           // ObjectDescription::UnitName
-  std::vector<PatchedFunction> functions;     // changed; detail is empty still
+  std::string unit;                        // ObjectDescription::UnitName
+  std::vector<PatchedFunction> functions;  // changed; detail is empty still
   std::vector<std::string> new_functions;
-  std::vector<std::string> new_data;          // new, or constants that changed
-  std::vector<std::string> changed_constants; // those of new_data that the base has too
+  std::vector<std::string> new_data;           // new, or constants that changed
+  std::vector<std::string> changed_constants;  // those of new_data that the base has too
   std::vector<std::string> gone_functions;
   std::vector<DataReference> references;
   std::vector<Refusal> refusals;

@@ -11,11 +11,11 @@ namespace mend {
 
 }  // namespace mend
 
-#define MEND_CHECK(condition, message)                                  \
-  do {                                                                  \
-    if (!(condition)) [[unlikely]] {                                    \
-      ::mend::CheckFailed((message), __FILE__, __LINE__);               \
-    }                                                                   \
+#define MEND_CHECK(condition, message)                    \
+  do {                                                    \
+    if (!(condition)) [[unlikely]] {                      \
+      ::mend::CheckFailed((message), __FILE__, __LINE__); \
+    }                                                     \
   } while (false)
 
 #endif  // MEND_RUNTIME_BASE_CHECK_H_

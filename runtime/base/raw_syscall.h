@@ -12,8 +12,8 @@
 namespace mend {
 
 // Nonblocking as far as the caller knows: a call that sleeps must not be made from handlers.
-inline long RawSyscall(long number, long a = 0, long b = 0, long c = 0, long d = 0,
-                       long e = 0, long f = 0) noexcept [[clang::nonblocking]] {
+inline long RawSyscall(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0,
+                       long f = 0) noexcept [[clang::nonblocking]] {
   long result;
   register long r10 __asm__("r10") = d;
   register long r8 __asm__("r8") = e;

@@ -1,6 +1,6 @@
-// How people name a function: `[OBJECT:]FUNCTION[,POSITION]`, where FUNCTION is a symbol name or a C++
-// name with or without its parameter types. patchc checks such names when it builds a patch, the host
-// looks them up; both by these rules.
+// How people name a function: `[OBJECT:]FUNCTION[,POSITION]`, where FUNCTION is a symbol name or a
+// C++ name with or without its parameter types. patchc checks such names when it builds a patch,
+// the host looks them up; both by these rules.
 #ifndef MEND_RUNTIME_FORMAT_FUNCTION_REQUEST_H_
 #define MEND_RUNTIME_FORMAT_FUNCTION_REQUEST_H_
 
@@ -10,9 +10,9 @@
 namespace mend {
 
 struct FunctionRequest {
-  std::string_view object;    // empty: the program
+  std::string_view object;  // empty: the program
   std::string_view function;
-  unsigned position = 0;      // in link order, from 1; 0: not given
+  unsigned position = 0;  // in link order, from 1; 0: not given
 };
 
 // The parts view `text`. Never fails: whatever is no object and no position is the function's name.

@@ -52,9 +52,9 @@ Json FunctionJson(const FunctionDescription& function) {
           {"inlined", function.inlined}};
 }
 FunctionDescription ReadFunction(JsonFields& fields) {
-  return {fields.String("name"),   ReadBinding(fields),      fields.Number("size"),
+  return {fields.String("name"),    ReadBinding(fields),          fields.Number("size"),
           fields.Bool("patchable"), fields.String("fingerprint"), fields.String("ir"),
-          fields.Bool("nounwind"), fields.Strings("inlined")};
+          fields.Bool("nounwind"),  fields.Strings("inlined")};
 }
 
 Json DataJson(const DataDescription& data) {

@@ -44,19 +44,19 @@ inline constexpr char kUnitSection[] = "mend_units";
 enum class Binding : uint8_t { kLocal, kGlobal, kWeak };
 
 struct SourceDescription {
-  std::string path;   // absolute, as the compiler opened it
-  std::string hash;   // hex
+  std::string path;  // absolute, as the compiler opened it
+  std::string hash;  // hex
   bool is_system = false;
 };
 
 struct FunctionDescription {
-  std::string name;         // symbol name
+  std::string name;  // symbol name
   Binding binding = Binding::kGlobal;
-  uint64_t size = 0;        // bytes
-  bool patchable = false;   // has an entry stub
-  std::string fingerprint;  // hex: bytes, relocations, unwind and exception tables
-  std::string ir_hash;      // hex: its IR when its code was generated; empty: unknown
-  bool nounwind = false;    // the front end told callers that it does not throw
+  uint64_t size = 0;                      // bytes
+  bool patchable = false;                 // has an entry stub
+  std::string fingerprint;                // hex: bytes, relocations, unwind and exception tables
+  std::string ir_hash;                    // hex: its IR when its code was generated; empty: unknown
+  bool nounwind = false;                  // the front end told callers that it does not throw
   std::vector<std::string> inlined = {};  // functions that it has copies of, by its own calls
 };
 
@@ -64,10 +64,10 @@ struct DataDescription {
   std::string name;
   Binding binding = Binding::kGlobal;
   uint64_t size = 0;
-  bool is_constant = false;      // in a read-only section
+  bool is_constant = false;  // in a read-only section
   bool is_thread_local = false;
-  std::string fingerprint;       // hex: initial bytes, relocations, section flags, alignment
-  std::string type;              // as written in the source, for messages; may be empty
+  std::string fingerprint;  // hex: initial bytes, relocations, section flags, alignment
+  std::string type;         // as written in the source, for messages; may be empty
 };
 
 struct FieldDescription {
@@ -79,21 +79,23 @@ struct FieldDescription {
 
 // A record (struct, class, union) or enum whose layout live objects may have.
 struct RecordDescription {
-  std::string name;         // qualified
-  std::string kind;         // "struct", "class", "union", "enum"
+  std::string name;  // qualified
+  std::string kind;  // "struct", "class", "union", "enum"
   uint64_t size_bytes = 0;
   uint64_t alignment_bytes = 0;
-  std::vector<FieldDescription> fields;  // bases and the vtable pointer included; enumerators of an enum
-  std::vector<std::string> vtable;       // virtual functions in order
+  std::vector<FieldDescription>
+      fields;                       // bases and the vtable pointer included; enumerators of an enum
+  std::vector<std::string> vtable;  // virtual functions in order
 };
 
 struct ObjectDescription {
-  std::string compiler;                // the version string of Clang and of mend
-  std::string directory;               // working directory of the compilation
-  std::string source;                  // main source as given
-  std::string output;                  // object file as given
-  std::vector<std::string> arguments;  // what `patchc cc` got, without -o and without the program's name
-  std::string language;                // "c" or "c++": the driver's mode
+  std::string compiler;   // the version string of Clang and of mend
+  std::string directory;  // working directory of the compilation
+  std::string source;     // main source as given
+  std::string output;     // object file as given
+  std::vector<std::string>
+      arguments;         // what `patchc cc` got, without -o and without the program's name
+  std::string language;  // "c" or "c++": the driver's mode
   std::vector<SourceDescription> sources;
   std::vector<FunctionDescription> functions;
   std::vector<DataDescription> data;

@@ -1,5 +1,5 @@
-// PatchModule: the file that `patchc build` writes (`*.mendpatch`) and that a target links. There are
-// two kinds, by what they hold.
+// PatchModule: the file that `patchc build` writes (`*.mendpatch`) and that a target links. There
+// are two kinds, by what they hold.
 //
 // A source patch holds, per affected unit, the new object as compiled (an ELF relocatable), and
 // says which of its functions replace which, what is new, and what it expects of the program. What
@@ -26,7 +26,7 @@ enum class ChangeReason : uint8_t {
 const char* ChangeReasonName(ChangeReason reason);
 
 struct PatchedFunction {
-  std::string name;              // symbol in the unit's object
+  std::string name;  // symbol in the unit's object
   Binding binding = Binding::kGlobal;
   ChangeReason reason = ChangeReason::kChanged;
   std::string detail;            // for people: the hunk, or the chain of inlined functions
@@ -42,12 +42,12 @@ struct DataReference {
 };
 
 struct PatchUnit {
-  std::string unit;                           // ObjectDescription::UnitName of the base object
-  std::vector<PatchedFunction> functions;     // replaced
-  std::vector<std::string> new_functions;     // kept from the object
-  std::vector<std::string> new_data;          // kept from the object
+  std::string unit;                        // ObjectDescription::UnitName of the base object
+  std::vector<PatchedFunction> functions;  // replaced
+  std::vector<std::string> new_functions;  // kept from the object
+  std::vector<std::string> new_data;       // kept from the object
   std::vector<DataReference> references;
-  std::string object;                         // ELF relocatable
+  std::string object;  // ELF relocatable
 };
 
 struct ExplicitObject {
@@ -59,12 +59,13 @@ struct PatchModule {
   std::string name;
   // Explicit: false overrides the descriptor, true leaves it to that.
   bool replace = true;
-  std::vector<std::string> hold;             // functions: `[OBJECT:]FUNCTION[,POSITION]`
-  std::vector<PatchUnit> units;              // of a source patch
-  std::vector<ExplicitObject> objects;       // of an explicit patch
-  std::string content_hash;  // hex; equal modules are equal
+  std::vector<std::string> hold;        // functions: `[OBJECT:]FUNCTION[,POSITION]`
+  std::vector<PatchUnit> units;         // of a source patch
+  std::vector<ExplicitObject> objects;  // of an explicit patch
+  std::string content_hash;             // hex; equal modules are equal
 
-  // Not in the file, but of the request that brought it: inlined copies of replaced functions may stay.
+  // Not in the file, but of the request that brought it: inlined copies of replaced functions may
+  // stay.
   bool allow_inlined = false;
 
   bool is_explicit() const { return !objects.empty(); }

@@ -5,10 +5,10 @@
 // the executable; the host links the objects from there without copying them.
 //
 // A guest module (`patchc cc -shared`) is a shared library for the outside, without any code that
-// could run natively; it carries its image in `mend_module`, and in `mend_libraries` the names of the
-// libraries that it needs. A program's or a module's `mend_linked` names the guest modules that it was
-// linked with, whose objects are part of the program: name and path of each. All names have a NUL
-// behind them.
+// could run natively; it carries its image in `mend_module`, and in `mend_libraries` the names of
+// the libraries that it needs. A program's or a module's `mend_linked` names the guest modules that
+// it was linked with, whose objects are part of the program: name and path of each. All names have
+// a NUL behind them.
 //
 //   "MENDPROG", u64 number of objects,
 //   per object: u64 offset and u64 size of its name, u64 offset and u64 size of its bytes

@@ -7,8 +7,9 @@
 //     return real_read(fd, buffer, size);
 //   }
 //
-// Cost: eight stores, one exchange and one compare-and-swap (about 12 ns). Locks try first and enter only when they
-// would wait. For a thread that is not registered the scope does nothing. Preserves errno.
+// Cost: eight stores, one exchange and one compare-and-swap (about 12 ns). Locks try first and
+// enter only when they would wait. For a thread that is not registered the scope does nothing.
+// Preserves errno.
 //
 // The destructor also runs when the call is left by an exception or by thread cancellation (forced
 // unwinding). A signal handler that interrupts the region takes the thread out of it with

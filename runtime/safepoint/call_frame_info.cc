@@ -10,12 +10,34 @@ constexpr uint32_t kExtendedLength = 0xffffffff;
 
 // Call frame instructions (DW_CFA_*). The upper two bits select the first three.
 enum Instruction : uint8_t {
-  kAdvanceLoc = 0x40, kOffset = 0x80, kRestore = 0xc0,
-  kNop = 0x00, kSetLoc, kAdvanceLoc1, kAdvanceLoc2, kAdvanceLoc4, kOffsetExtended,
-  kRestoreExtended, kUndefined, kSameValue, kRegister, kRememberState, kRestoreState, kDefCfa,
-  kDefCfaRegister, kDefCfaOffset, kDefCfaExpression, kExpression, kOffsetExtendedSf, kDefCfaSf,
-  kDefCfaOffsetSf, kValOffset, kValOffsetSf, kValExpression,
-  kGnuArgsSize = 0x2e, kGnuNegativeOffsetExtended = 0x2f,
+  kAdvanceLoc = 0x40,
+  kOffset = 0x80,
+  kRestore = 0xc0,
+  kNop = 0x00,
+  kSetLoc,
+  kAdvanceLoc1,
+  kAdvanceLoc2,
+  kAdvanceLoc4,
+  kOffsetExtended,
+  kRestoreExtended,
+  kUndefined,
+  kSameValue,
+  kRegister,
+  kRememberState,
+  kRestoreState,
+  kDefCfa,
+  kDefCfaRegister,
+  kDefCfaOffset,
+  kDefCfaExpression,
+  kExpression,
+  kOffsetExtendedSf,
+  kDefCfaSf,
+  kDefCfaOffsetSf,
+  kValOffset,
+  kValOffsetSf,
+  kValExpression,
+  kGnuArgsSize = 0x2e,
+  kGnuNegativeOffsetExtended = 0x2f,
 };
 
 // A reader over the record at `record` behind its length field; failed if there is none.
@@ -59,8 +81,7 @@ class Interpreter {
     if ((initial.specified >> number & 1) == 0) {
       row_->specified &= ~(1u << number);
     } else {
-      row_->SetRule(static_cast<unsigned>(number), initial.rules[number],
-                    initial.operands[number]);
+      row_->SetRule(static_cast<unsigned>(number), initial.rules[number], initial.operands[number]);
     }
   }
 
@@ -71,8 +92,7 @@ class Interpreter {
   }
 
   int64_t ReadFactored(UnwindReader* reader) noexcept {
-    return static_cast<int64_t>(reader->ReadUleb() *
-                                static_cast<uint64_t>(common_.data_alignment));
+    return static_cast<int64_t>(reader->ReadUleb() * static_cast<uint64_t>(common_.data_alignment));
   }
   int64_t ReadFactoredSigned(UnwindReader* reader) noexcept {
     return static_cast<int64_t>(static_cast<uint64_t>(reader->ReadSleb()) *
@@ -93,27 +113,40 @@ class Interpreter {
     const uint8_t op = reader->Read<uint8_t>();
     const uint8_t low = op & 0x3f;
     switch (op & 0xc0) {
-      case kAdvanceLoc: return Advance(low, reader);
-      case kOffset: return SetRule(low, RegisterRule::kAtOffset, ReadFactored(reader));
-      case kRestore: return RestoreRule(low);
-      default: break;
+      case kAdvanceLoc:
+        return Advance(low, reader);
+      case kOffset:
+        return SetRule(low, RegisterRule::kAtOffset, ReadFactored(reader));
+      case kRestore:
+        return RestoreRule(low);
+      default:
+        break;
     }
     switch (op) {
-      case kNop: return;
-      case kAdvanceLoc1: return Advance(reader->Read<uint8_t>(), reader);
-      case kAdvanceLoc2: return Advance(reader->Read<uint16_t>(), reader);
-      case kAdvanceLoc4: return Advance(reader->Read<uint32_t>(), reader);
-      case kRememberState: return Remember(reader);
-      case kRestoreState: return Recall(reader);
-      case kGnuArgsSize: return static_cast<void>(reader->ReadUleb());
+      case kNop:
+        return;
+      case kAdvanceLoc1:
+        return Advance(reader->Read<uint8_t>(), reader);
+      case kAdvanceLoc2:
+        return Advance(reader->Read<uint16_t>(), reader);
+      case kAdvanceLoc4:
+        return Advance(reader->Read<uint32_t>(), reader);
+      case kRememberState:
+        return Remember(reader);
+      case kRestoreState:
+        return Recall(reader);
+      case kGnuArgsSize:
+        return static_cast<void>(reader->ReadUleb());
       case kDefCfa:
       case kDefCfaRegister:
       case kDefCfaOffset:
       case kDefCfaExpression:
       case kDefCfaSf:
-      case kDefCfaOffsetSf: return DefineCfa(op, reader);
+      case kDefCfaOffsetSf:
+        return DefineCfa(op, reader);
       // kSetLoc is not emitted by anybody for x86-64.
-      default: return DefineRegister(op, reader);
+      default:
+        return DefineRegister(op, reader);
     }
   }
 
@@ -155,8 +188,7 @@ class Interpreter {
       case kSameValue:
         return SetRule(number, RegisterRule::kSame, 0);
       case kRegister:
-        return SetRule(number, RegisterRule::kInRegister,
-                       static_cast<int64_t>(reader->ReadUleb()));
+        return SetRule(number, RegisterRule::kInRegister, static_cast<int64_t>(reader->ReadUleb()));
       case kExpression:
         return SetRule(number, RegisterRule::kAtExpression, ReadBlockOperand(reader));
       case kValExpression:
@@ -200,11 +232,20 @@ bool ParseAugmentation(const uint8_t* string, UnwindReader* reader,
   data.Truncate(reader->position());
   for (const uint8_t* c = string + 1; *c != '\0'; ++c) {
     switch (*c) {
-      case 'R': common->pointer_encoding = data.Read<uint8_t>(); break;
-      case 'P': data.SkipEncoded(data.Read<uint8_t>()); break;
-      case 'L': data.Skip(1); break;
-      case 'S': common->signal_frame = true; break;
-      default: return false;
+      case 'R':
+        common->pointer_encoding = data.Read<uint8_t>();
+        break;
+      case 'P':
+        data.SkipEncoded(data.Read<uint8_t>());
+        break;
+      case 'L':
+        data.Skip(1);
+        break;
+      case 'S':
+        common->signal_frame = true;
+        break;
+      default:
+        return false;
     }
   }
   return !data.failed();
@@ -269,9 +310,8 @@ RowResult FindUnwindRow(const uint8_t* fde, CodeAddress pc, CommonInformationCac
   *signal_frame = common->signal_frame;
   if (!range.Contains(pc)) return RowResult::kNotCovered;
   *row = common->initial_row;
-  return Interpreter(*common, row).Run(reader, range.begin.value, pc.value)
-             ? RowResult::kFound
-             : RowResult::kMalformed;
+  return Interpreter(*common, row).Run(reader, range.begin.value, pc.value) ? RowResult::kFound
+                                                                            : RowResult::kMalformed;
 }
 
 bool ReadFdeRange(const uint8_t* fde, CodeRange* range) noexcept [[clang::nonblocking]] {

@@ -17,8 +17,8 @@ namespace mend {
 
 // Where the caller's value of one register is.
 enum class RegisterRule : uint8_t {
-  kUnspecified,   // no rule: a preserved register is unchanged, any other is unknown
-  kUndefined,     // gone; for the return address: the outermost frame
+  kUnspecified,  // no rule: a preserved register is unchanged, any other is unknown
+  kUndefined,    // gone; for the return address: the outermost frame
   kSame,
   kAtOffset,      // in memory at CFA + operand
   kIsOffset,      // CFA + operand itself
@@ -58,7 +58,7 @@ struct CommonInformation {
   uint8_t pointer_encoding = 0;
   bool signal_frame = false;  // augmentation 'S': the frame was made by the kernel
   bool has_augmentation_data = false;
-  UnwindRow initial_row;          // after the common instructions
+  UnwindRow initial_row;  // after the common instructions
 };
 
 // The common entries that one walk met, direct-mapped. About 1 KB.

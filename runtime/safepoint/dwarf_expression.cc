@@ -6,8 +6,8 @@ namespace {
 // What an x86-64 load may look like to the sanitizers: the memory is another frame's, with red
 // zones and accesses of its own; the walker reads it on purpose.
 template <typename Integer>
-__attribute__((no_sanitize("address", "thread", "undefined"))) Integer LoadUnchecked(
-    uintptr_t address) noexcept {
+__attribute__((no_sanitize("address", "thread", "undefined"))) Integer
+LoadUnchecked(uintptr_t address) noexcept {
   struct __attribute__((packed, may_alias)) Unaligned {
     Integer value;
   };
@@ -20,11 +20,52 @@ constexpr unsigned kStepsMax = 256;
 
 // Operation codes (DW_OP_*).
 enum Operation : uint8_t {
-  kAddr = 0x03, kDeref = 0x06, kConst1u = 0x08, kConst1s, kConst2u, kConst2s, kConst4u, kConst4s,
-  kConst8u, kConst8s, kConstu, kConsts, kDup, kDrop, kOver, kPick, kSwap, kRot,
-  kAbs = 0x19, kAnd, kDiv, kMinus, kMod, kMul, kNeg, kNot, kOr, kPlus, kPlusUconst, kShl, kShr,
-  kShra, kXor, kBra, kEq, kGe, kGt, kLe, kLt, kNe, kSkip, kLit0 = 0x30, kBreg0 = 0x70,
-  kBregx = 0x92, kDerefSize = 0x94, kNop = 0x96,
+  kAddr = 0x03,
+  kDeref = 0x06,
+  kConst1u = 0x08,
+  kConst1s,
+  kConst2u,
+  kConst2s,
+  kConst4u,
+  kConst4s,
+  kConst8u,
+  kConst8s,
+  kConstu,
+  kConsts,
+  kDup,
+  kDrop,
+  kOver,
+  kPick,
+  kSwap,
+  kRot,
+  kAbs = 0x19,
+  kAnd,
+  kDiv,
+  kMinus,
+  kMod,
+  kMul,
+  kNeg,
+  kNot,
+  kOr,
+  kPlus,
+  kPlusUconst,
+  kShl,
+  kShr,
+  kShra,
+  kXor,
+  kBra,
+  kEq,
+  kGe,
+  kGt,
+  kLe,
+  kLt,
+  kNe,
+  kSkip,
+  kLit0 = 0x30,
+  kBreg0 = 0x70,
+  kBregx = 0x92,
+  kDerefSize = 0x94,
+  kNop = 0x96,
 };
 
 class Machine {
@@ -128,26 +169,40 @@ class Machine {
 
   void PushConstant(uint8_t op) noexcept {
     switch (op) {
-      case kConst1u: return Push(reader_.Read<uint8_t>());
-      case kConst1s: return Push(static_cast<uintptr_t>(intptr_t{reader_.Read<int8_t>()}));
-      case kConst2u: return Push(reader_.Read<uint16_t>());
-      case kConst2s: return Push(static_cast<uintptr_t>(intptr_t{reader_.Read<int16_t>()}));
-      case kConst4u: return Push(reader_.Read<uint32_t>());
-      case kConst4s: return Push(static_cast<uintptr_t>(intptr_t{reader_.Read<int32_t>()}));
+      case kConst1u:
+        return Push(reader_.Read<uint8_t>());
+      case kConst1s:
+        return Push(static_cast<uintptr_t>(intptr_t{reader_.Read<int8_t>()}));
+      case kConst2u:
+        return Push(reader_.Read<uint16_t>());
+      case kConst2s:
+        return Push(static_cast<uintptr_t>(intptr_t{reader_.Read<int16_t>()}));
+      case kConst4u:
+        return Push(reader_.Read<uint32_t>());
+      case kConst4s:
+        return Push(static_cast<uintptr_t>(intptr_t{reader_.Read<int32_t>()}));
       case kConst8u:
-      case kConst8s: return Push(reader_.Read<uint64_t>());
-      case kConstu: return Push(reader_.ReadUleb());
-      default: return Push(static_cast<uintptr_t>(reader_.ReadSleb()));
+      case kConst8s:
+        return Push(reader_.Read<uint64_t>());
+      case kConstu:
+        return Push(reader_.ReadUleb());
+      default:
+        return Push(static_cast<uintptr_t>(reader_.ReadSleb()));
     }
   }
 
   void Shuffle(uint8_t op) noexcept {
     switch (op) {
-      case kDup: return Push(Peek(0));
-      case kDrop: return static_cast<void>(Pop());
-      case kOver: return Push(Peek(1));
-      case kPick: return Push(Peek(reader_.Read<uint8_t>()));
-      default: break;
+      case kDup:
+        return Push(Peek(0));
+      case kDrop:
+        return static_cast<void>(Pop());
+      case kOver:
+        return Push(Peek(1));
+      case kPick:
+        return Push(Peek(reader_.Read<uint8_t>()));
+      default:
+        break;
     }
     const uintptr_t first = Pop();
     const uintptr_t second = Pop();
@@ -168,29 +223,44 @@ class Machine {
     const auto signed_right = static_cast<intptr_t>(right);
     const auto signed_left = static_cast<intptr_t>(left);
     switch (op) {
-      case kAnd: return Push(left & right);
-      case kOr: return Push(left | right);
-      case kXor: return Push(left ^ right);
-      case kPlus: return Push(left + right);
-      case kMinus: return Push(left - right);
-      case kMul: return Push(left * right);
+      case kAnd:
+        return Push(left & right);
+      case kOr:
+        return Push(left | right);
+      case kXor:
+        return Push(left ^ right);
+      case kPlus:
+        return Push(left + right);
+      case kMinus:
+        return Push(left - right);
+      case kMul:
+        return Push(left * right);
       case kDiv:
         if (right == 0 || signed_right == -1) return Malformed();
         return Push(static_cast<uintptr_t>(signed_left / signed_right));
       case kMod:
         if (right == 0) return Malformed();
         return Push(left % right);
-      case kShl: return Push(right < 64 ? left << right : 0);
-      case kShr: return Push(right < 64 ? left >> right : 0);
+      case kShl:
+        return Push(right < 64 ? left << right : 0);
+      case kShr:
+        return Push(right < 64 ? left >> right : 0);
       case kShra:
         return Push(static_cast<uintptr_t>(signed_left >> (right < 64 ? right : 63)));
-      case kEq: return Push(left == right);
-      case kNe: return Push(left != right);
-      case kGe: return Push(signed_left >= signed_right);
-      case kGt: return Push(signed_left > signed_right);
-      case kLe: return Push(signed_left <= signed_right);
-      case kLt: return Push(signed_left < signed_right);
-      default: return Malformed();
+      case kEq:
+        return Push(left == right);
+      case kNe:
+        return Push(left != right);
+      case kGe:
+        return Push(signed_left >= signed_right);
+      case kGt:
+        return Push(signed_left > signed_right);
+      case kLe:
+        return Push(signed_left <= signed_right);
+      case kLt:
+        return Push(signed_left < signed_right);
+      default:
+        return Malformed();
     }
   }
 
@@ -211,10 +281,18 @@ bool StackMemory::Load(uintptr_t address, unsigned size, uintptr_t* value) const
     return false;
   }
   switch (size) {
-    case 1: *value = LoadUnchecked<uint8_t>(address); break;
-    case 2: *value = LoadUnchecked<uint16_t>(address); break;
-    case 4: *value = LoadUnchecked<uint32_t>(address); break;
-    default: *value = LoadUnchecked<uint64_t>(address); break;
+    case 1:
+      *value = LoadUnchecked<uint8_t>(address);
+      break;
+    case 2:
+      *value = LoadUnchecked<uint16_t>(address);
+      break;
+    case 4:
+      *value = LoadUnchecked<uint32_t>(address);
+      break;
+    default:
+      *value = LoadUnchecked<uint64_t>(address);
+      break;
   }
   return true;
 }

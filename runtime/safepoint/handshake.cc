@@ -81,8 +81,8 @@ SwitchResult Handshake::Attempt(ThreadRecord& record, const SwitchRequest& reque
 
 void Handshake::CountDown(const SwitchRequest& request) noexcept [[clang::nonblocking]] {
   uint32_t left = request.left.load(std::memory_order_relaxed);
-  while (left != 0 && !request.left.compare_exchange_weak(left, left - 1,
-                                                          std::memory_order_relaxed)) {
+  while (left != 0 &&
+         !request.left.compare_exchange_weak(left, left - 1, std::memory_order_relaxed)) {
   }
   if (left == 1) WakeCoordinator();
 }
@@ -109,8 +109,8 @@ void Handshake::Force(ThreadRecord& record, const SwitchRequest& request) noexce
   } else {
     SetEpoch(record, request.target_epoch());
   }
-  request.tally->ways[static_cast<size_t>(SwitchWay::kForced)].fetch_add(
-      1, std::memory_order_relaxed);
+  request.tally->ways[static_cast<size_t>(SwitchWay::kForced)].fetch_add(1,
+                                                                         std::memory_order_relaxed);
   // ORDER[T5]: the epoch before the ack; pairs with Coordinator::Visit.
   record.ack.store(request.generation, std::memory_order_release);
 }

@@ -39,8 +39,8 @@ struct SwitchRequest {
   uint64_t generation = 0;
   // The transition's epoch: a thread is switched when its own is at least this.
   uint32_t epoch = 0;
-  bool to_new = false;     // the target: switched, or (reversed, cancelled) not switched
-  bool switches = false;   // false: only look
+  bool to_new = false;    // the target: switched, or (reversed, cancelled) not switched
+  bool switches = false;  // false: only look
   // Sorted and disjoint. What must be on no stack.
   std::vector<CodeRange> forbidden;
   // Text whose stubs decide by the epoch: no thread may switch in the middle of one. The
@@ -48,7 +48,7 @@ struct SwitchRequest {
   // branches know nothing of this transition.
   std::vector<CodeRange> trampolines;          // sorted; each a batch of its own
   std::vector<CodeRange> retired_trampolines;  // sorted
-  SwitchTally* tally = nullptr;  // outlives the request
+  SwitchTally* tally = nullptr;                // outlives the request
 
   // Threads that the latest scan left; whoever switches itself counts it down, the last wakes the
   // coordinator. Inexact while threads come and go: the coordinator looks again anyway.

@@ -28,11 +28,14 @@ static_assert(offsetof(RegisterContext, rip) == 0 && offsetof(RegisterContext, r
 inline RegisterContext InterruptedContext(const ucontext_t& context) noexcept
     [[clang::nonblocking]] {
   const auto& r = context.uc_mcontext.gregs;
-  return RegisterContext{
-      .rip = static_cast<uintptr_t>(r[REG_RIP]), .rsp = static_cast<uintptr_t>(r[REG_RSP]),
-      .rbp = static_cast<uintptr_t>(r[REG_RBP]), .rbx = static_cast<uintptr_t>(r[REG_RBX]),
-      .r12 = static_cast<uintptr_t>(r[REG_R12]), .r13 = static_cast<uintptr_t>(r[REG_R13]),
-      .r14 = static_cast<uintptr_t>(r[REG_R14]), .r15 = static_cast<uintptr_t>(r[REG_R15])};
+  return RegisterContext{.rip = static_cast<uintptr_t>(r[REG_RIP]),
+                         .rsp = static_cast<uintptr_t>(r[REG_RSP]),
+                         .rbp = static_cast<uintptr_t>(r[REG_RBP]),
+                         .rbx = static_cast<uintptr_t>(r[REG_RBX]),
+                         .r12 = static_cast<uintptr_t>(r[REG_R12]),
+                         .r13 = static_cast<uintptr_t>(r[REG_R13]),
+                         .r14 = static_cast<uintptr_t>(r[REG_R14]),
+                         .r15 = static_cast<uintptr_t>(r[REG_R15])};
 }
 
 }  // namespace mend

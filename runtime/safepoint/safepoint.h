@@ -14,8 +14,8 @@ namespace mend {
 
 inline constexpr int kSafepointSignal = 64;
 
-// Installs the handler. Idempotent. Where somebody else owns the signal (valgrind takes the last one
-// for itself), returns OK and none is ever sent: running threads switch at polls alone.
+// Installs the handler. Idempotent. Where somebody else owns the signal (valgrind takes the last
+// one for itself), returns OK and none is ever sent: running threads switch at polls alone.
 absl::Status InstallSafepointSignal();
 bool HasSafepointSignal();
 

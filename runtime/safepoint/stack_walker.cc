@@ -125,8 +125,7 @@ class Walker {
 
   // A CFA below the frame's own stack pointer is wrong, whatever it happens to equal.
   bool IsBase(uintptr_t cfa) const noexcept {
-    return options_.base_cfa != 0 && cfa == options_.base_cfa &&
-           cfa > registers_.Get(kDwarfRsp);
+    return options_.base_cfa != 0 && cfa == options_.base_cfa && cfa > registers_.Get(kDwarfRsp);
   }
 
   // The first frame, and one that a signal interrupted, are at `pc` itself; a return address may
@@ -145,7 +144,7 @@ class Walker {
         return WalkEnd::kUnknownCode;
       case UnwindTable::Lookup::kFde:
         return InterpretEntry(entry.fde, key) == RowResult::kFound ? WalkEnd::kComplete
-                                                                  : WalkEnd::kBadUnwindData;
+                                                                   : WalkEnd::kBadUnwindData;
       case UnwindTable::Lookup::kUnknown:
         return FindHostRow(key);
     }
@@ -157,8 +156,7 @@ class Walker {
     if (!cached && !FindObject(key.value)) return WalkEnd::kUnknownCode;
     if (object_header_ == nullptr) return WalkEnd::kUnknownCode;
     const uint8_t* const fde = SearchEhFrameHeader(object_header_, key);
-    const RowResult found =
-        fde == nullptr ? RowResult::kNotCovered : InterpretEntry(fde, key);
+    const RowResult found = fde == nullptr ? RowResult::kNotCovered : InterpretEntry(fde, key);
     if (found == RowResult::kFound) return WalkEnd::kComplete;
     if (found == RowResult::kMalformed) return WalkEnd::kBadUnwindData;
     const int depth = IsExactPc() ? PltStackDepth(key.value) : -1;
@@ -190,8 +188,7 @@ class Walker {
   bool IsUnwinderFrame() const noexcept {
     constexpr unsigned kRax = 0, kRdx = 1, kRcx = 2;
     return !signal_frame_ && row_.Rule(kRax) == RegisterRule::kAtOffset &&
-           row_.Rule(kRdx) == RegisterRule::kAtOffset &&
-           row_.Rule(kRcx) != RegisterRule::kAtOffset;
+           row_.Rule(kRdx) == RegisterRule::kAtOffset && row_.Rule(kRcx) != RegisterRule::kAtOffset;
   }
 
   WalkEnd FindCfa(uintptr_t* cfa) noexcept {
@@ -212,8 +209,8 @@ class Walker {
 
   WalkEnd Evaluate(const uint8_t* block, const uintptr_t* initial, uintptr_t* value) noexcept {
     const ExpressionBlock expression = ReadExpressionBlock(block);
-    switch (EvaluateExpression(expression.begin, expression.end, registers_, stack_, initial,
-                               value)) {
+    switch (
+        EvaluateExpression(expression.begin, expression.end, registers_, stack_, initial, value)) {
       case ExpressionResult::kOk:
         return WalkEnd::kComplete;
       case ExpressionResult::kOutOfBounds:
@@ -274,8 +271,7 @@ class Walker {
         break;
       case RegisterRule::kAtExpression:
       case RegisterRule::kIsExpression: {
-        const auto* const block =
-            reinterpret_cast<const uint8_t*>(static_cast<uintptr_t>(operand));
+        const auto* const block = reinterpret_cast<const uint8_t*>(static_cast<uintptr_t>(operand));
         const WalkEnd end = Evaluate(block, &cfa, &value);
         if (end != WalkEnd::kComplete) return end;
         if (rule == RegisterRule::kAtExpression && !stack_.Load(value, 8, &value)) {

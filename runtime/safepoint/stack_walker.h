@@ -37,9 +37,9 @@ enum class WalkEnd : uint8_t {
 const char* WalkEndName(WalkEnd end);
 
 struct WalkFrame {
-  CodeAddress pc;            // first frame: the PC itself; others: the return address
-  uintptr_t cfa = 0;         // the frame's canonical frame address
-  size_t depth = 0;          // 0 = innermost
+  CodeAddress pc;                  // first frame: the PC itself; others: the return address
+  uintptr_t cfa = 0;               // the frame's canonical frame address
+  size_t depth = 0;                // 0 = innermost
   bool is_return_address = false;  // look up pc - 1, not pc
 };
 
@@ -61,7 +61,7 @@ struct WalkOptions {
 
 struct WalkResult {
   WalkEnd end = WalkEnd::kUnknownCode;
-  CodeAddress last_pc;   // where the walk ended
+  CodeAddress last_pc;  // where the walk ended
   size_t frames = 0;
 };
 

@@ -114,7 +114,7 @@ struct ThreadRecord {
 
   // Guarded by the patch registry's mutex: the coordinator's notes.
   int64_t signalled_ns = 0;
-  uint32_t reported_epoch = 0;       // the transition whose switch of this thread was logged
+  uint32_t reported_epoch = 0;  // the transition whose switch of this thread was logged
   bool reported_to_new = false;
   uintptr_t reported_pc = 0;
   SwitchResult reported_reason = SwitchResult::kSwitched;

@@ -298,7 +298,8 @@ int ThreadRegistry::AdoptUnknownThreads() {
 #ifdef MEND_THREAD_SANITIZER
   return 0;  // without the signal (SendSafepointSignal) they could never answer
 #endif
-  // Nor without a signal of ours, under valgrind; the kernel's masks say nothing about anybody there.
+  // Nor without a signal of ours, under valgrind; the kernel's masks say nothing about anybody
+  // there.
   if (!HasSafepointSignal()) return 0;
   // First the system's list, then ours: whoever is in the first and was announced is in the second.
   const std::vector<pid_t> tids = SystemThreads();

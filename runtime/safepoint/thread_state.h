@@ -34,9 +34,9 @@ struct ThreadRecord;
 // What generated code reads through %fs. The layout is fixed: polls test `poll`, trampolines
 // compare `epoch` as an unsigned 32-bit word.
 struct ThreadWords {
-  std::atomic<uint8_t> poll;     // non-zero: take the slow path at the next poll
-  std::atomic<uint32_t> epoch;   // patch state: transitions with a larger epoch are not switched to.
-                                 // 0: this thread is not registered
+  std::atomic<uint8_t> poll;    // non-zero: take the slow path at the next poll
+  std::atomic<uint32_t> epoch;  // patch state: transitions with a larger epoch are not switched to.
+                                // 0: this thread is not registered
   std::atomic<ThreadRecord*> record;
 };
 static_assert(offsetof(ThreadWords, poll) == 0 && offsetof(ThreadWords, epoch) == 4 &&
@@ -66,11 +66,11 @@ enum class SwitchResult : uint8_t {
 // What holds a thread back, as of the latest attempt. Written by whoever made the attempt.
 struct Straggler {
   SwitchResult reason = SwitchResult::kSwitched;
-  CodeAddress pc;              // kOnStack: the return address or PC in the function
-  size_t frame = 0;            // its depth; 0 = innermost
+  CodeAddress pc;    // kOnStack: the return address or PC in the function
+  size_t frame = 0;  // its depth; 0 = innermost
   WalkEnd walk_end = WalkEnd::kComplete;
   uint64_t tries = 0;
-  int64_t since_ns = 0;        // CLOCK_MONOTONIC of the first failed attempt in this transition
+  int64_t since_ns = 0;  // CLOCK_MONOTONIC of the first failed attempt in this transition
 };
 
 }  // namespace mend

@@ -33,7 +33,7 @@ struct FdeEntry {
   const uint8_t* fde = nullptr;  // its bytes in memory (.eh_frame, relocated)
   // What the function is called, for people; stays as long as the process. Null: unknown.
   const char* name = nullptr;
-  const char* patch = nullptr;   // the patch module that brought it; null: the program's own
+  const char* patch = nullptr;  // the patch module that brought it; null: the program's own
 };
 
 class UnwindTable {

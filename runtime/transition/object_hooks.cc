@@ -25,8 +25,8 @@ void CloseEntries(CodeHost* host, const std::vector<Redirection*>& redirections)
   std::vector<EntryWrite> writes;
   for (const Redirection* const redirection : redirections) {
     if (!redirection->open || !redirection->versions.empty()) continue;
-    // A thread that fetched the open entry's jump before may load the slot after this. What it finds
-    // is right either way (docs/memory_ordering.md, "The entry's closing").
+    // A thread that fetched the open entry's jump before may load the slot after this. What it
+    // finds is right either way (docs/memory_ordering.md, "The entry's closing").
     writes.push_back({.entry = redirection->site.entry, .bytes = kClosedEntry});
   }
   if (writes.empty()) return;

@@ -1,5 +1,5 @@
-/* A guest module whose thread stands in busymod_work_func for `sleep_secs`: a patch of that function
- * cannot complete before. Unloading the module wakes the thread. */
+/* A guest module whose thread stands in busymod_work_func for `sleep_secs`: a patch of that
+ * function cannot complete before. Unloading the module wakes the thread. */
 #include <mend/livepatch.h>
 
 #include <pthread.h>
@@ -16,7 +16,7 @@ static pthread_cond_t woken = PTHREAD_COND_INITIALIZER;
 static bool leave;
 static pthread_t worker;
 
-static void *busymod_work_func(void *unused) {
+static void* busymod_work_func(void* unused) {
   struct timespec until;
   mend_log("%s: %s, sleeping %d seconds ...", NAME, __func__, sleep_secs);
   clock_gettime(CLOCK_REALTIME, &until);

@@ -350,9 +350,8 @@ TEST(SignalStackTest, HandlerRunsOnIt) {
   EXPECT_EQ(ThreadRegistry::CurrentRecord()->alternate_stack.high,
             reinterpret_cast<uintptr_t>(stack) + sizeof stack);
   // The frame, not a local: a sanitizer keeps those elsewhere.
-  Install(SIGUSR1, SA_ONSTACK, [](int) {
-    in_handler = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
-  });
+  Install(SIGUSR1, SA_ONSTACK,
+          [](int) { in_handler = reinterpret_cast<uintptr_t>(__builtin_frame_address(0)); });
   raise(SIGUSR1);
   EXPECT_GE(in_handler, reinterpret_cast<uintptr_t>(stack));
   EXPECT_LT(in_handler, reinterpret_cast<uintptr_t>(stack) + sizeof stack);

@@ -93,7 +93,8 @@ TEST(PatchLinkTest, AddressOfReplacedFunctionStaysAndRecursionPassesTheSlot) {
   const std::string new_text =
       "int depth(int n); int (*address(void))(int) { return depth; }"
       "int (*volatile self)(int);"
-      "__attribute__((noinline)) int depth(int n) { self = depth; return n == 0 ? 10 : 1 + self(n - 1); }";
+      "__attribute__((noinline)) int depth(int n) { self = depth; return n == 0 ? 10 : 1 + self(n "
+      "- 1); }";
   const std::vector<std::string> objects = {
       CompileUnit("depth", old_text + "int (*volatile self)(int);", {"depth", "address"})};
   auto session = Host(objects);
@@ -108,18 +109,19 @@ TEST(PatchLinkTest, AddressOfReplacedFunctionStaysAndRecursionPassesTheSlot) {
 }
 
 TEST(PatchLinkTest, NewFunctionsAndDataAreSharedByThePatchsUnits) {
-  const std::vector<std::string> objects = {
-      CompileUnit("a", "int f(void) { return 1; }", {"f"}),
-      CompileUnit("b", "int g(void) { return 2; }", {"g"})};
+  const std::vector<std::string> objects = {CompileUnit("a", "int f(void) { return 1; }", {"f"}),
+                                            CompileUnit("b", "int g(void) { return 2; }", {"g"})};
   auto session = Host(objects);
   ASSERT_NE(session, nullptr);
-  PatchUnit a = Unit("a", Compile("int added = 40; int help(int n) { return n + ++added; }"
-                                  "int f(void) { return help(0); }"),
+  PatchUnit a = Unit("a",
+                     Compile("int added = 40; int help(int n) { return n + ++added; }"
+                             "int f(void) { return help(0); }"),
                      {Replaces("f")});
   a.new_functions = {"help"};
   a.new_data = {"added"};
-  PatchUnit b = Unit("b", Compile("extern int added; int help(int);"
-                                  "int g(void) { return help(100) + added; }"),
+  PatchUnit b = Unit("b",
+                     Compile("extern int added; int help(int);"
+                             "int g(void) { return help(100) + added; }"),
                      {Replaces("g")});
   auto patch = session->Load(Module({a, b}));
   ASSERT_TRUE(patch.ok()) << patch.status().ToString();
@@ -160,13 +162,14 @@ TEST(PatchLinkTest, NamedConstantsAmongLiteralsDoNotMisleadTheNewVersion) {
       "char out[96]; static const char mark[] = \"abc\"; static const long pair[2] = {7, 8};"
       "__attribute__((noinline)) void take(const char* text) { out[80] = text[0]; }";
   const std::string old_text =
-      head + "void say(int n) { take(\"first\"); out[0] = mark[n]; out[81] = (char)pair[n];"
-             " memcpy(out + 1, \" has the older words\", 21); }";
-  const std::string new_text =
-      head + "void say(int n) { take(\"another before it\"); out[0] = mark[n];"
-             " struct { long a, b; } two = {5, 6}; memcpy(out + 40, &two, 16);"
-             " out[81] = (char)pair[n]; take(\"first\");"
-             " memcpy(out + 1, \" has the newer words, longer\", 29); }";
+      head +
+      "void say(int n) { take(\"first\"); out[0] = mark[n]; out[81] = (char)pair[n];"
+      " memcpy(out + 1, \" has the older words\", 21); }";
+  const std::string new_text = head +
+                               "void say(int n) { take(\"another before it\"); out[0] = mark[n];"
+                               " struct { long a, b; } two = {5, 6}; memcpy(out + 40, &two, 16);"
+                               " out[81] = (char)pair[n]; take(\"first\");"
+                               " memcpy(out + 1, \" has the newer words, longer\", 29); }";
   const std::vector<std::string> objects = {CompileUnit("say", old_text, {"say", "take"})};
   auto session = Host(objects);
   ASSERT_NE(session, nullptr);
@@ -220,8 +223,9 @@ TEST(PatchLinkTest, DataThatStaysKeepsTheTextItLeadsTo) {
   auto session = Host(objects);
   ASSERT_NE(session, nullptr);
   PatchUnit unit =
-      Unit("t", Compile("static int answer(void) { return 42; } int (*table[2])(void) = {answer};"
-                        "int (*get(void))(void) { return table[0]; }"),
+      Unit("t",
+           Compile("static int answer(void) { return 42; } int (*table[2])(void) = {answer};"
+                   "int (*get(void))(void) { return table[0]; }"),
            {Replaces("get")});
   unit.new_functions = {"answer"};
   unit.new_data = {"table"};
@@ -242,9 +246,10 @@ TEST(PatchLinkTest, DataThatStaysKeepsTheTextItLeadsTo) {
 
 TEST(PatchLinkTest, RefusalsNameWhatIsWrongAndLeaveNothing) {
   const std::vector<std::string> objects = {
-      CounterUnit(),
-      CompileUnit("bare", "__attribute__((patchable_function_entry(0, 0))) int bare(void) {"
-                          " return 1; }", {"bare"})};
+      CounterUnit(), CompileUnit("bare",
+                                 "__attribute__((patchable_function_entry(0, 0))) int bare(void) {"
+                                 " return 1; }",
+                                 {"bare"})};
   auto session = Host(objects);
   ASSERT_NE(session, nullptr);
   const SessionUsage before = session->Usage();
@@ -273,8 +278,7 @@ TEST(PatchLinkTest, RefusalsNameWhatIsWrongAndLeaveNothing) {
 
   EXPECT_EQ(session->Usage().permanent_bytes, before.permanent_bytes);
   EXPECT_EQ(session->Usage().module_bytes, before.module_bytes);
-  auto patch = session->Load(
-      Module({Unit("counter", fixed, {Replaces("step", Binding::kLocal)})}));
+  auto patch = session->Load(Module({Unit("counter", fixed, {Replaces("step", Binding::kLocal)})}));
   EXPECT_TRUE(patch.ok()) << "a retry after refusals works";
 }
 
@@ -282,14 +286,15 @@ TEST(PatchLinkTest, ExceptionsAreCaughtInAndThroughNewVersions) {
   // C++ units have no description here; C sources throw through a library function instead.
   const std::vector<std::string> objects = {
       CompileUnit("q", "int hook(int n) { return n; }", {"hook"}),
-      Compile("extern \"C\" int hook(int); extern \"C\" void fail() { throw 7; }"
-              "extern \"C\" int run() { try { return hook(1); } catch (int x) { return 100 + x; } }",
-              true)};
+      Compile(
+          "extern \"C\" int hook(int); extern \"C\" void fail() { throw 7; }"
+          "extern \"C\" int run() { try { return hook(1); } catch (int x) { return 100 + x; } }",
+          true)};
   auto session = Host(objects);
   ASSERT_NE(session, nullptr);
-  auto patch = session->Load(Module(
-      {Unit("q", Compile("void fail(void); int hook(int n) { fail(); return n; }"),
-            {Replaces("hook")})}));
+  auto patch = session->Load(
+      Module({Unit("q", Compile("void fail(void); int hook(int n) { fail(); return n; }"),
+                   {Replaces("hook")})}));
   ASSERT_TRUE(patch.ok()) << patch.status().ToString();
   auto* run = Find<int()>(*session, "run");
   EXPECT_EQ(run(), 1);

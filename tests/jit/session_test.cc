@@ -54,26 +54,28 @@ TEST(SessionTest, MissingSymbolIsNamedWithItsObjectAndTheNextLoadWorks) {
 TEST(SessionTest, DoubledSymbolIsNamedWithBothObjects) {
   auto session = Session::Create({});
   ASSERT_TRUE(session.ok());
-  EXPECT_THAT(Load(**session, {Compile("int twice;"), Compile("int twice = 1;")}),
-              AllOf(HasSubstr("duplicate symbol: twice"), HasSubstr("first.o"),
-                    HasSubstr("second.o")));
+  EXPECT_THAT(
+      Load(**session, {Compile("int twice;"), Compile("int twice = 1;")}),
+      AllOf(HasSubstr("duplicate symbol: twice"), HasSubstr("first.o"), HasSubstr("second.o")));
 }
 
 TEST(SessionTest, StrongDefinitionWinsOverWeakAndLargestCommonOverSmaller) {
-  auto session = Host({Compile("__attribute__((weak)) int f(void) { return 1; }"
-                               "int g(void) { return f(); }"
-                               "__attribute__((common)) char c[4]; char *first(void) { return c; }"),
-                       Compile("int f(void) { return 2; }"
-                               "__attribute__((common)) char c[4096];"
-                               "char *second(void) { c[4095] = 1; return c; }")});
+  auto session =
+      Host({Compile("__attribute__((weak)) int f(void) { return 1; }"
+                    "int g(void) { return f(); }"
+                    "__attribute__((common)) char c[4]; char *first(void) { return c; }"),
+            Compile("int f(void) { return 2; }"
+                    "__attribute__((common)) char c[4096];"
+                    "char *second(void) { c[4095] = 1; return c; }")});
   ASSERT_NE(session, nullptr);
   EXPECT_EQ(Find<int()>(*session, "g")(), 2);
   EXPECT_EQ(Find<char*()>(*session, "first")(), Find<char*()>(*session, "second")());
 }
 
 TEST(SessionTest, UndefinedWeakFunctionIsNull) {
-  auto session = Host({Compile("__attribute__((weak)) void nowhere(void);"
-                               "int is_null(void) { return nowhere == 0; }")});
+  auto session =
+      Host({Compile("__attribute__((weak)) void nowhere(void);"
+                    "int is_null(void) { return nowhere == 0; }")});
   ASSERT_NE(session, nullptr);
   EXPECT_EQ(Find<int()>(*session, "is_null")(), 1);
 }
@@ -104,13 +106,13 @@ TEST(SessionTest, TableAcrossObjectsIsInOnePieceInLinkOrder) {
 }
 
 TEST(SessionTest, ThreadLocalsHaveTheirInitialValuesInEveryThread) {
-  auto session = Host(
-      {Compile("int image __asm__(\"__mend_tls.x\")"
-               "  __attribute__((section(\".mend.tls.x\"))) = 5;"
-               "extern char off __asm__(\"__mend_tlsoff.x\") __attribute__((weak));"
-               "int next(void) {"
-               "  int *x = (int *)((char *)__builtin_thread_pointer() + (long)&off);"
-               "  return (*x)++; }")});
+  auto session =
+      Host({Compile("int image __asm__(\"__mend_tls.x\")"
+                    "  __attribute__((section(\".mend.tls.x\"))) = 5;"
+                    "extern char off __asm__(\"__mend_tlsoff.x\") __attribute__((weak));"
+                    "int next(void) {"
+                    "  int *x = (int *)((char *)__builtin_thread_pointer() + (long)&off);"
+                    "  return (*x)++; }")});
   ASSERT_NE(session, nullptr);
   auto* next = Find<int()>(*session, "next");
   EXPECT_EQ(next(), 5);
@@ -132,33 +134,37 @@ TEST(SessionTest, NativeThreadLocalIsRefusedByName) {
 }
 
 TEST(SessionTest, ExceptionCrossesHostedAndLibraryFrames) {
-  auto session = Host({Compile("#include <algorithm>\n#include <stdexcept>\n#include <vector>\n"
-                               "#include <stdlib.h>\n"
-                               "static int compare(const void*, const void*) {"
-                               "  throw std::runtime_error(\"x\"); }"
-                               "extern \"C\" int run() { int v[] = {3, 1, 2};"
-                               "  try { qsort(v, 3, sizeof(int), compare); }"
-                               "  catch (const std::exception& e) { return e.what()[0]; }"
-                               "  return 0; }",
-                               true)});
+  auto session =
+      Host({Compile("#include <algorithm>\n#include <stdexcept>\n#include <vector>\n"
+                    "#include <stdlib.h>\n"
+                    "static int compare(const void*, const void*) {"
+                    "  throw std::runtime_error(\"x\"); }"
+                    "extern \"C\" int run() { int v[] = {3, 1, 2};"
+                    "  try { qsort(v, 3, sizeof(int), compare); }"
+                    "  catch (const std::exception& e) { return e.what()[0]; }"
+                    "  return 0; }",
+                    true)});
   ASSERT_NE(session, nullptr);
   EXPECT_EQ(Find<int()>(*session, "run")(), 'x');
 }
 
 TEST(SessionTest, FunctionChosenAtStartIsResolvedBeforeConstructors) {
-  auto session = Host({Compile("static int one(void) { return 1; } static int two(void) { return 2; }"
-                               "static void *choose(void) { return two; }"
-                               "int f(void) __attribute__((ifunc(\"choose\")));"
-                               "int early; __attribute__((constructor)) static void c(void) {"
-                               "  early = f(); } int use(void) { return one() * 10 + f(); }")});
+  auto session =
+      Host({Compile("static int one(void) { return 1; } static int two(void) { return 2; }"
+                    "static void *choose(void) { return two; }"
+                    "int f(void) __attribute__((ifunc(\"choose\")));"
+                    "int early; __attribute__((constructor)) static void c(void) {"
+                    "  early = f(); } int use(void) { return one() * 10 + f(); }")});
   ASSERT_NE(session, nullptr);
   EXPECT_EQ(*Find<int>(*session, "early"), 2);
   EXPECT_EQ(Find<int()>(*session, "use")(), 12);
 }
 
 TEST(SessionTest, DescribesTextAndFindsFunctionsByCxxName) {
-  auto session = Host({Compile("namespace a { int f(int x) { return x; } int f(long x) {"
-                               "return static_cast<int>(x) + 1; } }", true)});
+  auto session =
+      Host({Compile("namespace a { int f(int x) { return x; } int f(long x) {"
+                    "return static_cast<int>(x) + 1; } }",
+                    true)});
   ASSERT_NE(session, nullptr);
   auto site = session->FindFunction("a::f(long)");
   ASSERT_TRUE(site.ok()) << site.status().ToString();

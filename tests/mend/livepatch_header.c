@@ -1,5 +1,5 @@
-/* Every declaration and macro of <mend/livepatch.h>, as C11 and as C++17, with clang and gcc: it must
- * compile without a warning. Nothing of it runs. */
+/* Every declaration and macro of <mend/livepatch.h>, as C11 and as C++17, with clang and gcc: it
+ * must compile without a warning. Nothing of it runs. */
 #include <mend/livepatch.h>
 
 #ifdef __cplusplus
@@ -11,7 +11,7 @@
 static bool flag;
 static int number = 3;
 static long large;
-static const char *text = "text";
+static const char* text = "text";
 MEND_PARAM_BOOL(flag);
 MEND_PARAM_INT(number);
 MEND_PARAM_LONG(large);
@@ -22,23 +22,23 @@ MEND_UNIT int held(int x) { return x; }
 
 static int replacement(int x) { return x + number; }
 
-static int construct(void *obj, void *data, void *argument) {
-  *(int *)data = obj == argument;
+static int construct(void* obj, void* data, void* argument) {
+  *(int*)data = obj == argument;
   return 0;
 }
-static void destroy(void *obj, void *data) {
+static void destroy(void* obj, void* data) {
   (void)obj;
   (void)data;
 }
 
-static int pre_patch(struct mend_object *object) {
-  const char *name = mend_object_name(object);
+static int pre_patch(struct mend_object* object) {
+  const char* name = mend_object_name(object);
   mend_log("pre_patch: %s", name != TEST_NULL ? name : "the program");
   return mend_object_state(object) == MEND_MODULE_GOING ? -number : 0;
 }
-static void post_patch(struct mend_object *object) {
-  const struct mend_state *previous = mend_get_prev_state(7);
-  void *shadow = mend_shadow_get(object, 1);
+static void post_patch(struct mend_object* object) {
+  const struct mend_state* previous = mend_get_prev_state(7);
+  void* shadow = mend_shadow_get(object, 1);
   if (previous == TEST_NULL) shadow = mend_shadow_alloc(object, 1, sizeof(int), construct, object);
   if (shadow == TEST_NULL) {
     shadow = mend_shadow_get_or_alloc(object, 1, sizeof(int), construct, object);
@@ -46,7 +46,7 @@ static void post_patch(struct mend_object *object) {
   mend_safepoint();
   (void)shadow;
 }
-static void post_unpatch(struct mend_object *object) {
+static void post_unpatch(struct mend_object* object) {
   mend_shadow_free(object, 1, destroy);
   mend_shadow_free_all(1, TEST_NULL);
 }

@@ -27,7 +27,8 @@ CompileRequest Request(const std::string& source, std::vector<std::string> flags
 }
 
 TEST(ClangRunnerTest, TheObjectDescribesItself) {
-  CompileRequest request = Request("#include \"unit.h\"\nint f(struct point* p) { return p->y; }\n");
+  CompileRequest request =
+      Request("#include \"unit.h\"\nint f(struct point* p) { return p->y; }\n");
   request.overlay["/unit.h"] = "struct point { int x; int y : 3; };\n";
   const CompileResult result = ClangRunner().Compile(request);
   ASSERT_TRUE(result.ok) << result.diagnostics;
@@ -101,23 +102,22 @@ TEST_P(RefusalTest, IsNamedAtCompileTime) {
   const CompileResult result =
       ClangRunner().Compile(Request(GetParam().source, {"-O2", GetParam().flag}));
   EXPECT_FALSE(result.ok);
-  EXPECT_NE(result.diagnostics.find(GetParam().message), std::string::npos)
-      << result.diagnostics;
+  EXPECT_NE(result.diagnostics.find(GetParam().message), std::string::npos) << result.diagnostics;
 }
 
 INSTANTIATE_TEST_SUITE_P(
     All, RefusalTest,
-    testing::Values(
-        Refused{"-m32", "int f(void) { return 1; }", "cannot be hosted"},
-        Refused{"-fsanitize=address", "int f(void) { return 1; }", "sanitizers"},
-        Refused{"-g",
-                "__thread int x; extern __thread int y __attribute__((alias(\"x\")));"
-                "int f(void) { return y; }",
-                "thread-local variable 'x' cannot be hosted"},
-        Refused{"-g",
-                "int f(void) { int v; __asm__(\"movl %%fs:other@tpoff, %0\" : \"=r\"(v));"
-                "return v; }",
-                "cannot be hosted"}));
+    testing::Values(Refused{"-m32", "int f(void) { return 1; }", "cannot be hosted"},
+                    Refused{"-fsanitize=address", "int f(void) { return 1; }", "sanitizers"},
+                    Refused{"-g",
+                            "__thread int x; extern __thread int y __attribute__((alias(\"x\")));"
+                            "int f(void) { return y; }",
+                            "thread-local variable 'x' cannot be hosted"},
+                    Refused{
+                        "-g",
+                        "int f(void) { int v; __asm__(\"movl %%fs:other@tpoff, %0\" : \"=r\"(v));"
+                        "return v; }",
+                        "cannot be hosted"}));
 
 TEST(ObjectWriterTest, RemovingASectionLeavesTheRestReadable) {
   const CompileResult result = ClangRunner().Compile(Request("int f(void) { return 1; }\n"));

@@ -86,7 +86,8 @@ TEST_P(EntryStubTest, EveryFunctionOfEveryKindIsPatchable) {
     catch (std::exception&) { return -1; }
     Base* make() { return new Derived; }
     std::runtime_error global("at start");
-  )", {GetParam()}, "c++");
+  )",
+                                       {GetParam()}, "c++");
   ASSERT_GE(result.description.functions.size(), 5U);
   for (const FunctionDescription& function : result.description.functions) {
     EXPECT_TRUE(function.patchable) << function.name;
@@ -133,12 +134,12 @@ TEST(CodegenTest, PartsOfCoroutinesAreNotPatchableButTheirRampIs) {
     };
     int steps;
     Task run() { ++steps; co_await std::suspend_always(); ++steps; }
-  )", {"-std=c++20", "-O2"}, "c++");
+  )",
+                                       {"-std=c++20", "-O2"}, "c++");
   int parts = 0;
   for (const FunctionDescription& function : result.description.functions) {
     const bool is_part = function.name.ends_with(".resume") ||
-                         function.name.ends_with(".destroy") ||
-                         function.name.ends_with(".cleanup");
+                         function.name.ends_with(".destroy") || function.name.ends_with(".cleanup");
     if (is_part) {
       ++parts;
       EXPECT_FALSE(function.patchable) << function.name;
@@ -199,7 +200,8 @@ TEST_P(TlsTest, AccessesAreAbsoluteOffsets) {
     extern __thread int theirs;
     int* address(void) { return &own; }
     long all(int i) { own += i; return own + ++shared + theirs; }
-  )", {GetParam()});
+  )",
+                                       {GetParam()});
   for (const char* name : {"own", "shared", "theirs"}) {
     const auto relocations = RelocationsTo(result, "all", std::string("__mend_tlsoff.") + name);
     ASSERT_FALSE(relocations.empty()) << name;
@@ -228,7 +230,8 @@ TEST(CodegenTest, ThreadLocalsOfCxxCompileAtEveryLevel) {
       template <class T> struct V { static thread_local T value; };
       template <class T> thread_local T V<T>::value{3};
       std::string get() { return name + S::member + std::to_string(++counter + V<int>::value); }
-    )", {level, "-std=c++20", "-g"}, "c++");
+    )",
+                                         {level, "-std=c++20", "-g"}, "c++");
     EXPECT_NE(FindData(result, "__mend_tls.counter"), nullptr);
     EXPECT_NE(FindData(result, "__mend_tls.__tls_guard"), nullptr);
   }
@@ -254,7 +257,8 @@ TEST(CodegenTest, AStaticFunctionsOwnAddressIsARelocation) {
     void keep(void*);
     static int self(int x) { keep((void*)self); return x; }
     int call(int x) { return self(x) + self(x + 1); }
-  )", {"-O1", "-fno-inline"});
+  )",
+                                       {"-O1", "-fno-inline"});
   const absl::StatusOr<ObjectView> view = ObjectView::Parse(result.object);
   ASSERT_TRUE(view.ok());
   const auto pointer = std::find_if(

@@ -23,7 +23,8 @@ inline std::string CompileSnippet(std::string_view source, const char* extension
   const std::string command =
       "cd " + folder + " && " MEND_TEST_CLANG " -c " + flags +
       " -fPIE -ffunction-sections -fdata-sections -fasynchronous-unwind-tables "
-      "-fpatchable-function-entry=8 -falign-functions=16 snippet" + extension + " -o snippet.o";
+      "-fpatchable-function-entry=8 -falign-functions=16 snippet" +
+      extension + " -o snippet.o";
   std::string object;
   if (std::system(command.c_str()) == 0) {
     std::ostringstream contents;

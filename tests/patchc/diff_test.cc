@@ -61,8 +61,9 @@ TEST(DiffFileTest, HunkThatDoesNotApplySaysWhere) {
 }
 
 TEST(DiffFileTest, MissingLastNewlineIsKept) {
-  EXPECT_EQ(Apply("a\nb", "--- a/f\n+++ b/f\n@@ -1,2 +1,2 @@\n a\n-b\n\\ No newline at end of file\n"
-                          "+c\n\\ No newline at end of file\n"),
+  EXPECT_EQ(Apply("a\nb",
+                  "--- a/f\n+++ b/f\n@@ -1,2 +1,2 @@\n a\n-b\n\\ No newline at end of file\n"
+                  "+c\n\\ No newline at end of file\n"),
             "a\nc");
 }
 

@@ -17,8 +17,7 @@ using ::testing::IsEmpty;
 
 ObjectSummary Summarize(std::string_view source, const char* extension = ".c",
                         const char* flags = "-O2") {
-  absl::StatusOr<ObjectSummary> summary =
-      SummarizeObject(CompileSnippet(source, extension, flags));
+  absl::StatusOr<ObjectSummary> summary = SummarizeObject(CompileSnippet(source, extension, flags));
   EXPECT_TRUE(summary.ok()) << summary.status();
   return summary.ok() ? *std::move(summary) : ObjectSummary();
 }
@@ -121,8 +120,9 @@ TEST(FingerprintTest, ReferencesNameTheirTargets) {
 }
 
 TEST(FingerprintTest, DescribesBindingSizeAndKind) {
-  const auto summary = Summarize("static int a[4]; const int b = 3; int c = 2;"
-                                 "int *f(void) { a[1]++; return a; }");
+  const auto summary = Summarize(
+      "static int a[4]; const int b = 3; int c = 2;"
+      "int *f(void) { a[1]++; return a; }");
   std::map<std::string, DataDescription> data;
   for (const auto& datum : summary.data) data[datum.name] = datum;
   EXPECT_EQ(data["a"].binding, Binding::kLocal);
@@ -166,15 +166,16 @@ int other(int i) {
 TEST(FingerprintTest, CatchClauseCountsThroughTheExceptionTable) {
   const auto base = Summarize(kCxxUnit, ".cc");
   EXPECT_THAT(Differences(base, Summarize(kCxxUnit, ".cc")), IsEmpty());
-  const auto edited = Summarize(Replaced(kCxxUnit, "std::runtime_error&", "std::range_error&"),
-                                ".cc");
+  const auto edited =
+      Summarize(Replaced(kCxxUnit, "std::runtime_error&", "std::range_error&"), ".cc");
   EXPECT_THAT(Differences(base, edited), ElementsAre("_Z7guardedi"));
 }
 
 TEST(FingerprintTest, NewVirtualFunctionChangesTheVtable) {
   const auto edited = Summarize(Replaced(kCxxUnit, "virtual int sides() const;",
                                          "virtual int more() const { return 1; } "
-                                         "virtual int sides() const;"), ".cc");
+                                         "virtual int sides() const;"),
+                                ".cc");
   EXPECT_THAT(Differences(Summarize(kCxxUnit, ".cc"), edited), Contains("_ZTV5Shape"));
 }
 

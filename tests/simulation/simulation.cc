@@ -137,7 +137,7 @@ std::string RunHistory(Chooser* chooser, int patches) {
     CurrentWorld() = &world;
     world.behaviour =
         patches == 0 ? RandomBehaviour(chooser)
-               : Behaviour{.units = 1, .stay = false, .blocks = false, .random_work = false};
+                     : Behaviour{.units = 1, .stay = false, .blocks = false, .random_work = false};
     violation = RunHistory(chooser, &world, patches);
     if (world.depth > 0) {
       if (!violation.empty()) printf("  in a forked child: %s\n", violation.c_str());

@@ -2,9 +2,9 @@
 // functions that must agree with each other, while patches come and go at random.
 //
 // Every patch replaces `middle` and `leaf` together, and holds `pair`. What must never be seen:
-// inside one activation of `middle` a `leaf` of another version; inside one activation of `pair` two
-// versions. The controls show that the test would see it: with the stack check off, and in a caller
-// that is not held, there are mixes.
+// inside one activation of `middle` a `leaf` of another version; inside one activation of `pair`
+// two versions. The controls show that the test would see it: with the stack check off, and in a
+// caller that is not held, there are mixes.
 //
 // The seed is printed; MEND_STRESS_SEED repeats it, MEND_STRESS_TRANSITIONS says how long.
 #include <stdlib.h>
@@ -220,11 +220,12 @@ class CoreStressTest : public CoreTest {
     }
     stop = true;
     threads_.clear();
-    printf("%d transitions, %lu calls, %lu mixes, %lu unheld mixes, %d removals put off; versions "
-           "%lu %lu %lu %lu\n",
-           transitions_, calls.load(), mixes.load(), unheld_mixes.load(), removals_later_,
-           versions_seen[0].load(), versions_seen[1].load(), versions_seen[2].load(),
-           versions_seen[3].load());
+    printf(
+        "%d transitions, %lu calls, %lu mixes, %lu unheld mixes, %d removals put off; versions "
+        "%lu %lu %lu %lu\n",
+        transitions_, calls.load(), mixes.load(), unheld_mixes.load(), removals_later_,
+        versions_seen[0].load(), versions_seen[1].load(), versions_seen[2].load(),
+        versions_seen[3].load());
   }
 
   void TearDown() override {

@@ -6,11 +6,11 @@
 int shared_value = 7;
 int only_by_name(void) { return 41; }
 
-static void *handle;
+static void* handle;
 
-static void answer(const char *command, const char *operand) {
+static void answer(const char* command, const char* operand) {
   if (strcmp(command, "open") == 0) {
-    void *opened = dlopen(operand, RTLD_NOW);
+    void* opened = dlopen(operand, RTLD_NOW);
     if (opened != NULL) handle = opened;
     printf("%s\n", opened != NULL ? "opened" : dlerror());
   } else if (strcmp(command, "call") == 0) {

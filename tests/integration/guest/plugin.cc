@@ -1,4 +1,5 @@
-// A C++ guest module: thread-locals, exceptions, constructors, the program's data, a library's function.
+// A C++ guest module: thread-locals, exceptions, constructors, the program's data, a library's
+// function.
 #include <mend/livepatch.h>
 
 #include <cmath>

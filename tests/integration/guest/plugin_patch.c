@@ -5,7 +5,7 @@ static int answer;
 MEND_PARAM_INT(answer);
 
 static int plugin_part(int n) { return n * 1000; }
-static int pre_patch(struct mend_object *object) {
+static int pre_patch(struct mend_object* object) {
   (void)object;
   return answer;
 }

@@ -1,4 +1,5 @@
-// A program for explicit patches: something inlined, something that callers know not to throw, a unit.
+// A program for explicit patches: something inlined, something that callers know not to throw, a
+// unit.
 #include <mend/livepatch.h>
 
 #include <cstdio>

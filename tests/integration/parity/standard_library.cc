@@ -80,8 +80,8 @@ int main() {
   }
   w.join();
   A* a = new D;
-  std::cout << (dynamic_cast<C*>(a) != nullptr) << (dynamic_cast<B*>(a)->f()) << " " << typeid(*a).name()
-            << "\n";
+  std::cout << (dynamic_cast<C*>(a) != nullptr) << (dynamic_cast<B*>(a)->f()) << " "
+            << typeid(*a).name() << "\n";
   delete a;
   std::regex re("(a+)(b*)");
   std::smatch sm;

@@ -108,7 +108,10 @@ PatchModule SampleExplicitModule() {
   PatchModule module;
   module.name = "demo";
   module.replace = false;
-  module.objects = {{.name = "a.c", .bytes = "first object"}, {.name = "b.o", .bytes = "\x7f""ELF"}};
+  module.objects = {{.name = "a.c", .bytes = "first object"},
+                    {.name = "b.o",
+                     .bytes = "\x7f"
+                              "ELF"}};
   return module;
 }
 
@@ -122,7 +125,9 @@ TEST(PatchModuleTest, ExplicitOnesSurviveTheRoundTrip) {
   ASSERT_EQ(read->objects.size(), 2u);
   EXPECT_EQ(read->objects[0].name, "a.c");
   EXPECT_EQ(read->objects[0].bytes, "first object");
-  EXPECT_EQ(read->objects[1].bytes, "\x7f""ELF");
+  EXPECT_EQ(read->objects[1].bytes,
+            "\x7f"
+            "ELF");
 }
 
 TEST(PatchModuleTest, NoModuleIsOfBothKinds) {
@@ -156,7 +161,8 @@ TEST(PatchModuleTest, EveryPrefixIsRefused) {
 }
 
 TEST(PatchModuleTest, WrongTypesInsideAreRefused) {
-  const std::string header = R"({"version":2,"name":7,"replace":true,"hold":[],"units":[],"objects":[]})";
+  const std::string header =
+      R"({"version":2,"name":7,"replace":true,"hold":[],"units":[],"objects":[]})";
   std::string contents(8, '\0');
   contents[0] = static_cast<char>(header.size());
   const auto read = ParsePatchModule(WrapFrame("MENDPTCH", contents + header));

@@ -53,13 +53,14 @@ void CallThrough(const uint8_t* code) {
 
 // `push %rbx; call *%rdi; pop %rbx; ret` with unwind data that only the table knows.
 TEST(FindFdeTest, ExceptionCrossesTextThatOnlyTheTableKnows) {
-  auto* const memory = static_cast<uint8_t*>(mmap(
-      nullptr, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  auto* const memory = static_cast<uint8_t*>(
+      mmap(nullptr, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   const uint8_t code[] = {0x53, 0xff, 0xd7, 0x5b, 0xc3};
-  const uint8_t cie[] = {0x14, 0, 0, 0, 0, 0, 0, 0, 1, 'z', 'R', 0, 1, 0x78, 16, 1, 0x00,
-                         0x0c, 7, 8, 0x80 | 16, 1, 0, 0};
-  const uint8_t fde[] = {0x24, 0, 0, 0, 28, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0,
-                         0, 0, 0, 0x41, 0x0e, 16, 0x83, 2, 0x43, 0x0e, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+  const uint8_t cie[] = {0x14, 0,    0,  0, 0,    0,    0, 0, 1,         'z', 'R', 0,
+                         1,    0x78, 16, 1, 0x00, 0x0c, 7, 8, 0x80 | 16, 1,   0,   0};
+  const uint8_t fde[] = {0x24, 0,    0, 0, 28, 0, 0, 0, 0, 0, 0,    0,    0,  0,    0,
+                         0,    5,    0, 0, 0,  0, 0, 0, 0, 0, 0x41, 0x0e, 16, 0x83, 2,
+                         0x43, 0x0e, 8, 0, 0,  0, 0, 0, 0, 0, 0,    0,    0,  0};
   memcpy(memory, code, sizeof(code));
   memcpy(memory + 512, cie, sizeof(cie));
   memcpy(memory + 512 + sizeof(cie), fde, sizeof(fde));

@@ -52,8 +52,8 @@ RegisterState RandomState(uint32_t seed, uint64_t flags) {
   RegisterState state;
   for (uint64_t& value : state.gpr) value = random();
   state.flags = flags;
-  state.control = 0x0f7f;            // round towards zero, extended precision
-  state.mxcsr = 0x1f80 | 0x6000;     // round towards zero
+  state.control = 0x0f7f;         // round towards zero, extended precision
+  state.mxcsr = 0x1f80 | 0x6000;  // round towards zero
   const long double x87[] = {1.0L / 3, -7.25e300L};
   for (int i = 0; i < 2; ++i) memcpy(state.x87[i], &x87[i], 10);
   for (auto& vector : state.vectors) {

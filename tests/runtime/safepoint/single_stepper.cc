@@ -20,7 +20,7 @@ struct Expected {
 struct Stepper {
   StepReport report;
   WalkOptions options;
-  uintptr_t entry = 0;         // recording starts when this is called
+  uintptr_t entry = 0;  // recording starts when this is called
   bool recording = false;
   uintptr_t paused_up_to = 0;  // nothing is recorded while rsp is not above this; 0: no pause
   uintptr_t previous_pc = 0;   // 0: unknown
@@ -66,8 +66,7 @@ void PopReturned(uintptr_t rsp) {
 bool CompareFrame(const WalkFrame& frame, void* argument) noexcept [[clang::nonblocking]] {
   auto& s = *static_cast<Stepper*>(argument);
   if (s.seen > 0) {
-    const bool match =
-        s.seen <= s.depth && s.expected[s.depth - s.seen].address == frame.pc.value;
+    const bool match = s.seen <= s.depth && s.expected[s.depth - s.seen].address == frame.pc.value;
     if (!match) s.mismatch = true;
   }
   ++s.seen;
@@ -126,7 +125,8 @@ void OnTrap(int, siginfo_t*, void* context_argument) {
   __asm__ volatile(
       "pushfq\n\t"
       "orq $0x100, (%%rsp)\n\t"
-      "popfq\n\t" ::: "cc", "memory");
+      "popfq\n\t" ::
+          : "cc", "memory");
 }
 
 }  // namespace

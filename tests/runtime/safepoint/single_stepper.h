@@ -19,9 +19,9 @@ namespace mend {
 struct StepReport {
   size_t instructions = 0;
   size_t right = 0;
-  size_t incomplete = 0;       // the walker said that it does not know
-  size_t wrong_incomplete = 0; // of those, reported a wrong chain before giving up
-  size_t wrong = 0;            // said kComplete, and the chain was not the true one
+  size_t incomplete = 0;        // the walker said that it does not know
+  size_t wrong_incomplete = 0;  // of those, reported a wrong chain before giving up
+  size_t wrong = 0;             // said kComplete, and the chain was not the true one
   int result = 0;
   uintptr_t first_wrong_pc = 0;
   uintptr_t first_incomplete_pc = 0;

@@ -47,23 +47,25 @@ TEST_P(StackWalkerStepTest, EveryInstructionOfHostedText) {
   ExpectRight(SingleStep(GetParam().function), GetParam().incomplete_max);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Scenarios, StackWalkerStepTest,
-    testing::Values(Scenario{"Leaf", scenarios::Leaf}, Scenario{"Alloca", scenarios::Alloca},
-                    Scenario{"OverAligned", scenarios::OverAligned},
-                    Scenario{"Varargs", scenarios::Varargs},
-                    Scenario{"TailCall", scenarios::TailCall},
-                    Scenario{"ShrinkWrapped", scenarios::ShrinkWrapped},
-                    Scenario{"Recursion", scenarios::Recursion},
-                    Scenario{"ManyArguments", scenarios::ManyArguments},
-                    Scenario{"QsortCallback", scenarios::QsortCallback},
-                    Scenario{"PthreadOnce", scenarios::PthreadOnce},
-                    Scenario{"StdFunction", scenarios::StdFunction},
-                    Scenario{"Vdso", scenarios::Vdso},
-                    Scenario{"Allocation", scenarios::Allocation},
-                    Scenario{"Exceptions", scenarios::Exceptions, kAny},
-                    Scenario{"Longjmp", scenarios::Longjmp, 9}),
-    [](const testing::TestParamInfo<Scenario>& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Scenarios, StackWalkerStepTest,
+                         testing::Values(Scenario{"Leaf", scenarios::Leaf},
+                                         Scenario{"Alloca", scenarios::Alloca},
+                                         Scenario{"OverAligned", scenarios::OverAligned},
+                                         Scenario{"Varargs", scenarios::Varargs},
+                                         Scenario{"TailCall", scenarios::TailCall},
+                                         Scenario{"ShrinkWrapped", scenarios::ShrinkWrapped},
+                                         Scenario{"Recursion", scenarios::Recursion},
+                                         Scenario{"ManyArguments", scenarios::ManyArguments},
+                                         Scenario{"QsortCallback", scenarios::QsortCallback},
+                                         Scenario{"PthreadOnce", scenarios::PthreadOnce},
+                                         Scenario{"StdFunction", scenarios::StdFunction},
+                                         Scenario{"Vdso", scenarios::Vdso},
+                                         Scenario{"Allocation", scenarios::Allocation},
+                                         Scenario{"Exceptions", scenarios::Exceptions, kAny},
+                                         Scenario{"Longjmp", scenarios::Longjmp, 9}),
+                         [](const testing::TestParamInfo<Scenario>& info) {
+                           return info.param.name;
+                         });
 
 // The first call only is bound lazily, so this is stepped once, without a run before.
 TEST(StackWalkerLazyBindingTest, EveryInstructionOfTheResolver) {

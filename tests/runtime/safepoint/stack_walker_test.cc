@@ -150,9 +150,7 @@ class HandMadeCode {
   HandMadeCode(const HandMadeCode&) = delete;
   HandMadeCode& operator=(const HandMadeCode&) = delete;
 
-  void Call(void (*callback)()) const {
-    reinterpret_cast<void (*)(void (*)())>(memory_)(callback);
-  }
+  void Call(void (*callback)()) const { reinterpret_cast<void (*)(void (*)())>(memory_)(callback); }
   CodeRange function() const { return {Address(0), Address(5)}; }
   CodeRange text() const { return {Address(0), Address(64)}; }
   FdeEntry entry() const { return {function(), memory_ + kFde}; }
@@ -168,12 +166,17 @@ class HandMadeCode {
 
   void WriteUnwindData(uint32_t size) {
     // zR, code 1, data -8, return register 16, pcrel sdata4; CFA = rsp + 8, ra at CFA - 8.
-    const uint8_t cie[] = {0x1c, 0, 0, 0, 0, 0, 0, 0, 1, 'z', 'R', 0, 1, 0x78, 16, 1, 0x1b,
-                           0x0c, 7, 8, 0x80 | 16, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    const uint8_t cie[] = {0x1c, 0,    0, 0, 0,         0, 0, 0, 1, 'z', 'R', 0, 1, 0x78, 16, 1,
+                           0x1b, 0x0c, 7, 8, 0x80 | 16, 1, 0, 0, 0, 0,   0,   0, 0, 0,    0,  0};
     memcpy(memory_ + kCie, cie, sizeof(cie));
     // advance 1; CFA offset 16; rbx at CFA - 16; advance 3; CFA offset 8.
-    const uint8_t fde[] = {0x1c, 0, 0, 0, kFde + 4 - kCie, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-                           0x41, 0x0e, 16, 0x83, 2, 0x43, 0x0e, 8, 0, 0, 0, 0, 0, 0, 0};
+    const uint8_t fde[] = {0x1c, 0, 0,    0,    kFde + 4 - kCie,
+                           0,    0, 0,    0,    0,
+                           0,    0, 0,    0,    0,
+                           0,    0, 0x41, 0x0e, 16,
+                           0x83, 2, 0x43, 0x0e, 8,
+                           0,    0, 0,    0,    0,
+                           0,    0};
     memcpy(memory_ + kFde, fde, sizeof(fde));
     const int32_t begin = -static_cast<int32_t>(kFde + 8);
     memcpy(memory_ + kFde + 8, &begin, sizeof(begin));
@@ -238,13 +241,15 @@ TEST(StackWalkerTest, MalformedUnwindDataIsRefused) {
     uint8_t value;
     const char* what;
   };
-  const Damage damages[] = {
-      {544, 0, "entry without length"},   {544, 5, "length that cuts the instructions"},
-      {512 + 8, 9, "unknown version"},    {512 + 9, 'q', "unknown augmentation"},
-      {512 + 14, 5, "return address in another register"},
-      {512 + 18, 40, "CFA from a vector register"},
-      {512 + 18, 0, "CFA from a register that no callee preserves"},
-      {561, 0x3f, "unknown instruction"}, {561, 0x0b, "restore without remember"}};
+  const Damage damages[] = {{544, 0, "entry without length"},
+                            {544, 5, "length that cuts the instructions"},
+                            {512 + 8, 9, "unknown version"},
+                            {512 + 9, 'q', "unknown augmentation"},
+                            {512 + 14, 5, "return address in another register"},
+                            {512 + 18, 40, "CFA from a vector register"},
+                            {512 + 18, 0, "CFA from a register that no callee preserves"},
+                            {561, 0x3f, "unknown instruction"},
+                            {561, 0x0b, "restore without remember"}};
   for (const Damage& damage : damages) {
     uint8_t* const byte = code.at(damage.offset);
     const uint8_t original = *byte;
@@ -360,9 +365,9 @@ TEST(StackWalkerTest, RandomStacksAndRegistersNeverFault) {
     }
   }
   // Some of libc: signal frames, PLT, hand-written assembler.
-  for (const auto function : {reinterpret_cast<uintptr_t>(&qsort),
-                              reinterpret_cast<uintptr_t>(&memcpy),
-                              reinterpret_cast<uintptr_t>(&pthread_once)}) {
+  for (const auto function :
+       {reinterpret_cast<uintptr_t>(&qsort), reinterpret_cast<uintptr_t>(&memcpy),
+        reinterpret_cast<uintptr_t>(&pthread_once)}) {
     for (uintptr_t at = function - 4000; at < function + 4000; at += 7) code.push_back(at);
   }
   const uint32_t seed = std::random_device{}();
@@ -372,9 +377,12 @@ TEST(StackWalkerTest, RandomStacksAndRegistersNeverFault) {
   const StackBounds bounds = stack.bounds();
   const auto word = [&]() -> uintptr_t {
     switch (random() % 4) {
-      case 0: return random();
-      case 1: return bounds.low - 64 + random() % (4096 + 128);
-      default: return code[random() % code.size()];
+      case 0:
+        return random();
+      case 1:
+        return bounds.low - 64 + random() % (4096 + 128);
+      default:
+        return code[random() % code.size()];
     }
   };
   size_t ends[8] = {};
@@ -384,8 +392,12 @@ TEST(StackWalkerTest, RandomStacksAndRegistersNeverFault) {
     }
     RegisterContext from{.rip = code[random() % code.size()],
                          .rsp = bounds.low + random() % 4097,
-                         .rbp = word(), .rbx = word(), .r12 = word(), .r13 = word(),
-                         .r14 = word(), .r15 = word()};
+                         .rbp = word(),
+                         .rbx = word(),
+                         .r12 = word(),
+                         .r13 = word(),
+                         .r14 = word(),
+                         .r15 = word()};
     WalkOptions options;
     options.stack = bounds;
     options.base_cfa = bounds.high;

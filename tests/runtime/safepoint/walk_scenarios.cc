@@ -56,9 +56,7 @@ struct alignas(64) Wide {
 
 [[gnu::noinline]] int TailTarget(int a, int b, int c) { return Add(a, Add(b, c)); }
 
-[[gnu::noinline]] int Tail(int a, int b) {
-  [[clang::musttail]] return Add(b, Add(a, b));
-}
+[[gnu::noinline]] int Tail(int a, int b) { [[clang::musttail]] return Add(b, Add(a, b)); }
 
 [[gnu::noinline]] int Shrink(int n) {
   if (n > 0) return n;
@@ -66,9 +64,7 @@ struct alignas(64) Wide {
   return TailTarget(a + d, b, c) + d;
 }
 
-[[gnu::noinline]] int Fibonacci(int n) {
-  return n < 2 ? n : Fibonacci(n - 1) + Fibonacci(n - 2);
-}
+[[gnu::noinline]] int Fibonacci(int n) { return n < 2 ? n : Fibonacci(n - 1) + Fibonacci(n - 2); }
 
 [[gnu::noinline]] int Nine(int a, int b, int c, int d, int e, int f, int g, int h, int i) {
   return Add(a + b * c, d + e) + Add(f * g, h - i);

@@ -1,6 +1,6 @@
 // The transition, path by path: each way a thread can switch, both directions, stacks of patches,
-// atomic replace, reversal, force, and each step that can fail. Versions return distinct numbers, so
-// that "which one ran" is one comparison; transitions assert the exact log.
+// atomic replace, reversal, force, and each step that can fail. Versions return distinct numbers,
+// so that "which one ran" is one comparison; transitions assert the exact log.
 #include <gmock/gmock.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -109,17 +109,17 @@ TEST_F(TransitionTest, PatchAndUnpatchWithOneThread) {
   EnableAndWait(MakePatch("fix", true, {{Alpha(), Alpha2()}}));
   EXPECT_EQ(alpha(0), 2);
   EXPECT_TRUE(EntryOpen(Alpha()));
-  EXPECT_THAT(Lines(), ElementsAre("enabling patch 'fix'", "'fix': initializing patching transition",
-                                   "'fix': starting patching transition",
-                                   "'fix': completing patching transition",
-                                   "'fix': patching complete"));
+  EXPECT_THAT(Lines(),
+              ElementsAre("enabling patch 'fix'", "'fix': initializing patching transition",
+                          "'fix': starting patching transition",
+                          "'fix': completing patching transition", "'fix': patching complete"));
   DisableAndWait("fix");
   EXPECT_EQ(alpha(0), 1);
   EXPECT_FALSE(EntryOpen(Alpha()));
-  EXPECT_THAT(Lines(), ElementsAre("'fix': initializing unpatching transition",
-                                   "'fix': starting unpatching transition",
-                                   "'fix': completing unpatching transition",
-                                   "'fix': unpatching complete"));
+  EXPECT_THAT(Lines(),
+              ElementsAre("'fix': initializing unpatching transition",
+                          "'fix': starting unpatching transition",
+                          "'fix': completing unpatching transition", "'fix': unpatching complete"));
   EXPECT_EQ(host_.live_texts(), 0);
   ASSERT_TRUE(registry().Remove("fix").ok());
   EXPECT_THAT(registry().Status().patches, IsEmpty());
@@ -265,20 +265,21 @@ TEST_F(TransitionTest, SecondTransitionIsRefusedWhileOneRuns) {
 TEST_F(TransitionTest, ReverseWhileStragglerIsInOldFunction) {
   Spawn([] { sleeper(1); });
   gate_.AwaitWaiter();
-  ASSERT_TRUE(
-      registry().Enable(MakePatch("fix", true, {{Sleeper(), Sleeper2()}, {Alpha(), Alpha2()}})).ok());
+  ASSERT_TRUE(registry()
+                  .Enable(MakePatch("fix", true, {{Sleeper(), Sleeper2()}, {Alpha(), Alpha2()}}))
+                  .ok());
   EXPECT_FALSE(registry().Wait(kNotYet).ok());
   EXPECT_EQ(alpha(0), 2) << "this thread has switched";
   ASSERT_TRUE(registry().Reverse("fix").ok());
   ASSERT_TRUE(registry().Wait(kSoon).ok());
   EXPECT_EQ(alpha(0), 1);
   EXPECT_FALSE(EntryOpen(Alpha()));
-  EXPECT_THAT(Lines(), ElementsAre("enabling patch 'fix'", "'fix': initializing patching transition",
-                                   "'fix': starting patching transition",
-                                   "'fix': reversing transition from patching to unpatching",
-                                   "'fix': starting unpatching transition",
-                                   "'fix': completing unpatching transition",
-                                   "'fix': unpatching complete"));
+  EXPECT_THAT(Lines(),
+              ElementsAre("enabling patch 'fix'", "'fix': initializing patching transition",
+                          "'fix': starting patching transition",
+                          "'fix': reversing transition from patching to unpatching",
+                          "'fix': starting unpatching transition",
+                          "'fix': completing unpatching transition", "'fix': unpatching complete"));
   EXPECT_EQ(registry().Reverse("fix").code(), absl::StatusCode::kFailedPrecondition);
 }
 
@@ -295,10 +296,10 @@ TEST_F(TransitionTest, UnpatchingReversedToPatching) {
   ASSERT_TRUE(registry().Wait(kSoon).ok());
   EXPECT_EQ(alpha(0), 2);
   EXPECT_TRUE(registry().Status().patches[0].enabled);
-  EXPECT_THAT(Lines(), ElementsAre("'fix': reversing transition from unpatching to patching",
-                                   "'fix': starting patching transition",
-                                   "'fix': completing patching transition",
-                                   "'fix': patching complete"));
+  EXPECT_THAT(Lines(),
+              ElementsAre("'fix': reversing transition from unpatching to patching",
+                          "'fix': starting patching transition",
+                          "'fix': completing patching transition", "'fix': patching complete"));
 }
 
 TEST_F(TransitionTest, ReversedTwice) {
@@ -429,8 +430,9 @@ TEST_F(TransitionTest, UnknownThreadIsAdopted) {
 TEST_F(TransitionTest, ThreadsCreatedDuringATransitionInherit) {
   Spawn([] { sleeper(1); });
   gate_.AwaitWaiter();
-  ASSERT_TRUE(registry().Enable(MakePatch("fix", true, {{Sleeper(), Sleeper2()},
-                                                        {Alpha(), Alpha2()}})).ok());
+  ASSERT_TRUE(registry()
+                  .Enable(MakePatch("fix", true, {{Sleeper(), Sleeper2()}, {Alpha(), Alpha2()}}))
+                  .ok());
   EXPECT_FALSE(registry().Wait(kNotYet).ok());
   std::atomic<int> got{0};
   ProgramThread child([&] { got = alpha(0); });
@@ -460,9 +462,9 @@ TEST_F(TransitionTest, ForceCompletesAndQuarantines) {
   Lines();
   ASSERT_TRUE(registry().Force("fix").ok());
   ASSERT_TRUE(registry().Wait(kSoon).ok());
-  EXPECT_THAT(Lines(), ElementsAre("forcing remaining tasks to the patched state",
-                                   "'fix': completing unpatching transition",
-                                   "'fix': unpatching complete"));
+  EXPECT_THAT(Lines(),
+              ElementsAre("forcing remaining tasks to the patched state",
+                          "'fix': completing unpatching transition", "'fix': unpatching complete"));
   EXPECT_EQ(registry().LastTransition().switched.forced, 1u);
   EXPECT_TRUE(registry().Status().patches[0].forced);
   const absl::Status removed = registry().Remove("fix");
@@ -499,8 +501,8 @@ class FailingStepTest : public TransitionTest, public ::testing::WithParamInterf
 TEST_P(FailingStepTest, LeavesTheOlderPatchAndARetrySucceeds) {
   EnableAndWait(MakePatch("older", true, {{Alpha(), Alpha2()}}));
   ASSERT_TRUE(failpoint::Arm(GetParam(), 0, 1));
-  const auto failed = registry().Enable(MakePatch("fix", true, {{Alpha(), Alpha3()},
-                                                                {Beta(), Beta2()}}));
+  const auto failed =
+      registry().Enable(MakePatch("fix", true, {{Alpha(), Alpha3()}, {Beta(), Beta2()}}));
   EXPECT_FALSE(failed.ok());
   EXPECT_EQ(alpha(0), 2);
   EXPECT_EQ(beta(0), 10);
@@ -522,12 +524,11 @@ INSTANTIATE_TEST_SUITE_P(EachStep, FailingStepTest,
 TEST_F(TransitionTest, FailedEnableLogsItsCancellation) {
   ASSERT_TRUE(failpoint::Arm("transition/open_entries", 0, 1));
   EXPECT_FALSE(registry().Enable(MakePatch("fix", true, {{Alpha(), Alpha2()}})).ok());
-  EXPECT_THAT(Lines(), ElementsAre("enabling patch 'fix'", "'fix': initializing patching transition",
-                                   "failed to patch object 'program'",
-                                   "failed to enable patch 'fix'",
-                                   "'fix': canceling patching transition, going to unpatch",
-                                   "'fix': completing unpatching transition",
-                                   "'fix': unpatching complete"));
+  EXPECT_THAT(Lines(),
+              ElementsAre("enabling patch 'fix'", "'fix': initializing patching transition",
+                          "failed to patch object 'program'", "failed to enable patch 'fix'",
+                          "'fix': canceling patching transition, going to unpatch",
+                          "'fix': completing unpatching transition", "'fix': unpatching complete"));
 }
 
 TEST_F(TransitionTest, FailedDisableKeepsThePatch) {
@@ -556,8 +557,9 @@ TEST_F(TransitionTest, ForkedChildFinishesTheTransitionByItself) {
   if (kTsan) GTEST_SKIP() << "threads after fork are not supported under TSan";
   Spawn([] { sleeper(1); });
   gate_.AwaitWaiter();
-  ASSERT_TRUE(registry().Enable(MakePatch("fix", true, {{Sleeper(), Sleeper2()},
-                                                        {Alpha(), Alpha2()}})).ok());
+  ASSERT_TRUE(registry()
+                  .Enable(MakePatch("fix", true, {{Sleeper(), Sleeper2()}, {Alpha(), Alpha2()}}))
+                  .ok());
   EXPECT_FALSE(registry().Wait(kNotYet).ok());
   registry().PrepareFork();
   events_.PrepareFork();
