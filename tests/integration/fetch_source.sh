@@ -42,6 +42,6 @@ else
   fetch
 fi
 cd "$directory"
-grep -v '^#' debian/patches/series | awk 'NF { print $1 }' | head -n "$count" | while read -r patch; do
+awk -v count="$count" '!/^#/ && NF && seen++ < count { print $1 }' debian/patches/series | while read -r patch; do
   patch -t -F2 -N -p1 -s --no-backup-if-mismatch -i "debian/patches/$patch"
 done

@@ -3,7 +3,7 @@
 # patch file, and out again, without any input; the state survives.
 . "$(dirname "$0")/lib.sh"
 
-"$source_root/tests/integration/fetch_source.sh" lua5.4 "$work/lua" || exit 77
+"$source_root/tests/integration/fetch_source.sh" lua5.4 "$work/lua" || exit $?
 make -s -C "$work/lua/src" -j 2 a lua CC="$patchc cc" SYSCFLAGS=-DLUA_USE_LINUX \
   SYSLIBS="-Wl,-E -ldl" >"$work/make.log" 2>&1
 
