@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "runtime/base/high_descriptor.h"
 
 namespace mend {
 namespace {
@@ -48,16 +49,9 @@ class EventLog::LineFile {
 
   // False with errno.
   bool Open() {
-    int fd = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
-    if (fd < 0) return false;
-    // Away from the low numbers, which the hosted program may expect to get.
-    const int high = ::fcntl(fd, F_DUPFD_CLOEXEC, 512);
-    if (high >= 0) {
-      ::close(fd);
-      fd = high;
-    }
-    fd_ = fd;
-    return ::fstat(fd_, &identity_) == 0;
+    fd_ = MoveDescriptorUp(
+        ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666));
+    return fd_ >= 0 && ::fstat(fd_, &identity_) == 0;
   }
 
   void Write(const std::string& line) {

@@ -24,13 +24,6 @@ namespace {
 constexpr absl::Duration kKeepAlive = absl::Seconds(15);
 constexpr absl::Duration kWaitMax = absl::Minutes(10);
 
-HttpResponse JsonAnswer(const OrderedJson& document, int status = 200) {
-  HttpResponse response;
-  response.status = status;
-  response.body = ToText(document);
-  return response;
-}
-
 HttpResponse TextAnswer(std::string text, const char* type = "text/plain; charset=utf-8") {
   HttpResponse response;
   response.body = std::move(text);
@@ -143,9 +136,7 @@ void ControlRoutes::Shutdown() { shutdown_.store(true, std::memory_order_relaxed
 
 HttpResponse ControlRoutes::Handle(const HttpRequest& request) {
   absl::StatusOr<HttpResponse> response = Route(request);
-  if (response.ok()) return *std::move(response);
-  const Refusal refusal = DescribeRefusal(response.status());
-  return JsonAnswer(RefusalView(refusal), refusal.http_status);
+  return response.ok() ? *std::move(response) : RefusalAnswer(response.status());
 }
 
 absl::StatusOr<HttpResponse> ControlRoutes::Route(const HttpRequest& request) {

@@ -1,7 +1,6 @@
 #include "runtime/control/server.h"
 
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -19,10 +18,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "runtime/base/check.h"
+#include "runtime/base/high_descriptor.h"
 #include "runtime/base/mutex.h"
 #include "runtime/control/control_thread.h"
 #include "runtime/control/descriptor_table.h"
-#include "runtime/control/refusal.h"
 #include "runtime/control/request_runner.h"
 #include "runtime/control/socket_place.h"
 #include "runtime/control/views.h"
@@ -33,18 +32,6 @@ namespace {
 constexpr size_t kConnectionsMax = 256;
 // How long a forked child waits before it makes its socket.
 constexpr absl::Duration kChildDelay = absl::Milliseconds(20);
-// The socket's descriptor is the program's until it is in the server's own table, and stays so
-// where there can be none: the program expects the low numbers for itself.
-constexpr int kDescriptorMin = 512;
-
-int MoveUp(int fd) {
-  if (fd < 0) return fd;
-  const int high = ::fcntl(fd, F_DUPFD_CLOEXEC, kDescriptorMin);
-  if (high < 0) return fd;
-  ::close(fd);
-  return high;
-}
-
 absl::StatusOr<sockaddr_un> SocketAddress(const std::string& path) {
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;
@@ -84,7 +71,7 @@ absl::StatusOr<int> Listen(const std::string& path) {
   if (!address.ok()) return address.status();
   const absl::Status stale = RemoveStaleSocket(path, *address);
   if (!stale.ok()) return stale;
-  const int fd = MoveUp(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const int fd = MoveDescriptorUp(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   // The mode is set on the descriptor before the file exists: the umask is the program's, and
   // changing it for a moment would show in its other threads.
   if (fd < 0 || ::fchmod(fd, 0600) != 0 ||
@@ -189,9 +176,7 @@ class RequestForwarder : public HttpHandler {
     HttpResponse response;
     const absl::Status run =
         state_->requests.Run([&] { response = state_->handler->Handle(request); });
-    if (run.ok()) return response;
-    const Refusal refusal = DescribeRefusal(run);
-    return {.status = refusal.http_status, .body = RefusalView(refusal).dump() + "\n"};
+    return run.ok() ? std::move(response) : RefusalAnswer(run);
   }
 
  private:
@@ -228,7 +213,7 @@ void ServeConnection(const std::shared_ptr<State>& state, int connection) {
 
 // Takes one client. False: out of descriptors; try again later.
 bool AcceptConnection(const std::shared_ptr<State>& state, int listener) {
-  const int connection = MoveUp(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
+  const int connection = MoveDescriptorUp(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
   if (connection < 0) return errno != EMFILE && errno != ENFILE && errno != ENOMEM;
   if (!PeerMayOperate(connection)) {
     RefuseConnection(connection, "403 Forbidden", "only the same user and root may operate it");
@@ -305,7 +290,7 @@ void AcceptLoop(const std::shared_ptr<State>& state, int listener, int wake) {
 absl::Status StartListening(const std::shared_ptr<State>& state, const std::string& path) {
   const absl::StatusOr<int> listener = Listen(path);
   if (!listener.ok()) return listener.status();
-  const int wake = MoveUp(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  const int wake = MoveDescriptorUp(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   absl::Status started = wake < 0 ? absl::ErrnoToStatus(errno, "eventfd") : state->requests.Start();
   MutexLock lock(&state->mu);
   state->path = path;

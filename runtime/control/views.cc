@@ -276,4 +276,16 @@ std::string ToText(const OrderedJson& document) {
   return document.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
 }
 
+HttpResponse JsonAnswer(const OrderedJson& document, int status) {
+  HttpResponse response;
+  response.status = status;
+  response.body = ToText(document);
+  return response;
+}
+
+HttpResponse RefusalAnswer(const absl::Status& status) {
+  const Refusal refusal = DescribeRefusal(status);
+  return JsonAnswer(RefusalView(refusal), refusal.http_status);
+}
+
 }  // namespace mend

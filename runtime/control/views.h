@@ -9,7 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "runtime/base/event_log.h"
+#include "runtime/control/http.h"
 #include "runtime/control/patch_service.h"
 #include "runtime/control/refusal.h"
 
@@ -44,6 +46,9 @@ int ExitCodeOf(Outcome outcome);
 // The text of a document, a line of its own. Bytes that are no UTF-8 (names of threads, say) are
 // replaced.
 std::string ToText(const OrderedJson& document);
+HttpResponse JsonAnswer(const OrderedJson& document, int status = 200);
+// REQUIRES: !status.ok()
+HttpResponse RefusalAnswer(const absl::Status& status);
 
 }  // namespace mend
 

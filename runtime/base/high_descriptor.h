@@ -1,0 +1,14 @@
+// Descriptors of the runtime's own in the table that it shares with the program, which expects to
+// get the lowest free numbers for itself.
+#ifndef MEND_RUNTIME_BASE_HIGH_DESCRIPTOR_H_
+#define MEND_RUNTIME_BASE_HIGH_DESCRIPTOR_H_
+
+namespace mend {
+
+// The same file under a number from 512 up, closed on exec; `fd` is closed. `fd` itself when it is
+// negative or there is no such number (RLIMIT_NOFILE). Keeps errno of the call that made `fd`.
+int MoveDescriptorUp(int fd);
+
+}  // namespace mend
+
+#endif  // MEND_RUNTIME_BASE_HIGH_DESCRIPTOR_H_
