@@ -223,10 +223,10 @@ void* OpenGuest(const std::string& path, int flags) {
 
 // Nothing when it is the native loader's business.
 std::optional<void*> OpenHosted(const char* file, int flags) {
+  if (IsPartOfProgram(file)) return dlopen(nullptr, flags);
   const std::string path = FindGuestModule(file);
-  if (IsPartOfProgram(file) || IsPartOfProgram(path)) return dlopen(nullptr, flags);
-  if (!path.empty()) return OpenGuest(path, flags);
-  return std::nullopt;
+  if (path.empty()) return std::nullopt;
+  return IsPartOfProgram(path) ? dlopen(nullptr, flags) : OpenGuest(path, flags);
 }
 
 // The native functions are called in the end position, so that they see the hosted caller's address

@@ -349,7 +349,7 @@ class ProgramLink {
     absl::StatusOr<std::vector<LinkedModule>> modules =
         ReadLinkedModules(needed, inputs_.libraries);
     if (!modules.ok()) return modules.status();
-    linked_names_ = SerializeLinkedNames(*modules);
+    linked_names_ = SectionOfNames(LinkedNames(*modules));
     const auto is_module = [&](const std::string& name) {
       return llvm::any_of(*modules, [&](const LinkedModule& m) { return m.soname == name; });
     };
@@ -410,8 +410,7 @@ class ProgramLink {
     absl::StatusOr<std::string> shell = MakeShellObject(*exports);
     if (!shell.ok()) return shell.status();
     const std::string image = SerializeProgramImage(NamedObjects());
-    std::string libraries;
-    for (const std::string& name : needed) libraries.append(name).push_back('\0');
+    const std::string libraries = SectionOfNames(needed);
     std::vector<NewSection> sections = {{kModuleSection, image, SHF_ALLOC, kImageAlignment},
                                         {kLibrariesSection, libraries, SHF_ALLOC, 1}};
     AddLinkedNames(sections);

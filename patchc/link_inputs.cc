@@ -10,10 +10,13 @@
 #include <llvm/Support/MemoryBuffer.h>
 #include <llvm/Support/Path.h>
 
+#include <algorithm>
+#include <iterator>
 #include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "patchc/llvm_status.h"
 #include "patchc/object_writer.h"
 #include "runtime/format/object_description.h"
 #include "runtime/format/program_image.h"
@@ -22,10 +25,6 @@ namespace mend::patchc {
 namespace {
 
 using Elf = llvm::object::ELFFile<llvm::object::ELF64LE>;
-
-absl::Status FromLlvm(llvm::Error error, const std::string& name) {
-  return absl::InvalidArgumentError(absl::StrCat(name, ": ", llvm::toString(std::move(error))));
-}
 
 absl::StatusOr<std::unique_ptr<llvm::MemoryBuffer>> ReadFile(const std::string& path) {
   auto file = llvm::MemoryBuffer::getFile(path, /*IsText=*/false,
@@ -107,22 +106,16 @@ class InputReader {
   absl::Status AddObject(std::string name, llvm::StringRef bytes) {
     const absl::StatusOr<std::string_view> members =
         FindElfSection({bytes.data(), bytes.size()}, kMembersSection);
-    if (members.ok()) return AddMembers(name, *members);
+    if (members.ok()) {
+      // The objects that `patchc cc -r` made one of.
+      absl::StatusOr<std::vector<LinkedObject>> objects = ObjectsOfImage(name, *members);
+      if (!objects.ok()) return objects.status();
+      std::move(objects->begin(), objects->end(), std::back_inserter(inputs_.objects));
+      return absl::OkStatus();
+    }
     absl::Status status = CheckHostable({bytes.data(), bytes.size()}, name);
     if (!status.ok()) return status;
     inputs_.objects.push_back({std::move(name), bytes.str()});
-    return absl::OkStatus();
-  }
-
-  // The objects that `patchc cc -r` made one of.
-  absl::Status AddMembers(const std::string& name, std::string_view members) {
-    const absl::StatusOr<std::vector<ProgramObject>> objects = ParseProgramImage(members);
-    if (!objects.ok()) {
-      return absl::InvalidArgumentError(absl::StrCat(name, ": ", objects.status().message()));
-    }
-    for (const ProgramObject& object : *objects) {
-      inputs_.objects.push_back({std::string(object.name), std::string(object.bytes)});
-    }
     return absl::OkStatus();
   }
 
@@ -175,6 +168,19 @@ class InputReader {
 };
 
 }  // namespace
+
+absl::StatusOr<std::vector<LinkedObject>> ObjectsOfImage(const std::string& file,
+                                                         std::string_view image) {
+  const absl::StatusOr<std::vector<ProgramObject>> members = ParseProgramImage(image);
+  if (!members.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat(file, ": ", members.status().message()));
+  }
+  std::vector<LinkedObject> objects;
+  for (const ProgramObject& member : *members) {
+    objects.push_back({std::string(member.name), std::string(member.bytes)});
+  }
+  return objects;
+}
 
 bool IsStartFile(std::string_view path) {
   const llvm::StringRef name = llvm::sys::path::filename(llvm::StringRef(path.data(), path.size()));

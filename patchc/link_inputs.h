@@ -35,6 +35,10 @@ struct LinkInputs {
 // INVALID_ARGUMENT, UNIMPLEMENTED: an input that cannot be hosted, by name.
 absl::StatusOr<LinkInputs> ReadLinkInputs(std::string_view trace);
 
+// The objects of the program image in `file`. INVALID_ARGUMENT when it is damaged.
+absl::StatusOr<std::vector<LinkedObject>> ObjectsOfImage(const std::string& file,
+                                                         std::string_view image);
+
 // Thread-locals that the objects refer to but do not define. Offsets are weak references, which
 // pull nothing out of archives: the caller has to ask for the images by name.
 std::set<std::string> MissingThreadLocals(const std::vector<LinkedObject>& objects);

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "patchc/llvm_status.h"
 #include "patchc/shell_library.h"
 #include "runtime/format/object_description.h"
 #include "runtime/format/program_image.h"
@@ -41,15 +42,9 @@ class ModuleFile {
   absl::StatusOr<std::vector<LinkedObject>> Objects() const {
     const absl::StatusOr<std::string_view> image = FindElfSection(bytes(), kModuleSection);
     if (!image.ok()) return image.status();
-    const absl::StatusOr<std::vector<ProgramObject>> members = ParseProgramImage(*image);
-    if (!members.ok()) {
-      return absl::InvalidArgumentError(absl::StrCat(path_, ": ", members.status().message()));
-    }
-    std::vector<LinkedObject> objects;
-    for (const ProgramObject& member : *members) {
-      objects.push_back(
-          {absl::StrCat(path_, "(", std::string(member.name), ")"), std::string(member.bytes)});
-    }
+    absl::StatusOr<std::vector<LinkedObject>> objects = ObjectsOfImage(path_, *image);
+    if (!objects.ok()) return objects.status();
+    for (LinkedObject& object : *objects) object.name = absl::StrCat(path_, "(", object.name, ")");
     return objects;
   }
 
@@ -88,24 +83,20 @@ class ModuleFile {
 // Calls `visit` with the name and the entry of each symbol that the object defines for others.
 template <typename Visit>
 absl::Status VisitDefinitions(const LinkedObject& object, Visit visit) {
-  const auto fail = [&object](llvm::Error error) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(object.name, ": ", llvm::toString(std::move(error))));
-  };
   llvm::Expected<Elf> elf = Elf::create(object.bytes);
-  if (!elf) return fail(elf.takeError());
+  if (!elf) return FromLlvm(elf.takeError(), object.name);
   auto sections = elf->sections();
-  if (!sections) return fail(sections.takeError());
+  if (!sections) return FromLlvm(sections.takeError(), object.name);
   for (const auto& section : *sections) {
     if (section.sh_type != llvm::ELF::SHT_SYMTAB) continue;
     auto symbols = elf->symbols(&section);
-    if (!symbols) return fail(symbols.takeError());
+    if (!symbols) return FromLlvm(symbols.takeError(), object.name);
     auto names = elf->getStringTableForSymtab(section);
-    if (!names) return fail(names.takeError());
+    if (!names) return FromLlvm(names.takeError(), object.name);
     for (const auto& symbol : *symbols) {
       if (symbol.getBinding() == llvm::ELF::STB_LOCAL || symbol.isUndefined()) continue;
       auto name = symbol.getName(*names);
-      if (!name) return fail(name.takeError());
+      if (!name) return FromLlvm(name.takeError(), object.name);
       if (absl::Status visited = visit(name->str(), symbol); !visited.ok()) return visited;
     }
   }
@@ -233,12 +224,11 @@ absl::StatusOr<std::vector<LinkedObject>> JoinObjects(std::vector<LinkedModule> 
   return joined;
 }
 
-std::string SerializeLinkedNames(const std::vector<LinkedModule>& modules) {
-  std::string names;
+std::vector<std::string> LinkedNames(const std::vector<LinkedModule>& modules) {
+  std::vector<std::string> names;
   for (const LinkedModule& module : modules) {
-    const std::string path = std::filesystem::absolute(module.path);
-    names.append(module.soname).push_back('\0');
-    names.append(path).push_back('\0');
+    names.push_back(module.soname);
+    names.push_back(std::filesystem::absolute(module.path));
   }
   return names;
 }

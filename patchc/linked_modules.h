@@ -34,8 +34,8 @@ absl::StatusOr<std::vector<LinkedModule>> ReadLinkedModules(
 absl::StatusOr<std::vector<LinkedObject>> JoinObjects(std::vector<LinkedModule> modules,
                                                       std::vector<LinkedObject> program);
 
-// The contents of kLinkedSection for them, and back: soname and path of each.
-std::string SerializeLinkedNames(const std::vector<LinkedModule>& modules);
+// What kLinkedSection says of them: soname and path of each.
+std::vector<std::string> LinkedNames(const std::vector<LinkedModule>& modules);
 
 }  // namespace mend::patchc
 

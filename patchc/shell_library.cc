@@ -20,16 +20,13 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "patchc/llvm_status.h"
 #include "patchc/toolchain.h"
 
 namespace mend::patchc {
 namespace {
 
 using Elf = llvm::object::ELFObjectFile<llvm::object::ELF64LE>;
-
-absl::Status FromLlvm(llvm::Error error, const std::string& name) {
-  return absl::InvalidArgumentError(absl::StrCat(name, ": ", llvm::toString(std::move(error))));
-}
 
 void Define(llvm::Module& module, const ExportedSymbol& symbol) {
   llvm::LLVMContext& context = module.getContext();

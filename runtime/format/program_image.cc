@@ -119,6 +119,12 @@ absl::StatusOr<std::string_view> FindElfSection(std::string_view elf, std::strin
       absl::StrCat("the ELF file has no section '", std::string(section), "'"));
 }
 
+std::string SectionOfNames(const std::vector<std::string>& names) {
+  std::string contents;
+  for (const std::string& name : names) contents.append(name).push_back('\0');
+  return contents;
+}
+
 std::vector<std::string> NamesInSection(std::string_view contents) {
   std::vector<std::string> names;
   while (!contents.empty()) {

@@ -44,7 +44,8 @@ absl::StatusOr<std::vector<ProgramObject>> ParseProgramImage(std::string_view im
 // `mend_program`); NOT_FOUND when it is another file.
 absl::StatusOr<std::string_view> FindProgramImage(std::string_view executable);
 
-// The names in a section of names.
+// The contents of a section of names, and the names in it.
+std::string SectionOfNames(const std::vector<std::string>& names);
 std::vector<std::string> NamesInSection(std::string_view contents);
 
 // The contents of a section of an ELF64 file (relocatable or executable); NOT_FOUND without one.
