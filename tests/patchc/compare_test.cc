@@ -6,9 +6,12 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <initializer_list>
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -139,6 +142,17 @@ class CompareTest : public ::testing::Test {
     absl::StatusOr<BuildReport> report = builder.Build(options);
     EXPECT_TRUE(report.ok()) << report.status();
     return report.ok() ? *std::move(report) : BuildReport();
+  }
+
+  // Builds a patch for each edit of the program's only file, and has `check` look at it.
+  template <typename Check>
+  void BuildEach(const std::string& file, const std::string& source,
+                 std::initializer_list<std::pair<std::string_view, std::string_view>> edits,
+                 Check check) {
+    for (const auto& [from, to] : edits) {
+      SCOPED_TRACE(std::string(to));
+      check(Build({{file, Replaced(source, from, to)}}));
+    }
   }
 
   // All that a report says of a patch, the new functions' fingerprints included.
@@ -485,29 +499,27 @@ constexpr char kSubtle[] =
 
 TEST_F(CompareTest, FindsWhatDependsOnSubtleChanges) {
   MakeProgram({{"subtle.c", kSubtle}});
-  const std::pair<const char*, const char*> edits[] = {
-      {"x * 3", "x * 5"},
-      {"{1, 2, 3, 4}", "{1, 2, 3, 9}"},
-      {"&table[2]", "&table[1]"},
-      {"state = 5", "state = 6"},
-      {"__attribute__((noinline)) static", "__attribute__((noinline, aligned(64))) static"},
-      {"{leaf, outside}", "{outside, leaf}"},
-      {"__attribute__((nothrow))", "__attribute__((noreturn))"},
-      {"extern int variable", "extern volatile int variable"},
-      {"extern int variable", "extern __attribute__((visibility(\"hidden\"))) int variable"},
-      {"p[n].b", "p[n].a"},
-      {"0.5", "0.25"},
-      {"&&a, &&b", "&&b, &&a"},
-      {"static int state = 5;\n",
-       "static int state = 5;\nint fresh(int x) { return x + state; }\n"},
-      {"int user(int x)", "__attribute__((cold)) int user(int x)"},
-      {"int user(int x)", "__attribute__((optnone, noinline)) int user(int x)"},
-  };
-  for (const auto& [from, to] : edits) {
-    SCOPED_TRACE(to);
-    Build({{"subtle.c", Replaced(kSubtle, from, to)}});
-    EXPECT_FALSE(left_out_.empty());
-  }
+  BuildEach(
+      "subtle.c", kSubtle,
+      {
+          {"x * 3", "x * 5"},
+          {"{1, 2, 3, 4}", "{1, 2, 3, 9}"},
+          {"&table[2]", "&table[1]"},
+          {"state = 5", "state = 6"},
+          {"__attribute__((noinline)) static", "__attribute__((noinline, aligned(64))) static"},
+          {"{leaf, outside}", "{outside, leaf}"},
+          {"__attribute__((nothrow))", "__attribute__((noreturn))"},
+          {"extern int variable", "extern volatile int variable"},
+          {"extern int variable", "extern __attribute__((visibility(\"hidden\"))) int variable"},
+          {"p[n].b", "p[n].a"},
+          {"0.5", "0.25"},
+          {"&&a, &&b", "&&b, &&a"},
+          {"static int state = 5;\n",
+           "static int state = 5;\nint fresh(int x) { return x + state; }\n"},
+          {"int user(int x)", "__attribute__((cold)) int user(int x)"},
+          {"int user(int x)", "__attribute__((optnone, noinline)) int user(int x)"},
+      },
+      [this](const BuildReport&) { EXPECT_FALSE(left_out_.empty()); });
 }
 
 TEST_F(CompareTest, FindsWhatDependsOnSubtleChangesInCxx) {
@@ -526,17 +538,17 @@ TEST_F(CompareTest, FindsWhatDependsOnSubtleChangesInCxx) {
       "template <typename T> T twice(T x) { return x + x; }\n"
       "int use(int x) { return twice(x) + Square(x).area(); }\n";
   MakeProgram({{"shapes.cc", source}});
-  const std::pair<const char*, const char*> edits[] = {
-      {"side * side", "side * side + 1"}, {"side(s)", "side(s + 1)"},
-      {"calls = 1", "calls = 2"},         {"x + x", "x + x + 1"},
-      {"return -1", "return -2"},         {"std::out_of_range &", "std::exception &"},
-      {"shared(1)", "shared(2)"},
-  };
-  for (const auto& [from, to] : edits) {
-    SCOPED_TRACE(to);
-    Build({{"shapes.cc", Replaced(source, from, to)}});
-    EXPECT_FALSE(left_out_.empty());
-  }
+  BuildEach("shapes.cc", source,
+            {
+                {"side * side", "side * side + 1"},
+                {"side(s)", "side(s + 1)"},
+                {"calls = 1", "calls = 2"},
+                {"x + x", "x + x + 1"},
+                {"return -1", "return -2"},
+                {"std::out_of_range &", "std::exception &"},
+                {"shared(1)", "shared(2)"},
+            },
+            [this](const BuildReport&) { EXPECT_FALSE(left_out_.empty()); });
 }
 
 // Ways from an edit to the code of a function that is not edited: the functions are pruned before
@@ -564,22 +576,21 @@ TEST_F(CompareTest, FindsWhatDependsOnAnEditFarAway) {
       "static __attribute__((always_inline)) inline int must(int x) { return x + 23; }\n"
       "int musts(int x) { return must(x) + outside(x); }\n";
   MakeProgram({{"far.c", source}});
-  const std::pair<const char*, const char*> edits[] = {
-      {"x * 7", "x * 5"},
-      {"x + 11", "x + 12"},
-      {"x + 13", "x + 14"},
-      {"x + 17", "x + 18"},
-      {"x == 0 ? 19", "x == 0 ? 20"},
-      {"x + 23", "x + 24"},
-      {"outside(x) + 1", "outside(x) + 2"},
-      {"return elsewhere(x)", "return elsewhere(x) + deep(x)"},
-  };
-  for (const auto& [from, to] : edits) {
-    SCOPED_TRACE(to);
-    const BuildReport report = Build({{"far.c", Replaced(source, from, to)}});
-    EXPECT_FALSE(report.no_change);
-    EXPECT_FALSE(left_out_.empty());
-  }
+  BuildEach("far.c", source,
+            {
+                {"x * 7", "x * 5"},
+                {"x + 11", "x + 12"},
+                {"x + 13", "x + 14"},
+                {"x + 17", "x + 18"},
+                {"x == 0 ? 19", "x == 0 ? 20"},
+                {"x + 23", "x + 24"},
+                {"outside(x) + 1", "outside(x) + 2"},
+                {"return elsewhere(x)", "return elsewhere(x) + deep(x)"},
+            },
+            [this](const BuildReport& report) {
+              EXPECT_FALSE(report.no_change);
+              EXPECT_FALSE(left_out_.empty());
+            });
 }
 
 // The optimiser makes functions of a coroutine that no source has.
@@ -596,11 +607,8 @@ TEST_F(CompareTest, KeepsCoroutinesWhole) {
       "int unrelated(int x) { return x + 3; }\n"
       "Task work(int x) { co_return x + 5; }\n";
   MakeProgram({{"work.cc", source}});
-  for (const auto& [from, to] : {std::pair("x + 3", "x + 4"), std::pair("x + 5", "x + 6")}) {
-    SCOPED_TRACE(to);
-    const BuildReport report = Build({{"work.cc", Replaced(source, from, to)}});
-    EXPECT_FALSE(report.no_change);
-  }
+  BuildEach("work.cc", source, {{"x + 3", "x + 4"}, {"x + 5", "x + 6"}},
+            [](const BuildReport& report) { EXPECT_FALSE(report.no_change); });
 }
 
 TEST(RefusalTest, EveryCodeIsExplainedAndFound) {

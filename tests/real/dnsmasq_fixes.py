@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 
-from live import Checks, apply, disable, free_port, row, show_table
+from live import Checks, apply, disable, free_port, row, show_table, under_load
 
 BUILD, SOURCE = sys.argv[1], sys.argv[2]
 # What becomes of each fix: this configuration has no DNSSEC, which two of them are about.
@@ -97,20 +97,8 @@ def main():
     port = free_port()
     server = start(port, folder)
     clients = [threading.Thread(target=client, args=(port,)) for _ in range(4)]
-    rows = []
-    try:
-        for thread in clients:
-            thread.start()
-        for name, wanted in OUTCOMES.items():
-            rows.append(try_fix(name, wanted, str(server.pid)))
-        checks.expect(all(thread.is_alive() for thread in clients), "clients go on")
-    finally:
-        stop.set()
-        for thread in clients:
-            thread.join(30)
-        checks.expect(server.poll() is None, "the server ended by itself")
-        server.terminate()
-    checks.expect(server.wait(30) == 0, "exit code of dnsmasq: %d" % server.returncode)
+    with under_load(checks, [server], clients, stop):
+        rows = [try_fix(name, wanted, str(server.pid)) for name, wanted in OUTCOMES.items()]
     show_table(rows)
     print("\n%d answers, all right" % answers)
     checks.conclude(folder)

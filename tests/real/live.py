@@ -1,4 +1,5 @@
 """What the scripts that patch real programs share: checks, applying and disabling, rows of the table."""
+import contextlib
 import json
 import re
 import socket
@@ -21,6 +22,25 @@ class Checks:
     def conclude(self, folder):
         if self.failures:
             sys.exit("%d failures; logs in %s" % (len(self.failures), folder))
+
+
+@contextlib.contextmanager
+def under_load(checks, servers, clients, stop, exit_codes=(0,)):
+    """The client threads work during the block, until `stop` is set at its end. None of them and none of
+    the servers may end before; the servers then end with one of the codes when they are told to."""
+    try:
+        for client in clients:
+            client.start()
+        yield
+        checks.expect(all(client.is_alive() for client in clients), "clients go on")
+    finally:
+        stop.set()
+        for client in clients:
+            client.join(30)
+        for server in servers:
+            checks.expect(server.poll() is None, "a server ended by itself")
+            server.terminate()
+            checks.expect(server.wait(30) in exit_codes, "exit code of a server: %s" % server.returncode)
 
 
 def run(*command, timeout=1200):

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 
-from live import Checks, apply, disable, free_port, row, show_table
+from live import Checks, apply, disable, free_port, row, show_table, under_load
 
 BUILD, SOURCE = sys.argv[1], sys.argv[2]
 PATCHES = SOURCE + "/debian/patches/"
@@ -118,10 +118,8 @@ def main():
     clients = [threading.Thread(target=work, args=(p, n))
                for n, p in enumerate([client_port] * 4 + [server_port] * 4)]
     rows = []
-    try:
+    with under_load(checks, servers, clients, stop, exit_codes=(0, -15)):
         checks.expect(observe(port) == "vulnerable", "unfixed: " + observe(port))
-        for client in clients:
-            client.start()
         for name, path in FIXES.items():
             rows += try_fix(name, path, port)
         for name, path in REFUSED.items():
@@ -130,15 +128,6 @@ def main():
             checks.expect(code == 3 and any("mcp_parser_s" in reason for reason in reasons),
                           "%s is refused for mcp_parser_s: %s" % (name, answer))
             rows.append(row(name, answer, "refused: MEND-E0101"))
-        checks.expect(all(client.is_alive() for client in clients), "clients go on")
-    finally:
-        stop.set()
-        for client in clients:
-            client.join(30)
-        for server in servers:
-            checks.expect(server.poll() is None, "a server ended by itself")
-            server.terminate()
-            checks.expect(server.wait(30) in (0, -15), "a server's exit code")
     print("requests=%d" % requests)
     checks.expect(requests > 1000, "clients were served")
     show_table(rows)

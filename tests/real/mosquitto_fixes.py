@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 
-from live import Checks, apply, disable, free_port, row, show_table
+from live import Checks, apply, disable, free_port, row, show_table, under_load
 
 BUILD, SOURCE = sys.argv[1], sys.argv[2]
 OUTCOMES = {
@@ -120,21 +120,9 @@ def main():
     port = free_port()
     server = start(port, folder)
     clients = [threading.Thread(target=work, args=(port, n)) for n in range(4)]
-    rows = []
-    try:
-        for thread in clients:
-            thread.start()
-        for name, wanted in OUTCOMES.items():
-            rows.append(try_fix(name, wanted, str(server.pid)))
+    with under_load(checks, [server], clients, stop):
+        rows = [try_fix(name, wanted, str(server.pid)) for name, wanted in OUTCOMES.items()]
         rows.append(try_library(port))
-        checks.expect(all(thread.is_alive() for thread in clients), "clients go on")
-    finally:
-        stop.set()
-        for thread in clients:
-            thread.join(30)
-        checks.expect(server.poll() is None, "the server ended by itself")
-        server.terminate()
-    checks.expect(server.wait(30) == 0, "exit code of mosquitto: %d" % server.returncode)
     show_table(rows)
     print("\n%d messages, all right" % messages)
     checks.conclude(folder)
