@@ -1,6 +1,7 @@
 #include "jit/explicit_patch.h"
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -23,6 +24,12 @@ bool LeadsToText(const HostedProgram& object, const PatchDescriptor& descriptor)
                                              return pointer - part.first < part.second;
                                            });
                      });
+}
+
+// Threads may be reading it: code of the patch whose author knows that the object is there.
+void StoreWord(const LateWord& word, uintptr_t value) {
+  std::atomic_ref<uintptr_t>(*reinterpret_cast<uintptr_t*>(word.address))
+      .store(value, std::memory_order_relaxed);
 }
 
 }  // namespace
@@ -57,6 +64,7 @@ absl::Status ExplicitPatch::Load(const HostedProgram* program, ParkedArenas* par
   loaded->arguments_ = arguments;
   if (absl::Status linked = loaded->Link(); !linked.ok()) return linked;
   if (absl::Status filled = loaded->Fill(module, patch); !filled.ok()) return filled;
+  loaded->kept_.reset();
   patch.module = std::move(loaded);
   return absl::OkStatus();
 }
@@ -68,6 +76,7 @@ absl::Status ExplicitPatch::Link() {
   const bool is_known = arena != nullptr;
   absl::Status status;
   if (is_known) {
+    kept_ = arena->Save();
     status = arena->Reuse();
   } else {
     arena = std::make_unique<ModuleArena>(program_->memory);
@@ -81,6 +90,7 @@ absl::Status ExplicitPatch::Link() {
   if (!status.ok() && is_known) {
     // Somebody may point to its data still.
     arena->FreeText();
+    if (absl::Status restored = arena->Restore(*kept_); !restored.ok()) return restored;
     parked_->Park(content_hash_, std::move(arena));
   }
   return status;
@@ -93,6 +103,8 @@ ExplicitPatch::~ExplicitPatch() {
   std::unique_ptr<ModuleArena> arena = link_->TakeArena();
   if (!is_pinned_) arena->FreeText();
   link_.reset();
+  // It did not come to anything. If that fails, the data is as the link left it.
+  if (kept_.has_value() && !is_pinned_) (void)arena->Restore(*kept_);
   // Pinned text is not written again while somebody may run it: it is not offered for reuse.
   parked_->Park(is_pinned_ ? absl::StrCat("pinned ", content_hash_) : content_hash_,
                 std::move(arena));
@@ -127,10 +139,53 @@ absl::Status ExplicitPatch::Fill(const PatchModule& module, Patch& patch) {
     }
     patch.objects.push_back(std::move(object));
   }
+  if (absl::Status read = ReadLateSymbols(patch); !read.ok()) return read;
   for (FunctionSite& site : link_->UnitFunctions()) patch.held.push_back(std::move(site));
   is_pinned_ = LeadsToText(link_->object(), *descriptor);
   NameFunctions(patch);
   return absl::OkStatus();
+}
+
+absl::Status ExplicitPatch::ReadLateSymbols(const Patch& patch) {
+  for (const LateWord& word : link_->object().late_words) {
+    absl::StatusOr<LateSymbol> symbol = ParseLateSymbol(word.symbol);
+    if (!symbol.ok()) return symbol.status();
+    const bool is_known =
+        std::any_of(patch.objects.begin(), patch.objects.end(),
+                    [&symbol](const PatchObject& object) { return object.name == symbol->object; });
+    if (!is_known) {
+      return Invalid(absl::StrCat("the patch refers to '", symbol->symbol, "' of object '",
+                                  symbol->object,
+                                  "', which it does not have; give it a "
+                                  "MEND_OBJECT, if only with no functions"));
+    }
+    StoreWord(word, 0);
+    const std::string object = symbol->object;
+    late_[object].push_back({*std::move(symbol), word});
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ExplicitPatch::BindLateSymbols(const HostedProgram& object,
+                                            const std::string& name) const {
+  const auto found = late_.find(name);
+  if (found == late_.end()) return absl::OkStatus();
+  std::vector<uintptr_t> values;
+  for (const LateReference& reference : found->second) {
+    const LateSymbol& wanted = reference.symbol;
+    absl::StatusOr<const HostedSymbol*> symbol = SymbolAtPosition(
+        object.index.SymbolsNamed(wanted.symbol), wanted.symbol, wanted.position, name);
+    if (!symbol.ok()) return symbol.status();
+    values.push_back((*symbol)->address + static_cast<uintptr_t>(reference.word.addend));
+  }
+  for (size_t i = 0; i < values.size(); ++i) StoreWord(found->second[i].word, values[i]);
+  return absl::OkStatus();
+}
+
+void ExplicitPatch::ReleaseLateSymbols(const std::string& name) const {
+  const auto found = late_.find(name);
+  if (found == late_.end()) return;
+  for (const LateReference& reference : found->second) StoreWord(reference.word, 0);
 }
 
 void ExplicitPatch::NameFunctions(Patch& patch) {

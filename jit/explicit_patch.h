@@ -5,7 +5,8 @@
 // every pointer in it has to lie where such a thing can lie.
 //
 // Its data stays for good, since live objects may point to it, and serves the next link of the same
-// module; its text is freed with it, unless data that stays leads to it (a virtual table).
+// module, which begins with fresh data: unless that link fails, then it is as it was. Its text is
+// freed with it, unless data that stays leads to it (a virtual table).
 //
 // Thread safety: the session serialises links; a patch may be destroyed by any thread.
 #ifndef MEND_JIT_EXPLICIT_PATCH_H_
@@ -13,6 +14,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -21,6 +23,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "jit/guest_link.h"
+#include "jit/late_symbols.h"
 #include "jit/module_arena.h"
 #include "jit/module_loader.h"
 #include "jit/unit_facts.h"
@@ -36,6 +39,9 @@ class ParkedArenas {
   std::unique_ptr<ModuleArena> Take(const std::string& content_hash) ABSL_LOCKS_EXCLUDED(mu_);
   void Park(const std::string& content_hash, std::unique_ptr<ModuleArena> arena)
       ABSL_LOCKS_EXCLUDED(mu_);
+
+  void PrepareFork() ABSL_EXCLUSIVE_LOCK_FUNCTION(mu_) { mu_.Lock(); }
+  void AfterFork() ABSL_UNLOCK_FUNCTION(mu_) { mu_.Unlock(); }
 
  private:
   Mutex mu_;
@@ -61,6 +67,12 @@ class ExplicitPatch : public LinkedModule {
                                 const HostedSymbol& old, const PatchFunction& function,
                                 const std::set<std::string>& replaced) const;
 
+  // The object is there: binds what the patch refers to in it. INVALID_ARGUMENT ("EINVAL: ...")
+  // when it has no such symbol, or several; nothing is bound then.
+  absl::Status BindLateSymbols(const HostedProgram& object, const std::string& name) const;
+  // It goes.
+  void ReleaseLateSymbols(const std::string& name) const;
+
   uint64_t text_bytes() const override { return link_->arena().bytes(MemoryKind::kText); }
   uint64_t data_bytes() const override {
     return link_->arena().bytes(MemoryKind::kConstant) + link_->arena().bytes(MemoryKind::kData);
@@ -70,6 +82,7 @@ class ExplicitPatch : public LinkedModule {
   ExplicitPatch(const HostedProgram* program, ParkedArenas* parked, const PatchModule& module);
   absl::Status Link();
   absl::Status Fill(const PatchModule& module, Patch& patch);
+  absl::Status ReadLateSymbols(const Patch& patch);
   void NameFunctions(Patch& patch);
 
   const HostedProgram* const program_;
@@ -80,6 +93,14 @@ class ExplicitPatch : public LinkedModule {
   const bool allow_inlined_;
   ProgramArguments arguments_;
   std::unique_ptr<GuestLink> link_;
+  // Of the data that is reused, until the patch is complete.
+  std::optional<ModuleArena::Contents> kept_;
+  // References to guest modules that may not be there, by module.
+  struct LateReference {
+    LateSymbol symbol;
+    LateWord word;
+  };
+  std::map<std::string, std::vector<LateReference>> late_;
   std::vector<CodeRange> named_;   // what the program's index describes for us
   std::set<uintptr_t> may_throw_;  // bodies of replacements that are not known not to
   bool is_pinned_ = false;

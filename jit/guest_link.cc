@@ -158,6 +158,18 @@ void GuestLink::RunInitializers(int argc, char** argv, char** envp) {
 
 void GuestLink::RunFinalizers() { __cxa_finalize(handle_); }
 
+void* GuestLink::FindInLibraries(const std::string& name) const {
+  for (void* const library : libraries_) {
+    void* const found = dlsym(library, name.c_str());
+    if (found == nullptr) continue;
+    const auto& overrides = object_->host.overrides();
+    if (const auto own = overrides.find(name); own != overrides.end()) return own->second;
+    if (object_->host.FindInLibraries(name)) return found;
+    return dlsym(RTLD_DEFAULT, name.c_str());
+  }
+  return nullptr;
+}
+
 absl::StatusOr<std::string> GuestLink::String(uintptr_t address) const {
   const uintptr_t end = arena_->DataEnd(address);
   if (end == 0) return absl::InvalidArgumentError("EINVAL: a string outside of the module");

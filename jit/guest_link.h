@@ -52,6 +52,9 @@ class GuestLink {
 
   // Declares what MEND_PARAM_... declared. INVALID_ARGUMENT when a table is damaged.
   absl::Status AddParameters(ModuleParameters& parameters) const;
+  // What the libraries that the module needs export under the name; null if none does. Calls that
+  // this library stands in front of, such as libc's blocking ones, lead to it as ever.
+  void* FindInLibraries(const std::string& name) const;
   // Functions marked MEND_UNIT.
   std::vector<FunctionSite> UnitFunctions() const;
   // The pointer that a variable of that name holds (MEND_NAMED_POINTER); 0 without one.

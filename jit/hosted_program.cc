@@ -8,6 +8,12 @@
 
 namespace mend::jit {
 
+const HostedSymbol* FindGlobalFor(const HostedProgram& object, std::string_view name) {
+  const HostedSymbol* const own = object.index.FindGlobal(name);
+  if (own != nullptr || object.parent == nullptr) return own;
+  return object.parent->index.FindGlobal(name);
+}
+
 std::optional<intptr_t> FindThreadLocal(const HostedProgram& program, uint32_t unit,
                                         const std::string& name) {
   if (name == kPollName) return ThreadWordsOffset();

@@ -21,6 +21,7 @@
 #include "jit/debug_support.h"
 #include "jit/host_symbols.h"
 #include "jit/initializers.h"
+#include "jit/late_symbols.h"
 #include "jit/link_engine.h"
 #include "jit/module_arena.h"
 #include "jit/symbol_index.h"
@@ -126,7 +127,8 @@ struct HostedProgram {
   std::vector<std::pair<uintptr_t, size_t>> unit_tables;
   // Of a guest: its named data that lead to its text.
   std::vector<uintptr_t> text_pointers;
-  mutable GuestTable guests;  // of the program
+  std::vector<LateWord> late_words;  // of what a patch brought
+  mutable GuestTable guests;         // of the program
 
   // Registered text that is there as long as the program, pinned modules' included. Thread-safe:
   // the core destroys modules while the session loads.
@@ -146,6 +148,10 @@ struct HostedProgram {
   std::vector<UnwindRows> rows_ ABSL_GUARDED_BY(rows_mu_);
   std::vector<DebugSupport::Registration> debugged_ ABSL_GUARDED_BY(rows_mu_);
 };
+
+// The global definition that a name means in the object: its own, else the program's; null without
+// one.
+const HostedSymbol* FindGlobalFor(const HostedProgram& object, std::string_view name);
 
 // The offset from %fs that `__mend_tlsoff.NAME` stands for in a unit; nullopt when nobody defines
 // the thread-local.

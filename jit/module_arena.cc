@@ -29,7 +29,7 @@ absl::StatusOr<uintptr_t> ModuleArena::Allocate(MemoryKind kind, size_t size, si
   std::vector<Chunk>& chunks = ChunksOf(kind);
   for (Chunk& chunk : chunks) {
     const size_t offset = (chunk.used + alignment - 1) / alignment * alignment;
-    if (offset > chunk.size || size > chunk.size - offset) continue;
+    if (chunk.sealed || offset > chunk.size || size > chunk.size - offset) continue;
     chunk.used = offset + size;
     return chunk.begin + offset;
   }
@@ -37,18 +37,50 @@ absl::StatusOr<uintptr_t> ModuleArena::Allocate(MemoryKind kind, size_t size, si
   absl::StatusOr<ModulePages> pages =
       memory_->AllocateModule(is_text ? size : 0, is_text ? 0 : size);
   if (!pages.ok()) return pages.status();
-  chunks.push_back({.pages = *pages, .begin = pages->begin(), .size = pages->size(), .used = size});
+  chunks.push_back({.pages = *pages,
+                    .begin = pages->begin(),
+                    .size = pages->size(),
+                    .used = size,
+                    .sealed = false});
   return pages->begin();
 }
 
 absl::Status ModuleArena::Seal() {
   for (const MemoryKind kind : {MemoryKind::kText, MemoryKind::kConstant}) {
-    for (const Chunk& chunk : ChunksOf(kind)) {
+    for (Chunk& chunk : ChunksOf(kind)) {
+      if (chunk.sealed) continue;
       absl::Status status = memory_->ProtectModule(chunk.pages);
       if (!status.ok()) return status;
+      chunk.sealed = true;
     }
   }
   return absl::OkStatus();
+}
+
+ModuleArena::Mark ModuleArena::Position() const {
+  Mark mark;
+  for (size_t kind = 0; kind < chunks_.size(); ++kind) {
+    for (const Chunk& chunk : chunks_[kind]) mark.used[kind].push_back(chunk.used);
+  }
+  return mark;
+}
+
+void ModuleArena::Rollback(const Mark& mark) {
+  for (size_t kind = 0; kind < chunks_.size(); ++kind) {
+    std::vector<Chunk>& chunks = chunks_[kind];
+    while (chunks.size() > mark.used[kind].size()) {
+      memory_->FreeModule(chunks.back().pages);
+      chunks.pop_back();
+    }
+    for (size_t i = 0; i < chunks.size(); ++i) {
+      const size_t used = mark.used[kind][i];
+      // Who gets it next finds zeros, as always.
+      if (!chunks[i].sealed && chunks[i].used > used) {
+        memset(reinterpret_cast<void*>(chunks[i].begin + used), 0, chunks[i].used - used);
+      }
+      chunks[i].used = used;
+    }
+  }
 }
 
 void ModuleArena::FreeText() {
@@ -63,9 +95,36 @@ absl::Status ModuleArena::Reuse() {
       if (!status.ok()) return status;
       memset(reinterpret_cast<void*>(chunk.begin), 0, chunk.size);
       chunk.used = 0;
+      chunk.sealed = false;
     }
   }
   return absl::OkStatus();
+}
+
+ModuleArena::Contents ModuleArena::Save() const {
+  Contents contents{.mark = Position(), .bytes = {}};
+  for (size_t kind = 0; kind < chunks_.size(); ++kind) {
+    for (const Chunk& chunk : chunks_[kind]) {
+      const char* const begin = reinterpret_cast<const char*>(chunk.begin);
+      contents.bytes[kind].emplace_back(begin, begin + chunk.used);
+    }
+  }
+  return contents;
+}
+
+absl::Status ModuleArena::Restore(const Contents& contents) {
+  Rollback(contents.mark);
+  for (const MemoryKind kind : {MemoryKind::kConstant, MemoryKind::kData}) {
+    std::vector<Chunk>& chunks = ChunksOf(kind);
+    for (size_t i = 0; i < chunks.size(); ++i) {
+      absl::Status status = memory_->MakeModuleWritable(chunks[i].pages);
+      if (!status.ok()) return status;
+      chunks[i].sealed = false;
+      const std::vector<char>& bytes = contents.bytes[static_cast<size_t>(kind)][i];
+      memcpy(reinterpret_cast<void*>(chunks[i].begin), bytes.data(), bytes.size());
+    }
+  }
+  return Seal();
 }
 
 std::vector<CodeRange> ModuleArena::text() const {

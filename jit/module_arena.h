@@ -1,6 +1,8 @@
 // ModuleArena: the memory of one guest module or explicit patch: pages of code memory that come and
 // go with it, in the three kinds that a program's permanent memory has.
 //
+// Patches of a module put their data for it here, too, which go with the module.
+//
 // A patch's text is freed with it, but live objects may keep pointers to its data: that stays
 // mapped (FreeText), and serves the next link of the same objects (Reuse), which puts everything at
 // the same places again.
@@ -34,11 +36,27 @@ class ModuleArena {
   // As CodeMemory's: writable until Seal.
   absl::StatusOr<uintptr_t> Allocate(MemoryKind kind, size_t size, size_t alignment);
   absl::Status Seal();
+  // How far it is filled; to undo a link that failed.
+  struct Mark {
+    std::array<std::vector<size_t>, 3> used;  // of each chunk
+  };
+  Mark Position() const;
+  // Gives back what was allocated since `mark`. REQUIRES: nothing refers to it.
+  void Rollback(const Mark& mark);
 
   // REQUIRES: as the destructor.
   void FreeText();
   // Makes what FreeText left writable and empty, to be allocated again.
   absl::Status Reuse();
+
+  // What FreeText left, to be put back when it was reused for nothing.
+  struct Contents {
+    Mark mark;
+    std::array<std::vector<std::vector<char>>, 3> bytes;  // of each chunk
+  };
+  Contents Save() const;
+  // REQUIRES: the text that was allocated since Save is freed.
+  absl::Status Restore(const Contents& contents);
 
   std::vector<CodeRange> text() const;
   // Whether `size` bytes from `address` on lie in what was allocated of constants and data.
@@ -53,6 +71,7 @@ class ModuleArena {
     uintptr_t begin = 0;
     size_t size = 0;
     size_t used = 0;
+    bool sealed = false;  // not writable any more
   };
   std::vector<Chunk>& ChunksOf(MemoryKind kind) { return chunks_[static_cast<size_t>(kind)]; }
   const std::vector<Chunk>& ChunksOf(MemoryKind kind) const {

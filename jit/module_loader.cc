@@ -88,7 +88,7 @@ void GuestLibrary::RunFinalizers() { link_->RunFinalizers(); }
 
 void* GuestLibrary::FindSymbol(const std::string& name) const {
   const HostedSymbol* const symbol = link_->object().index.FindGlobal(name);
-  if (symbol == nullptr || symbol->is_hidden) return nullptr;
+  if (symbol == nullptr || symbol->is_hidden) return link_->FindInLibraries(name);
   return reinterpret_cast<void*>(symbol->address);
 }
 

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -34,13 +35,15 @@ class GuestLibrary : public GuestModule {
   ~GuestLibrary() override;
 
   std::vector<CodeRange> text() const override { return link_->arena().text(); }
+  std::string_view file() const override { return bytes_; }
   ModuleParameters& parameters() override { return parameters_; }
   void RunInitializers() override;
   int RunInit() override;
   void RunExit() override;
   void RunFinalizers() override;
 
-  // The address of a function or datum that the module defines for others; null without one.
+  // The address of a function or datum that the module defines for others, or that a library
+  // exports which it needs; null without one.
   void* FindSymbol(const std::string& name) const;
 
  private:

@@ -70,23 +70,8 @@ std::string Hash(llvm::StringRef bytes) {
 
 }  // namespace
 
-const PatchData::Datum* PatchData::Find(const std::string& key, uint64_t size,
-                                        const std::string& fingerprint) const {
-  const auto it = data_.find(key);
-  if (it == data_.end() || it->second.size != size || it->second.fingerprint != fingerprint) {
-    return nullptr;
-  }
-  return &it->second;
-}
-
-std::optional<uintptr_t> PatchData::FindConstant(const std::string& fingerprint) const {
-  const auto it = constants_.find(fingerprint);
-  if (it == constants_.end()) return std::nullopt;
-  return it->second;
-}
-
 void PatchUnitLink::Read(LinkGraph& graph, std::string_view object) {
-  if (program_->debug != nullptr) debug_.ReadGraph(graph, object);
+  if (object_->debug != nullptr) debug_.ReadGraph(graph, object);
 }
 
 void PatchUnitLink::LimitScope(LinkGraph& graph) const {
@@ -109,9 +94,10 @@ llvm::Error PatchUnitLink::BeforePrune(LinkGraph& graph) {
     BindEdges(*block);
   }
   if (!missing_.empty()) {
-    return ToError(absl::FailedPreconditionError(absl::StrCat(
-        plan_.unit_name,
-        ": undefined in the program and in the patch: ", absl::StrJoin(missing_, ", "))));
+    return ToError(absl::FailedPreconditionError(
+        absl::StrCat(plan_.unit_name, ": undefined in the program",
+                     object_->parent == nullptr ? "" : ", in the module",
+                     " and in the patch: ", absl::StrJoin(missing_, ", "))));
   }
   FindPins();
   return llvm::Error::success();
@@ -202,7 +188,7 @@ std::optional<intptr_t> PatchUnitLink::FindThreadOffset(const std::string& name)
       return it->second;
     }
   }
-  return FindThreadLocal(*program_, plan_.unit, name);
+  return FindThreadLocal(*object_, plan_.unit, name);
 }
 
 void PatchUnitLink::KeepDatum(Symbol& symbol) {
@@ -216,6 +202,7 @@ void PatchUnitLink::KeepDatum(Symbol& symbol) {
     symbol.setLive(false);
     // Other units of the patch ask ORC for it.
     if (!local) graph_->makeAbsolute(symbol, llvm::orc::ExecutorAddr(datum->address));
+    Export(symbol);
     return;
   }
   NewDatum datum{key, &symbol, {0, block.getSize(), fingerprint, std::nullopt}};
@@ -249,10 +236,15 @@ void PatchUnitLink::BindExternal(Symbol& symbol) {
   if (thread_local_offset) {
     const auto offset = FindThreadOffset(name.substr(sizeof(kTlsOffsetPrefix) - 1));
     if (offset) value = static_cast<uintptr_t>(*offset);
-  } else if (const HostedSymbol* running = program_->index.FindGlobal(name)) {
+  } else if (const HostedSymbol* own = object_->index.FindGlobal(name)) {
+    value = own->address;
+  } else if (const auto added = plan_.program_globals->find(name);
+             added != plan_.program_globals->end()) {
+    value = added->second;
+  } else if (const HostedSymbol* running = FindGlobalFor(*object_, name)) {
     value = running->address;
   } else {
-    value = program_->host.Find(name);
+    value = object_->host.Find(name);
   }
   if (!value && (thread_local_offset || !symbol.isWeaklyReferenced())) {
     missing_.insert(Demangled(name));
@@ -289,10 +281,10 @@ void PatchUnitLink::BindEdge(Block& from, Edge& edge) {
 }
 
 std::optional<uintptr_t> PatchUnitLink::RunningAddress(const std::string& name) const {
-  if (const HostedSymbol* own = program_->index.FindInUnit(plan_.unit, name)) return own->address;
-  // LimitScope has made everything local; a unit without the name of its own means the program's.
-  if (const HostedSymbol* global = program_->index.FindGlobal(name)) return global->address;
-  return program_->host.FindInLibraries(name);
+  if (const HostedSymbol* own = object_->index.FindInUnit(plan_.unit, name)) return own->address;
+  // LimitScope has made everything local; a unit without the name of its own means another one's.
+  if (const HostedSymbol* global = FindGlobalFor(*object_, name)) return global->address;
+  return object_->host.FindInLibraries(name);
 }
 
 void PatchUnitLink::KeepUnnamed(Block& block, Edge& edge) {
@@ -321,7 +313,7 @@ void PatchUnitLink::PointAt(Edge& edge, uintptr_t block_address) {
   }
   edge.setTarget(*absolute);
   // Hosted text is always in reach: no stub in between.
-  if (edge.getKind() == x86_64::BranchPCRel32 && program_->memory->Contains(address)) {
+  if (edge.getKind() == x86_64::BranchPCRel32 && object_->memory->Contains(address)) {
     edge.setKind(x86_64::Delta32);
     edge.setAddend(edge.getAddend() - kDisplacementSize);
   }
@@ -374,6 +366,17 @@ std::string PatchUnitLink::Fingerprint(const Block& block, int depth) const {
   return Hash(text);
 }
 
+absl::StatusOr<uintptr_t> PatchUnitLink::Allocate(CodeMemory& memory, MemoryKind kind, size_t size,
+                                                  size_t alignment) {
+  if (object_->arena != nullptr) return object_->arena->Allocate(kind, size, alignment);
+  return memory.Allocate(kind, size, alignment);
+}
+
+void PatchUnitLink::Export(const Symbol& symbol) {
+  if (symbol.getScope() != Scope::Default) return;
+  exported_[std::string(*symbol.getName())] = symbol.getAddress().getValue();
+}
+
 Placement PatchUnitLink::PlacementOf(const Block& block) const {
   if (const auto it = kept_.find(&block); it != kept_.end()) return it->second;
   // What JITLink added: stubs, the table of addresses, the end mark of the unwind data.
@@ -403,19 +406,27 @@ llvm::Error PatchUnitLink::AfterFixup(LinkGraph& graph) {
   for (const Symbol* symbol : new_function_symbols_) {
     const CodeAddress entry{symbol->getAddress().getValue()};
     new_text_.push_back({{entry, entry + symbol->getSize()}, std::string(*symbol->getName())});
+    Export(*symbol);
   }
-  for (NewDatum& datum : new_data_) datum.datum.address = datum.symbol->getAddress().getValue();
+  for (NewDatum& datum : new_data_) {
+    datum.datum.address = datum.symbol->getAddress().getValue();
+    Export(*datum.symbol);
+  }
   for (NewConstant& constant : new_constants_) {
     constant.address = constant.block->getAddress().getValue();
   }
   rows_ = CollectUnwindRows(graph);
-  if (program_->debug != nullptr) {
+  if (object_->debug != nullptr) {
     debug_.ReadLinked(graph, [this](const std::string& name) { return RunningAddress(name); });
   }
   return llvm::Error::success();
 }
 
-void PatchUnitLink::Publish(PatchData& data) const {
+void PatchUnitLink::Publish(PatchedObject& object) const {
+  PatchData& data = object.data();
+  for (const NewThreadLocal& local : new_thread_locals_) {
+    object.KeepThreadLocal(local.offset, local.size);
+  }
   for (const NewDatum& datum : new_data_) {
     data.Add(datum.key, datum.datum);
     if (!datum.datum.thread_offset) continue;

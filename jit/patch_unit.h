@@ -1,5 +1,5 @@
 // PatchUnit's graph while it is linked: what is kept of the new object, what is bound to the
-// running program, and what is read off the result. See PatchLinker for the rules.
+// running program or module, and what is read off the result. See PatchLinker for the rules.
 #ifndef MEND_JIT_PATCH_UNIT_H_
 #define MEND_JIT_PATCH_UNIT_H_
 
@@ -15,37 +15,13 @@
 #include "jit/debug_collector.h"
 #include "jit/graph_editor.h"
 #include "jit/hosted_program.h"
+#include "jit/patched_object.h"
 #include "jit/symbol_index.h"
 #include "jit/unwind_rows.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/DenseSet.h"
 
 namespace mend::jit {
-
-// The data that patches have brought and that stays, to be found again.
-class PatchData {
- public:
-  struct Datum {
-    uintptr_t address = 0;
-    uint64_t size = 0;
-    std::string fingerprint;  // of its initial value
-    // Of a thread-local, whose initial image this is: where it is from %fs.
-    std::optional<intptr_t> thread_offset;
-  };
-
-  // `key` is the datum's name, after "UNIT|" when it is local to a unit.
-  const Datum* Find(const std::string& key, uint64_t size, const std::string& fingerprint) const;
-  void Add(const std::string& key, Datum datum) { data_[key] = std::move(datum); }
-  // Constants without a name, by content.
-  std::optional<uintptr_t> FindConstant(const std::string& fingerprint) const;
-  void AddConstant(std::string fingerprint, uintptr_t address) {
-    constants_[std::move(fingerprint)] = address;
-  }
-
- private:
-  std::map<std::string, Datum> data_;
-  std::map<std::string, uintptr_t> constants_;
-};
 
 // A function that the unit replaces.
 struct Replacement {
@@ -58,19 +34,22 @@ class PatchUnitLink : public GraphEditor {
  public:
   // What the unit's object is to provide.
   struct Plan {
-    uint32_t unit = 0;  // of the program
+    uint32_t unit = 0;  // of the program or module
     std::string unit_name;
     std::map<std::string, Replacement> replaced;  // by symbol name
     std::set<std::string> new_functions;
     std::set<std::string> new_data;
     // Names that some unit of the patch newly defines for all of them.
     const std::set<std::string>* patch_globals = nullptr;
+    // Where names are that the patch newly defines in the program, for units of guest modules.
+    const std::map<std::string, uintptr_t>* program_globals = nullptr;
     // Offsets of thread-locals that the patch adds: by name, after "UNIT|" those local to a unit.
     std::map<std::string, intptr_t>* thread_locals = nullptr;
   };
 
-  PatchUnitLink(const HostedProgram* program, const PatchData* data, TlsPool* tls, Plan plan)
-      : program_(program), data_(data), tls_(tls), plan_(std::move(plan)) {}
+  // `object`: what the unit is of, whose `data` earlier patches have brought.
+  PatchUnitLink(const HostedProgram* object, const PatchData* data, Plan plan)
+      : object_(object), data_(data), tls_(object->tls), plan_(std::move(plan)) {}
 
   // Before anything is done to the graph. `object` must outlive the link.
   void Read(llvm::jitlink::LinkGraph& graph, std::string_view object);
@@ -85,6 +64,8 @@ class PatchUnitLink : public GraphEditor {
 
   llvm::Error BeforePrune(llvm::jitlink::LinkGraph& graph) override;
   Placement PlacementOf(const llvm::jitlink::Block& block) const override;
+  absl::StatusOr<uintptr_t> Allocate(CodeMemory& memory, MemoryKind kind, size_t size,
+                                     size_t alignment) override;
   void TakeModulePages(const ModulePages& pages) override { pages_ = pages; }
   llvm::Error AfterFixup(llvm::jitlink::LinkGraph& graph) override;
 
@@ -98,8 +79,10 @@ class PatchUnitLink : public GraphEditor {
   // Whether data that stays leads to the module's text, which then must stay too.
   bool is_pinned() const { return is_pinned_; }
   uint64_t data_bytes() const { return data_bytes_; }
+  // New functions and data that other objects may refer to, and where they are.
+  const std::map<std::string, uintptr_t>& exported() const { return exported_; }
   // Makes the data known that stays, and gives every thread what is its own of it.
-  void Publish(PatchData& data) const;
+  void Publish(PatchedObject& object) const;
 
  private:
   struct NewDatum {
@@ -131,14 +114,15 @@ class PatchUnitLink : public GraphEditor {
   void BindExternal(llvm::jitlink::Symbol& symbol);
   // Retargets an edge that leads to a defined symbol, or keeps what it leads to.
   void BindEdge(llvm::jitlink::Block& from, llvm::jitlink::Edge& edge);
-  // Where the block of that name lies in the running program; nullopt when it does not.
+  // Where the block of that name lies in what runs; nullopt when it does not.
   std::optional<uintptr_t> RunningAddress(const std::string& name) const;
   void KeepUnnamed(llvm::jitlink::Block& block, llvm::jitlink::Edge& edge);
   void PointAt(llvm::jitlink::Edge& edge, uintptr_t block_address);
   void FindPins();
+  void Export(const llvm::jitlink::Symbol& symbol);
   std::string Fingerprint(const llvm::jitlink::Block& block, int depth) const;
 
-  const HostedProgram* const program_;
+  const HostedProgram* const object_;
   const PatchData* const data_;
   TlsPool* const tls_;
   Plan plan_;
@@ -162,6 +146,7 @@ class PatchUnitLink : public GraphEditor {
   UnwindRows rows_;
   DebugCollector debug_;
   std::vector<std::pair<CodeRange, std::string>> new_text_;
+  std::map<std::string, uintptr_t> exported_;
   bool is_pinned_ = false;
   uint64_t data_bytes_ = 0;
 };

@@ -224,6 +224,11 @@ absl::Status Loader::BindExternals() {
         graph.makeAbsolute(*symbol, llvm::orc::ExecutorAddr(earlier->address));
         continue;
       }
+      // Only patches have what comes later.
+      if (!program_.version.empty() && IsLateSymbol(name)) {
+        if (absl::Status bound = unit->BindLate(*symbol); !bound.ok()) return bound;
+        continue;
+      }
       const std::optional<uintptr_t> value = ValueOf(*unit, name);
       const bool thread_local_offset = name.starts_with(kTlsOffsetPrefix);
       if (value || (symbol->isWeaklyReferenced() && !thread_local_offset)) {

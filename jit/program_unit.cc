@@ -148,6 +148,7 @@ absl::Status ProgramUnit::AssignThreadLocals() {
 Placement ProgramUnit::PlacementOf(const Block& block) const {
   const Section& section = block.getSection();
   if (IsExecutable(section)) return Placement::kText;
+  if (late_.HasWord(block)) return Placement::kData;
   if (IsConstant(section) || IsInitializerSection(View(section.getName()))) {
     return Placement::kConstant;
   }
@@ -175,6 +176,7 @@ llvm::Error ProgramUnit::AfterFixup(LinkGraph& graph) {
   rows_ = CollectUnwindRows(graph);
   RecordInitializers(graph);
   if (program_->arena != nullptr) RecordTextPointers();
+  late_words_ = late_.Words(graph);
   if (program_->debug != nullptr) {
     // A datum that another unit provides is described there.
     debug_.ReadLinked(graph, nullptr);
@@ -257,6 +259,7 @@ void ProgramUnit::RecordTextPointers() {
 void ProgramUnit::Publish() {
   program_->text_pointers.insert(program_->text_pointers.end(), text_pointers_.begin(),
                                  text_pointers_.end());
+  program_->late_words.insert(program_->late_words.end(), late_words_.begin(), late_words_.end());
   program_->index.Add(std::move(symbols_));
   rows_.Register();
   DebugSupport::Registration debugged;

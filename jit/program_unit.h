@@ -12,6 +12,7 @@
 #include "jit/debug_collector.h"
 #include "jit/graph_editor.h"
 #include "jit/hosted_program.h"
+#include "jit/late_symbols.h"
 #include "jit/symbol_index.h"
 #include "jit/unwind_rows.h"
 #include "llvm/ADT/DenseMap.h"
@@ -34,6 +35,8 @@ class ProgramUnit : public GraphEditor {
   void CollectSymbols();
   // Gives this unit's thread-locals their offsets.
   absl::Status AssignThreadLocals();
+  // Makes a symbol that only a guest module to come has one that is bound then.
+  absl::Status BindLate(llvm::jitlink::Symbol& symbol) { return late_.Redirect(*graph_, symbol); }
   void Reserve(const llvm::jitlink::Block& block, uintptr_t address) {
     reserved_[&block] = address;
   }
@@ -73,6 +76,7 @@ class ProgramUnit : public GraphEditor {
   std::vector<llvm::jitlink::Symbol*> named_;
   std::vector<ThreadLocal> thread_locals_;
   std::vector<llvm::jitlink::Symbol*> indirect_slots_;
+  LateReferences late_;
   llvm::DenseMap<const llvm::jitlink::Block*, uintptr_t> reserved_;
   llvm::DenseMap<uintptr_t, uintptr_t*> slots_;  // by entry: aliases share one
 
@@ -81,6 +85,7 @@ class ProgramUnit : public GraphEditor {
   std::vector<Array> arrays_;  // and the tables of <mend/livepatch.h>
   std::vector<uintptr_t*> resolved_slots_;
   std::vector<uintptr_t> text_pointers_;
+  std::vector<LateWord> late_words_;
 };
 
 // Whether a section is one of those whose beginning and end a program may name (__start_X).

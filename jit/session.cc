@@ -95,6 +95,7 @@ void Session::PrepareFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   state_->program->index.PrepareFork();
   state_->program->guests.PrepareFork();
   state_->program->PrepareFork();
+  state_->patches->PrepareFork();
   state_->tls.PrepareFork();
   if (state_->debug != nullptr) state_->debug->PrepareFork();
 }
@@ -111,6 +112,7 @@ void Session::ChildAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
 
 void Session::UnlockAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   state_->tls.AfterFork();
+  state_->patches->AfterFork();
   state_->program->AfterFork();
   state_->program->guests.AfterFork();
   state_->program->index.AfterFork();
@@ -155,6 +157,11 @@ absl::StatusOr<std::unique_ptr<Patch>> Session::Load(const PatchModule& module) 
 absl::Status Session::ResolveObject(Patch* patch, PatchObject* object) {
   MutexLock lock(&state_->load_mu);
   return state_->patches->ResolveObject(state_->name, *patch, *object);
+}
+
+void Session::ForgetObject(Patch* patch, PatchObject* object) {
+  MutexLock lock(&state_->load_mu);
+  state_->patches->ForgetObject(*patch, *object);
 }
 
 absl::StatusOr<FunctionSite> Session::FindFunction(const std::string& name) const {

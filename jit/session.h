@@ -76,6 +76,7 @@ class Session : public CodeHost, public PatchLoader, public ModuleLoader {
   // PatchLoader.
   absl::StatusOr<std::unique_ptr<Patch>> Load(const PatchModule& module) override;
   absl::Status ResolveObject(Patch* patch, PatchObject* object) override;
+  void ForgetObject(Patch* patch, PatchObject* object) override;
   absl::StatusOr<FunctionSite> FindFunction(const std::string& name) const override;
   std::string Describe(CodeAddress pc) const override;
 

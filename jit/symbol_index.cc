@@ -19,6 +19,10 @@ uint32_t SymbolIndex::AddUnit(std::string file) {
   return static_cast<uint32_t>(files_.size() - 1);
 }
 
+std::string SymbolIndex::ShownObject() const {
+  return object_.empty() ? "the program" : absl::StrCat("module '", object_, "'");
+}
+
 void SymbolIndex::Add(std::vector<HostedSymbol> symbols) {
   for (HostedSymbol& symbol : symbols) symbols_.push_back(std::move(symbol));
 }
@@ -88,6 +92,11 @@ std::vector<const HostedSymbol*> SymbolIndex::FunctionsNamed(std::string_view na
   return functions;
 }
 
+std::vector<const HostedSymbol*> SymbolIndex::SymbolsNamed(std::string_view name) const {
+  const auto [begin, end] = Named(name);
+  return {begin, end};
+}
+
 std::vector<const HostedSymbol*> SymbolIndex::MatchDemangled(std::string_view name) const {
   std::vector<const HostedSymbol*> matches;
   for (const HostedSymbol* symbol : by_name_) {
@@ -97,11 +106,30 @@ std::vector<const HostedSymbol*> SymbolIndex::MatchDemangled(std::string_view na
   return matches;
 }
 
+absl::StatusOr<const HostedSymbol*> SymbolAtPosition(const std::vector<const HostedSymbol*>& found,
+                                                     const std::string& name, unsigned position,
+                                                     const std::string& object) {
+  if (found.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("EINVAL: symbol '", name, "' not found in symbol table"));
+  }
+  if (position == 0 && found.size() > 1) {
+    return absl::InvalidArgumentError(absl::StrCat("EINVAL: unresolvable ambiguity for symbol '",
+                                                   name, "' in object '", object, "'"));
+  }
+  if (position > found.size()) {
+    return absl::InvalidArgumentError(absl::StrCat("EINVAL: symbol position ", position,
+                                                   " for symbol '", name, "' in object '", object,
+                                                   "' not found"));
+  }
+  return found[position == 0 ? 0 : position - 1];
+}
+
 absl::StatusOr<const HostedSymbol*> SymbolIndex::FindFunction(std::string_view text) const {
   const FunctionRequest request = ParseFunctionRequest(text);
   std::vector<const HostedSymbol*> matches = FunctionsNamed(request.function);
   if (matches.empty()) matches = MatchDemangled(request.function);
-  const std::string shown = object_.empty() ? "the program" : absl::StrCat("module ", object_);
+  const std::string shown = ShownObject();
   if (matches.empty()) {
     return absl::NotFoundError(
         absl::StrCat(shown, " has no function named ", std::string(request.function)));

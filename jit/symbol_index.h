@@ -42,6 +42,8 @@ class SymbolIndex {
  public:
   // The object's name; empty: the program.
   void SetObject(std::string name) { object_ = std::move(name); }
+  // "the program", or "module 'NAME'": for messages.
+  std::string ShownObject() const;
 
   // The number of the next unit. `file` is the object's name for messages.
   uint32_t AddUnit(std::string file);
@@ -62,6 +64,8 @@ class SymbolIndex {
   const HostedSymbol* FindEntry(CodeAddress entry) const;
   // All functions of that name, in link order.
   std::vector<const HostedSymbol*> FunctionsNamed(std::string_view name) const;
+  // All functions and data of that name, in link order.
+  std::vector<const HostedSymbol*> SymbolsNamed(std::string_view name) const;
   // PatchLoader::FindFunction.
   absl::StatusOr<const HostedSymbol*> FindFunction(std::string_view request) const;
   std::vector<const HostedSymbol*> Functions() const;
@@ -96,6 +100,12 @@ class SymbolIndex {
   mutable Mutex versions_mu_;
   std::map<uintptr_t, Version> versions_ ABSL_GUARDED_BY(versions_mu_);
 };
+
+// Of the symbols of that name the one at the position (rules I5); 0: there is to be one only.
+// INVALID_ARGUMENT in the kernel's words; `object` is the object's name for that.
+absl::StatusOr<const HostedSymbol*> SymbolAtPosition(const std::vector<const HostedSymbol*>& found,
+                                                     const std::string& name, unsigned position,
+                                                     const std::string& object);
 
 // `symbol` demangled, or as it is.
 std::string Demangled(std::string_view symbol);

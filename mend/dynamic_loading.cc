@@ -43,7 +43,7 @@ class OpenLibraries {
   // The name under which the file is, or would be, loaded.
   std::string NameFor(const std::string& path) const ABSL_LOCKS_EXCLUDED(mu_) {
     const MutexLock lock(&mu_);
-    const std::string base = ModuleNameOf(path);
+    const std::string base = GuestModuleName(path);
     std::string name = base;
     for (unsigned number = 2; IsTaken(name, path); ++number) name = absl::StrCat(base, "-", number);
     return name;
@@ -293,11 +293,6 @@ std::map<std::string, void*> DynamicLoadingSymbols() {
           {"dlsym", reinterpret_cast<void*>(&HostedDlsym)},
           {"dlclose", reinterpret_cast<void*>(&HostedDlclose)},
           {"dlerror", reinterpret_cast<void*>(&HostedDlerror)}};
-}
-
-std::string ModuleNameOf(const std::string& path) {
-  const std::string file = path.substr(path.rfind('/') + 1);
-  return file.substr(0, file.find(".so"));
 }
 
 }  // namespace mend

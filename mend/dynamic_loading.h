@@ -2,11 +2,10 @@
 // modules of the host, everything else is the native loader's business as always.
 //
 //   dlopen    finds the file as the native loader would; a guest module is loaded, its patches
-//   applied,
-//             before any of its code runs or its symbols can be seen
-//   dlsym     of a guest module: what it exports; of the program itself (a null handle,
-//   RTLD_DEFAULT):
-//             the hosted program's globals before those of libraries
+//             applied, before any of its code runs or its symbols can be seen
+//   dlsym     of a guest module: what it exports, then what the libraries export that it needs; of
+//             the program itself (a null handle, RTLD_DEFAULT): the hosted program's globals before
+//             those of libraries
 //   dlclose   the last one unloads
 //   dlerror   tells a refusal in the words of the patch that refused ("ENODEV: No such device")
 //
@@ -21,9 +20,6 @@ namespace mend {
 
 // What hosted code gets for these names.
 std::map<std::string, void*> DynamicLoadingSymbols();
-
-// The name of the guest module in a file: its base name up to ".so".
-std::string ModuleNameOf(const std::string& path);
 
 }  // namespace mend
 

@@ -107,6 +107,16 @@ struct mend_patch {
   }
 #define MEND_STATES_END {0, 0, MEND_NULL}
 
+/* For a patch: declares something that a guest module has, by its name there, static or not. It is
+ * bound when the module is there, and NULL (or a call that crashes) while it is not: for code that
+ * runs only when it is, such as the functions that replace the module's. The patch has a MEND_OBJECT
+ * for the module. `position` as in MEND_FUNC_AT, a plain number. Not for thread-locals.
+ *
+ *   extern int plugin_level MEND_IN_OBJECT("plugin", "level", 0);
+ */
+#define MEND_IN_OBJECT(object, symbol, position) \
+  __asm__(".klp.sym." object "." symbol "," #position)
+
 /* The patch's record of that id, or NULL. */
 struct mend_state* mend_get_state(struct mend_patch* patch, unsigned long id);
 /* The newest record of that id among the patches older than the one in transition, or NULL. For

@@ -42,6 +42,23 @@ absl::StatusOr<Base> Base::OpenFile(const std::string& file) {
   return base;
 }
 
+absl::StatusOr<Base> Base::FromModule(const std::string& name, const std::string& file,
+                                      std::string_view bytes) {
+  Base base;
+  base.file_ = file;
+  base.module_ = name;
+  base.contents_ = llvm::MemoryBuffer::getMemBufferCopy({bytes.data(), bytes.size()}, file);
+  const absl::StatusOr<std::string_view> image = FindElfSection(
+      {base.contents_->getBufferStart(), base.contents_->getBufferSize()}, kModuleSection);
+  if (!image.ok()) {
+    return RefusalStatus({RefusalCode::kNotAProgram,
+                          absl::StrCat(file, " is not a guest module made by patchc"),
+                          {}});
+  }
+  if (absl::Status added = base.AddImage(file, *image); !added.ok()) return added;
+  return base;
+}
+
 absl::StatusOr<Base> Base::FromImage(const std::string& name, std::string_view image) {
   Base base;
   base.file_ = name;
@@ -64,8 +81,10 @@ absl::Status Base::AddImage(const std::string& name, std::string_view image) {
 }
 
 absl::StatusOr<Base> Base::FromObjects(
-    const std::vector<std::pair<std::string, std::string_view>>& objects) {
+    const std::vector<std::pair<std::string, std::string_view>>& objects,
+    const std::string& module) {
   Base base;
+  base.module_ = module;
   for (const auto& [member, bytes] : objects) {
     if (absl::Status added = base.AddUnit(member, bytes); !added.ok()) return added;
   }
@@ -106,6 +125,29 @@ void Base::IndexDefinitions() {
     for (const FunctionDescription& f : (*summary)->functions) add(f.name, f.binding, i);
     for (const DataDescription& d : (*summary)->data) add(d.name, d.binding, i);
   }
+}
+
+std::string Base::Shown() const {
+  return module_.empty() ? "the program" : absl::StrCat("module '", module_, "'");
+}
+
+std::string Base::ContentHash() const {
+  if (contents_ == nullptr) return {};
+  return HashHex({contents_->getBufferStart(), contents_->getBufferSize()});
+}
+
+unsigned Base::PositionOf(const std::string& name, Binding binding, size_t unit) {
+  // Of a name that many units define the object has one.
+  const std::optional<size_t> definer = Definer(name);
+  if (binding != Binding::kLocal) unit = definer.value_or(unit);
+  unsigned position = 1;
+  for (size_t i = 0; i < unit; ++i) {
+    for (const FunctionDescription& function : units_[i].description.functions) {
+      if (function.name != name) continue;
+      if (function.binding == Binding::kLocal || definer == i) ++position;
+    }
+  }
+  return position;
 }
 
 absl::StatusOr<const ObjectSummary*> Base::Summary(size_t unit) {

@@ -1,5 +1,5 @@
-// Base: the program that a patch is for, as its executable describes it: its units in link order,
-// each with the command that compiled it, its sources and its object.
+// Base: an object that a patch is for, the program or a guest module, as its file describes it: its
+// units in link order, each with the command that compiled it, its sources and its object.
 //
 // Opened from a file or through a running target. Read-only after Open, apart from what is read
 // lazily; one thread at a time.
@@ -36,12 +36,17 @@ class Base {
   // `file`: an executable made by patchc. Refuses other files.
   static absl::StatusOr<Base> OpenFile(const std::string& file);
 
+  // A guest module, from the bytes of its file. `file` is for messages.
+  static absl::StatusOr<Base> FromModule(const std::string& name, const std::string& file,
+                                         std::string_view bytes);
+
   // From a program image (runtime/format/program_image.h); `name` is for messages.
   static absl::StatusOr<Base> FromImage(const std::string& name, std::string_view image);
 
   // From objects in memory, in link order; for tests and for programs that are loaded otherwise.
   static absl::StatusOr<Base> FromObjects(
-      const std::vector<std::pair<std::string, std::string_view>>& objects);
+      const std::vector<std::pair<std::string, std::string_view>>& objects,
+      const std::string& module = "");
 
   Base(Base&&) noexcept;
   Base& operator=(Base&&) noexcept;
@@ -49,6 +54,12 @@ class Base {
 
   const std::vector<BaseUnit>& units() const { return units_; }
   const std::string& file() const { return file_; }
+  // The guest module's name; empty: the program.
+  const std::string& module() const { return module_; }
+  // "the program", or "module 'NAME'": for messages.
+  std::string Shown() const;
+  // Of the file or image; hex.
+  std::string ContentHash() const;
 
   // The unit's functions and data, read from its object.
   absl::StatusOr<const ObjectSummary*> Summary(size_t unit);
@@ -58,6 +69,8 @@ class Base {
   // The unit whose definition of a global or weak name the program uses: the first strong one,
   // else the first.
   std::optional<size_t> Definer(const std::string& name) const;
+  // Among the functions of that name, in link order, from 1.
+  unsigned PositionOf(const std::string& name, Binding binding, size_t unit);
   // Units that refer to the name without defining it.
   absl::StatusOr<std::vector<size_t>> Users(const std::string& name);
 
@@ -68,12 +81,16 @@ class Base {
   void IndexDefinitions();
 
   std::string file_;
+  std::string module_;
   std::unique_ptr<llvm::MemoryBuffer> contents_;
   std::vector<BaseUnit> units_;
   std::map<std::string, std::pair<size_t, Binding>> definers_;
   std::map<size_t, ObjectSummary> summaries_;
   std::map<size_t, std::vector<SourceText>> sources_;
 };
+
+// What one patch is for: the program first, then guest modules.
+using BaseObjects = std::vector<Base>;
 
 }  // namespace mend::patchc
 

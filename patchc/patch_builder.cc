@@ -25,30 +25,19 @@ std::string PatchNameOf(const std::string& file) {
 absl::StatusOr<BuildReport> PatchBuilder::Build(const BuildOptions& options) {
   report_.name = options.name;
   report_.notes = edits_.notes();
-  edited_ = edits_.Edited();
   if (absl::Status held = CheckHeld(options.hold); !held.ok()) return held;
-  for (size_t i = 0; i < base_.units().size(); ++i) {
-    const std::set<std::string> files = FilesOf(base_.units()[i]);
-    const bool is_reached = std::any_of(edited_.begin(), edited_.end(), [&](const auto& edit) {
-      return files.contains(edit.first);
-    });
-    if (!is_reached) continue;
-    if (absl::Status compiled = CompileUnit(i, options); !compiled.ok()) return compiled;
+  parts_.resize(objects_.size());
+  for (size_t object = 0; object < objects_.size(); ++object) {
+    affected_.push_back({.base = &objects_[object], .units = {}});
+    parts_[object].edited = edits_.Edited(object);
+    if (absl::Status compiled = CompileUnits(object, options); !compiled.ok()) return compiled;
   }
   const absl::Time begin = absl::Now();
   if (report_.refusals.empty()) {
-    if (absl::Status closed = CloseOverProgram(base_, affected_); !closed.ok()) return closed;
+    if (absl::Status closed = CloseOverObjects(affected_); !closed.ok()) return closed;
   }
-  const Reasons reasons(edited_);
-  for (AffectedUnit& unit : affected_) {
-    const CodeFacts& facts = facts_[unit.unit];
-    reasons.Explain(FilesOf(base_.units()[unit.unit]), facts, unit.diff);
-    absl::StatusOr<std::vector<std::string>> warnings =
-        EffectWarnings(base_, unit.unit, facts, unit.diff);
-    if (!warnings.ok()) return warnings.status();
-    for (std::string& warning : *warnings) unit.diff.warnings.push_back(std::move(warning));
-    for (Refusal& refusal : unit.diff.refusals) report_.refusals.push_back(std::move(refusal));
-    for (std::string& warning : unit.diff.warnings) report_.warnings.push_back(std::move(warning));
+  for (size_t object = 0; object < objects_.size(); ++object) {
+    if (absl::Status explained = Explain(object); !explained.ok()) return explained;
   }
   FillModule(options);
   report_.no_change = report_.refusals.empty() && report_.module.units.empty();
@@ -56,7 +45,38 @@ absl::StatusOr<BuildReport> PatchBuilder::Build(const BuildOptions& options) {
   return std::move(report_);
 }
 
-std::set<std::string> PatchBuilder::FilesOf(const BaseUnit& unit) const {
+absl::Status PatchBuilder::CompileUnits(size_t object, const BuildOptions& options) {
+  const Base& base = objects_[object];
+  const Part& part = parts_[object];
+  for (size_t i = 0; i < base.units().size(); ++i) {
+    const std::set<std::string> files = FilesOf(base.units()[i]);
+    const bool is_reached =
+        std::any_of(part.edited.begin(), part.edited.end(),
+                    [&](const auto& edit) { return files.contains(edit.first); });
+    if (!is_reached) continue;
+    if (absl::Status compiled = CompileUnit(object, i, options); !compiled.ok()) return compiled;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PatchBuilder::Explain(size_t object) {
+  Base& base = objects_[object];
+  Part& part = parts_[object];
+  const Reasons reasons(part.edited);
+  for (AffectedUnit& unit : affected_[object].units) {
+    const CodeFacts& facts = part.facts[unit.unit];
+    reasons.Explain(FilesOf(base.units()[unit.unit]), facts, unit.diff);
+    absl::StatusOr<std::vector<std::string>> warnings =
+        EffectWarnings(base, unit.unit, facts, unit.diff);
+    if (!warnings.ok()) return warnings.status();
+    for (std::string& warning : *warnings) unit.diff.warnings.push_back(std::move(warning));
+    for (Refusal& refusal : unit.diff.refusals) report_.refusals.push_back(std::move(refusal));
+    for (std::string& warning : unit.diff.warnings) report_.warnings.push_back(std::move(warning));
+  }
+  return absl::OkStatus();
+}
+
+std::set<std::string> PatchBuilder::FilesOf(const BaseUnit& unit) {
   std::set<std::string> files;
   for (const SourceDescription& source : unit.description.sources) {
     files.insert(SourceEdits::Normalized(unit.description.directory, source.path));
@@ -66,14 +86,17 @@ std::set<std::string> PatchBuilder::FilesOf(const BaseUnit& unit) const {
 
 absl::Status PatchBuilder::CheckHeld(const std::vector<std::string>& hold) {
   for (const std::string& request : hold) {
-    const std::string_view name = ParseFunctionRequest(request).function;
-    const bool is_known =
-        std::any_of(base_.units().begin(), base_.units().end(), [&](const BaseUnit& unit) {
-          const auto& functions = unit.description.functions;
-          return std::any_of(functions.begin(), functions.end(), [&](const auto& f) {
-            return IsNameOfFunction(name, f.name, DisplayName(f.name));
-          });
-        });
+    const FunctionRequest parsed = ParseFunctionRequest(request);
+    bool is_known = false;
+    for (const Base& base : objects_) {
+      if (base.module() != parsed.object) continue;
+      for (const BaseUnit& unit : base.units()) {
+        const auto& functions = unit.description.functions;
+        is_known = is_known || std::any_of(functions.begin(), functions.end(), [&](const auto& f) {
+                     return IsNameOfFunction(parsed.function, f.name, DisplayName(f.name));
+                   });
+      }
+    }
     if (!is_known) {
       return RefusalStatus({RefusalCode::kHoldUnknown, absl::StrCat("--hold ", request), {}});
     }
@@ -81,20 +104,21 @@ absl::Status PatchBuilder::CheckHeld(const std::vector<std::string>& hold) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::map<std::string, std::string>> PatchBuilder::Overlay(size_t unit,
+absl::StatusOr<std::map<std::string, std::string>> PatchBuilder::Overlay(size_t object, size_t unit,
                                                                          bool keep_lines) {
-  // Sources come as the program was built from them, whatever the disk holds by now.
+  // Sources come as the object was built from them, whatever the disk holds by now.
   std::map<std::string, std::string> overlay;
-  const BaseUnit& base_unit = base_.units()[unit];
+  const Part& part = parts_[object];
+  const BaseUnit& base_unit = objects_[object].units()[unit];
   for (const SourceDescription& source : base_unit.description.sources) {
     if (source.is_system) continue;
     const std::string path = SourceEdits::Normalized(base_unit.description.directory, source.path);
-    if (edited_.contains(path)) continue;
-    absl::StatusOr<std::string> text = edits_.OriginalText(path);
+    if (part.edited.contains(path)) continue;
+    absl::StatusOr<std::string> text = edits_.OriginalText(object, path);
     if (!text.ok()) return text.status();
     overlay[path] = *std::move(text);
   }
-  for (const auto& [path, edit] : edited_) {
+  for (const auto& [path, edit] : part.edited) {
     overlay[path] = keep_lines && !edit.is_new_file ? KeepLineNumbers(edit.old_text, edit.new_text)
                                                     : edit.new_text;
   }
@@ -118,9 +142,8 @@ std::map<std::string, KnownFunction> PatchBuilder::KnownFunctions(
   return known;
 }
 
-absl::Status PatchBuilder::CompileUnit(size_t unit, const BuildOptions& options) {
-  const BaseUnit& base_unit = base_.units()[unit];
-  const ObjectDescription& description = base_unit.description;
+absl::StatusOr<std::optional<CompileResult>> PatchBuilder::Recompile(size_t object, size_t unit) {
+  const ObjectDescription& description = objects_[object].units()[unit].description;
   CompileRequest request{description.directory,
                          description.language,
                          description.arguments,
@@ -128,15 +151,15 @@ absl::Status PatchBuilder::CompileUnit(size_t unit, const BuildOptions& options)
                          {},
                          {}};
   request.known_functions = KnownFunctions(description);
-  absl::StatusOr<std::map<std::string, std::string>> overlay = Overlay(unit, /*keep_lines=*/true);
+  absl::StatusOr<std::map<std::string, std::string>> overlay =
+      Overlay(object, unit, /*keep_lines=*/true);
   if (!overlay.ok()) return overlay.status();
   request.overlay = *std::move(overlay);
-  const absl::Time begin = absl::Now();
   CompileResult result = compiler_(request);
   ++report_.units_compiled;
   if (!result.ok) {
     // Once more with the author's own line numbers, for the messages.
-    overlay = Overlay(unit, /*keep_lines=*/false);
+    overlay = Overlay(object, unit, /*keep_lines=*/false);
     if (overlay.ok()) {
       request.overlay = *std::move(overlay);
       const CompileResult again = compiler_(request);
@@ -145,24 +168,36 @@ absl::Status PatchBuilder::CompileUnit(size_t unit, const BuildOptions& options)
     report_.refusals.push_back({RefusalCode::kCompileError,
                                 absl::StrCat(description.source, " does not compile"),
                                 result.diagnostics});
+    return std::nullopt;
   }
-  const absl::Time compiled = absl::Now();
-  report_.compile_time += compiled - begin;
-  if (!result.ok) return absl::OkStatus();
   if (result.description.compiler != description.compiler) {
     report_.refusals.push_back(
         {RefusalCode::kCompilerDiffers,
          absl::StrCat(description.source, " was compiled by '", description.compiler,
                       "', this is '", result.description.compiler, "'"),
          {}});
-    return absl::OkStatus();
+    return std::nullopt;
   }
-  const absl::StatusOr<const ObjectSummary*> base_summary = base_.Summary(unit);
+  return result;
+}
+
+absl::Status PatchBuilder::CompileUnit(size_t object, size_t unit, const BuildOptions& options) {
+  const absl::Time begin = absl::Now();
+  absl::StatusOr<std::optional<CompileResult>> recompiled = Recompile(object, unit);
+  if (!recompiled.ok()) return recompiled.status();
+  const absl::Time compiled = absl::Now();
+  report_.compile_time += compiled - begin;
+  if (!recompiled->has_value()) return absl::OkStatus();
+  CompileResult& result = **recompiled;
+  Base& base = objects_[object];
+  const ObjectDescription& description = base.units()[unit].description;
+  const absl::StatusOr<const ObjectSummary*> base_summary = base.Summary(unit);
   if (!base_summary.ok()) return base_summary.status();
   absl::StatusOr<ObjectSummary> edited = SummarizeObject(result.object);
   if (!edited.ok()) return edited.status();
   TakeLeftOutFromBase(result.left_out, **base_summary, *edited);
   UnitDiff diff = CompareUnit({description, **base_summary, *edited});
+  diff.module = base.module();
   for (Refusal& refusal :
        CompareRecords(description.records, result.description.records, options.allow_layout)) {
     // A header's record is the same in every unit that includes it.
@@ -170,9 +205,9 @@ absl::Status PatchBuilder::CompileUnit(size_t unit, const BuildOptions& options)
       diff.refusals.push_back(std::move(refusal));
     }
   }
-  affected_.push_back({unit, *std::move(edited), std::move(diff)});
-  objects_[unit] = std::move(result.object);
-  facts_[unit] = std::move(result.facts);
+  affected_[object].units.push_back({unit, *std::move(edited), std::move(diff)});
+  parts_[object].compiled[unit] = std::move(result.object);
+  parts_[object].facts[unit] = std::move(result.facts);
   report_.compare_time += absl::Now() - compiled;
   return absl::OkStatus();
 }
@@ -180,19 +215,27 @@ absl::Status PatchBuilder::CompileUnit(size_t unit, const BuildOptions& options)
 void PatchBuilder::FillModule(const BuildOptions& options) {
   report_.module.name = options.name;
   report_.module.replace = options.replace;
+  report_.module.replace_set = options.replace_set;
   report_.module.hold = options.hold;
-  for (AffectedUnit& unit : affected_) {
-    // Data that nothing in a patch reaches would be dropped by the linker.
-    if (unit.diff.IsEmpty()) continue;
-    PatchUnit part;
-    part.unit = unit.diff.unit;
-    part.functions = unit.diff.functions;
-    part.new_functions = unit.diff.new_functions;
-    part.new_data = unit.diff.new_data;
-    part.references = unit.diff.references;
-    part.object = std::move(objects_[unit.unit]);
-    report_.module.units.push_back(std::move(part));
-    report_.units.push_back(std::move(unit.diff));
+  for (size_t object = 0; object < objects_.size(); ++object) {
+    Base& base = objects_[object];
+    for (AffectedUnit& unit : affected_[object].units) {
+      // Data that nothing in a patch reaches would be dropped by the linker.
+      if (unit.diff.IsEmpty()) continue;
+      for (PatchedFunction& function : unit.diff.functions) {
+        function.position = base.PositionOf(function.name, function.binding, unit.unit);
+      }
+      PatchUnit part;
+      part.module = base.module();
+      part.unit = unit.diff.unit;
+      part.functions = unit.diff.functions;
+      part.new_functions = unit.diff.new_functions;
+      part.new_data = unit.diff.new_data;
+      part.references = unit.diff.references;
+      part.object = std::move(parts_[object].compiled[unit.unit]);
+      report_.module.units.push_back(std::move(part));
+      report_.units.push_back(std::move(unit.diff));
+    }
   }
 }
 

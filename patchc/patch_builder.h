@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -24,6 +25,7 @@ namespace mend::patchc {
 struct BuildOptions {
   std::string name;
   bool replace = true;
+  std::string replace_set;
   std::vector<std::string> hold;
   std::set<std::string> allow_layout;  // records whose changed layout the author answers for
 };
@@ -34,7 +36,7 @@ struct BuildReport {
   size_t units_compiled = 0;
   absl::Duration compile_time;
   absl::Duration compare_time;
-  std::vector<UnitDiff> units;    // those that contribute
+  std::vector<UnitDiff> units;    // those that contribute, of all objects
   std::vector<Refusal> refusals;  // any: no patch
   std::vector<std::string> warnings;
   std::vector<std::string> notes;
@@ -45,27 +47,38 @@ using Compiler = std::function<CompileResult(const CompileRequest&)>;
 
 class PatchBuilder {
  public:
-  PatchBuilder(Base& base, SourceEdits& edits, Compiler compiler)
-      : base_(base), edits_(edits), compiler_(std::move(compiler)) {}
+  // `edits` are of `objects`, the program first.
+  PatchBuilder(BaseObjects& objects, SourceEdits& edits, Compiler compiler)
+      : objects_(objects), edits_(edits), compiler_(std::move(compiler)) {}
 
   // Refusals are in the report; an error is what keeps from even finding out.
   absl::StatusOr<BuildReport> Build(const BuildOptions& options);
 
  private:
-  std::set<std::string> FilesOf(const BaseUnit& unit) const;
+  // What becomes of one object, besides its AffectedObject.
+  struct Part {
+    std::map<std::string, SourceEdit> edited;
+    std::map<size_t, std::string> compiled;  // by unit: the new object
+    std::map<size_t, CodeFacts> facts;
+  };
+
+  static std::set<std::string> FilesOf(const BaseUnit& unit);
   absl::Status CheckHeld(const std::vector<std::string>& hold);
   static std::map<std::string, KnownFunction> KnownFunctions(const ObjectDescription& description);
-  absl::Status CompileUnit(size_t unit, const BuildOptions& options);
-  absl::StatusOr<std::map<std::string, std::string>> Overlay(size_t unit, bool keep_lines);
+  absl::Status CompileUnits(size_t object, const BuildOptions& options);
+  absl::Status CompileUnit(size_t object, size_t unit, const BuildOptions& options);
+  // Compiles it, and says in the report why that cannot be used; nullopt then.
+  absl::StatusOr<std::optional<CompileResult>> Recompile(size_t object, size_t unit);
+  absl::StatusOr<std::map<std::string, std::string>> Overlay(size_t object, size_t unit,
+                                                             bool keep_lines);
+  absl::Status Explain(size_t object);
   void FillModule(const BuildOptions& options);
 
-  Base& base_;
+  BaseObjects& objects_;
   SourceEdits& edits_;
   const Compiler compiler_;
-  std::map<std::string, SourceEdit> edited_;
-  std::vector<AffectedUnit> affected_;
-  std::map<size_t, std::string> objects_;
-  std::map<size_t, CodeFacts> facts_;
+  std::vector<Part> parts_;               // by object
+  std::vector<AffectedObject> affected_;  // by object
   std::set<std::string> compared_records_;
   BuildReport report_;
 };

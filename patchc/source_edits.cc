@@ -42,13 +42,16 @@ std::string SourceEdits::Normalized(const std::string& directory, const std::str
   return (fs::path(directory) / path).lexically_normal().string();
 }
 
-SourceEdits::SourceEdits(Base& base) : base_(base) {
-  for (size_t i = 0; i < base_.units().size(); ++i) {
-    const ObjectDescription& description = base_.units()[i].description;
-    for (const SourceDescription& source : description.sources) {
-      if (source.is_system) continue;
-      origins_.try_emplace(Normalized(description.directory, source.path),
-                           Origin{i, source.path, source.hash});
+SourceEdits::SourceEdits(BaseObjects& objects) : objects_(objects) {
+  for (size_t object = 0; object < objects_.size(); ++object) {
+    for (size_t i = 0; i < objects_[object].units().size(); ++i) {
+      const ObjectDescription& description = objects_[object].units()[i].description;
+      for (const SourceDescription& source : description.sources) {
+        if (source.is_system) continue;
+        std::vector<Origin>& origins = origins_[Normalized(description.directory, source.path)];
+        if (!origins.empty() && origins.back().object == object) continue;
+        origins.push_back({object, i, source.path, source.hash});
+      }
     }
   }
 }
@@ -62,41 +65,51 @@ std::vector<std::string> SourceEdits::EndingWith(const std::string& suffix) cons
   return found;
 }
 
-absl::StatusOr<std::string> SourceEdits::OriginalText(const std::string& path) {
+absl::StatusOr<std::string> SourceEdits::OriginalText(size_t object, const std::string& path) {
   const auto found = origins_.find(path);
-  if (found == origins_.end()) {
-    return RefusalStatus({RefusalCode::kSourceUnknown, path, {}});
+  const Origin* origin = nullptr;
+  if (found != origins_.end()) {
+    for (const Origin& candidate : found->second) {
+      if (candidate.object == object) origin = &candidate;
+    }
   }
-  const Origin& origin = found->second;
-  const absl::StatusOr<const std::vector<SourceText>*> embedded = base_.Sources(origin.unit);
+  if (origin == nullptr) return RefusalStatus({RefusalCode::kSourceUnknown, path, {}});
+  Base& base = objects_[object];
+  const absl::StatusOr<const std::vector<SourceText>*> embedded = base.Sources(origin->unit);
   if (!embedded.ok()) return embedded.status();
   for (const SourceText& text : **embedded) {
-    if (text.path == origin.recorded_path) return text.contents;
+    if (text.path == origin->recorded_path) return text.contents;
   }
   absl::StatusOr<std::string> on_disk = ReadFile(path);
-  if (on_disk.ok() && HashHex(*on_disk) == origin.hash) return on_disk;
+  if (on_disk.ok() && HashHex(*on_disk) == origin->hash) return on_disk;
+  const std::string shown = base.Shown();
   return RefusalStatus(
       {RefusalCode::kBaseMismatch,
-       absl::StrCat(path, on_disk.ok() ? " is not what the program was built from" : " is gone",
-                    ", and the program does not embed it"),
+       absl::StrCat(
+           path,
+           on_disk.ok() ? absl::StrCat(" is not what ", shown, " was built from") : " is gone",
+           ", and ", shown, " does not embed it"),
        {}});
 }
 
-absl::StatusOr<SourceEdit*> SourceEdits::Edit(const std::string& path) {
-  const auto found = edits_.find(path);
+absl::StatusOr<SourceEdit*> SourceEdits::Edit(size_t object, const std::string& path) {
+  const auto key = std::make_pair(object, path);
+  const auto found = edits_.find(key);
   if (found != edits_.end()) return &found->second;
-  const absl::StatusOr<std::string> text = OriginalText(path);
+  const absl::StatusOr<std::string> text = OriginalText(object, path);
   if (!text.ok()) return text.status();
-  return &edits_.emplace(path, SourceEdit{*text, *text}).first->second;
+  return &edits_.emplace(key, SourceEdit{*text, *text}).first->second;
 }
 
 std::string SourceEdits::ForeignUnitOf(const std::string& file) const {
   const std::string stem = fs::path(file).stem().string();
-  for (const BaseUnit& unit : base_.units()) {
-    if (unit.has_description) continue;
-    std::string member = unit.member;
-    if (member.ends_with(")")) member = member.substr(member.rfind('(') + 1);
-    if (fs::path(member).stem() == stem) return unit.member;
+  for (const Base& object : objects_) {
+    for (const BaseUnit& unit : object.units()) {
+      if (unit.has_description) continue;
+      std::string member = unit.member;
+      if (member.ends_with(")")) member = member.substr(member.rfind('(') + 1);
+      if (fs::path(member).stem() == stem) return unit.member;
+    }
   }
   return {};
 }
@@ -121,17 +134,27 @@ absl::StatusOr<std::string> SourceEdits::Match(const std::string& file) const {
                           {}});
   }
   return RefusalStatus(
-      {RefusalCode::kSourceUnknown, absl::StrCat(file, " is no source of ", base_.file()), {}});
+      {RefusalCode::kSourceUnknown, absl::StrCat(file, " is no source of ", ShownObjects()), {}});
+}
+
+std::string SourceEdits::ShownObjects() const {
+  std::string shown = objects_.front().file();
+  for (size_t i = 1; i < objects_.size(); ++i) {
+    absl::StrAppend(&shown, i + 1 < objects_.size() ? ", " : " or ", objects_[i].Shown());
+  }
+  return shown;
 }
 
 absl::Status SourceEdits::AddFile(const std::string& file) {
-  absl::StatusOr<std::string> text = ReadFile(file);
+  const absl::StatusOr<std::string> text = ReadFile(file);
   if (!text.ok()) return text.status();
   const absl::StatusOr<std::string> path = Match(file);
   if (!path.ok()) return path.status();
-  const absl::StatusOr<SourceEdit*> edit = Edit(*path);
-  if (!edit.ok()) return edit.status();
-  (*edit)->new_text = *std::move(text);
+  for (const Origin& origin : origins_.at(*path)) {
+    const absl::StatusOr<SourceEdit*> edit = Edit(origin.object, *path);
+    if (!edit.ok()) return edit.status();
+    (*edit)->new_text = *text;
+  }
   ++matched_;
   return absl::OkStatus();
 }
@@ -139,7 +162,7 @@ absl::Status SourceEdits::AddFile(const std::string& file) {
 absl::Status SourceEdits::CheckMatched() const {
   if (matched_ > 0) return absl::OkStatus();
   return RefusalStatus({RefusalCode::kSourceUnknown,
-                        absl::StrCat("nothing that was given touches a source of ", base_.file()),
+                        absl::StrCat("nothing that was given touches a source of ", ShownObjects()),
                         absl::StrJoin(notes_, "\n")});
 }
 
@@ -198,11 +221,7 @@ absl::Status SourceEdits::AddDiff(const std::string& file, const DiffOptions& op
     }
     ++matched;
     ++matched_;
-    const absl::StatusOr<SourceEdit*> edit = Edit(*path);
-    if (!edit.ok()) return edit.status();
-    absl::StatusOr<std::string> result = ApplyDiff((*edit)->new_text, diff, file);
-    if (!result.ok()) return result.status();
-    (*edit)->new_text = *std::move(result);
+    if (absl::Status applied = ApplyTo(*path, diff, file); !applied.ok()) return applied;
   }
   for (const FileDiff* diff : created) {
     if (matched == 0 && options.source_dir.empty()) {
@@ -213,17 +232,34 @@ absl::Status SourceEdits::AddDiff(const std::string& file, const DiffOptions& op
     const std::string root = options.source_dir.empty()
                                  ? diff_root_
                                  : Normalized(fs::current_path().string(), options.source_dir);
-    absl::StatusOr<std::string> result = ApplyDiff("", *diff, file);
+    const absl::StatusOr<std::string> result = ApplyDiff("", *diff, file);
     if (!result.ok()) return result.status();
-    edits_[Normalized(root, rest)] = SourceEdit{{}, *std::move(result), true};
+    for (size_t object = 0; object < objects_.size(); ++object) {
+      edits_[{object, Normalized(root, rest)}] = SourceEdit{{}, *result, true};
+    }
   }
   return absl::OkStatus();
 }
 
-std::map<std::string, SourceEdit> SourceEdits::Edited() const {
+absl::Status SourceEdits::ApplyTo(const std::string& path, const FileDiff& diff,
+                                  const std::string& file) {
+  for (const Origin& origin : origins_.at(path)) {
+    const absl::StatusOr<SourceEdit*> edit = Edit(origin.object, path);
+    if (!edit.ok()) return edit.status();
+    const Base& base = objects_[origin.object];
+    const std::string shown =
+        base.module().empty() ? file : absl::StrCat(file, " (for ", base.Shown(), ")");
+    absl::StatusOr<std::string> result = ApplyDiff((*edit)->new_text, diff, shown);
+    if (!result.ok()) return result.status();
+    (*edit)->new_text = *std::move(result);
+  }
+  return absl::OkStatus();
+}
+
+std::map<std::string, SourceEdit> SourceEdits::Edited(size_t object) const {
   std::map<std::string, SourceEdit> edited;
-  for (const auto& [path, edit] : edits_) {
-    if (edit.old_text != edit.new_text) edited.emplace(path, edit);
+  for (const auto& [key, edit] : edits_) {
+    if (key.first == object && edit.old_text != edit.new_text) edited.emplace(key.second, edit);
   }
   return edited;
 }

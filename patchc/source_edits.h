@@ -1,5 +1,6 @@
-// SourceEdits: which sources of a program an author edited, from edited files or from diffs, as old
-// and new text.
+// SourceEdits: which sources of a program and its guest modules an author edited, from edited files
+// or from diffs, as old and new text. A source that several objects were built from is edited in
+// each of them, as that was built from it.
 #ifndef MEND_PATCHC_SOURCE_EDITS_H_
 #define MEND_PATCHC_SOURCE_EDITS_H_
 
@@ -8,11 +9,13 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "patchc/base.h"
+#include "patchc/diff_file.h"
 
 namespace mend::patchc {
 
@@ -24,7 +27,7 @@ struct SourceEdit {
 
 class SourceEdits {
  public:
-  explicit SourceEdits(Base& base);
+  explicit SourceEdits(BaseObjects& objects);
 
   // An edited copy of a source: the file under its recorded path, or elsewhere with a path that
   // ends alike.
@@ -34,43 +37,48 @@ class SourceEdits {
     std::string source_dir;       // what the diff's paths are relative to; may be empty
     std::optional<size_t> strip;  // -pN; guessed without it
   };
-  // Later diffs see what earlier ones changed. Hunks for files that are no part of the program are
+  // Later diffs see what earlier ones changed. Hunks for files that are no part of any object are
   // noted and skipped.
   absl::Status AddDiff(const std::string& file, const DiffOptions& options);
 
-  // FAILED_PRECONDITION when no file of any diff is a source of the program: a wrong diff or base.
+  // FAILED_PRECONDITION when no file of any diff is a source of any object: a wrong diff or base.
   absl::Status CheckMatched() const;
 
-  // By normalised path. Sources whose text comes out unchanged are left out.
-  std::map<std::string, SourceEdit> Edited() const;
+  // Of an object, by normalised path. Sources whose text comes out unchanged are left out.
+  std::map<std::string, SourceEdit> Edited(size_t object) const;
   const std::vector<std::string>& notes() const { return notes_; }
 
   // The text that a recorded source had when the unit was compiled.
-  absl::StatusOr<std::string> OriginalText(const std::string& path);
+  absl::StatusOr<std::string> OriginalText(size_t object, const std::string& path);
 
   static std::string Normalized(const std::string& directory, const std::string& path);
 
  private:
   struct Origin {
+    size_t object;
     size_t unit;
     std::string recorded_path;
     std::string hash;
   };
 
-  absl::StatusOr<SourceEdit*> Edit(const std::string& path);
+  absl::StatusOr<SourceEdit*> Edit(size_t object, const std::string& path);
+  absl::Status ApplyTo(const std::string& path, const FileDiff& diff, const std::string& file);
   // Recorded paths that end with `suffix`, component-wise.
   std::vector<std::string> EndingWith(const std::string& suffix) const;
+  // All objects, for messages.
+  std::string ShownObjects() const;
   // The unit that another compiler may have made of the file: that one records no sources. "" if
   // none.
   std::string ForeignUnitOf(const std::string& file) const;
   absl::StatusOr<std::string> Match(const std::string& file) const;
   absl::StatusOr<std::string> MatchDiffPath(const std::string& path, const DiffOptions& options);
 
-  Base& base_;
-  std::map<std::string, Origin> origins_;  // of every source that is not the system's
-  std::map<std::string, SourceEdit> edits_;
+  BaseObjects& objects_;
+  // Of every source that is not the system's, by path: one for each object that has it.
+  std::map<std::string, std::vector<Origin>> origins_;
+  std::map<std::pair<size_t, std::string>, SourceEdit> edits_;  // by object and path
   std::string diff_root_;  // where the last matched diff path began
-  size_t matched_ = 0;     // files that are sources of the program
+  size_t matched_ = 0;     // files that are sources of some object
   std::vector<std::string> notes_;
 };
 

@@ -6,18 +6,13 @@
 #include "mend/commands/commands.h"
 #include "mend/progress.h"
 #include "mend/read_file.h"
+#include "runtime/format/program_image.h"
 
 namespace mend {
 namespace {
 
 // Constructors and init may take their time.
 constexpr absl::Duration kLoadTimeout = absl::Minutes(10);
-
-// As dlopen names it: the base name up to ".so".
-std::string ModuleName(const std::string& file) {
-  const std::string base = std::filesystem::path(file).filename();
-  return base.substr(0, base.find(".so"));
-}
 
 std::string LoadPath(const std::string& name, const std::string& file,
                      const std::vector<std::string>& parameters) {
@@ -50,7 +45,7 @@ int LoadModule(const std::string& target, const std::string& file, const std::st
     std::fprintf(stderr, "%s\n", std::string(bytes.status().message()).c_str());
     return kExitRefused;
   }
-  const std::string path = LoadPath(name.empty() ? ModuleName(file) : name, file, parameters);
+  const std::string path = LoadPath(name.empty() ? GuestModuleName(file) : name, file, parameters);
   return OnTargets(target, json,
                    {[&](const Client& client) {
                       return PostWithProgress(client, path, *bytes, {.timeout = kLoadTimeout},

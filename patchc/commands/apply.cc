@@ -105,7 +105,9 @@ Json Part(const Json& object, const char* key) {
 void PrintFunctions(const Json& report) {
   std::vector<std::string> back;
   for (const Json& function : Part(report, "functions")) {
-    const std::string name = DisplayName(Text(function, "name"));
+    const std::string object = Text(function, "object");
+    const std::string name =
+        absl::StrCat(object, object.empty() ? "" : ":", DisplayName(Text(function, "name")));
     const auto nop = function.find("nop");
     if (nop != function.end() && nop->is_boolean() && nop->get<bool>()) {
       back.push_back(name);
@@ -272,15 +274,16 @@ class Applier {
 
   Outcome ApplyTo(const Target& target) {
     if (ready_ != nullptr) return SendTo(target, *ready_, options_);
-    const std::string key =
-        target.executable.empty() ? absl::StrCat(target.pid) : target.executable;
+    const auto refused = [&](const absl::Status& status) {
+      return Failure(target, kExitRefused, std::string(Std(status.message())), options_.patch.json);
+    };
+    absl::StatusOr<BaseObjects> objects = OpenTarget(target, options_.patch);
+    if (!objects.ok()) return refused(objects.status());
+    const std::string key = KeyOf(target, *objects);
     auto built = built_.find(key);
     if (built == built_.end()) {
-      absl::StatusOr<ReadyModule> module = BuildFor(target);
-      if (!module.ok()) {
-        return Failure(target, kExitRefused, std::string(Std(module.status().message())),
-                       options_.patch.json);
-      }
+      absl::StatusOr<ReadyModule> module = BuildFor(*objects);
+      if (!module.ok()) return refused(module.status());
       built = built_.emplace(key, *std::move(module)).first;
     }
     const ReadyModule& module = built->second;
@@ -288,10 +291,17 @@ class Applier {
     return SendTo(target, module, options_);
   }
 
-  absl::StatusOr<ReadyModule> BuildFor(const Target& target) {
-    absl::StatusOr<Base> base = OpenTarget(target);
-    if (!base.ok()) return base.status();
-    absl::StatusOr<BuildReport> report = BuildPatch(*base, options_.patch);
+  // Targets that need the same patch: of one executable, with the same guest modules.
+  static std::string KeyOf(const Target& target, const BaseObjects& objects) {
+    std::string key = target.executable.empty() ? absl::StrCat(target.pid) : target.executable;
+    for (size_t i = 1; i < objects.size(); ++i) {
+      absl::StrAppend(&key, "|", objects[i].module(), "=", objects[i].ContentHash());
+    }
+    return key;
+  }
+
+  absl::StatusOr<ReadyModule> BuildFor(BaseObjects& objects) {
+    absl::StatusOr<BuildReport> report = BuildPatch(objects, options_.patch);
     if (!report.ok()) return report.status();
     ReadyModule module;
     module.was_built = true;
@@ -342,7 +352,7 @@ class Applier {
 
   const ApplyOptions options_;
   std::unique_ptr<ReadyModule> ready_;
-  std::map<std::string, ReadyModule> built_;  // by executable
+  std::map<std::string, ReadyModule> built_;  // by KeyOf
 };
 
 }  // namespace

@@ -20,6 +20,8 @@ constexpr char kBuildExamples[] =
     "\nexamples:\n"
     "  patchc build -o fix.mendpatch --base ./server fixed/handler.c\n"
     "  patchc build -o fix.mendpatch --base 4711 --diff fix.patch --hold 'handle_request'\n"
+    "  patchc build -o fix.mendpatch --base ./server --base-module modules/mod_auth.so --diff "
+    "fix.patch\n"
     "  patchc build -o demo.mendpatch --explicit demo.c helper.o -- -O2 -Iinclude\n";
 constexpr char kCheckExamples[] =
     "\nexamples:\n"
@@ -52,7 +54,7 @@ void PrintText(const BuildReport& report, const std::string& output) {
 }
 
 int Build(const std::string& base, const std::string& output, const PatchOptions& options) {
-  absl::StatusOr<Base> opened = OpenBase(base);
+  absl::StatusOr<BaseObjects> opened = OpenBase(base, options);
   if (!opened.ok()) return ReportError(opened.status(), options.json);
   absl::StatusOr<BuildReport> report = BuildPatch(*opened, options);
   if (!report.ok()) return ReportError(report.status(), options.json);

@@ -58,6 +58,7 @@ absl::StatusOr<PatchModule> Build(const PatchOptions& options,
   PatchModule module;
   module.name = options.name.empty() ? PatchNameOf(options.inputs.front()) : options.name;
   module.replace = !options.no_replace;
+  module.replace_set = options.replace_set;
   module.hold = options.hold;
   std::set<std::string> seen;
   for (const std::string& input : options.inputs) {

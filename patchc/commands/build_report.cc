@@ -42,7 +42,10 @@ void PrintProblems(std::FILE* file, const BuildReport& report) {
 
 void PrintContents(std::FILE* file, const BuildReport& report) {
   for (const UnitDiff& unit : report.units) {
-    std::fprintf(file, "%s\n", unit.unit.substr(0, unit.unit.find('|')).c_str());
+    const std::string of_module =
+        unit.module.empty() ? "" : absl::StrCat(" (module ", unit.module, ")");
+    std::fprintf(file, "%s%s\n", unit.unit.substr(0, unit.unit.find('|')).c_str(),
+                 of_module.c_str());
     for (const PatchedFunction& function : unit.functions) {
       std::fprintf(file, "  %-10s %-32s %s\n", "replaces", DisplayName(function.name).c_str(),
                    Why(function).c_str());
@@ -72,7 +75,8 @@ void FillUnits(const BuildReport& report, nlohmann::ordered_json& json) {
     }
     nlohmann::ordered_json references = nlohmann::ordered_json::array();
     for (const DataReference& reference : unit.references) references.push_back(reference.name);
-    json["units"].push_back({{"unit", unit.unit},
+    json["units"].push_back({{"module", unit.module},
+                             {"unit", unit.unit},
                              {"functions", functions},
                              {"new_functions", unit.new_functions},
                              {"new_data", unit.new_data},

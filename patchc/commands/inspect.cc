@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "patchc/commands/command.h"
 #include "runtime/format/object_description.h"
 #include "runtime/format/patch_module.h"
@@ -124,7 +125,8 @@ Json DescribePatch(const PatchModule& module) {
                            {"detail", function.detail},
                            {"base_fingerprint", function.base_fingerprint}});
     }
-    units.push_back({{"unit", unit.unit},
+    units.push_back({{"module", unit.module},
+                     {"unit", unit.unit},
                      {"functions", functions},
                      {"new_functions", unit.new_functions},
                      {"new_data", unit.new_data},
@@ -139,6 +141,7 @@ Json DescribePatch(const PatchModule& module) {
           {"kind", "patch"},
           {"name", module.name},
           {"replace", module.replace},
+          {"replace_set", module.replace_set},
           {"hold", module.hold},
           {"content_hash", module.content_hash},
           {"explicit", module.is_explicit()},
@@ -222,6 +225,8 @@ void PrintPatch(const Json& patch) {
   std::printf("patch '%s', %s, content %s\n", patch["name"].get<std::string>().c_str(),
               patch["replace"].get<bool>() ? "cumulative" : "not cumulative",
               patch["content_hash"].get<std::string>().c_str());
+  const std::string set = patch["replace_set"].get<std::string>();
+  if (!set.empty()) std::printf("  of set %s\n", set.c_str());
   for (const Json& hold : patch["hold"]) {
     std::printf("  holds %s\n", hold.get<std::string>().c_str());
   }
@@ -230,7 +235,9 @@ void PrintPatch(const Json& patch) {
     PrintObjectSummary(object);
   }
   for (const Json& unit : patch["units"]) {
-    std::printf("  unit %s\n", unit["unit"].get<std::string>().c_str());
+    const std::string module = unit["module"].get<std::string>();
+    std::printf("  unit %s%s\n", unit["unit"].get<std::string>().c_str(),
+                module.empty() ? "" : absl::StrCat(" of module ", module).c_str());
     for (const Json& function : unit["functions"]) {
       std::printf("    replaces %s (%s%s%s)\n", function["name"].get<std::string>().c_str(),
                   function["reason"].get<std::string>().c_str(),

@@ -16,6 +16,7 @@
 #include "mend/client.h"
 #include "mend/target.h"
 #include "patchc/text.h"
+#include "runtime/format/program_image.h"
 
 namespace mend::patchc {
 namespace {
@@ -46,6 +47,57 @@ absl::Status AddEdits(const PatchOptions& options, SourceEdits& edits) {
   return edits.CheckMatched();
 }
 
+// The modules that the target has loaded, as they were loaded: files on the disk may be others.
+absl::Status AddLoadedModules(const Client& client, BaseObjects& objects) {
+  const absl::StatusOr<Reply> reply = client.Get("/modules");
+  // A host without guest modules.
+  if (!reply.ok() || !reply->ok()) return absl::OkStatus();
+  const nlohmann::json list =
+      nlohmann::json::parse(reply->body, nullptr, /*allow_exceptions=*/false);
+  const auto modules = list.is_object() ? list.find("modules") : list.end();
+  if (modules == list.end() || !modules->is_array()) return absl::OkStatus();
+  for (const nlohmann::json& module : *modules) {
+    const auto name = module.find("name");
+    if (name == module.end() || !name->is_string()) continue;
+    const std::string text = name->get<std::string>();
+    const absl::StatusOr<Reply> file =
+        client.Get(absl::StrCat("/modules/", EncodeSegment(text), "/file"));
+    if (!file.ok()) return file.status();
+    // It has gone meanwhile.
+    if (!file->ok()) continue;
+    absl::StatusOr<Base> base = Base::FromModule(text, text, file->body);
+    if (!base.ok()) return base.status();
+    objects.push_back(*std::move(base));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AddNamedModules(const PatchOptions& options, BaseObjects& objects) {
+  for (const std::string& text : options.base_modules) {
+    const size_t equals = text.find('=');
+    const std::string file = equals == std::string::npos ? text : text.substr(equals + 1);
+    const std::string name =
+        equals == std::string::npos ? GuestModuleName(file) : text.substr(0, equals);
+    if (name.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat("--base-module ", text, ": no name"));
+    }
+    const absl::StatusOr<std::string> bytes = ReadFile(file);
+    if (!bytes.ok()) return bytes.status();
+    absl::StatusOr<Base> base = Base::FromModule(name, file, *bytes);
+    if (!base.ok()) return base.status();
+    const auto same = std::find_if(objects.begin(), objects.end(),
+                                   [&name](const Base& other) { return other.module() == name; });
+    if (same == objects.end()) {
+      objects.push_back(*std::move(base));
+    } else if (same->ContentHash() != base->ContentHash()) {
+      return RefusalStatus({RefusalCode::kBaseMismatch,
+                            absl::StrCat(base->Shown(), " is there, and is not ", file),
+                            {}});
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 void AddPatchOptions(CLI::App& app, PatchOptions& options) {
@@ -56,8 +108,12 @@ void AddPatchOptions(CLI::App& app, PatchOptions& options) {
                  "path components of the diff to leave out (default: guessed)");
   app.add_option("--name", options.name, "the patch's name (default: the first input's base name)");
   app.add_flag("--no-replace", options.no_replace, "stack upon older patches, do not replace them");
+  app.add_option("--set", options.replace_set,
+                 "the replace set: older patches of that set alone are replaced");
   app.add_option("--hold", options.hold, "[OBJECT:]FUNCTION[,POSITION] to hold as well");
   app.add_option("--allow-layout", options.allow_layout, "record whose layout may change");
+  app.add_option("--base-module", options.base_modules,
+                 "[NAME=]FILE: a guest module that is not loaded, and that the patch is for, too");
   app.add_flag("--json", options.json, "report as JSON");
   // A list ends where the next option begins; "-p1" and "--diff a --diff b" both work.
   for (CLI::Option* option : app.get_options()) {
@@ -78,28 +134,44 @@ int ParseArguments(CLI::App& app, const std::vector<std::string>& arguments) {
   return -1;
 }
 
-absl::StatusOr<Base> OpenTarget(const Target& target) {
-  absl::StatusOr<Base> base = Base::OpenFile(absl::StrCat("/proc/", target.pid, "/exe"));
-  if (base.ok()) return base;
-  const absl::StatusOr<Reply> reply = Client(target.socket).Get("/program/image");
-  // No image over the socket either: what the executable is, says more.
-  if (!reply.ok() || !reply->ok()) return base;
-  return Base::FromImage(target.name, reply->body);
+absl::StatusOr<BaseObjects> OpenTarget(const Target& target, const PatchOptions& options) {
+  const Client client(target.socket);
+  absl::StatusOr<Base> program = Base::OpenFile(absl::StrCat("/proc/", target.pid, "/exe"));
+  if (!program.ok()) {
+    const absl::StatusOr<Reply> reply = client.Get("/program/image");
+    // No image over the socket either: what the executable is, says more.
+    if (!reply.ok() || !reply->ok()) return program.status();
+    program = Base::FromImage(target.name, reply->body);
+    if (!program.ok()) return program.status();
+  }
+  BaseObjects objects;
+  objects.push_back(*std::move(program));
+  if (absl::Status added = AddLoadedModules(client, objects); !added.ok()) return added;
+  if (absl::Status added = AddNamedModules(options, objects); !added.ok()) return added;
+  return objects;
 }
 
-absl::StatusOr<Base> OpenBase(const std::string& base) {
+absl::StatusOr<BaseObjects> OpenBase(const std::string& base, const PatchOptions& options) {
+  std::string file = base;
   std::error_code error;
-  if (std::filesystem::is_regular_file(base, error)) return Base::OpenFile(base);
-  const absl::StatusOr<Target> target = FindTarget(base);
-  if (target.ok()) return OpenTarget(*target);
-  // A process without a control socket still is a file.
-  const bool is_pid = !base.empty() && base.find_first_not_of("0123456789") == std::string::npos;
-  if (is_pid) return Base::OpenFile(absl::StrCat("/proc/", base, "/exe"));
-  return target.status();
+  if (!std::filesystem::is_regular_file(base, error)) {
+    const absl::StatusOr<Target> target = FindTarget(base);
+    if (target.ok()) return OpenTarget(*target, options);
+    // A process without a control socket still is a file.
+    const bool is_pid = !base.empty() && base.find_first_not_of("0123456789") == std::string::npos;
+    if (!is_pid) return target.status();
+    file = absl::StrCat("/proc/", base, "/exe");
+  }
+  absl::StatusOr<Base> program = Base::OpenFile(file);
+  if (!program.ok()) return program.status();
+  BaseObjects objects;
+  objects.push_back(*std::move(program));
+  if (absl::Status added = AddNamedModules(options, objects); !added.ok()) return added;
+  return objects;
 }
 
-absl::StatusOr<BuildReport> BuildPatch(Base& base, const PatchOptions& options) {
-  SourceEdits edits(base);
+absl::StatusOr<BuildReport> BuildPatch(BaseObjects& objects, const PatchOptions& options) {
+  SourceEdits edits(objects);
   if (absl::Status added = AddEdits(options, edits); !added.ok()) return added;
   BuildOptions build;
   build.name = options.name;
@@ -108,9 +180,10 @@ absl::StatusOr<BuildReport> BuildPatch(Base& base, const PatchOptions& options) 
         PatchNameOf(options.diffs.empty() ? options.inputs.front() : options.diffs.front());
   }
   build.replace = !options.no_replace;
+  build.replace_set = options.replace_set;
   build.hold = options.hold;
   build.allow_layout.insert(options.allow_layout.begin(), options.allow_layout.end());
-  return PatchBuilder(base, edits, ReportingCompiler()).Build(build);
+  return PatchBuilder(objects, edits, ReportingCompiler()).Build(build);
 }
 
 int ReportError(const absl::Status& status, bool json) {

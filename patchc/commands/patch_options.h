@@ -21,13 +21,17 @@ struct PatchOptions {
   int strip = -1;  // -pN; -1: guessed
   std::string name;
   bool no_replace = false;
+  std::string replace_set;
   std::vector<std::string> hold;
   std::vector<std::string> allow_layout;
+  std::vector<std::string>
+      base_modules;  // [NAME=]FILE: guest modules besides those that are loaded
   bool json = false;
 
   // Whether anything is given that a ready module has decided already.
   bool HasBuildOptions() const {
-    return !name.empty() || no_replace || !hold.empty() || !allow_layout.empty() || !diffs.empty();
+    return !name.empty() || no_replace || !replace_set.empty() || !hold.empty() ||
+           !allow_layout.empty() || !base_modules.empty() || !diffs.empty();
   }
 };
 
@@ -36,15 +40,15 @@ void AddPatchOptions(CLI::App& app, PatchOptions& options);
 // Parses; the exit code when that is all (2 for usage errors, 0 for --help), else -1.
 int ParseArguments(CLI::App& app, const std::vector<std::string>& arguments);
 
-// The program that `base` names: an executable file, or a running target (process id, socket,
-// name).
-absl::StatusOr<Base> OpenBase(const std::string& base);
-// The program that a running target hosts. One that its host loaded, rather than an executable made
-// by patchc, is asked for over the control socket.
-absl::StatusOr<Base> OpenTarget(const Target& target);
+// The program that `base` names (an executable file, or a running target: process id, socket,
+// name), the guest modules that a running target has loaded, and those that the options name.
+absl::StatusOr<BaseObjects> OpenBase(const std::string& base, const PatchOptions& options);
+// The same for a running target. A program that its host loaded, rather than an executable made by
+// patchc, is asked for over the control socket.
+absl::StatusOr<BaseObjects> OpenTarget(const Target& target, const PatchOptions& options);
 
-// Builds against `base`.
-absl::StatusOr<BuildReport> BuildPatch(Base& base, const PatchOptions& options);
+// Builds against `objects`.
+absl::StatusOr<BuildReport> BuildPatch(BaseObjects& objects, const PatchOptions& options);
 
 // Prints the error and returns the exit code of the contract for it.
 int ReportError(const absl::Status& status, bool json);

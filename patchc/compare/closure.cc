@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -25,7 +26,9 @@ void EraseName(std::vector<std::string>& names, const std::string& name) {
 
 class Closer {
  public:
-  Closer(Base& base, std::vector<AffectedUnit>& units) : base_(base), units_(units) {
+  // `modules`: guest modules that may refer to what the object has.
+  Closer(AffectedObject& object, std::vector<AffectedObject*> modules)
+      : base_(*object.base), units_(object.units), modules_(std::move(modules)) {
     for (AffectedUnit& unit : units_) by_index_[unit.unit] = &unit;
   }
 
@@ -147,20 +150,39 @@ class Closer {
     }
   }
 
+  // A unit that refers to the name of this object after the edit, too; empty if none does.
+  absl::StatusOr<std::string> FindUser(const std::string& name) {
+    const absl::StatusOr<std::vector<size_t>> users = base_.Users(name);
+    if (!users.ok()) return users.status();
+    for (const size_t user : *users) {
+      if (StillRefers(user, name)) return SourceOf(user);
+    }
+    for (AffectedObject* const module : modules_) {
+      // A module that has the name itself means its own.
+      if (module->base->Definer(name)) continue;
+      const Closer its(*module, {});
+      const absl::StatusOr<std::vector<size_t>> others = module->base->Users(name);
+      if (!others.ok()) return others.status();
+      for (const size_t user : *others) {
+        if (its.StillRefers(user, name)) {
+          return absl::StrCat(its.SourceOf(user), " of ", module->base->Shown());
+        }
+      }
+    }
+    return std::string();
+  }
+
   absl::Status CheckConstants(AffectedUnit& unit) {
     for (const std::string& name : unit.diff.changed_constants) {
       const DataDescription* const datum = Find(unit.edited.data, name);
       if (datum == nullptr || datum->binding == Binding::kLocal) continue;
-      const absl::StatusOr<std::vector<size_t>> users = base_.Users(name);
-      if (!users.ok()) return users.status();
-      for (const size_t user : *users) {
-        if (!StillRefers(user, name)) continue;
-        unit.diff.refusals.push_back({RefusalCode::kConstantReadElsewhere,
-                                      absl::StrCat(SourceOf(unit.unit), ": '", DisplayName(name),
-                                                   "' is read by ", SourceOf(user)),
-                                      {}});
-        break;
-      }
+      const absl::StatusOr<std::string> user = FindUser(name);
+      if (!user.ok()) return user.status();
+      if (user->empty()) continue;
+      unit.diff.refusals.push_back(
+          {RefusalCode::kConstantReadElsewhere,
+           absl::StrCat(SourceOf(unit.unit), ": '", DisplayName(name), "' is read by ", *user),
+           {}});
     }
     return absl::OkStatus();
   }
@@ -168,17 +190,14 @@ class Closer {
   absl::Status CheckGoneFunctions(AffectedUnit& unit) {
     for (const std::string& name : unit.diff.gone_functions) {
       if (base_.Definer(name) != unit.unit || DefinedAfterwards(name)) continue;
-      const absl::StatusOr<std::vector<size_t>> users = base_.Users(name);
-      if (!users.ok()) return users.status();
-      for (const size_t user : *users) {
-        if (!StillRefers(user, name)) continue;
-        unit.diff.refusals.push_back(
-            {RefusalCode::kFunctionGone,
-             absl::StrCat(SourceOf(unit.unit), ": function '", DisplayName(name), "' is gone, but ",
-                          SourceOf(user), " refers to it"),
-             {}});
-        break;
-      }
+      const absl::StatusOr<std::string> user = FindUser(name);
+      if (!user.ok()) return user.status();
+      if (user->empty()) continue;
+      unit.diff.refusals.push_back(
+          {RefusalCode::kFunctionGone,
+           absl::StrCat(SourceOf(unit.unit), ": function '", DisplayName(name), "' is gone, but ",
+                        *user, " refers to it"),
+           {}});
     }
     return absl::OkStatus();
   }
@@ -198,14 +217,22 @@ class Closer {
 
   Base& base_;
   std::vector<AffectedUnit>& units_;
+  const std::vector<AffectedObject*> modules_;
   std::map<size_t, AffectedUnit*> by_index_;
   std::map<std::string, size_t> new_definers_;
 };
 
 }  // namespace
 
-absl::Status CloseOverProgram(Base& base, std::vector<AffectedUnit>& units) {
-  return Closer(base, units).Close();
+absl::Status CloseOverObjects(std::vector<AffectedObject>& objects) {
+  std::vector<AffectedObject*> modules;
+  for (size_t i = 1; i < objects.size(); ++i) modules.push_back(&objects[i]);
+  for (size_t i = 0; i < objects.size(); ++i) {
+    // Modules refer to the program, and to nothing of one another.
+    Closer closer(objects[i], i == 0 ? modules : std::vector<AffectedObject*>());
+    if (absl::Status closed = closer.Close(); !closed.ok()) return closed;
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace mend::patchc

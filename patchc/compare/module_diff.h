@@ -18,6 +18,7 @@
 namespace mend::patchc {
 
 struct UnitDiff {
+  std::string module;                      // guest module that the unit is of; empty: the program
   std::string unit;                        // ObjectDescription::UnitName
   std::vector<PatchedFunction> functions;  // changed; detail is empty still
   std::vector<std::string> new_functions;

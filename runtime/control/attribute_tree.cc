@@ -90,6 +90,7 @@ Node PatchFolder(PatchRegistry* registry, const PatchStatus& patch, const std::s
     return WriteForce(registry, patch, text);
   };
   files.push_back(Attribute("replace", Bit(patch.replace)));
+  files.push_back(Attribute("replace_set", patch.replace_set));
   files.push_back(Attribute("stack_order", absl::StrCat(patch.stack_order)));
   for (const ObjectStatus& object : patch.objects) {
     // Nops are made for the time of the transition and have folders too, as in the kernel.

@@ -28,12 +28,19 @@ constexpr size_t kNameMax = 128;
 
 int64_t SinceNs(absl::Time start) { return absl::ToInt64Nanoseconds(absl::Now() - start); }
 
-// Names become folders of the attribute tree and file names.
-absl::Status CheckPatchName(const std::string& name) {
-  const bool plain = std::all_of(name.begin(), name.end(),
-                                 [](char c) { return c > ' ' && c != '/' && c != 0x7f; });
-  if (name.empty() || name.size() > kNameMax || name[0] == '.' || name[0] == '~' || !plain) {
+bool IsPlainName(const std::string& name) {
+  return !name.empty() && name.size() <= kNameMax && name[0] != '.' && name[0] != '~' &&
+         std::all_of(name.begin(), name.end(),
+                     [](char c) { return c > ' ' && c != '/' && c != 0x7f; });
+}
+
+// Names become folders of the attribute tree and file names, sets a value of it.
+absl::Status CheckNames(const PatchModule& module) {
+  if (!IsPlainName(module.name)) {
     return ErrnoStatus(EINVAL, "the patch module's name is empty, too long or no plain name");
+  }
+  if (!module.replace_set.empty() && !IsPlainName(module.replace_set)) {
+    return ErrnoStatus(EINVAL, "the patch module's replace set is too long or no plain name");
   }
   return absl::OkStatus();
 }
@@ -162,7 +169,7 @@ absl::StatusOr<ApplyResult> PatchService::Apply(std::string_view module_bytes,
   absl::Time start = absl::Now();
   absl::StatusOr<PatchModule> module = ParsePatchModule(module_bytes);
   if (!module.ok()) return module.status();
-  absl::Status valid = CheckPatchName(module->name);
+  absl::Status valid = CheckNames(*module);
   if (!valid.ok()) return valid;
   if (options.persist && patch_dir_.empty()) {
     return ErrnoStatus(EINVAL, "--persist needs a target that was started with --patch-dir");
@@ -184,7 +191,8 @@ absl::StatusOr<ApplyResult> PatchService::Apply(std::string_view module_bytes,
   report.link_ns = SinceNs(start);
   Describe(**patch, &report);
   for (const PatchStatus& older : before.patches) {
-    if (report.replace && older.enabled) report.replaced_patches.push_back(older.name);
+    const bool goes = report.replace && older.enabled && older.replace_set == module->replace_set;
+    if (goes) report.replaced_patches.push_back(older.name);
   }
   if (options.dry_run) {
     absl::StatusOr<std::vector<ThreadStatus>> held_up = registry_->Examine(patch->get());

@@ -165,8 +165,19 @@ absl::StatusOr<HttpResponse> ControlRoutes::GetRoute(const HttpRequest& request)
   }
   if (path == "/transition/wait") return Wait(request);
   if (path == "/events") return Events(request);
+  if (modules_ != nullptr && absl::StartsWith(path, "/modules")) return GetModules(request);
   if (IsAttributePath(path)) return GetAttribute(path);
   return NoSuchResource(request);
+}
+
+absl::StatusOr<HttpResponse> ControlRoutes::GetModules(const HttpRequest& request) {
+  const std::vector<std::string> segments = absl::StrSplit(request.path, '/', absl::SkipEmpty());
+  if (segments[0] != "modules") return NoSuchResource(request);
+  if (segments.size() == 1) return JsonAnswer(ModulesView(modules_->Status()));
+  if (segments.size() != 3 || segments[2] != "file") return NoSuchResource(request);
+  absl::StatusOr<std::string> file = modules_->File(segments[1]);
+  if (!file.ok()) return file.status();
+  return TextAnswer(*std::move(file), "application/octet-stream");
 }
 
 absl::StatusOr<HttpResponse> ControlRoutes::GetAttribute(const std::string& path) {

@@ -34,6 +34,7 @@ class ControlRoutes : public HttpHandler {
   absl::StatusOr<HttpResponse> GetRoute(const HttpRequest& request);
   absl::StatusOr<HttpResponse> PostRoute(const HttpRequest& request);
   absl::StatusOr<HttpResponse> PutAttribute(const HttpRequest& request);
+  absl::StatusOr<HttpResponse> GetModules(const HttpRequest& request);
   absl::StatusOr<HttpResponse> GetAttribute(const std::string& path);
   absl::StatusOr<HttpResponse> Apply(const HttpRequest& request);
   absl::StatusOr<HttpResponse> PatchVerb(const HttpRequest& request, const std::string& patch,

@@ -52,6 +52,7 @@ OrderedJson PatchView(const PatchStatus& patch) {
           {"enabled", patch.enabled},
           {"transition", patch.transition},
           {"replace", patch.replace},
+          {"replace_set", patch.replace_set},
           {"forced", patch.forced},
           {"stack_order", patch.stack_order},
           {"content_hash", patch.content_hash},
@@ -106,6 +107,18 @@ const char* ReasonName(SwitchResult reason) {
       return "unreliable_stack";
     case SwitchResult::kBusy:
       return "busy";
+  }
+  return "unknown";
+}
+
+const char* StateName(mend_module_state state) {
+  switch (state) {
+    case MEND_MODULE_LIVE:
+      return "live";
+    case MEND_MODULE_COMING:
+      return "coming";
+    case MEND_MODULE_GOING:
+      return "going";
   }
   return "unknown";
 }
@@ -240,6 +253,16 @@ OrderedJson VerbView(const VerbReport& report) {
   document["patch"] = report.patch;
   AddTransition(report, &document);
   AddTimeout(report, &document);
+  return document;
+}
+
+OrderedJson ModulesView(const std::vector<ModuleStatus>& modules) {
+  OrderedJson document = Document();
+  document["modules"] = OrderedJson::array();
+  for (const ModuleStatus& module : modules) {
+    document["modules"].push_back(
+        {{"name", module.name}, {"state", StateName(module.state)}, {"refcnt", module.references}});
+  }
   return document;
 }
 

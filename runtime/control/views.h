@@ -14,6 +14,7 @@
 #include "runtime/control/http.h"
 #include "runtime/control/patch_service.h"
 #include "runtime/control/refusal.h"
+#include "runtime/module/module_registry.h"
 
 namespace mend {
 
@@ -35,6 +36,7 @@ OrderedJson StatusView(const ProgramInfo& program, const CoreStatus& status,
 OrderedJson ThreadsView(const std::vector<ThreadStatus>& threads);
 OrderedJson ApplyView(const ApplyResult& report);
 OrderedJson VerbView(const VerbReport& report);
+OrderedJson ModulesView(const std::vector<ModuleStatus>& modules);
 // A guest module was loaded or unloaded.
 OrderedJson ModuleView(const std::string& module, Outcome outcome);
 OrderedJson EventView(const Event& event);

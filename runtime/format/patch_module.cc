@@ -13,8 +13,9 @@ namespace {
 
 // A patch module is a frame of two parts: the size of the JSON header, the header, the objects.
 constexpr char kMagic[] = "MENDPTCH";
-constexpr uint64_t kVersion = 2;
+constexpr uint64_t kVersion = 3;
 constexpr char kWhat[] = "patch module";
+constexpr uint64_t kPositionMax = 1'000'000;
 
 // FNV-1a, 128 bits: names equal modules; it guards against accidents, not against an attacker
 // (who may send any module anyway).
@@ -43,16 +44,17 @@ Json ToJsonArray(const std::vector<T>& values, Json (*to_json)(const T&)) {
 }
 
 Json FunctionJson(const PatchedFunction& function) {
-  return {{"name", function.name},
-          {"binding", static_cast<uint64_t>(function.binding)},
-          {"reason", static_cast<uint64_t>(function.reason)},
-          {"detail", function.detail},
-          {"base", function.base_fingerprint}};
+  return {{"name", function.name},         {"binding", static_cast<uint64_t>(function.binding)},
+          {"position", function.position}, {"reason", static_cast<uint64_t>(function.reason)},
+          {"detail", function.detail},     {"base", function.base_fingerprint}};
 }
 PatchedFunction ReadFunction(JsonFields& fields) {
   PatchedFunction function;
   function.name = fields.String("name");
   function.binding = ReadBinding(fields);
+  const uint64_t position = fields.Number("position");
+  if (position == 0 || position > kPositionMax) fields.FailValue("position");
+  function.position = static_cast<unsigned>(position);
   const uint64_t reason = fields.Number("reason");
   if (reason > static_cast<uint64_t>(ChangeReason::kReadsConstant)) fields.FailValue("reason");
   function.reason = static_cast<ChangeReason>(reason);
@@ -72,7 +74,8 @@ DataReference ReadReference(JsonFields& fields) {
 }
 
 Json UnitJson(const PatchUnit& unit) {
-  return {{"unit", unit.unit},
+  return {{"module", unit.module},
+          {"unit", unit.unit},
           {"functions", ToJsonArray(unit.functions, FunctionJson)},
           {"new_functions", unit.new_functions},
           {"new_data", unit.new_data},
@@ -84,7 +87,8 @@ struct UnitHeader {
   uint64_t object_size = 0;
 };
 UnitHeader ReadUnit(JsonFields& fields) {
-  return {{.unit = fields.String("unit"),
+  return {{.module = fields.String("module"),
+           .unit = fields.String("unit"),
            .functions = fields.Objects<PatchedFunction>("functions", ReadFunction),
            .new_functions = fields.Strings("new_functions"),
            .new_data = fields.Strings("new_data"),
@@ -130,6 +134,7 @@ std::string SerializePatchModule(PatchModule& module) {
   const Json header = {{"version", kVersion},
                        {"name", module.name},
                        {"replace", module.replace},
+                       {"replace_set", module.replace_set},
                        {"hold", module.hold},
                        {"units", ToJsonArray(module.units, UnitJson)},
                        {"objects", ToJsonArray(module.objects, ObjectJson)}};
@@ -163,6 +168,7 @@ absl::StatusOr<PatchModule> ParsePatchModule(std::string_view file) {
   if (status.ok() && fields.Number("version") != kVersion) fields.FailValue("version");
   PatchModule module{.name = fields.String("name"),
                      .replace = fields.Bool("replace"),
+                     .replace_set = fields.String("replace_set"),
                      .hold = fields.Strings("hold"),
                      .units = {},
                      .objects = {},

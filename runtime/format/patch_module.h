@@ -1,9 +1,10 @@
 // PatchModule: the file that `patchc build` writes (`*.mendpatch`) and that a target links. There
 // are two kinds, by what they hold.
 //
-// A source patch holds, per affected unit, the new object as compiled (an ELF relocatable), and
-// says which of its functions replace which, what is new, and what it expects of the program. What
-// it does not list is not taken from the object: references to it go to the running program.
+// A source patch holds, per affected unit of the program or of a guest module, the new object as
+// compiled (an ELF relocatable), and says which of its functions replace which, what is new, and
+// what it expects of what runs. What it does not list is not taken from the object: references to
+// it go to the running program or module.
 // Encoding: Frame "MENDPTCH" around a JSON header and the objects.
 #ifndef MEND_RUNTIME_FORMAT_PATCH_MODULE_H_
 #define MEND_RUNTIME_FORMAT_PATCH_MODULE_H_
@@ -28,6 +29,9 @@ const char* ChangeReasonName(ChangeReason reason);
 struct PatchedFunction {
   std::string name;  // symbol in the unit's object
   Binding binding = Binding::kGlobal;
+  // Among the functions of that name in the program or module, in link order, from 1: what it is
+  // called as long as a module is not loaded.
+  unsigned position = 1;
   ChangeReason reason = ChangeReason::kChanged;
   std::string detail;            // for people: the hunk, or the chain of inlined functions
   std::string base_fingerprint;  // of the function it replaces, as the program describes it
@@ -42,6 +46,7 @@ struct DataReference {
 };
 
 struct PatchUnit {
+  std::string module;                      // guest module that the unit is of; empty: the program
   std::string unit;                        // ObjectDescription::UnitName of the base object
   std::vector<PatchedFunction> functions;  // replaced
   std::vector<std::string> new_functions;  // kept from the object
@@ -59,6 +64,7 @@ struct PatchModule {
   std::string name;
   // Explicit: false overrides the descriptor, true leaves it to that.
   bool replace = true;
+  std::string replace_set;              // replaces patches of its set only; empty: the usual one
   std::vector<std::string> hold;        // functions: `[OBJECT:]FUNCTION[,POSITION]`
   std::vector<PatchUnit> units;         // of a source patch
   std::vector<ExplicitObject> objects;  // of an explicit patch

@@ -119,6 +119,11 @@ absl::StatusOr<std::string_view> FindElfSection(std::string_view elf, std::strin
       absl::StrCat("the ELF file has no section '", std::string(section), "'"));
 }
 
+std::string GuestModuleName(std::string_view path) {
+  const std::string_view file = path.substr(path.rfind('/') + 1);
+  return std::string(file.substr(0, file.find(".so")));
+}
+
 std::string SectionOfNames(const std::vector<std::string>& names) {
   std::string contents;
   for (const std::string& name : names) contents.append(name).push_back('\0');

@@ -44,6 +44,9 @@ absl::StatusOr<std::vector<ProgramObject>> ParseProgramImage(std::string_view im
 // `mend_program`); NOT_FOUND when it is another file.
 absl::StatusOr<std::string_view> FindProgramImage(std::string_view executable);
 
+// The name that the guest module in a file gets: the file's base name up to ".so".
+std::string GuestModuleName(std::string_view path);
+
 // The contents of a section of names, and the names in it.
 std::string SectionOfNames(const std::vector<std::string>& names);
 std::vector<std::string> NamesInSection(std::string_view contents);

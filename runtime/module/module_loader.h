@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -27,6 +28,8 @@ class GuestModule {
   virtual ~GuestModule() = default;
 
   virtual std::vector<CodeRange> text() const = 0;
+  // The contents of the file that it was linked from.
+  virtual std::string_view file() const = 0;
   virtual ModuleParameters& parameters() = 0;
 
   // Hosted code; called in this order, on one thread, with no lock of the core held.

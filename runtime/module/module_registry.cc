@@ -380,6 +380,13 @@ std::vector<ModuleStatus> ModuleRegistry::Status() const {
   return modules;
 }
 
+absl::StatusOr<std::string> ModuleRegistry::File(const std::string& name) const {
+  MutexLock lock(&state_->mu);
+  const Module* const module = state_->FindLocked(name);
+  if (module == nullptr || module->guest == nullptr || module->gone) return NoSuchModule(name);
+  return std::string(module->guest->file());
+}
+
 absl::StatusOr<std::string> ModuleRegistry::GetParameter(const std::string& name,
                                                          const std::string& parameter) const {
   MutexLock lock(&state_->mu);

@@ -64,6 +64,8 @@ class ModuleRegistry {
   absl::Status Close(const GuestModule* module);
 
   std::vector<ModuleStatus> Status() const;
+  // The contents of the file that a module was linked from. ENOENT.
+  absl::StatusOr<std::string> File(const std::string& name) const;
   // ENOENT for an unknown module or parameter; EINVAL.
   absl::StatusOr<std::string> GetParameter(const std::string& module,
                                            const std::string& parameter) const;

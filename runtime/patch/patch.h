@@ -44,6 +44,8 @@ struct PatchFunction {
   FunctionSite old;
   CodeAddress new_body;  // what the slot is to hold; null for a nop (back to the original)
   CodeRange new_text;    // for the stack check
+  // Both are there only as long as the function's object is: ResolveObject fills them in.
+  bool links_late = false;
   ChangeReason reason = ChangeReason::kChanged;
   std::string detail;
 
@@ -66,6 +68,8 @@ struct PatchObject {
   std::string name;                     // empty: the program itself
   std::deque<PatchFunction> functions;  // func_stacks point to them: they stay when some are added
   ObjectCallbacks callbacks;
+  // Text that ResolveObject linked besides `new_text`: of functions that the patch adds.
+  std::vector<CodeRange> added_text;
 
   // Kept by the core.
   mend_object* loaded = nullptr;  // null: not loaded (I1, CB2)
@@ -96,6 +100,8 @@ struct Patch {
   std::string name;
   std::string content_hash;
   bool replace = true;
+  // It replaces patches of its set only, and shares no function and no state with those of others.
+  std::string replace_set;
   std::vector<PatchObject> objects;
   std::vector<SystemState> states;
   ModuleParameters parameters;
@@ -118,14 +124,15 @@ class PatchLoader {
   virtual ~PatchLoader() = default;
   virtual absl::StatusOr<std::unique_ptr<Patch>> Load(const PatchModule& module) = 0;
   // Fills `old` of every function of the object, nops included, that has no entry, by its name and
-  // sympos in that object, and applies the patch's special relocations into it (I5..I7). Called
-  // under the core's mutex, when the patch is enabled (for objects that are loaded) and when the
-  // object comes; must not call back. Errors leave the object as it was, and have the kernel's
-  // wording after the errno (rules 1.14): "EINVAL: symbol 'F' not found in symbol table".
-  // A loader whose Load resolves everything has nothing to do.
+  // sympos in that object, links those that link late, and applies the patch's special relocations
+  // into it (I5..I7). Called under the core's mutex, when the patch is enabled (for objects that
+  // are loaded) and when the object comes; must not call back. Errors leave the object as it was,
+  // and have the kernel's wording after the errno (rules 1.14): "EINVAL: symbol 'F' not found in
+  // symbol table". A loader whose Load resolves everything has nothing to do.
   virtual absl::Status ResolveObject(Patch*, PatchObject*) { return absl::OkStatus(); }
-  // The object goes: takes the relocations back, so that it can come again (I8). The core has
-  // forgotten the entries, or does so right after.
+  // The object goes: takes the relocations back, so that it can come again (I8). The core forgets
+  // the entries and the text right after. Threads may be in text that was linked for the object:
+  // it stays until the object itself is freed, which the core allows when no thread is in it.
   virtual void ForgetObject(Patch*, PatchObject*) {}
   // The function a name from a request means: `[OBJECT:]FUNCTION[,POSITION]`, a symbol name or a
   // demangled C++ name. NOT_FOUND; FAILED_PRECONDITION with the candidates when ambiguous.

@@ -19,7 +19,8 @@ constexpr size_t kObjectNameMax = 55;
 
 absl::Status ValidateFunction(const PatchFunction& function) {
   const std::string& name = function.old.name;
-  if (name.empty() || (function.new_body.is_null() && !function.nop)) {
+  const bool has_new_side = !function.new_body.is_null() || function.nop || function.links_late;
+  if (name.empty() || !has_new_side) {
     return ErrnoStatus(
         EINVAL, absl::StrCat("a function of the patch has no old or no new side: '", name, "'"));
   }
@@ -37,7 +38,7 @@ absl::Status ValidatePlace(const PatchFunction& function) {
   if (old.size <= kEntryStubSize) {
     return ErrnoStatus(ENOENT, absl::StrCat("kallsyms size lookup failed for '", old.name, "'"));
   }
-  if (function.new_text.empty() && !function.nop) {
+  if (!function.nop && (function.new_text.empty() || function.new_body.is_null())) {
     return ErrnoStatus(
         ENOENT, absl::StrCat("kallsyms size lookup failed for '", old.name, "' replacement"));
   }

@@ -84,6 +84,7 @@ struct PatchStatus {
   bool enabled = false;
   bool transition = false;
   bool replace = true;
+  std::string replace_set;
   bool forced = false;
   unsigned stack_order = 0;  // 1..n while active, else 0
   std::string content_hash;

@@ -75,6 +75,18 @@ void PatchRegistry::State::ForgetLocked(Patch* patch, PatchObject* object) {
     function.old.entry = {};
     function.old.slot = nullptr;
     function.old.size = 0;
+    if (!function.links_late) continue;
+    function.new_body = {};
+    function.new_text = {};
+  }
+  object->added_text.clear();
+}
+
+void PatchRegistry::State::KeepLateTextLocked(const PatchObject& object) {
+  std::vector<CodeRange>& text = gone_text_[object.name];
+  text.insert(text.end(), object.added_text.begin(), object.added_text.end());
+  for (const PatchFunction& function : object.functions) {
+    if (function.links_late) text.push_back(function.new_text);
   }
 }
 
@@ -93,6 +105,8 @@ absl::Status PatchRegistry::State::ResolveHeldLocked(Patch* patch, const std::st
 
 absl::Status PatchRegistry::State::ModuleComingLocked(mend_object* module) {
   modules_[module->name] = module;
+  // The name is free only when the text of the module that had it is.
+  gone_text_.erase(module->name);
   for (size_t i = 0; i < active_.size(); ++i) {
     Patch* const patch = active_[i];
     PatchObject* const object = FindObject(patch, module->name);
@@ -119,6 +133,8 @@ absl::Status PatchRegistry::State::ApplyToModuleLocked(Patch* patch, PatchObject
                                                        mend_object* module) {
   absl::Status applied = ResolveLocked(patch, object, module);
   if (applied.ok()) applied = ResolveHeldLocked(patch, module->name);
+  // By now it is known what two names of one function are.
+  if (applied.ok()) applied = CheckSetLocked(*patch);
   if (!applied.ok()) {
     LogModule("module_init_failed", *patch, *module,
               absl::StrCat("failed to initialize patch '", patch->name, "' for module '",
@@ -190,6 +206,7 @@ void PatchRegistry::State::DropModuleLocked(mend_object* module) {
     PatchObject* const object = FindObject(patch.get(), module->name);
     if (object == nullptr || object->loaded == nullptr) continue;
     for (const PatchFunction& function : object->functions) entries.insert(function.old.entry);
+    KeepLateTextLocked(*object);
     ForgetLocked(patch.get(), object);
   }
   if (transition_ != nullptr) transition_->ForgetObject(module);
@@ -212,6 +229,9 @@ absl::Status PatchRegistry::State::CheckTextUnusedLocked(const std::string& modu
     if (object == nullptr) continue;
     for (const PatchFunction& function : object->functions) text.push_back(function.new_text);
   }
+  if (const auto gone = gone_text_.find(module); gone != gone_text_.end()) {
+    text.insert(text.end(), gone->second.begin(), gone->second.end());
+  }
   LookLocked(std::move(text));
   const bool unused = AwaitLookLocked(kModuleLookNs);
   std::string user = unused ? "" : coordinator_.DescribeStraggler();
@@ -219,7 +239,10 @@ absl::Status PatchRegistry::State::CheckTextUnusedLocked(const std::string& modu
     transition_->Publish();
     coordinator_.Resume();
   }
-  if (unused) return absl::OkStatus();
+  if (unused) {
+    gone_text_.erase(module);
+    return absl::OkStatus();
+  }
   return ErrnoStatus(EBUSY, absl::StrCat("module '", module, "' may still be in use by ", user));
 }
 

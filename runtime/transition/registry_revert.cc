@@ -62,6 +62,10 @@ absl::StatusOr<std::string> PatchRegistry::State::RevertLocked() {
   for (Patch* const other : restored) {
     if (absl::Status ready = PrepareRestoredLocked(other); !ready.ok()) return ready;
   }
+  for (const Patch* const other : restored) {
+    // Another set's patch may have taken what was free meanwhile.
+    if (absl::Status kept = CheckSetLocked(*other); !kept.ok()) return kept;
+  }
   absl::Status started = AddNops(patch, restored);
   if (started.ok()) started = StartLocked(patch, /*patching=*/false, restored);
   if (!started.ok()) {

@@ -128,6 +128,7 @@ absl::Status PatchRegistry::State::CheckStatesLocked(const Patch& patch) {
     return nullptr;
   };
   for (const Patch* const active : active_) {
+    if (active->replace_set != patch.replace_set) continue;
     for (const SystemState& state : active->states) {
       const unsigned* const version = version_of(state.id);
       if (version == nullptr ? !patch.replace : *version >= state.version) continue;
@@ -154,7 +155,8 @@ absl::Status PatchRegistry::State::PrepareLocked(Patch* patch) {
     prepared = ResolveHeldLocked(patch, name);
     if (!prepared.ok()) return prepared;
   }
-  return patch->replace ? AddNops(patch, active_) : absl::OkStatus();
+  if (absl::Status kept = CheckSetLocked(*patch); !kept.ok()) return kept;
+  return patch->replace ? AddNops(patch, ReplacedByLocked(*patch)) : absl::OkStatus();
 }
 
 absl::Status PatchRegistry::State::StartLocked(Patch* patch, bool patching,
@@ -169,7 +171,7 @@ absl::Status PatchRegistry::State::StartLocked(Patch* patch, bool patching,
   report_.patch = patch->name;
   std::vector<Patch*> others = restored;
   if (patching) {
-    if (patch->replace) others = active_;
+    others = ReplacedByLocked(*patch);
     events_->Append(LivepatchEvent("enabling", patch->name,
                                    absl::StrCat("enabling patch '", patch->name, "'")));
   }
@@ -367,6 +369,7 @@ bool PatchRegistry::State::LookDoneLocked() {
 absl::Status PatchRegistry::State::CheckUnusedLocked(const Patch& patch) {
   std::vector<CodeRange> text = patch.added_text;
   for (const PatchObject& object : patch.objects) {
+    text.insert(text.end(), object.added_text.begin(), object.added_text.end());
     for (const PatchFunction& function : object.functions) text.push_back(function.new_text);
   }
   LookLocked(std::move(text));

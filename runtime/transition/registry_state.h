@@ -56,6 +56,9 @@ class PatchRegistry::State {
   absl::Status CheckIdleLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // SR1. Logs.
   absl::Status CheckStatesLocked(const Patch& patch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // Whether the patch keeps to its set: EINVAL names the function that an active patch of another
+  // set patches, too. As far as objects are loaded by entry, else by name and position.
+  absl::Status CheckSetLocked(const Patch& patch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // What enabling needs, with nothing visible: loaded objects resolved, nops made. A failure leaves
   // the patch as it was.
   absl::Status PrepareLocked(Patch* patch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
@@ -80,6 +83,8 @@ class PatchRegistry::State {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   mend_state* PreviousStateLocked(unsigned long id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
 
+  // The active patches that a cumulative patch takes with it: those of its set, in load order.
+  std::vector<Patch*> ReplacedByLocked(const Patch& patch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // By its name, or the newest generation of a bare name. Null if there is none.
   Patch* FindLocked(const std::string& name) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // The generation of `name` with that content that is enabled or in transition, or null.
@@ -128,6 +133,8 @@ class PatchRegistry::State {
   absl::Status ResolveLocked(Patch* patch, PatchObject* object, mend_object* module)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   void ForgetLocked(Patch* patch, PatchObject* object) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // What was linked for the object is still to be looked for on stacks, when it goes.
+  void KeepLateTextLocked(const PatchObject& object) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   absl::Status ResolveHeldLocked(Patch* patch, const std::string& module)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   absl::Status ApplyToModuleLocked(Patch* patch, PatchObject* object, mend_object* module)
@@ -189,6 +196,8 @@ class PatchRegistry::State {
   mend_object program_;  // the program's own object: it is always loaded, and live
   // Guest modules, from the beginning of their coming until their going (I1).
   std::map<std::string, mend_object*> modules_ ABSL_GUARDED_BY(mu);
+  // By module that is gone: what patches had linked for it, until no thread is in it.
+  std::map<std::string, std::vector<CodeRange>> gone_text_ ABSL_GUARDED_BY(mu);
   bool warned_of_state_ ABSL_GUARDED_BY(mu) = false;
   Coordinator coordinator_ ABSL_GUARDED_BY(mu);
   std::unique_ptr<Transition> transition_ ABSL_GUARDED_BY(mu);

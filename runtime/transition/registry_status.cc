@@ -17,6 +17,7 @@ PatchStatus StatusOf(const Patch& patch) {
   status.name = patch.name;
   status.enabled = patch.enabled;
   status.replace = patch.replace;
+  status.replace_set = patch.replace_set;
   status.forced = patch.forced;
   status.content_hash = patch.content_hash;
   status.parameters = patch.parameters.Names();

@@ -23,6 +23,8 @@ for round in 1 2; do
   ask "call plugin_call" 151
   ask "call plugin_call" 152
   ask "call nothing_of_it" "undefined symbol: nothing_of_it"
+  # Of a library that the module needs.
+  ask "call abs" 3
   ask "close it" closed
 done
 expect "what the module logged" \
@@ -53,4 +55,41 @@ ask "open $work/plugin.so" opened
 expect_code 0 "$mend" disable "$target" plugin_patch
 ask "call plugin_call" 151
 ask "close it" closed
+
+# A patch that refers to what only the module has: statics by name and position, bound each time it comes.
+cat >"$work/late_guest.c" <<'C'
+static int level = 500;
+__attribute__((noinline)) static int hidden(int x) { return x + level; }
+__attribute__((noinline)) int late_call(int x) { return hidden(x); }
+C
+cat >"$work/late_patch.c" <<'C'
+#include <mend/livepatch.h>
+extern int level MEND_IN_OBJECT("late_guest", "level", 0);
+extern int hidden(int) MEND_IN_OBJECT("late_guest", "hidden", 1);
+static int late_call(int x) { level += 7; return hidden(x) * 10; }
+static const struct mend_func funcs[] = {MEND_FUNC("late_call", late_call), MEND_FUNCS_END};
+static const struct mend_object_desc objects[] = {
+    MEND_OBJECT("late_guest", funcs, NULL, NULL, NULL, NULL), MEND_OBJECTS_END};
+static struct mend_patch patch = {objects, NULL, true};
+MEND_LIVEPATCH(patch);
+C
+"$patchc" cc -O2 -shared -fPIC "$work/late_guest.c" -o "$work/late_guest.so"
+"$patchc" build -o "$work/late_patch.mendpatch" --explicit "$work/late_patch.c" > "$work/build.log"
+expect_code 0 "$patchc" apply "$work/late_patch.mendpatch" --to "$target"
+for round in 1 2; do
+  ask "open $work/late_guest.so" opened
+  ask "call late_call" 5100
+  ask "call late_call" 5170
+  ask "close it" closed
+done
+expect_code 0 "$mend" disable "$target" late_patch
+ask "open $work/late_guest.so" opened
+ask "call late_call" 503
+expect_code 0 "$mend" enable "$target" late_patch
+ask "call late_call" 5100
+sed -i 's/"level"/"lever"/' "$work/late_patch.c"
+"$patchc" build -o "$work/wrong.mendpatch" --explicit "$work/late_patch.c" > "$work/build.log"
+expect_code 3 "$patchc" apply "$work/wrong.mendpatch" --to "$target"
+expect_match "a symbol that is not there" "EINVAL: .*symbol 'lever' not found in symbol table" "$output"
+ask "call late_call" 5170
 finish

@@ -251,6 +251,132 @@ TEST_F(ExplicitPatchTest, DataStaysAndServesTheNextLoad) {
   EXPECT_EQ(session_->Usage().permanent_bytes, once.permanent_bytes);
 }
 
+// --- symbols of guest modules that may not be there (I7, I8) ---
+
+std::string InGuest(const std::string& symbol) {
+  return " __asm__(\".klp.sym.guest." + symbol + "\");";
+}
+
+// A patch of the program that also has the object `guest`, without functions.
+std::string ReplacingBesideGuest(const std::string& functions) {
+  return "static const struct func funcs[] = {" + functions +
+         ", END}; static const struct object o[] = {{0, funcs, 0, 0, 0, 0},"
+         " {\"guest\", 0, 0, 0, 0, 0}, OBJECTS_END};"
+         "static struct patch p = {o, 0, 1}; LIVEPATCH(p);";
+}
+
+class LateSymbolTest : public ExplicitPatchTest {
+ protected:
+  std::unique_ptr<GuestModule> LinkGuest(int level) {
+    const std::string twin = "static int step(int n) { return n + " + std::to_string(level) +
+                             "; } int (*volatile keep)(int) = step;";
+    files_.push_back(GuestModuleFile(
+        {Compile("static int step(int n) { return n; } static int (*volatile keep)(int) = step;"
+                 "static int level = " +
+                 std::to_string(level) +
+                 "; int take(void) { return keep(level++); } int many[3] = {1, 2, 3};"),
+         Compile(twin)}));
+    auto module = session_->Link("guest", {.path = "guest.so", .bytes = files_.back()});
+    EXPECT_TRUE(module.ok()) << module.status().ToString();
+    return module.ok() ? *std::move(module) : nullptr;
+  }
+
+  std::vector<std::string> files_;
+};
+
+TEST_F(LateSymbolTest, IsBoundWheneverItsObjectIsThere) {
+  auto patch = session_->Load(
+      ExplicitText("extern int level" + InGuest("level,0") + "extern int many[3]" +
+                   InGuest("many,0") + "int second(int)" + InGuest("step,2") +
+                   "static int* const table[2] = {&many[2], &level};"
+                   "int f(int n) { return second(n) * 100 + level + many[1]; }"
+                   "int* g(int n) { return table[n]; }" +
+                   ReplacingBesideGuest("{\"broken\", (F)f, 0}, {\"steady\", (F)g, 0}")));
+  ASSERT_TRUE(patch.ok()) << patch.status().ToString();
+  PatchObject& guest = (*patch)->objects[1];
+  auto* f = reinterpret_cast<int (*)(int)>((*patch)->objects[0].functions[0].new_body.value);
+  auto* g = reinterpret_cast<int* (*)(int)>((*patch)->objects[0].functions[1].new_body.value);
+  ASSERT_TRUE(session_->ResolveObject(patch->get(), &(*patch)->objects[0]).ok());
+  for (const int level : {40, 50}) {
+    EXPECT_EQ(g(0), nullptr);
+    EXPECT_EQ(g(1), nullptr);
+    auto module = LinkGuest(level);
+    ASSERT_NE(module, nullptr);
+    const absl::Status resolved = session_->ResolveObject(patch->get(), &guest);
+    ASSERT_TRUE(resolved.ok()) << resolved;
+    EXPECT_EQ(f(1), (1 + level) * 100 + level + 2);
+    EXPECT_EQ(g(0), reinterpret_cast<int*>(Session::FindSymbol(*module, "many")) + 2);
+    EXPECT_EQ(++*g(1), level + 1) << "the module's own";
+    session_->ForgetObject(patch->get(), &guest);
+  }
+  EXPECT_EQ(g(0), nullptr);
+}
+
+TEST_F(LateSymbolTest, WhatTheObjectDoesNotHaveIsRefusedInTheKernelsWords) {
+  auto module = LinkGuest(1);
+  const auto outcome = [this](const std::string& symbol) {
+    return Outcome(ExplicitText("extern int it" + InGuest(symbol) +
+                                "int f(int n) { return n + it; }" +
+                                ReplacingBesideGuest("{\"broken\", (F)f, 0}")));
+  };
+  EXPECT_EQ(outcome("level,1"), "fine");
+  EXPECT_EQ(outcome("none,0"), "EINVAL: symbol 'none' not found in symbol table");
+  EXPECT_EQ(outcome("step,0"),
+            "EINVAL: unresolvable ambiguity for symbol 'step' in object 'guest'");
+  EXPECT_EQ(outcome("step,3"),
+            "EINVAL: symbol position 3 for symbol 'step' in object 'guest' not found");
+  for (const std::string symbol : {"level", "level,x", ",0"}) {
+    EXPECT_THAT(outcome(symbol),
+                AllOf(HasSubstr("EINVAL"), HasSubstr("is no symbol of an object")));
+  }
+  EXPECT_THAT(
+      Outcome(ExplicitText("extern int it" + InGuest("level,0") +
+                           "int f(int n) { return n + it; }" + Replacing("{\"broken\", (F)f, 0}"))),
+      HasSubstr("of object 'guest', which it does not have"));
+  // A guest module or a program has no such references.
+  EXPECT_THAT(std::string(session_
+                              ->Link("other", {.path = "",
+                                               .bytes = GuestModuleFile(
+                                                   {Compile("extern int it" + InGuest("level,0") +
+                                                            "int f(void) { return it; }")})})
+                              .status()
+                              .message()),
+              HasSubstr("undefined symbol: .klp.sym.guest.level,0"));
+}
+
+TEST_F(ExplicitPatchTest, ALoadThatFailsLeavesTheDataOfTheOneBefore) {
+  const std::string text =
+      "static int count = 5; static const int fixed[3] = {1, 2, 3};"
+      "const int* g(int n) { return n ? &fixed[n] : &count; }"
+      "int f(int n) { return n + count++; }";
+  PatchModule module =
+      ExplicitText(text + Replacing("{\"broken\", (F)f, 0}, {\"steady\", (F)g, 0}"));
+  auto first = session_->Load(module);
+  ASSERT_TRUE(first.ok()) << first.status().ToString();
+  const auto& functions = (*first)->objects[0].functions;
+  auto* g = reinterpret_cast<const int* (*)(int)>(functions[1].new_body.value);
+  const int* const count = g(0);
+  const int* const fixed = g(2);
+  EXPECT_EQ(reinterpret_cast<int (*)(int)>(functions[0].new_body.value)(0), 5);
+  first->reset();
+  const SessionUsage before = session_->Usage();
+  // The same module, as far as names go: one that cannot be linked, and one without a descriptor.
+  for (const std::string& wrong :
+       {text + "int nowhere(int); int many[900] = {1}; int h(int n) { return nowhere(many[n]); }" +
+            Replacing("{\"broken\", (F)h, 0}"),
+        text}) {
+    PatchModule other = ExplicitText(wrong);
+    other.content_hash = module.content_hash;
+    EXPECT_FALSE(session_->Load(other).ok());
+    EXPECT_EQ(*count, 6);
+    EXPECT_EQ(*fixed, 3);
+    EXPECT_EQ(session_->Usage().module_bytes, before.module_bytes);
+  }
+  auto again = session_->Load(module);
+  ASSERT_TRUE(again.ok()) << again.status().ToString();
+  EXPECT_EQ(*count, 5) << "starts afresh";
+}
+
 TEST_F(ExplicitPatchTest, RefusalsLeaveNothingBehind) {
   Outcome(ExplicitText("int f(int n) { return n; }" + Replacing("{\"nothing\", (F)f, 0}")));
   const SessionUsage before = session_->Usage();

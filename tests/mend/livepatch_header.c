@@ -20,7 +20,10 @@ MEND_PARAM_STRING(text);
 MEND_UNIT int held(int x);
 MEND_UNIT int held(int x) { return x; }
 
-static int replacement(int x) { return x + number; }
+extern int elsewhere MEND_IN_OBJECT("module", "level", 0);
+extern int called_elsewhere(int x) MEND_IN_OBJECT("module", "step", 2);
+
+static int replacement(int x) { return called_elsewhere(x) + number + elsewhere; }
 
 static int construct(void* obj, void* data, void* argument) {
   *(int*)data = obj == argument;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <initializer_list>
@@ -83,9 +84,12 @@ class CompareTest : public ::testing::Test {
     std::ofstream(folder_ + "/" + name) << text;
   }
 
-  // Compiles the units into the program that the patches are for.
-  void MakeProgram(const std::map<std::string, std::string>& files) {
+  // Compiles the units into the program that the patches are for, or into a guest module.
+  void MakeProgram(const std::map<std::string, std::string>& files,
+                   const std::string& module = "") {
     std::vector<std::pair<std::string, std::string_view>> members;
+    std::vector<std::string>& objects = objects_.emplace_back();
+    objects.reserve(files.size());
     for (const auto& [name, text] : files) Write(name, text);
     for (const auto& [name, text] : files) {
       if (name.ends_with(".h")) continue;
@@ -97,22 +101,22 @@ class CompareTest : public ::testing::Test {
       request.output = name + ".o";
       CompileResult result = ClangRunner().Compile(request);
       ASSERT_TRUE(result.ok) << result.diagnostics;
-      objects_.push_back(std::move(result.object));
+      objects.push_back(std::move(result.object));
     }
     size_t next = 0;
     for (const auto& [name, text] : files) {
-      if (!name.ends_with(".h")) members.emplace_back(name + ".o", objects_[next++]);
+      if (!name.ends_with(".h")) members.emplace_back(name + ".o", objects[next++]);
     }
-    absl::StatusOr<Base> base = Base::FromObjects(members);
+    absl::StatusOr<Base> base = Base::FromObjects(members, module);
     ASSERT_TRUE(base.ok()) << base.status();
-    base_ = std::make_unique<Base>(*std::move(base));
+    bases_.push_back(*std::move(base));
   }
   void MakeUsualProgram() {
     MakeProgram({{"shape.h", kHeader}, {"main.c", kMain}, {"shape.c", kShape}});
   }
 
   BuildReport Build(const std::map<std::string, std::string>& edited, BuildOptions options = {}) {
-    SourceEdits edits(*base_);
+    SourceEdits edits(bases_);
     for (const auto& [name, text] : edited) {
       Write("edited/" + name, text);
       const absl::Status added = edits.AddFile(folder_ + "/edited/" + name);
@@ -133,7 +137,7 @@ class CompareTest : public ::testing::Test {
 
   BuildReport BuildWith(SourceEdits& edits, const BuildOptions& options, bool generate_all) {
     ClangRunner runner(/*embed_sources=*/false);
-    PatchBuilder builder(*base_, edits, [&](CompileRequest request) {
+    PatchBuilder builder(bases_, edits, [&](CompileRequest request) {
       if (generate_all) request.known_functions.clear();
       CompileResult result = runner.Compile(request);
       left_out_ = result.left_out;
@@ -204,9 +208,9 @@ class CompareTest : public ::testing::Test {
   }
 
   std::string folder_;
-  std::vector<std::string> objects_;
-  std::unique_ptr<Base> base_;
-  std::set<std::string> left_out_;  // by the last compilation
+  std::deque<std::vector<std::string>> objects_;  // of the program, then of each module
+  BaseObjects bases_;                             // the program first
+  std::set<std::string> left_out_;                // by the last compilation
 };
 
 TEST_F(CompareTest, UnchangedSourceIsNoChange) {
@@ -318,12 +322,12 @@ TEST_F(CompareTest, DiffOfASeriesAppliesInOrderAndSkipsForeignFiles) {
   Write("two.patch",
         "--- a/shape.c\n+++ b/shape.c\n@@ -4 +4 @@\n-int helper(int a) { return a ^ 6; }\n"
         "+int helper(int a) { return a ^ 9; }\n");
-  SourceEdits edits(*base_);
+  SourceEdits edits(bases_);
   ASSERT_TRUE(edits.AddDiff(folder_ + "/one.patch", {}).ok());
   ASSERT_TRUE(edits.AddDiff(folder_ + "/two.patch", {}).ok());
   EXPECT_THAT(edits.notes(), ElementsAre(HasSubstr("a/tests/t.tcl is no part of the program")));
   EXPECT_THAT(Functions(Finish(edits)), ElementsAre("helper changed"));
-  SourceEdits wrong_order(*base_);
+  SourceEdits wrong_order(bases_);
   EXPECT_THAT(std::string(Std(wrong_order.AddDiff(folder_ + "/two.patch", {}).message())),
               HasSubstr("MEND-E0006"));
 }
@@ -439,27 +443,96 @@ TEST_F(CompareTest, RefusesAmbiguousStatics) {
 TEST_F(CompareTest, RefusesSourcesThatAreUnknownOrUnclear) {
   MakeUsualProgram();
   Write("edited/other.c", "int x;\n");
-  SourceEdits edits(*base_);
+  SourceEdits edits(bases_);
   EXPECT_THAT(std::string(Std(edits.AddFile(folder_ + "/edited/other.c").message())),
               HasSubstr("MEND-E0007"));
 }
 
+// --- guest modules ---
+
+std::vector<std::string> ModulesAndUnits(const BuildReport& report) {
+  std::vector<std::string> units;
+  for (const PatchUnit& unit : report.module.units) {
+    for (const PatchedFunction& function : unit.functions) {
+      units.push_back(absl::StrCat(unit.module, ":", function.name, ",", function.position));
+    }
+  }
+  return units;
+}
+
+TEST_F(CompareTest, ASharedHeaderIsEditedInEachObjectAsThatWasBuiltFromIt) {
+  MakeUsualProgram();
+  // The module is newer: its header has one more line, and it has a static twice.
+  const std::string unit =
+      "#include \"shape.h\"\n__attribute__((noinline)) static int part(int v) {"
+      " return square(v); }\nint NAME(int v) { return part(v); }\n";
+  MakeProgram({{"shape.h", absl::StrCat("int only_in_the_module(void);\n", kHeader)},
+               {"one.c", Replaced(unit, "NAME", "one")},
+               {"two.c", Replaced(unit, "NAME", "two")}},
+              "plugin");
+  Write("fix.patch",
+        "--- a/shape.h\n+++ b/shape.h\n@@ -3 +3 @@\n"
+        "-static inline int square(int v) { return v * v + 7; }\n"
+        "+static inline int square(int v) { return v * v + 8; }\n");
+  SourceEdits edits(bases_);
+  ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
+  EXPECT_THAT(edits.notes(), IsEmpty());
+  const BuildReport report = Finish(edits);
+  EXPECT_THAT(report.refusals, IsEmpty());
+  EXPECT_THAT(ModulesAndUnits(report),
+              UnorderedElementsAre(":area,1", ":norm,1", "plugin:part,1", "plugin:part,2"));
+}
+
+TEST_F(CompareTest, ASourceOfTwoObjectsIsAmbiguousUnlessItIsTheSame) {
+  std::filesystem::create_directory(folder_ + "/a");
+  std::filesystem::create_directory(folder_ + "/b");
+  MakeProgram({{"a/unit.c", "int f(int a) { return a; }\n"}});
+  MakeProgram({{"b/unit.c", "int f(int a) { return a; }\n"}}, "plugin");
+  Write("fix.patch",
+        "--- unit.c\n+++ unit.c\n@@ -1 +1 @@\n-int f(int a) { return a; }\n"
+        "+int f(int a) { return a + 1; }\n");
+  SourceEdits unclear(bases_);
+  EXPECT_THAT(std::string(Std(unclear.AddDiff(folder_ + "/fix.patch", {}).message())),
+              HasSubstr("MEND-E0008"));
+  Write("clear.patch",
+        "--- b/unit.c\n+++ b/unit.c\n@@ -1 +1 @@\n-int f(int a) { return a; }\n"
+        "+int f(int a) { return a + 1; }\n");
+  SourceEdits edits(bases_);
+  SourceEdits::DiffOptions options;
+  options.strip = 0;
+  ASSERT_TRUE(edits.AddDiff(folder_ + "/clear.patch", options).ok());
+  EXPECT_THAT(ModulesAndUnits(Finish(edits)), ElementsAre("plugin:f,1"));
+}
+
+TEST_F(CompareTest, HoldsFunctionsOfModulesByTheirNames) {
+  MakeUsualProgram();
+  MakeProgram({{"plugin.c", "int entry(int a) { return a; }\n"}}, "plugin");
+  for (const auto& [hold, is_known] : {std::pair("plugin:entry", true), std::pair("entry", false),
+                                       std::pair("other:entry", false), std::pair("norm", true)}) {
+    SourceEdits edits(bases_);
+    BuildOptions options;
+    options.hold = {hold};
+    PatchBuilder builder(bases_, edits, [](const CompileRequest&) { return CompileResult(); });
+    EXPECT_EQ(builder.Build(options).ok(), is_known) << hold;
+  }
+}
+
 TEST_F(CompareTest, RefusesToHoldWhatDoesNotExist) {
   MakeUsualProgram();
-  SourceEdits edits(*base_);
+  SourceEdits edits(bases_);
   BuildOptions options;
   options.hold = {"nothing_of_that_name"};
-  PatchBuilder builder(*base_, edits, [](const CompileRequest&) { return CompileResult(); });
+  PatchBuilder builder(bases_, edits, [](const CompileRequest&) { return CompileResult(); });
   EXPECT_THAT(std::string(Std(builder.Build(options).status().message())), HasSubstr("MEND-E0124"));
 }
 
 TEST_F(CompareTest, RefusesAnotherCompilersProgram) {
   MakeUsualProgram();
-  SourceEdits edits(*base_);
+  SourceEdits edits(bases_);
   Write("edited/main.c", Replaced(kMain, "calls++", "calls += 2"));
   ASSERT_TRUE(edits.AddFile(folder_ + "/edited/main.c").ok());
   ClangRunner runner;
-  PatchBuilder builder(*base_, edits, [&](const CompileRequest& request) {
+  PatchBuilder builder(bases_, edits, [&](const CompileRequest& request) {
     CompileResult result = runner.Compile(request);
     result.description.compiler = "another one";
     return result;

@@ -36,13 +36,14 @@ class ModelText : public LinkedModule {
   ModelText(ModelHost* host, int version) : host_(host), version_(version) {}
   ~ModelText() override {
     for (ModelHost::Version& version : host_->versions_) {
-      if (version.number != version_) continue;
+      if (version.number != version_ || version.goes_with_module) continue;
       version.freed = true;
       host_->freed_.push_back(version.text);
     }
   }
   uint64_t text_bytes() const override { return 3 * kBodyBytes; }
   uint64_t data_bytes() const override { return 0; }
+  int version() const { return version_; }
 
  private:
   ModelHost* const host_;
@@ -118,6 +119,11 @@ PatchObject ModelHost::MakeObject(const PatchPlan& plan, const char* name,
     } else {
       replacement.old = sites_[function];
     }
+    replacement.links_late = function == kGamma && plan.version % 2 == 1;
+    if (replacement.links_late) {
+      object.functions.push_back(std::move(replacement));
+      continue;
+    }
     replacement.new_text = NewText(kBodyBytes);
     replacement.new_body = replacement.new_text.begin;
     versions_.push_back({replacement.new_text, plan.version, false});
@@ -156,6 +162,10 @@ void ModelHost::FreeModule() {
   freed_.push_back(text);
   for (Version& version : versions_) {
     if (text.Contains(version.text.begin)) version.freed = true;
+    if (!version.goes_with_module) continue;
+    version.goes_with_module = false;
+    version.freed = true;
+    freed_.push_back(version.text);
   }
   sites_[kGamma] = {};
 }
@@ -164,13 +174,27 @@ absl::StatusOr<std::unique_ptr<Patch>> ModelLoader::Load(const PatchModule&) {
   return absl::UnimplementedError("the simulation makes its patches itself");
 }
 
-absl::Status ModelLoader::ResolveObject(Patch*, PatchObject* object) {
+absl::Status ModelLoader::ResolveObject(Patch* patch, PatchObject* object) {
   if (object->name.empty()) return absl::OkStatus();
   if (!host_->has_module()) Now().Violation("an object is resolved that is not there");
   for (PatchFunction& function : object->functions) {
     if (function.old.entry.is_null()) function.old = host_->Site(kGamma);
+    if (!function.links_late || !function.new_body.is_null()) continue;
+    function.new_text = host_->NewText(kBodyBytes);
+    function.new_body = function.new_text.begin;
+    const int version = static_cast<const ModelText*>(patch->module.get())->version();
+    host_->versions_.push_back({function.new_text, version, false});
   }
   return absl::OkStatus();
+}
+
+void ModelLoader::ForgetObject(Patch*, PatchObject* object) {
+  for (const PatchFunction& function : object->functions) {
+    for (ModelHost::Version& version : host_->versions_) {
+      const bool is_late = function.links_late && version.text == function.new_text;
+      if (is_late && !version.freed) version.goes_with_module = true;
+    }
+  }
 }
 
 absl::StatusOr<FunctionSite> ModelLoader::FindFunction(const std::string&) const {

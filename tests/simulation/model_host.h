@@ -19,7 +19,7 @@ namespace mend::simulation {
 
 enum Function : int { kPair, kAlpha, kBeta, kGamma, kFunctions };
 
-// What a patch is made with.
+// What a patch is made with. Every other version's gamma links when the module is there.
 struct PatchPlan {
   int version = 1;
   bool replace = true;
@@ -62,10 +62,12 @@ class ModelHost : public CodeHost {
 
  private:
   friend class ModelText;
+  friend class ModelLoader;
   struct Version {
     CodeRange text;
     int number;
     bool freed;
+    bool goes_with_module = false;  // linked late for a module that has gone since
   };
   CodeRange NewText(size_t bytes);
   void MakeFunction(Function function);
@@ -81,12 +83,13 @@ class ModelHost : public CodeHost {
   std::vector<std::unique_ptr<mend_object>> modules_;  // the newest is the one that is linked
 };
 
-// Knows where gamma is.
+// Knows where gamma is, and links patches' versions of it that are to be linked late.
 class ModelLoader : public PatchLoader {
  public:
   explicit ModelLoader(ModelHost* host) : host_(host) {}
   absl::StatusOr<std::unique_ptr<Patch>> Load(const PatchModule&) override;
   absl::Status ResolveObject(Patch* patch, PatchObject* object) override;
+  void ForgetObject(Patch* patch, PatchObject* object) override;
   absl::StatusOr<FunctionSite> FindFunction(const std::string& name) const override;
   std::string Describe(CodeAddress) const override { return "f"; }
 

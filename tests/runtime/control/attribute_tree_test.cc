@@ -52,7 +52,8 @@ TEST_F(AttributeTreeTest, EnabledPatchHasTheKernelsFiles) {
   Apply("fix", {"f", "g"});
   EXPECT_THAT(*tree_.List("/livepatch"), ElementsAre("fix"));
   EXPECT_THAT(*tree_.List("/livepatch/fix/"),
-              ElementsAre("enabled", "transition", "force", "replace", "stack_order", "server"));
+              ElementsAre("enabled", "transition", "force", "replace", "replace_set", "stack_order",
+                          "server"));
   EXPECT_THAT(*tree_.List("livepatch/fix/server"), ElementsAre("patched", "f,1", "g,1"));
   EXPECT_THAT(*tree_.List("livepatch/fix/server/f,1"), IsEmpty());
   EXPECT_EQ(Get("livepatch/fix/enabled"), "1");

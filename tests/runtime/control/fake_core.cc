@@ -315,8 +315,11 @@ namespace {
 
 class FakeModule : public GuestModule {
  public:
-  FakeModule() { (void)parameters_.Add("verbose", ParameterKind::kBool, &verbose_); }
+  explicit FakeModule(std::string file) : file_(std::move(file)) {
+    (void)parameters_.Add("verbose", ParameterKind::kBool, &verbose_);
+  }
   std::vector<CodeRange> text() const override { return {}; }
+  std::string_view file() const override { return file_; }
   ModuleParameters& parameters() override { return parameters_; }
   void RunInitializers() override {}
   int RunInit() override { return 0; }
@@ -324,6 +327,7 @@ class FakeModule : public GuestModule {
   void RunFinalizers() override {}
 
  private:
+  const std::string file_;
   bool verbose_ = false;
   ModuleParameters parameters_;
 };
@@ -331,9 +335,9 @@ class FakeModule : public GuestModule {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<GuestModule>> FakeModuleLoader::Link(const std::string& name,
-                                                                    const ModuleSource&) {
+                                                                    const ModuleSource& source) {
   if (name == "broken") return absl::InvalidArgumentError("ENOEXEC: this is no guest module");
-  return std::make_unique<FakeModule>();
+  return std::make_unique<FakeModule>(source.bytes);
 }
 
 std::string MakeModule(const std::string& name, const std::vector<std::string>& functions,

@@ -485,6 +485,23 @@ TEST_F(ControlServerTest, ModulesNeedANameAndBytes) {
   EXPECT_THAT(Post("/modules/plugin/unload").body, HasSubstr("nothing_to_do"));
 }
 
+TEST_F(ControlServerTest, ModulesAreListedAndHandedOutAsTheyWereLoaded) {
+  EXPECT_TRUE(GetJson("/modules")["modules"].empty());
+  const std::string bytes = std::string("\x7f module", 8) + std::string(70000, 'x');
+  ASSERT_EQ(Post("/modules?name=plugin", bytes).status, 200);
+  const auto modules = GetJson("/modules")["modules"];
+  ASSERT_EQ(modules.size(), 1u);
+  EXPECT_EQ(modules[0]["name"], "plugin");
+  EXPECT_EQ(modules[0]["state"], "live");
+  EXPECT_EQ(modules[0]["refcnt"], 0);
+  EXPECT_EQ(Get("/modules/plugin/file").body, bytes);
+  EXPECT_EQ(Get("/modules/other/file").status, 404);
+  EXPECT_EQ(Get("/modules/plugin").status, 404);
+  EXPECT_EQ(Get("/modulesque").status, 404);
+  ASSERT_EQ(Post("/modules/plugin/unload").status, 200);
+  EXPECT_EQ(Get("/modules/plugin/file").status, 404);
+}
+
 TEST_F(ControlServerTest, PatchParametersAreSetAtApply) {
   loader_.parameter = "level";
   EXPECT_EQ(Post("/patches?param=level%3Dmuch", MakeModule("fix", {"f"})).status, 400);

@@ -104,6 +104,20 @@ TEST(PatchModuleTest, SurvivesTheRoundTrip) {
   EXPECT_EQ(read->units[0].new_data, module.units[0].new_data);
 }
 
+TEST(PatchModuleTest, UnitsOfGuestModulesAndPositionsSurvive) {
+  PatchModule module = SampleModule();
+  module.units[0].module = "plugin";
+  module.units[0].functions[0].position = 2;
+  const auto read = ParsePatchModule(SerializePatchModule(module));
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->units[0].module, "plugin");
+  EXPECT_EQ(read->units[0].functions[0].position, 2u);
+  for (const unsigned position : {0u, 1'000'001u}) {
+    module.units[0].functions[0].position = position;
+    EXPECT_FALSE(ParsePatchModule(SerializePatchModule(module)).ok()) << position;
+  }
+}
+
 PatchModule SampleExplicitModule() {
   PatchModule module;
   module.name = "demo";
@@ -162,7 +176,7 @@ TEST(PatchModuleTest, EveryPrefixIsRefused) {
 
 TEST(PatchModuleTest, WrongTypesInsideAreRefused) {
   const std::string header =
-      R"({"version":2,"name":7,"replace":true,"hold":[],"units":[],"objects":[]})";
+      R"({"version":3,"name":7,"replace":true,"replace_set":"","hold":[],"units":[],"objects":[]})";
   std::string contents(8, '\0');
   contents[0] = static_cast<char>(header.size());
   const auto read = ParsePatchModule(WrapFrame("MENDPTCH", contents + header));

@@ -92,6 +92,7 @@ class FakeModule : public GuestModule {
     for (const auto& [symbol, function] : makings_.symbols) ranges.push_back(function.text);
     return ranges;
   }
+  std::string_view file() const override { return {}; }
   ModuleParameters& parameters() override { return parameters_; }
   void RunInitializers() override {
     if (makings_.constructor) makings_.constructor();

@@ -222,6 +222,114 @@ TEST_F(ModuleRegistryTest, UnloadInATransitionFindsWhoIsInTheText) {
   EXPECT_EQ(module_loader_.live, 1);
 }
 
+// --- functions that are linked when their module is there ---
+
+class LateLinkTest : public ModuleRegistryTest {
+ protected:
+  // A patch of functions of `mod` that have no new side until it comes.
+  std::unique_ptr<Patch> MakeLatePatch(const std::string& name,
+                                       const std::vector<std::string>& functions) {
+    std::vector<ModulePatch> wanted;
+    for (const std::string& function : functions) wanted.push_back({"mod", function, Chore2()});
+    std::unique_ptr<Patch> patch = MakeObjectPatch(name, {}, wanted, {});
+    for (PatchFunction& function : patch->objects.back().functions) {
+      function.links_late = true;
+      function.new_body = {};
+      function.new_text = {};
+    }
+    return patch;
+  }
+};
+
+TEST_F(LateLinkTest, APendingPatchIsLinkedEachTimeItsModuleComes) {
+  auto made = MakeLatePatch("fix", {"chore"});
+  const Patch* const patch = made.get();
+  const PatchFunction& function = patch->objects.back().functions.front();
+  EnableAndWait(std::move(made));
+  EXPECT_TRUE(function.new_body.is_null()) << "nothing to link it with";
+  EXPECT_EQ(chore(0), 1);
+  for (const NativeFunction& version : {Chore2(), Local3()}) {
+    loader_.LinkLate("chore", version);
+    ASSERT_TRUE(LoadModule("mod").ok());
+    EXPECT_EQ(function.new_text.begin, version.text.begin);
+    EXPECT_EQ(chore(0), version.text.begin == Chore2().text.begin ? 2 : 3);
+    EXPECT_TRUE(*modules().Unload("mod"));
+    EXPECT_TRUE(function.new_body.is_null());
+    EXPECT_TRUE(function.new_text.empty());
+    EXPECT_EQ(chore(0), 1);
+  }
+}
+
+TEST_F(LateLinkTest, WhatIsNotLinkedRefusesTheModuleThatComes) {
+  EnableAndWait(MakeLatePatch("fix", {"chore"}));
+  loader_.LinkLate("chore", {.name = "none", .text = {}});
+  EXPECT_EQ(ErrnoOfStatus(LoadModule("mod")), ENOENT);
+  EXPECT_EQ(module_loader_.live, 0);
+  EXPECT_THAT(Lines(), Contains("failed to initialize patch 'fix' for module 'mod' (-2)"));
+  loader_.LinkLate("chore", Chore2());
+  ASSERT_TRUE(LoadModule("mod").ok());
+  EXPECT_EQ(chore(0), 2);
+}
+
+TEST_F(LateLinkTest, TextLinkedForAModuleIsLookedForWhenItGoes) {
+  module_loader_.makings["mod"].symbols = {{"chore", Chore()}};
+  loader_.LinkLate("chore", Linger2());
+  ASSERT_TRUE(LoadModule("mod").ok());
+  EnableAndWait(MakeLatePatch("fix", {"chore"}));
+  Spawn([] { chore(0); });
+  gate_.AwaitWaiter();
+  EXPECT_TRUE(*modules().Unload("mod"));
+  EXPECT_EQ(module_loader_.live, 1) << "a thread is in the patch's version, which returns into it";
+  EXPECT_EQ(ErrnoOfStatus(LoadModule("mod")), EBUSY);
+  gate_.Open();
+  threads_.clear();
+  ASSERT_TRUE(LoadModule("mod").ok());
+  EXPECT_EQ(module_loader_.live, 1) << "the old one is freed";
+}
+
+TEST_F(LateLinkTest, AddedTextIsLookedForWhenTheModuleGoesAndWhenThePatchIsRemoved) {
+  loader_.LinkLate("chore", Chore2(), {Linger().text});
+  ASSERT_TRUE(LoadModule("mod").ok());
+  EnableAndWait(MakeLatePatch("fix", {"chore"}));
+  Spawn([] { linger(0); });
+  gate_.AwaitWaiter();
+  DisableAndWait("fix");
+  EXPECT_EQ(ErrnoOfStatus(registry().Remove("fix")), EBUSY);
+  EXPECT_TRUE(*modules().Unload("mod"));
+  EXPECT_EQ(module_loader_.live, 1);
+  // The loader has taken it over: it goes with the module.
+  EXPECT_TRUE(registry().Remove("fix").ok());
+  EXPECT_EQ(ErrnoOfStatus(LoadModule("mod")), EBUSY);
+  gate_.Open();
+  threads_.clear();
+  ASSERT_TRUE(LoadModule("mod").ok());
+}
+
+// --- replace sets ---
+
+TEST_F(ModuleRegistryTest, FunctionsOfAModuleThatIsNotLoadedBelongToOneSetToo) {
+  auto first = MakeObjectPatch("one", {}, {{"mod", "chore", Chore2()}}, {});
+  first->replace_set = "a";
+  EnableAndWait(std::move(first));
+  // By name: position 0 and 1 are the same.
+  auto same = MakeObjectPatch("two", {}, {{"mod", "chore", Local3(), 1}}, {});
+  same->replace_set = "b";
+  EXPECT_EQ(ErrnoOfStatus(registry().Enable(std::move(same)).status()), EINVAL);
+  // By what they turn out to be: two names of one function.
+  module_loader_.makings["mod"].symbols = {{"chore", Chore()}, {"alias", Chore()}};
+  auto alias = MakeObjectPatch("three", {}, {{"mod", "alias", Local3()}}, {});
+  alias->replace_set = "b";
+  EnableAndWait(std::move(alias));
+  (void)Lines();
+  EXPECT_EQ(ErrnoOfStatus(LoadModule("mod")), EINVAL);
+  EXPECT_THAT(Lines(), Contains("failed to initialize patch 'three' for module 'mod' (-22)"));
+  EXPECT_EQ(module_loader_.live, 0);
+  EXPECT_EQ(chore(0), 1);
+  DisableAndWait("three");
+  ASSERT_TRUE(LoadModule("mod").ok());
+  EXPECT_EQ(chore(0), 2);
+}
+
 TEST_F(ModuleRegistryTest, ForkedChildCanLoadAndUnload) {
   ASSERT_TRUE(LoadModule("mod").ok());
   modules().PrepareFork();

@@ -148,6 +148,11 @@ absl::Status FakeLoader::ResolveObject(Patch*, PatchObject* object) {
     const unsigned requested = old.sympos;
     old = *found;
     old.sympos = requested;
+    if (!function.links_late) continue;
+    const auto& [text, added] = late_[old.name];
+    function.new_body = text.begin;
+    function.new_text = text;
+    object->added_text.insert(object->added_text.end(), added.begin(), added.end());
   }
   return absl::OkStatus();
 }

@@ -96,6 +96,12 @@ class FakeLoader : public PatchLoader {
     symbols_[object].push_back(std::move(site));
   }
   void DropObject(const std::string& object) { symbols_.erase(object); }
+  // What ResolveObject finds for a function of that name that links late, and what it adds besides.
+  void LinkLate(const std::string& name, const NativeFunction& function,
+                std::vector<CodeRange> added = {}) {
+    Know(function);
+    late_[name] = {function.text, std::move(added)};
+  }
   // Patch and object of each call, in order.
   const std::vector<std::string>& forgotten() const { return forgotten_; }
 
@@ -103,6 +109,7 @@ class FakeLoader : public PatchLoader {
   mutable Mutex mu_;  // the coordinator describes stragglers while a test makes its next patch
   std::map<CodeAddress, NativeFunction> known_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, std::vector<FunctionSite>> symbols_;
+  std::map<std::string, std::pair<CodeRange, std::vector<CodeRange>>> late_;
   std::vector<std::string> forgotten_;
 };
 

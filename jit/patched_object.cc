@@ -1,0 +1,67 @@
+#include "jit/patched_object.h"
+
+namespace mend::jit {
+
+const PatchData::Datum* PatchData::Find(const std::string& key, uint64_t size,
+                                        const std::string& fingerprint) const {
+  const auto it = data_.find(key);
+  if (it == data_.end() || it->second.size != size || it->second.fingerprint != fingerprint) {
+    return nullptr;
+  }
+  return &it->second;
+}
+
+std::optional<uintptr_t> PatchData::FindConstant(const std::string& fingerprint) const {
+  const auto it = constants_.find(fingerprint);
+  if (it == constants_.end()) return std::nullopt;
+  return it->second;
+}
+
+LinkedUnits::LinkedUnits(const HostedProgram* program, const std::string& patch, bool is_pinned,
+                         std::vector<Part> parts)
+    : program_(program), is_pinned_(is_pinned), parts_(std::move(parts)) {
+  for (const Part& part : parts_) {
+    part.rows.Register(patch);
+    for (const auto& [text, function] : part.versions) program_->index.AddVersion(text, function);
+  }
+}
+
+LinkedUnits::~LinkedUnits() {
+  for (Part& part : parts_) {
+    for (const auto& [text, function] : part.versions) program_->index.RemoveVersion(text);
+    part.rows.Unregister();
+    part.debugged = {};
+    program_->memory->FreeModule(part.pages);
+  }
+}
+
+uint64_t LinkedUnits::text_bytes() const {
+  uint64_t bytes = 0;
+  for (const Part& part : parts_) bytes += part.pages.size();
+  return bytes;
+}
+
+uint64_t LinkedUnits::data_bytes() const {
+  uint64_t bytes = 0;
+  for (const Part& part : parts_) bytes += part.data_bytes;
+  return bytes;
+}
+
+void LinkedUnits::DropRowEntries() {
+  for (Part& part : parts_) part.rows.ForgetEntries();
+}
+
+void PatchedObject::Keep(std::unique_ptr<LinkedUnits> units) {
+  units->DropRowEntries();
+  const MutexLock lock(&mu_);
+  if (!is_gone_) kept_.push_back(std::move(units));
+}
+
+void PatchedObject::Free() {
+  for (const auto& [offset, size] : thread_locals_) object_->tls->Release(offset, size);
+  const MutexLock lock(&mu_);
+  is_gone_ = true;
+  kept_.clear();
+}
+
+}  // namespace mend::jit

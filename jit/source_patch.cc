@@ -1,0 +1,131 @@
+#include "jit/source_patch.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+
+namespace mend::jit {
+namespace {
+
+std::vector<const PatchUnit*> UnitsOf(const std::vector<PatchUnit>& units,
+                                      const std::string& module) {
+  std::vector<const PatchUnit*> found;
+  for (const PatchUnit& unit : units) {
+    if (unit.module == module) found.push_back(&unit);
+  }
+  return found;
+}
+
+}  // namespace
+
+SourcePatch::SourcePatch(std::shared_ptr<void> keep_alive, const HostedProgram* program,
+                         const PatchModule& module)
+    : keep_alive_(std::move(keep_alive)), program_(program), name_(module.name) {
+  std::copy_if(module.units.begin(), module.units.end(), std::back_inserter(guest_units_),
+               [](const PatchUnit& unit) { return !unit.module.empty(); });
+}
+
+SourcePatch::~SourcePatch() {
+  for (auto& [name, linked] : linked_) {
+    // Data that stays leads into this text: a later patch may find that data again.
+    if (linked.text->is_pinned()) linked.object->Keep(std::move(linked.text));
+  }
+}
+
+absl::Status SourcePatch::Load(std::shared_ptr<void> keep_alive,
+                               const std::shared_ptr<PatchedObject>& program, UnitFactsCache& facts,
+                               const PatchModule& module, Patch& patch) {
+  std::unique_ptr<SourcePatch> loaded(
+      new SourcePatch(std::move(keep_alive), &program->object(), module));
+  const std::vector<const PatchUnit*> own = UnitsOf(module.units, "");
+  if (!own.empty()) {
+    absl::StatusOr<UnitsResult> result =
+        LinkUnits(loaded->program_, *program, facts, {module.name, own, {}});
+    if (!result.ok()) return result.status();
+    PatchObject object;
+    for (PatchFunction& function : result->functions) {
+      object.functions.push_back(std::move(function));
+    }
+    patch.objects.push_back(std::move(object));
+    patch.added_text = std::move(result->added_text);
+    loaded->program_globals_ = std::move(result->globals);
+    loaded->linked_[""] = {program, std::move(result->text)};
+  }
+  loaded->DescribeObjects(patch);
+  patch.module = std::move(loaded);
+  return absl::OkStatus();
+}
+
+void SourcePatch::DescribeObjects(Patch& patch) const {
+  for (const PatchUnit& unit : guest_units_) {
+    auto object = std::find_if(patch.objects.begin(), patch.objects.end(),
+                               [&unit](const PatchObject& o) { return o.name == unit.module; });
+    if (object == patch.objects.end()) {
+      object = patch.objects.emplace(patch.objects.end());
+      object->name = unit.module;
+    }
+    for (const PatchedFunction& described : unit.functions) {
+      PatchFunction function;
+      function.old.object = unit.module;
+      function.old.unit = unit.unit;
+      function.old.name = described.name;
+      function.old.sympos = described.position;
+      function.reason = described.reason;
+      function.detail = described.detail;
+      function.links_late = true;
+      object->functions.push_back(std::move(function));
+    }
+  }
+}
+
+absl::Status SourcePatch::LinkObject(const std::shared_ptr<PatchedObject>& into,
+                                     UnitFactsCache& facts, PatchObject& object) {
+  const std::vector<const PatchUnit*> units = UnitsOf(guest_units_, object.name);
+  if (units.empty() || linked_.contains(object.name)) return absl::OkStatus();
+  absl::StatusOr<UnitsResult> result =
+      LinkUnits(program_, *into, facts, {name_, units, program_globals_});
+  if (!result.ok()) return result.status();
+  std::vector<PatchFunction*> late;
+  for (PatchFunction& function : object.functions) {
+    if (function.links_late) late.push_back(&function);
+  }
+  if (late.size() != result->functions.size()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("module '", object.name, "' does not use every function that the patch has"));
+  }
+  for (size_t i = 0; i < late.size(); ++i) {
+    PatchFunction& linked = result->functions[i];
+    // The name that it has had all along, in logs and in the attribute tree.
+    linked.old.sympos = late[i]->old.sympos;
+    late[i]->old = std::move(linked.old);
+    late[i]->new_body = linked.new_body;
+    late[i]->new_text = linked.new_text;
+  }
+  object.added_text = std::move(result->added_text);
+  linked_[object.name] = {into, std::move(result->text)};
+  return absl::OkStatus();
+}
+
+void SourcePatch::ForgetObject(const std::string& name) {
+  const auto found = linked_.find(name);
+  if (found == linked_.end()) return;
+  found->second.object->Keep(std::move(found->second.text));
+  linked_.erase(found);
+}
+
+uint64_t SourcePatch::text_bytes() const {
+  uint64_t bytes = 0;
+  for (const auto& [name, linked] : linked_) bytes += linked.text->text_bytes();
+  return bytes;
+}
+
+uint64_t SourcePatch::data_bytes() const {
+  uint64_t bytes = 0;
+  for (const auto& [name, linked] : linked_) bytes += linked.text->data_bytes();
+  return bytes;
+}
+
+}  // namespace mend::jit

@@ -1,0 +1,283 @@
+#include "jit/units_link.h"
+
+#include <algorithm>
+#include <set>
+#include <string_view>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "jit/elf_scan.h"
+#include "jit/patch_unit.h"
+#include "runtime/format/object_description.h"
+
+namespace mend::jit {
+namespace {
+
+// One link: plans, links, and tells what came of it.
+class Linking {
+ public:
+  Linking(PatchedObject& into, UnitFactsCache& facts, const UnitsToLink& what)
+      : into_(into), object_(into.object()), facts_(facts), what_(what) {}
+
+  absl::Status Plan();
+  absl::Status Link();
+  absl::Status Protect();
+  // What the link took, after it failed.
+  void FreePages();
+  UnitsResult Result(const HostedProgram* program);
+
+ private:
+  absl::Status PlanUnit(const PatchUnit& unit, uint32_t number);
+  absl::Status PlanFunction(const PatchUnit& unit, const PatchedFunction& function,
+                            PatchUnitLink::Plan& plan);
+  absl::Status CheckReferences(const PatchUnit& unit, uint32_t number);
+  void PlanNew(const PatchUnit& unit, PatchUnitLink::Plan& plan);
+  absl::StatusOr<GraphPtr> BuildGraph(const PatchUnit& unit);
+  std::unique_ptr<LinkedUnits> Text(const HostedProgram* program) const;
+  std::vector<PatchFunction> Functions() const;
+
+  PatchedObject& into_;
+  const HostedProgram& object_;
+  UnitFactsCache& facts_;
+  const UnitsToLink& what_;
+  std::map<uint32_t, const PatchUnit*> units_;  // by the object's unit
+  std::vector<PatchUnitLink::Plan> plans_;
+  std::set<std::string> patch_globals_;
+  std::map<std::string, intptr_t> thread_locals_;  // that the patch adds
+  std::vector<std::unique_ptr<PatchUnitLink>> links_;
+};
+
+absl::Status Linking::Plan() {
+  std::vector<uint32_t> numbers;
+  for (const PatchUnit* const unit : what_.units) {
+    absl::StatusOr<uint32_t> number = facts_.FindUnit(object_, unit->unit);
+    if (!number.ok()) return number.status();
+    if (!units_.try_emplace(*number, unit).second) {
+      return absl::InvalidArgumentError(absl::StrCat("the patch has ", unit->unit, " twice"));
+    }
+    numbers.push_back(*number);
+  }
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    absl::Status planned = PlanUnit(*what_.units[i], numbers[i]);
+    if (!planned.ok()) return planned;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Linking::PlanUnit(const PatchUnit& unit, uint32_t number) {
+  PatchUnitLink::Plan plan;
+  plan.unit = number;
+  plan.unit_name = unit.unit;
+  plan.patch_globals = &patch_globals_;
+  plan.program_globals = &what_.program_globals;
+  for (const PatchedFunction& function : unit.functions) {
+    absl::Status planned = PlanFunction(unit, function, plan);
+    if (!planned.ok()) return planned;
+  }
+  absl::Status checked = CheckReferences(unit, number);
+  if (!checked.ok()) return checked;
+  PlanNew(unit, plan);
+  plans_.push_back(std::move(plan));
+  return absl::OkStatus();
+}
+
+absl::Status Linking::PlanFunction(const PatchUnit& unit, const PatchedFunction& function,
+                                   PatchUnitLink::Plan& plan) {
+  const std::string shown = absl::StrCat(Demangled(function.name), " of ", unit.unit);
+  const std::string object = object_.index.ShownObject();
+  const HostedSymbol* old = function.binding == Binding::kLocal
+                                ? object_.index.FindInUnit(plan.unit, function.name)
+                                : object_.index.FindGlobal(function.name);
+  if (old == nullptr || !old->is_function) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(object, " has no function ", shown, ", or several"));
+  }
+  if (old->unit != plan.unit) {
+    // A function that many units define (inline, template): the object runs one unit's, and only
+    // that unit's new version is taken, if the patch has it.
+    const auto owner = units_.find(old->unit);
+    if (owner != units_.end() &&
+        std::any_of(owner->second->functions.begin(), owner->second->functions.end(),
+                    [&function](const PatchedFunction& f) { return f.name == function.name; })) {
+      return absl::OkStatus();
+    }
+  }
+  absl::StatusOr<const UnitFacts*> facts = facts_.Of(object_, old->unit);
+  if (!facts.ok()) return facts.status();
+  const auto described = (*facts)->functions.find(function.name);
+  if (described == (*facts)->functions.end() ||
+      described->second.fingerprint != function.base_fingerprint) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(object, " runs another ", shown, " than the patch was made for"));
+  }
+  if (old->slot == nullptr) {
+    return absl::FailedPreconditionError(absl::StrCat(shown, " has no entry stub: not patchable"));
+  }
+  plan.replaced[function.name] = Replacement{.old = old, .body = {}, .text = {}};
+  return absl::OkStatus();
+}
+
+absl::Status Linking::CheckReferences(const PatchUnit& unit, uint32_t number) {
+  for (const DataReference& reference : unit.references) {
+    const HostedSymbol* datum = reference.binding == Binding::kLocal
+                                    ? object_.index.FindInUnit(number, reference.name)
+                                    : object_.index.FindGlobal(reference.name);
+    // Not the object's: a library's or the program's, or the link will say that it is missing.
+    if (datum == nullptr || reference.base_fingerprint.empty()) continue;
+    absl::StatusOr<const UnitFacts*> facts = facts_.Of(object_, datum->unit);
+    if (!facts.ok()) return facts.status();
+    const auto described = (*facts)->data.find(reference.name);
+    if (described == (*facts)->data.end() || described->second == reference.base_fingerprint) {
+      continue;
+    }
+    return absl::FailedPreconditionError(absl::StrCat(object_.index.ShownObject(), "'s ",
+                                                      Demangled(reference.name), " of ", unit.unit,
+                                                      " is not the one the patch was made for"));
+  }
+  return absl::OkStatus();
+}
+
+void Linking::PlanNew(const PatchUnit& unit, PatchUnitLink::Plan& plan) {
+  const auto add = [this](const std::vector<std::string>& names, std::set<std::string>& to) {
+    for (const std::string& name : names) {
+      // Another unit of the object has it (an inline function, say): that one serves.
+      if (object_.index.FindGlobal(name) == nullptr) to.insert(name);
+    }
+  };
+  add(unit.new_functions, plan.new_functions);
+  add(unit.new_data, plan.new_data);
+  plan.thread_locals = &thread_locals_;
+}
+
+absl::StatusOr<GraphPtr> Linking::BuildGraph(const PatchUnit& unit) {
+  absl::StatusOr<ElfScan> scan = ScanObject(unit.object);
+  if (scan.ok() && !scan->indirect_functions.empty()) {
+    scan = absl::FailedPreconditionError(absl::StrCat("it has a function that is chosen at start: ",
+                                                      scan->indirect_functions.front()));
+  }
+  if (!scan.ok()) {
+    return absl::Status(scan.status().code(),
+                        absl::StrCat(unit.unit, ": ", scan.status().message()));
+  }
+  return object_.engine->BuildGraph(unit.unit, unit.object);
+}
+
+absl::Status Linking::Link() {
+  std::vector<LinkJob> jobs;
+  for (size_t i = 0; i < plans_.size(); ++i) {
+    const PatchUnit& unit = *what_.units[i];
+    absl::StatusOr<GraphPtr> graph = BuildGraph(unit);
+    if (!graph.ok()) return graph.status();
+    for (const llvm::jitlink::Symbol* symbol : (*graph)->defined_symbols()) {
+      if (!symbol->hasName() || symbol->getScope() == llvm::jitlink::Scope::Local) continue;
+      const std::string name(*symbol->getName());
+      if (plans_[i].new_functions.contains(name) || plans_[i].new_data.contains(name)) {
+        patch_globals_.insert(name);
+      }
+    }
+    links_.push_back(std::make_unique<PatchUnitLink>(&object_, &into_.data(), plans_[i]));
+    links_.back()->Read(**graph, unit.object);
+    links_.back()->LimitScope(**graph);
+    absl::Status assigned = links_.back()->AssignThreadLocals(**graph);
+    if (!assigned.ok()) return assigned;
+    jobs.push_back({*std::move(graph), links_.back().get()});
+  }
+  llvm::orc::JITDylib& dylib = object_.engine->CreateNamespace(what_.patch, nullptr);
+  absl::Status linked = object_.engine->Link(dylib, std::move(jobs));
+  // Nobody looks the patch's names up again.
+  object_.engine->RemoveNamespace(dylib);
+  return linked;
+}
+
+absl::Status Linking::Protect() {
+  for (const auto& link : links_) {
+    absl::Status status = object_.memory->ProtectModule(link->pages());
+    if (!status.ok()) return status;
+  }
+  return object_.arena != nullptr ? object_.arena->Seal() : object_.memory->Seal();
+}
+
+void Linking::FreePages() {
+  for (const auto& link : links_) {
+    object_.memory->FreeModule(link->pages());
+    link->ReleaseThreadLocals();
+  }
+}
+
+std::unique_ptr<LinkedUnits> Linking::Text(const HostedProgram* program) const {
+  std::vector<LinkedUnits::Part> parts;
+  for (const auto& link : links_) {
+    LinkedUnits::Part part{link->pages(), link->rows(), link->new_text(), link->data_bytes(), {}};
+    if (object_.debug != nullptr) part.debugged = object_.debug->Add(link->linked(), what_.patch);
+    for (const auto& [name, replacement] : link->plan().replaced) {
+      part.versions.emplace_back(replacement.text, name);
+    }
+    parts.push_back(std::move(part));
+  }
+  // Units of one patch call one another's new functions: one pinned unit pins them all.
+  const bool pinned =
+      std::any_of(links_.begin(), links_.end(), [](const auto& link) { return link->is_pinned(); });
+  return std::make_unique<LinkedUnits>(program, what_.patch, pinned, std::move(parts));
+}
+
+std::vector<PatchFunction> Linking::Functions() const {
+  std::vector<PatchFunction> functions;
+  for (size_t i = 0; i < links_.size(); ++i) {
+    for (const PatchedFunction& described : what_.units[i]->functions) {
+      const auto& replaced = links_[i]->plan().replaced;
+      const auto it = replaced.find(described.name);
+      if (it == replaced.end()) continue;
+      PatchFunction function;
+      function.old = object_.index.Site(*it->second.old);
+      function.new_body = it->second.body;
+      function.new_text = it->second.text;
+      function.reason = described.reason;
+      function.detail = described.detail;
+      functions.push_back(std::move(function));
+    }
+  }
+  return functions;
+}
+
+UnitsResult Linking::Result(const HostedProgram* program) {
+  for (const auto& link : links_) link->Publish(into_);
+  UnitsResult result{
+      .text = Text(program), .functions = Functions(), .added_text = {}, .globals = {}};
+  for (const auto& link : links_) {
+    for (const auto& [range, name] : link->new_text()) result.added_text.push_back(range);
+    result.globals.insert(link->exported().begin(), link->exported().end());
+  }
+  return result;
+}
+
+}  // namespace
+
+absl::StatusOr<UnitsResult> LinkUnits(const HostedProgram* program, PatchedObject& into,
+                                      UnitFactsCache& facts, const UnitsToLink& what) {
+  const HostedProgram& object = into.object();
+  Linking linking(into, facts, what);
+  absl::Status status = linking.Plan();
+  if (!status.ok()) return status;
+  const CodeMemory::Mark memory_mark = object.memory->Position();
+  const ModuleArena::Mark arena_mark =
+      object.arena != nullptr ? object.arena->Position() : ModuleArena::Mark();
+  status = linking.Link();
+  if (!status.ok()) {
+    linking.FreePages();
+    if (object.arena != nullptr) {
+      object.arena->Rollback(arena_mark);
+    } else {
+      object.memory->Rollback(memory_mark);
+    }
+    return status;
+  }
+  status = linking.Protect();
+  if (!status.ok()) {
+    // The little permanent data is lost: it may be sealed already.
+    linking.FreePages();
+    return status;
+  }
+  return linking.Result(program);
+}
+
+}  // namespace mend::jit

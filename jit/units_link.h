@@ -1,0 +1,42 @@
+// LinkUnits: the units of a source patch that are for one object, linked into that object. See
+// PatchLinker for the rules.
+#ifndef MEND_JIT_UNITS_LINK_H_
+#define MEND_JIT_UNITS_LINK_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "jit/patched_object.h"
+#include "jit/unit_facts.h"
+#include "runtime/format/patch_module.h"
+#include "runtime/patch/patch.h"
+
+namespace mend::jit {
+
+struct UnitsToLink {
+  std::string patch;  // its name
+  std::vector<const PatchUnit*> units;
+  // Where names are that the patch newly defines in the program; empty for the program's own units.
+  std::map<std::string, uintptr_t> program_globals;
+};
+
+struct UnitsResult {
+  std::unique_ptr<LinkedUnits> text;
+  std::vector<PatchFunction> functions;  // in the order of the units'
+  std::vector<CodeRange> added_text;     // of new functions
+  // New functions and data that units of other objects may refer to.
+  std::map<std::string, uintptr_t> globals;
+};
+
+// Links everything; nothing of it is visible. FAILED_PRECONDITION names what does not match the
+// object, or cannot be linked; the object is as before then. `program` is the one that hosts all.
+absl::StatusOr<UnitsResult> LinkUnits(const HostedProgram* program, PatchedObject& into,
+                                      UnitFactsCache& facts, const UnitsToLink& what);
+
+}  // namespace mend::jit
+
+#endif  // MEND_JIT_UNITS_LINK_H_

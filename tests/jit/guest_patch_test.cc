@@ -1,0 +1,223 @@
+// Linking source patches into guest modules: when the module is there, again when it comes again,
+// and nothing left when it has gone. The core is not here: tests open the entries themselves.
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "jit/entry_stubs.h"
+#include "jit/session.h"
+#include "tests/jit/test_objects.h"
+
+namespace mend::jit {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr char kProgram[] = "int shared = 7; int answer(void) { return 41; }";
+constexpr char kGuest[] =
+    "extern int shared; static int hits;"
+    "__attribute__((noinline)) static int step(int n) { hits += n; return hits + shared; }"
+    "int run(int n) { return step(n); }";
+// A new static, a new function, and a table that leads to it and stays.
+constexpr char kFixed[] =
+    "extern int shared; static int hits; static int added = 100;"
+    "static int extra(void) { return ++added; } int (*table[1])(void) = {extra};"
+    "__attribute__((noinline)) static int step(int n) { hits += n;"
+    " return hits + shared + table[0]() * 1000; }"
+    "int run(int n) { return step(n); }";
+
+PatchUnit GuestUnit(const std::string& object, std::vector<PatchedFunction> functions) {
+  PatchUnit unit;
+  unit.module = "guest";
+  unit.unit = UnitOf("part");
+  unit.functions = std::move(functions);
+  unit.object = object;
+  return unit;
+}
+
+PatchUnit FixedUnit() {
+  PatchUnit unit = GuestUnit(Compile(kFixed), {Replaces("step", Binding::kLocal)});
+  unit.new_functions = {"extra"};
+  unit.new_data = {"added", "table"};
+  return unit;
+}
+
+PatchModule Module(std::vector<PatchUnit> units) {
+  PatchModule module;
+  module.name = "fix";
+  module.units = std::move(units);
+  return module;
+}
+
+class GuestPatchTest : public ::testing::Test {
+ protected:
+  std::unique_ptr<GuestModule> LinkGuest() {
+    auto module = session_->Link("guest", {.path = "guest.so", .bytes = file_});
+    EXPECT_TRUE(module.ok()) << module.status().ToString();
+    return module.ok() ? *std::move(module) : nullptr;
+  }
+  std::unique_ptr<Patch> LoadPatch(const PatchModule& module) {
+    auto patch = session_->Load(module);
+    EXPECT_TRUE(patch.ok()) << patch.status().ToString();
+    return patch.ok() ? *std::move(patch) : nullptr;
+  }
+  std::string ResolveError(Patch& patch) {
+    const absl::Status resolved = session_->ResolveObject(&patch, &patch.objects.back());
+    return resolved.ok() ? "resolved" : std::string(resolved.message());
+  }
+  void Activate(const PatchObject& object) {
+    for (const PatchFunction& function : object.functions) {
+      *function.old.slot = function.new_body.value;
+      const EntryWrite write = {function.old.entry,
+                                OpenEntry(function.old.entry, function.old.slot)};
+      ASSERT_TRUE(session_->WriteEntries({write}).ok());
+    }
+  }
+  // As the core does it when the object goes.
+  void Forget(Patch& patch) {
+    PatchObject& object = patch.objects.back();
+    session_->ForgetObject(&patch, &object);
+    for (PatchFunction& function : object.functions) {
+      function.old.entry = {};
+      function.new_body = {};
+    }
+    object.added_text.clear();
+  }
+
+  const std::vector<std::string> objects_ = {CompileUnit("program", kProgram, {"answer"})};
+  const std::string file_ = GuestModuleFile({CompileUnit("part", kGuest, {"step", "run"})});
+  std::unique_ptr<Session> session_ = Host(objects_);
+};
+
+TEST_F(GuestPatchTest, UnitsAreLinkedWheneverTheModuleComes) {
+  auto patch = LoadPatch(Module({FixedUnit()}));
+  ASSERT_NE(patch, nullptr);
+  ASSERT_EQ(patch->objects.size(), 1u) << "nothing is the program's";
+  PatchObject& object = patch->objects[0];
+  EXPECT_EQ(object.name, "guest");
+  ASSERT_EQ(object.functions.size(), 1u);
+  EXPECT_TRUE(object.functions[0].links_late);
+  EXPECT_TRUE(object.functions[0].new_body.is_null());
+  EXPECT_THAT(ResolveError(*patch), HasSubstr("not loaded"));
+  const SessionUsage before = session_->Usage();
+  for (int round = 0; round < 3; ++round) {
+    SCOPED_TRACE(round);
+    auto module = LinkGuest();
+    ASSERT_NE(module, nullptr);
+    auto* run = reinterpret_cast<int (*)(int)>(Session::FindSymbol(*module, "run"));
+    EXPECT_EQ(run(1), 8);
+    ASSERT_EQ(ResolveError(*patch), "resolved");
+    ASSERT_EQ(ResolveError(*patch), "resolved") << "once is enough";
+    EXPECT_EQ(run(1), 9) << "what is linked changes nothing";
+    EXPECT_EQ(object.added_text.size(), 1u);
+    EXPECT_EQ(session_->Describe(object.functions[0].new_body), "step");
+    Activate(object);
+    // The module's own static goes on; the patch's begin anew with each module.
+    EXPECT_EQ(run(1), 10 + 101 * 1000);
+    EXPECT_EQ(run(1), 11 + 102 * 1000);
+    Forget(*patch);
+    module.reset();
+    EXPECT_EQ(session_->Usage().module_bytes, before.module_bytes);
+    EXPECT_EQ(session_->Usage().permanent_bytes, before.permanent_bytes);
+  }
+}
+
+TEST_F(GuestPatchTest, ALaterPatchFindsTheStaticsOfTheOneBefore) {
+  auto module = LinkGuest();
+  ASSERT_NE(module, nullptr);
+  auto* run = reinterpret_cast<int (*)(int)>(Session::FindSymbol(*module, "run"));
+  size_t bytes = 0;
+  for (int round = 1; round <= 20; ++round) {
+    auto patch = LoadPatch(Module({FixedUnit()}));
+    ASSERT_NE(patch, nullptr);
+    ASSERT_EQ(ResolveError(*patch), "resolved");
+    Activate(patch->objects[0]);
+    EXPECT_EQ(run(0), 7 + (100 + round) * 1000);
+    const PatchFunction& function = patch->objects[0].functions[0];
+    *function.old.slot = function.old.entry.value + kEntryStubSize;
+    ASSERT_TRUE(session_->WriteEntries({{function.old.entry, kClosedEntry}}).ok());
+    patch.reset();
+    if (round == 2) bytes = session_->Usage().module_bytes;
+  }
+  EXPECT_EQ(session_->Usage().module_bytes, bytes) << "again and again takes no memory";
+}
+
+TEST_F(GuestPatchTest, WhatThePatchAddsToTheProgramIsSeenByTheModule) {
+  PatchUnit program;
+  program.unit = UnitOf("program");
+  program.functions = {Replaces("answer")};
+  program.new_functions = {"helper"};
+  program.new_data = {"level"};
+  program.object = Compile(
+      "int shared; int level = 5; int helper(int n) { return n + ++level; }"
+      "int answer(void) { return helper(0); }");
+  const PatchUnit guest =
+      GuestUnit(Compile("int helper(int); extern int level, shared; static int hits;"
+                        "__attribute__((noinline)) static int step(int n) { hits += n;"
+                        " return helper(hits) * 100 + level * 10 + shared; }"
+                        "int run(int n) { return step(n); }"),
+                {Replaces("step", Binding::kLocal)});
+  auto module = LinkGuest();
+  ASSERT_NE(module, nullptr);
+  auto patch = LoadPatch(Module({program, guest}));
+  ASSERT_NE(patch, nullptr);
+  ASSERT_EQ(patch->objects.size(), 2u);
+  ASSERT_EQ(ResolveError(*patch), "resolved");
+  Activate(patch->objects[1]);
+  auto* run = reinterpret_cast<int (*)(int)>(Session::FindSymbol(*module, "run"));
+  EXPECT_EQ(run(1), (1 + 6) * 100 + 60 + 7);
+}
+
+TEST_F(GuestPatchTest, RefusalsNameTheModuleAndLeaveNothing) {
+  auto module = LinkGuest();
+  ASSERT_NE(module, nullptr);
+  const SessionUsage before = session_->Usage();
+  PatchedFunction other = Replaces("step", Binding::kLocal);
+  other.base_fingerprint = "base:another";
+  const std::string undefined = Compile(
+      "int missing(void); static int hits; int (*keep)(void) = missing; int pad[500] = {1};"
+      "__attribute__((noinline)) static int step(int n) { return missing() + ++hits + ++pad[n]; }"
+      "int run(int n) { return step(n); }");
+  PatchUnit lacking = GuestUnit(undefined, {Replaces("step", Binding::kLocal)});
+  lacking.new_data = {"keep", "pad"};
+  PatchUnit nowhere = FixedUnit();
+  nowhere.unit = UnitOf("nowhere");
+  struct {
+    PatchUnit unit;
+    std::string wanted;
+  } cases[] = {
+      {GuestUnit(Compile(kFixed), {other}), "module 'guest' runs another step"},
+      {GuestUnit(Compile(kFixed), {Replaces("gone")}), "module 'guest' has no function gone"},
+      {nowhere, "module 'guest' has no unit nowhere.c"},
+      {lacking, "undefined in the program, in the module and in the patch: missing"}};
+  for (const auto& [unit, wanted] : cases) {
+    SCOPED_TRACE(wanted);
+    auto patch = LoadPatch(Module({unit}));
+    ASSERT_NE(patch, nullptr);
+    EXPECT_THAT(ResolveError(*patch), HasSubstr(wanted));
+    EXPECT_TRUE(patch->objects[0].functions[0].old.entry.is_null());
+    EXPECT_TRUE(patch->objects[0].functions[0].new_body.is_null());
+  }
+  EXPECT_EQ(session_->Usage().module_bytes, before.module_bytes);
+  EXPECT_EQ(session_->Usage().permanent_bytes, before.permanent_bytes);
+  auto patch = LoadPatch(Module({FixedUnit()}));
+  ASSERT_NE(patch, nullptr);
+  EXPECT_EQ(ResolveError(*patch), "resolved") << "a retry after refusals works";
+}
+
+TEST_F(GuestPatchTest, AHeldFunctionOfAPendingModuleIsFoundLater) {
+  PatchModule module = Module({FixedUnit()});
+  module.hold = {"guest:run"};
+  auto patch = LoadPatch(module);
+  ASSERT_NE(patch, nullptr);
+  ASSERT_EQ(patch->held.size(), 1u);
+  EXPECT_EQ(patch->held[0].object, "guest");
+  EXPECT_TRUE(patch->held[0].entry.is_null());
+  module.hold = {"other:run"};
+  EXPECT_FALSE(session_->Load(module).ok()) << "the patch is not for that";
+}
+
+}  // namespace
+}  // namespace mend::jit
