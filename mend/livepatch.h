@@ -109,8 +109,8 @@ struct mend_patch {
 
 /* For a patch: declares something that a guest module has, by its name there, static or not. It is
  * bound when the module is there, and NULL (or a call that crashes) while it is not: for code that
- * runs only when it is, such as the functions that replace the module's. The patch has a MEND_OBJECT
- * for the module. `position` as in MEND_FUNC_AT, a plain number. Not for thread-locals.
+ * runs only when it is, such as the functions that replace the module's. The patch has a
+ * MEND_OBJECT for the module. `position` as in MEND_FUNC_AT, a plain number. Not for thread-locals.
  *
  *   extern int plugin_level MEND_IN_OBJECT("plugin", "level", 0);
  */
