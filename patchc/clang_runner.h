@@ -13,6 +13,7 @@
 
 #include "patchc/codegen/code_facts.h"
 #include "patchc/codegen/leave_out.h"
+#include "patchc/preamble_cache.h"
 #include "runtime/format/object_description.h"
 
 namespace mend::patchc {
@@ -27,6 +28,9 @@ struct CompileRequest {
   std::map<std::string, std::string> overlay;
   // Functions that may be left out if they are still the same, by symbol name.
   std::map<std::string, KnownFunction> known_functions;
+  // All files but the main source are as they were when the program was built, so a preamble may
+  // stand for them.
+  bool may_use_preamble = false;
 };
 
 struct CompileResult {
@@ -38,6 +42,7 @@ struct CompileResult {
   CodeFacts facts;
   // Known functions that the object has no code for, and the description lacks.
   std::set<std::string> left_out;
+  bool used_preamble = false;
 };
 
 class ClangRunner {
@@ -46,8 +51,14 @@ class ClangRunner {
   explicit ClangRunner(bool embed_sources = true) : embed_sources_(embed_sources) {}
   CompileResult Compile(const CompileRequest& request);
 
+  // Reads the headers of the request's unit, so that later compilations that may start from its
+  // preamble need not. The request's main source must be that of the program. Memory: some MB a
+  // unit.
+  void KeepPreamble(const CompileRequest& request);
+
  private:
-  bool embed_sources_;
+  const bool embed_sources_;
+  PreambleCache preambles_;
 };
 
 }  // namespace mend::patchc

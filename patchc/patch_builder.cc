@@ -118,16 +118,26 @@ std::map<std::string, KnownFunction> PatchBuilder::KnownFunctions(
   return known;
 }
 
+bool PatchBuilder::IsOnlyMainSourceEdited(const BaseUnit& unit) const {
+  const std::string main =
+      SourceEdits::Normalized(unit.description.directory, unit.description.source);
+  const std::set<std::string> files = FilesOf(unit);
+  return std::all_of(edited_.begin(), edited_.end(), [&](const auto& edit) {
+    // A new header may come before one that was found until now.
+    return edit.first == main || !(files.contains(edit.first) || edit.second.is_new_file);
+  });
+}
+
 absl::Status PatchBuilder::CompileUnit(size_t unit, const BuildOptions& options) {
   const BaseUnit& base_unit = base_.units()[unit];
   const ObjectDescription& description = base_unit.description;
-  CompileRequest request{description.directory,
-                         description.language,
-                         description.arguments,
-                         description.output,
-                         {},
-                         {}};
-  request.known_functions = KnownFunctions(description);
+  CompileRequest request{.directory = description.directory,
+                         .language = description.language,
+                         .arguments = description.arguments,
+                         .output = description.output,
+                         .overlay = {},
+                         .known_functions = KnownFunctions(description),
+                         .may_use_preamble = IsOnlyMainSourceEdited(base_unit)};
   absl::StatusOr<std::map<std::string, std::string>> overlay = Overlay(unit, /*keep_lines=*/true);
   if (!overlay.ok()) return overlay.status();
   request.overlay = *std::move(overlay);

@@ -53,6 +53,7 @@ class PatchBuilder {
 
  private:
   std::set<std::string> FilesOf(const BaseUnit& unit) const;
+  bool IsOnlyMainSourceEdited(const BaseUnit& unit) const;
   absl::Status CheckHeld(const std::vector<std::string>& hold);
   static std::map<std::string, KnownFunction> KnownFunctions(const ObjectDescription& description);
   absl::Status CompileUnit(size_t unit, const BuildOptions& options);

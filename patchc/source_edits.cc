@@ -62,6 +62,12 @@ std::vector<std::string> SourceEdits::EndingWith(const std::string& suffix) cons
   return found;
 }
 
+std::map<std::string, std::string> SourceEdits::Recorded() const {
+  std::map<std::string, std::string> recorded;
+  for (const auto& [path, origin] : origins_) recorded.emplace(path, origin.hash);
+  return recorded;
+}
+
 absl::StatusOr<std::string> SourceEdits::OriginalText(const std::string& path) {
   const auto found = origins_.find(path);
   if (found == origins_.end()) {

@@ -45,6 +45,8 @@ class SourceEdits {
   std::map<std::string, SourceEdit> Edited() const;
   const std::vector<std::string>& notes() const { return notes_; }
 
+  // The sources that the program records, but for the system's: normalised path, hash.
+  std::map<std::string, std::string> Recorded() const;
   // The text that a recorded source had when the unit was compiled.
   absl::StatusOr<std::string> OriginalText(const std::string& path);
 

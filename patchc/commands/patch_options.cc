@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
@@ -23,16 +24,6 @@ namespace {
 // Compiling says what it does only when it takes long enough to wonder.
 constexpr absl::Duration kQuiet = absl::Seconds(1);
 
-Compiler ReportingCompiler() {
-  return [begin = absl::Now(),
-          runner = ClangRunner(/*embed_sources=*/false)](const CompileRequest& request) mutable {
-    if (absl::Now() - begin > kQuiet && isatty(STDERR_FILENO) != 0) {
-      std::fprintf(stderr, "patchc: compiling %s\n", request.output.c_str());
-    }
-    return runner.Compile(request);
-  };
-}
-
 absl::Status AddEdits(const PatchOptions& options, SourceEdits& edits) {
   SourceEdits::DiffOptions diff_options;
   diff_options.source_dir = options.source_dir;
@@ -47,6 +38,16 @@ absl::Status AddEdits(const PatchOptions& options, SourceEdits& edits) {
 }
 
 }  // namespace
+
+Compiler ReportingCompiler() {
+  return [begin = absl::Now(), runner = std::make_shared<ClangRunner>(/*embed_sources=*/false)](
+             const CompileRequest& request) {
+    if (absl::Now() - begin > kQuiet && isatty(STDERR_FILENO) != 0) {
+      std::fprintf(stderr, "patchc: compiling %s\n", request.output.c_str());
+    }
+    return runner->Compile(request);
+  };
+}
 
 void AddPatchOptions(CLI::App& app, PatchOptions& options) {
   app.add_option("INPUT", options.inputs, "edited source files");
@@ -98,7 +99,7 @@ absl::StatusOr<Base> OpenBase(const std::string& base) {
   return target.status();
 }
 
-absl::StatusOr<BuildReport> BuildPatch(Base& base, const PatchOptions& options) {
+absl::StatusOr<BuildReport> BuildPatch(Base& base, const PatchOptions& options, Compiler compiler) {
   SourceEdits edits(base);
   if (absl::Status added = AddEdits(options, edits); !added.ok()) return added;
   BuildOptions build;
@@ -110,7 +111,7 @@ absl::StatusOr<BuildReport> BuildPatch(Base& base, const PatchOptions& options) 
   build.replace = !options.no_replace;
   build.hold = options.hold;
   build.allow_layout.insert(options.allow_layout.begin(), options.allow_layout.end());
-  return PatchBuilder(base, edits, ReportingCompiler()).Build(build);
+  return PatchBuilder(base, edits, std::move(compiler)).Build(build);
 }
 
 int ReportError(const absl::Status& status, bool json) {

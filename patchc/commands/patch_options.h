@@ -43,8 +43,12 @@ absl::StatusOr<Base> OpenBase(const std::string& base);
 // by patchc, is asked for over the control socket.
 absl::StatusOr<Base> OpenTarget(const Target& target);
 
+// Compiles from scratch, and says what it compiles when that takes long.
+Compiler ReportingCompiler();
+
 // Builds against `base`.
-absl::StatusOr<BuildReport> BuildPatch(Base& base, const PatchOptions& options);
+absl::StatusOr<BuildReport> BuildPatch(Base& base, const PatchOptions& options,
+                                       Compiler compiler = ReportingCompiler());
 
 // Prints the error and returns the exit code of the contract for it.
 int ReportError(const absl::Status& status, bool json);

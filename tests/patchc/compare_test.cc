@@ -121,20 +121,26 @@ class CompareTest : public ::testing::Test {
     return Finish(edits, options);
   }
 
-  // Builds it twice: as usual, with code only for functions whose IR changed, and with code for all
-  // of them. The two must agree in everything but the bytes of what was left out.
+  // Builds it three times: as usual, with code only for functions whose IR changed; with code for
+  // all of them; and from the preambles of the units. They must agree in everything but the bytes of
+  // what was left out.
   BuildReport Finish(SourceEdits& edits, BuildOptions options = {}) {
     options.name = "test";
-    const BuildReport complete = BuildWith(edits, options, /*generate_all=*/true);
-    BuildReport report = BuildWith(edits, options, /*generate_all=*/false);
+    const BuildReport complete = BuildWith(edits, options, Way::kGenerateAll);
+    const BuildReport warm = BuildWith(edits, options, Way::kFromPreambles);
+    BuildReport report = BuildWith(edits, options, Way::kUsual);
     EXPECT_EQ(Contents(report), Contents(complete));
+    EXPECT_EQ(Contents(report), Contents(warm));
     return report;
   }
 
-  BuildReport BuildWith(SourceEdits& edits, const BuildOptions& options, bool generate_all) {
+  enum class Way { kUsual, kGenerateAll, kFromPreambles };
+
+  BuildReport BuildWith(SourceEdits& edits, const BuildOptions& options, Way way) {
     ClangRunner runner(/*embed_sources=*/false);
     PatchBuilder builder(*base_, edits, [&](CompileRequest request) {
-      if (generate_all) request.known_functions.clear();
+      if (way == Way::kGenerateAll) request.known_functions.clear();
+      if (way == Way::kFromPreambles) KeepPreamble(edits, request, runner);
       CompileResult result = runner.Compile(request);
       left_out_ = result.left_out;
       return result;
@@ -142,6 +148,15 @@ class CompareTest : public ::testing::Test {
     absl::StatusOr<BuildReport> report = builder.Build(options);
     EXPECT_TRUE(report.ok()) << report.status();
     return report.ok() ? *std::move(report) : BuildReport();
+  }
+
+  // Of the unit as it is in the program.
+  static void KeepPreamble(SourceEdits& edits, CompileRequest request, ClangRunner& runner) {
+    for (auto& [path, text] : request.overlay) {
+      const absl::StatusOr<std::string> original = edits.OriginalText(path);
+      if (original.ok()) text = *original;
+    }
+    runner.KeepPreamble(request);
   }
 
   // Builds a patch for each edit of the program's only file, and has `check` look at it.
