@@ -246,7 +246,7 @@ absl::Status Loader::BindExternals() {
 absl::Status Loader::Link() {
   std::vector<LinkJob> jobs;
   for (const auto& unit : units_) jobs.push_back({unit->TakeGraph(), unit.get()});
-  absl::Status linked = program_.engine->Link(*program_.dylib, std::move(jobs));
+  absl::Status linked = program_.engine->Link(std::move(jobs));
   if (!linked.ok()) return linked;
   return program_.Seal();
 }
