@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "jit/scratch_memory.h"
 #include "jit/status_conversion.h"
 
 namespace mend::jit {
@@ -131,6 +132,7 @@ void LinkBatch::Fail(const std::string& reason) {
 }
 
 absl::Status LinkBatch::Link(std::vector<LinkJob> jobs) {
+  const ScratchScope scratch;
   ChooseDefinitions(jobs);
   for (LinkJob& job : jobs) {
     if (!failures_.empty()) break;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "jit/scratch_memory.h"
 #include "jit/status_conversion.h"
 #include "llvm/ExecutionEngine/Orc/MaterializationUnit.h"
 #include "llvm/ExecutionEngine/Orc/SelfExecutorProcessControl.h"
@@ -73,6 +74,14 @@ absl::StatusOr<GraphPtr> LinkEngine::BuildGraph(const std::string& name, std::st
 }
 
 absl::Status LinkEngine::Link(std::vector<LinkJob> jobs) {
+  absl::Status linked = LinkAsOne(std::move(jobs));
+  // The names of what was linked, which nobody holds any more.
+  session_->getSymbolStringPool()->clearDeadEntries();
+  ReleaseScratchMemory();
+  return linked;
+}
+
+absl::Status LinkEngine::LinkAsOne(std::vector<LinkJob> jobs) {
   LinkBatch batch(memory_);
   absl::Status result = absl::InternalError("the link stopped without an answer");
   const llvm::orc::SymbolStringPtr symbol =

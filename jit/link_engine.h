@@ -36,6 +36,7 @@ class LinkEngine {
  private:
   class Load;
 
+  absl::Status LinkAsOne(std::vector<LinkJob> jobs);
   explicit LinkEngine(CodeMemory* memory) : memory_(memory) {}
 
   CodeMemory* const memory_;

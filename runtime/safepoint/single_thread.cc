@@ -14,7 +14,7 @@
 
 namespace mend {
 
-constinit std::atomic<int> SingleThread::awake_{0};
+constinit std::atomic<uint32_t> SingleThread::awake_{0};
 constinit std::atomic<int> SingleThread::runtime_threads_{0};
 constinit std::atomic<uint32_t> SingleThread::mode_{SingleThread::kOff};
 constinit std::atomic<bool> SingleThread::awaited_{false};
@@ -22,8 +22,9 @@ constinit std::atomic<bool> SingleThread::awaited_{false};
 namespace {
 
 constexpr int64_t kMillisecond = 1'000'000;
-// How long the start of a program waits for the runtime's threads to fall asleep.
-constexpr int64_t kFallAsleepMaxNs = 20 * kMillisecond;
+// How long the start of a program waits for the runtime's threads to fall asleep: a fraction of a
+// millisecond, longer where processors are scarce.
+constexpr int64_t kFallAsleepMaxNs = 1000 * kMillisecond;
 constexpr int64_t kLookFirstNs = 20'000;
 constexpr int64_t kLookMaxNs = 5 * kMillisecond;
 // A thread that polls does so within this time; others are sent the safepoint signal.
@@ -106,9 +107,11 @@ void SingleThread::Enter() {
   ThreadRecord* const self = ThreadRegistry::CurrentRecord();
   if (self == nullptr) return;
   const int64_t deadline = MonotonicNs() + kFallAsleepMaxNs;
-  while (awake_.load(std::memory_order_acquire) != 0) {
-    if (MonotonicNs() > deadline) return;
-    YieldProcessor();
+  // ORDER[T22]: what the last to fall asleep did before; pairs with FallAsleep.
+  while (const uint32_t awake = awake_.load(std::memory_order_acquire)) {
+    const int64_t left = deadline - MonotonicNs();
+    if (left <= 0) return;
+    FutexWait(&awake_, awake, left);
   }
   // Libraries may have started threads before the program.
   const size_t threads = SystemThreads().size();

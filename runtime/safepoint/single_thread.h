@@ -30,6 +30,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "runtime/base/raw_syscall.h"
 #include "runtime/safepoint/thread_record.h"
 
 namespace mend {
@@ -74,7 +75,7 @@ class SingleThread {
 
   static void FallAsleep() {
     // ORDER[T22]: all that this thread did with libc before the count; pairs with Enter.
-    awake_.fetch_sub(1, std::memory_order_release);
+    if (awake_.fetch_sub(1, std::memory_order_release) == 1) FutexWake(&awake_, 1);
   }
   static void WakeUp() {
     // ORDER[T22]: counted before reading the mode; pairs with Enter. ORDER[T23]: pairs with
@@ -85,7 +86,7 @@ class SingleThread {
   }
   static void CountRuntimeThread(int by) {
     runtime_threads_.fetch_add(by, std::memory_order_relaxed);
-    awake_.fetch_add(by, std::memory_order_relaxed);
+    awake_.fetch_add(static_cast<uint32_t>(by), std::memory_order_relaxed);
   }
   static void LeaveSlowPath();
   static void AwaitSafepoint();
@@ -95,7 +96,7 @@ class SingleThread {
 
   // Threads of the runtime that may be using libc. One that has ended still counts: libc may be
   // taking its memory back.
-  static std::atomic<int> awake_;
+  static std::atomic<uint32_t> awake_;
   static std::atomic<int> runtime_threads_;
   static std::atomic<uint32_t> mode_;
   static std::atomic<bool> awaited_;

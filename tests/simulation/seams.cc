@@ -210,7 +210,7 @@ int64_t MonotonicNs() {
 }
 
 // Libc counts all threads: the mode is never entered.
-constinit std::atomic<int> SingleThread::awake_{0};
+constinit std::atomic<uint32_t> SingleThread::awake_{0};
 constinit std::atomic<int> SingleThread::runtime_threads_{0};
 constinit std::atomic<uint32_t> SingleThread::mode_{SingleThread::kOff};
 constinit std::atomic<bool> SingleThread::awaited_{false};
