@@ -258,11 +258,7 @@ absl::Status Linking::Link(const PatchData& data) {
     if (!assigned.ok()) return assigned;
     jobs.push_back({*std::move(graph), links_.back().get()});
   }
-  llvm::orc::JITDylib& dylib = program_.engine->CreateNamespace(module_.name, nullptr);
-  absl::Status linked = program_.engine->Link(dylib, std::move(jobs));
-  // Nobody looks the patch's names up again.
-  program_.engine->RemoveNamespace(dylib);
-  return linked;
+  return program_.engine->Link(std::move(jobs));
 }
 
 absl::Status Linking::Protect() {

@@ -25,6 +25,7 @@
 #include "runtime/control/request_runner.h"
 #include "runtime/control/socket_place.h"
 #include "runtime/control/views.h"
+#include "runtime/safepoint/single_thread.h"
 
 namespace mend {
 namespace {
@@ -240,7 +241,10 @@ bool AcceptConnection(const std::shared_ptr<State>& state, int listener) {
 // one that shares the server's descriptors can.
 void HangUp(State* state) {
   const MutexLock lock(&state->mu);
-  state->mu.Await([state]() ABSL_SHARED_LOCKS_REQUIRED(state->mu) { return state->stopping; });
+  {
+    const RuntimeThreadSleep sleep;
+    state->mu.Await([state]() ABSL_SHARED_LOCKS_REQUIRED(state->mu) { return state->stopping; });
+  }
   ::eventfd_write(state->wake, 1);
   // Their readers and writers fail at once, and the threads end.
   for (const int connection : state->connections) ::shutdown(connection, SHUT_RDWR);
@@ -262,11 +266,16 @@ absl::Status EnterOwnTable(const std::shared_ptr<State>& state, int listener, in
   return started;
 }
 
+int AwaitEither(pollfd (&entries)[2]) {
+  const RuntimeThreadSleep sleep;
+  return ::poll(entries, 2, -1);
+}
+
 void AcceptLoop(const std::shared_ptr<State>& state, int listener, int wake) {
   const absl::Status entered = EnterOwnTable(state, listener, wake);
   while (entered.ok()) {
     pollfd entries[] = {{wake, POLLIN, 0}, {listener, POLLIN, 0}};
-    if (::poll(entries, 2, -1) < 0 && errno != EINTR) break;
+    if (AwaitEither(entries) < 0 && errno != EINTR) break;
     if (entries[0].revents != 0) break;
     // Somebody closed or replaced the descriptor (a close-all loop): nothing left to serve.
     if ((entries[1].revents & (POLLNVAL | POLLERR)) != 0) break;
