@@ -25,6 +25,7 @@ std::string PatchNameOf(const std::string& file) {
 absl::StatusOr<BuildReport> PatchBuilder::Build(const BuildOptions& options) {
   report_.name = options.name;
   report_.notes = edits_.notes();
+  report_.warnings = edits_.MacroWarnings();
   edited_ = edits_.Edited();
   if (absl::Status held = CheckHeld(options.hold); !held.ok()) return held;
   for (size_t i = 0; i < base_.units().size(); ++i) {
@@ -38,6 +39,7 @@ absl::StatusOr<BuildReport> PatchBuilder::Build(const BuildOptions& options) {
   const absl::Time begin = absl::Now();
   if (report_.refusals.empty()) {
     if (absl::Status closed = CloseOverProgram(base_, affected_); !closed.ok()) return closed;
+    RefuseWhatTheBuildRegisters();
   }
   const Reasons reasons(edited_);
   for (AffectedUnit& unit : affected_) {
@@ -185,6 +187,25 @@ absl::Status PatchBuilder::CompileUnit(size_t unit, const BuildOptions& options)
   facts_[unit] = std::move(result.facts);
   report_.compare_time += absl::Now() - compiled;
   return absl::OkStatus();
+}
+
+void PatchBuilder::RefuseWhatTheBuildRegisters() {
+  for (AffectedUnit& unit : affected_) {
+    for (const DataDescription& datum : unit.edited.data) {
+      const auto& added = unit.diff.new_data;
+      if (datum.binding != Binding::kGlobal ||
+          std::find(added.begin(), added.end(), datum.name) == added.end()) {
+        continue;
+      }
+      const std::string file = edits_.BuildFileNaming(datum.name);
+      if (file.empty()) continue;
+      unit.diff.refusals.push_back(
+          {RefusalCode::kGeneratedSource,
+           absl::StrCat(file, " names '", DisplayName(datum.name),
+                        "', which the diff adds: the build generates code that uses it"),
+           {}});
+    }
+  }
 }
 
 void PatchBuilder::FillModule(const BuildOptions& options) {

@@ -58,6 +58,9 @@ class PatchBuilder {
   static std::map<std::string, KnownFunction> KnownFunctions(const ObjectDescription& description);
   absl::Status CompileUnit(size_t unit, const BuildOptions& options);
   absl::StatusOr<std::map<std::string, std::string>> Overlay(size_t unit, bool keep_lines);
+  // A new variable that a list of the build names, such as a server's list of modules, is only
+  // alive when the generated code registers it.
+  void RefuseWhatTheBuildRegisters();
   void FillModule(const BuildOptions& options);
 
   Base& base_;

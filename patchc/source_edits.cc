@@ -139,10 +139,81 @@ absl::Status SourceEdits::AddFile(const std::string& file) {
   if (!edit.ok()) return edit.status();
   (*edit)->new_text = *std::move(text);
   ++matched_;
+  given_.insert(*path);
   return absl::OkStatus();
 }
 
-absl::Status SourceEdits::CheckMatched() const {
+absl::Status SourceEdits::CheckGenerated() {
+  if (build_inputs_.empty()) return absl::OkStatus();
+  std::vector<std::string> generated;
+  for (const auto& [path, origin] : origins_) {
+    // An edit of what is generated has what the build would make, or the author knows better.
+    if (edits_.contains(path)) continue;
+    const absl::StatusOr<std::string> text = OriginalText(path);
+    if (!text.ok()) continue;  // reported where it is needed
+    const std::set<std::string> generators = build_inputs_.GeneratorsOf(*text);
+    if (generators.empty()) continue;
+    generated.push_back(absl::StrCat(path, " is generated from ", absl::StrJoin(generators, ", "),
+                                     ", which the diff changes"));
+  }
+  if (generated.empty()) return absl::OkStatus();
+  return RefusalStatus({RefusalCode::kGeneratedSource, absl::StrJoin(generated, "; "), {}});
+}
+
+std::string SourceEdits::BuildFileNaming(const std::string& global) const {
+  for (const std::string& path : given_) {
+    if (IdentifiersIn(edits_.at(path).new_text).contains(global)) return {};
+  }
+  return build_inputs_.BuildFileNaming(global);
+}
+
+std::vector<std::string> SourceEdits::MacroWarnings() const {
+  std::vector<std::string> warnings;
+  const std::map<std::string, std::string> macros = build_inputs_.Macros();
+  if (macros.empty()) return warnings;
+  std::set<std::string> before;
+  std::set<std::string> after;
+  for (const auto& [path, edit] : edits_) {
+    before.merge(IdentifiersIn(edit.old_text));
+    after.merge(IdentifiersIn(edit.new_text));
+  }
+  for (const auto& [macro, file] : macros) {
+    if (before.contains(macro) || !after.contains(macro)) continue;
+    warnings.push_back(
+        absl::StrCat(file, ": the edit uses '", macro,
+                     "', which the build may define: a patch has what the program was built with"));
+  }
+  return warnings;
+}
+
+absl::Status SourceEdits::CheckTwins() const {
+  const auto relative = [this](const std::string& path, const Origin& origin) {
+    return fs::path(path).lexically_relative(base_.units()[origin.unit].description.directory);
+  };
+  for (const auto& [path, edit] : edits_) {
+    const auto edited = origins_.find(path);
+    if (edited == origins_.end()) continue;
+    for (const auto& [other, origin] : origins_) {
+      if (origin.hash != edited->second.hash || edits_.contains(other) ||
+          relative(other, origin) != relative(path, edited->second)) {
+        continue;
+      }
+      return RefusalStatus(
+          {RefusalCode::kSourceAmbiguous,
+           absl::StrCat(path, " is recorded as ", other,
+                        " too, with the same contents: units that were compiled in another folder "
+                        "read that one"),
+           "Compiler caches give objects of another folder. If it is the same file, build without "
+           "the cache (or with -g, which makes ccache tell folders apart); if it is another one, "
+           "give it too, edited or not."});
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SourceEdits::Check() {
+  if (absl::Status twins = CheckTwins(); !twins.ok()) return twins;
+  if (absl::Status generated = CheckGenerated(); !generated.ok()) return generated;
   if (matched_ > 0) return absl::OkStatus();
   return RefusalStatus({RefusalCode::kSourceUnknown,
                         absl::StrCat("nothing that was given touches a source of ", base_.file()),
@@ -200,6 +271,7 @@ absl::Status SourceEdits::AddDiff(const std::string& file, const DiffOptions& op
           file, ": ", diff.path(), " is no part of the program",
           foreign.empty() ? "" : absl::StrCat(" that patchc compiled (", foreign, " may be)"), ": ",
           diff.hunks.size(), " hunk(s) skipped"));
+      build_inputs_.Add(diff);
       continue;
     }
     ++matched;

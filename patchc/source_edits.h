@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "patchc/base.h"
+#include "patchc/build_inputs.h"
 
 namespace mend::patchc {
 
@@ -38,8 +39,15 @@ class SourceEdits {
   // noted and skipped.
   absl::Status AddDiff(const std::string& file, const DiffOptions& options);
 
-  // FAILED_PRECONDITION when no file of any diff is a source of the program: a wrong diff or base.
-  absl::Status CheckMatched() const;
+  // FAILED_PRECONDITION when no file of any diff is a source of the program (a wrong diff or base),
+  // or when a diff changes what one of its sources was generated from, and not that source too.
+  absl::Status Check();
+
+  // The build file of a diff that names a global which the edits add: the build makes code that
+  // uses it, which no edit contains. "" if there is none.
+  std::string BuildFileNaming(const std::string& global) const;
+  // Macros that build files of the diffs and the edited sources name newly: configure's findings.
+  std::vector<std::string> MacroWarnings() const;
 
   // By normalised path. Sources whose text comes out unchanged are left out.
   std::map<std::string, SourceEdit> Edited() const;
@@ -66,13 +74,18 @@ class SourceEdits {
   // none.
   std::string ForeignUnitOf(const std::string& file) const;
   absl::StatusOr<std::string> Match(const std::string& file) const;
+  absl::Status CheckGenerated();
+  // One file under two names: units of the other name would stay as they are.
+  absl::Status CheckTwins() const;
   absl::StatusOr<std::string> MatchDiffPath(const std::string& path, const DiffOptions& options);
 
   Base& base_;
   std::map<std::string, Origin> origins_;  // of every source that is not the system's
   std::map<std::string, SourceEdit> edits_;
-  std::string diff_root_;  // where the last matched diff path began
-  size_t matched_ = 0;     // files that are sources of the program
+  std::string diff_root_;        // where the last matched diff path began
+  size_t matched_ = 0;           // files that are sources of the program
+  std::set<std::string> given_;  // paths of edited files
+  BuildInputs build_inputs_;
   std::vector<std::string> notes_;
 };
 

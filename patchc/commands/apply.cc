@@ -6,9 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "mend/client.h"
 #include "mend/target.h"
 #include "patchc/commands/build_report.h"
@@ -28,6 +26,7 @@ constexpr char kExamples[] =
     "  patchc apply fixed/handler.c --to 4711 --timeout 5\n"
     "  patchc apply --diff fix.patch --to 'worker*' --hold handle_request\n";
 constexpr char kModuleMagic[] = "MENDPTCH";
+
 struct ApplyOptions {
   PatchOptions patch;
   std::string to;
@@ -52,13 +51,17 @@ class Applier {
 
   int Run() {
     if (const int code = FindReadyModule(); code != kExitOk) return code;
-    const absl::StatusOr<std::vector<Target>> targets = FindTargets(options_.to);
-    if (!targets.ok()) {
-      ReportError(targets.status(), options_.patch.json);
-      return kExitUnreachable;
-    }
     std::vector<Outcome> outcomes;
-    for (const Target& target : *targets) outcomes.push_back(ApplyTo(target));
+    const absl::StatusOr<std::vector<pid_t>> unreached =
+        VisitTargets(options_.to, [&](const Target& target, bool is_one_of_several) {
+          outcomes.push_back(ApplyTo(target, is_one_of_several));
+        });
+    if (!unreached.ok()) {
+      return ReportErrorAs(kExitUnreachable, unreached.status(), options_.patch.json);
+    }
+    for (const pid_t pid : *unreached) {
+      std::fprintf(stderr, "patchc: warning: %s\n", UnreachedText(pid).c_str());
+    }
     if (outcomes.size() == 1) {
       if (options_.patch.json) Print(outcomes.front().json);
       return outcomes.front().exit_code;
@@ -88,7 +91,29 @@ class Applier {
     return kExitOk;
   }
 
-  Outcome ApplyTo(const Target& target) {
+  // One of several that ends meanwhile, as workers do, has nothing left to patch.
+  static Outcome Ended(const Target& target) {
+    Outcome outcome;
+    outcome.exit_code = kExitOk;
+    outcome.json["schema"] = 1;
+    outcome.json["exit_code"] = kExitOk;
+    outcome.json["outcome"] = "ended";
+    outcome.json["target"] = absl::StrCat(target.pid);
+    return outcome;
+  }
+
+  Outcome ApplyTo(const Target& target, bool is_one_of_several) {
+    // A build takes its time, so each is looked at when it is its turn.
+    if (is_one_of_several && HasEnded(target)) return Ended(target);
+    Outcome outcome = ApplyToRunning(target);
+    if (outcome.exit_code != kExitUnreachable || !is_one_of_several || !HasEnded(target)) {
+      return outcome;
+    }
+    std::fprintf(stderr, "patchc: %s (%d) ended meanwhile\n", target.name.c_str(), target.pid);
+    return Ended(target);
+  }
+
+  Outcome ApplyToRunning(const Target& target) {
     if (ready_ != nullptr) return SendPatch(target, ready_->bytes, nullptr, options_.send);
     const std::string key =
         target.executable.empty() ? absl::StrCat(target.pid) : target.executable;

@@ -34,7 +34,7 @@ absl::Status AddEdits(const PatchOptions& options, SourceEdits& edits) {
   for (const std::string& input : options.inputs) {
     if (absl::Status added = edits.AddFile(input); !added.ok()) return added;
   }
-  return edits.CheckMatched();
+  return edits.Check();
 }
 
 }  // namespace
@@ -115,13 +115,17 @@ absl::StatusOr<BuildReport> BuildPatch(Base& base, const PatchOptions& options, 
 }
 
 int ReportError(const absl::Status& status, bool json) {
-  const std::string message(Std(status.message()));
   int code = kExitRefused;
   if (status.code() == absl::StatusCode::kInternal) code = kExitInternal;
   if (status.code() == absl::StatusCode::kUnavailable ||
       status.code() == absl::StatusCode::kPermissionDenied) {
     code = kExitUnreachable;
   }
+  return ReportErrorAs(code, status, json);
+}
+
+int ReportErrorAs(int code, const absl::Status& status, bool json) {
+  const std::string message(Std(status.message()));
   if (json) {
     nlohmann::ordered_json report;
     report["schema"] = 1;

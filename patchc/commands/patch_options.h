@@ -52,6 +52,8 @@ absl::StatusOr<BuildReport> BuildPatch(Base& base, const PatchOptions& options,
 
 // Prints the error and returns the exit code of the contract for it.
 int ReportError(const absl::Status& status, bool json);
+// The same with another exit code, which it returns.
+int ReportErrorAs(int code, const absl::Status& status, bool json);
 
 }  // namespace mend::patchc
 

@@ -215,10 +215,7 @@ int RunWatch(const CommandArguments& arguments) {
   send.json = patch.json;
   send.mentions_persist = false;
   absl::StatusOr<Target> target = FindTarget(to);
-  if (!target.ok()) {
-    ReportError(target.status(), patch.json);
-    return kExitUnreachable;
-  }
+  if (!target.ok()) return ReportErrorAs(kExitUnreachable, target.status(), patch.json);
   absl::StatusOr<Base> base = OpenTarget(*target);
   if (!base.ok()) return ReportError(base.status(), patch.json);
   return Watch(std::move(patch), std::move(send), *std::move(target), *std::move(base)).Run();

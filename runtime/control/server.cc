@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -127,6 +128,7 @@ struct ControlServer::State {
   std::string http_module;
   HttpHandler* handler = nullptr;
   EventLog* events = nullptr;
+  uid_t user = 0;  // who started the program
 
   mutable Mutex mu;
   std::string path ABSL_GUARDED_BY(mu);
@@ -328,9 +330,12 @@ absl::Status StartListening(const std::shared_ptr<State>& state, const std::stri
 }
 
 absl::Status ListenInDefaultPlace(const std::shared_ptr<State>& state) {
-  const absl::Status trusted = PrepareSocketDirectory(DefaultSocketDirectory());
+  const std::string directory = ::geteuid() == state->user || ::geteuid() == 0
+                                    ? DefaultSocketDirectory()
+                                    : SocketDirectoryOfNewUser();
+  const absl::Status trusted = PrepareSocketDirectory(directory);
   if (!trusted.ok()) return trusted;
-  return StartListening(state, DefaultSocketPath(::getpid()));
+  return StartListening(state, absl::StrCat(directory, "/", ::getpid(), ".sock"));
 }
 
 }  // namespace
@@ -343,6 +348,7 @@ absl::StatusOr<std::unique_ptr<ControlServer>> ControlServer::Start(
   state->http_module = options.http_module.empty() ? DefaultHttpModule() : options.http_module;
   state->handler = handler;
   state->events = events;
+  state->user = ::geteuid();
   const absl::Status listening =
       options.socket.empty() ? ListenInDefaultPlace(state) : StartListening(state, options.socket);
   std::unique_ptr<ControlServer> server(new ControlServer(std::move(state)));
@@ -400,6 +406,9 @@ void ControlServer::ChildAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   state_->path.clear();
   state_->threads = 1;  // the starter below, which counts for the destructor
   const absl::Status started = StartControlThread("mend-control", [state = state_] {
+    // A child that changes its root, as unprivileged workers do, is operated from outside of it.
+    // Where that is not allowed the socket is inside.
+    ::unshare(CLONE_FS);
     absl::SleepFor(kChildDelay);
     absl::Status listening;
     {
