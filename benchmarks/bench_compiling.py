@@ -7,7 +7,7 @@ FLAGS = ["-O2", "-DLUA_USE_LINUX", "-DLUA_COMPAT_5_3", "-c"]
 
 
 def run(bench):
-    source = harness.lua_source(bench) / "src"
+    source = harness.debian_source(bench, "lua5.4") / "src"
     folder = bench.folder("compiling")
     units = sorted(source.glob("*.c"))
     if bench.quick:

@@ -116,7 +116,7 @@ def generated(bench, label, text, count, extension, compiler, rounds):
 
 
 def lua(bench, rounds):
-    source = harness.lua_source(bench)
+    source = harness.debian_source(bench, "lua5.4")
     program = harness.build_lua(bench, "hosted", f"{bench.patchc} cc")
     folder = bench.folder("edit-lua")
     text = (source / "src" / "lparser.c").read_text()

@@ -23,6 +23,16 @@ class Skipped(Exception):
     """Says why a benchmark cannot run here."""
 
 
+class Compilers:
+    """The words that compile C and C++."""
+
+    def __init__(self, c, cxx):
+        self.c, self.cxx = c, cxx
+
+
+NATIVE = Compilers(["clang-22"], ["clang++-22"])
+
+
 class Table:
     """Rows of samples per variant. The first variant is the baseline of the ratios.
 
@@ -82,6 +92,11 @@ class Bench:
         run.mkdir(mode=0o700, exist_ok=True)
         self.environment = dict(os.environ, XDG_RUNTIME_DIR=str(run), NO_COLOR="1")
         self.environment.pop("MEND_OPTIONS", None)
+
+    def hosted(self, left_out=()):
+        """patchc's compilers; `left_out`: parts of being patchable to do without."""
+        options = [word for part in left_out for word in ("-mllvm", f"-mend-without={part}")]
+        return Compilers([self.patchc, "cc", *options], [self.patchc, "c++", *options])
 
     def rounds(self, full, quick):
         return quick if self.quick else full
@@ -174,11 +189,13 @@ def interleave(rounds, variants):
     return samples
 
 
-def lua_source(bench):
-    """Debian's Lua 5.4, fetched once; Skipped where it cannot be."""
-    source = bench.work / "lua-source"
-    if not (source / "src" / "lparser.c").exists():
-        fetched = subprocess.run([ROOT / "tests/integration/fetch_source.sh", "lua5.4", source],
+def debian_source(bench, package, patches=0):
+    """Debian's source of a package with the first of its patches, fetched once; Skipped where it cannot
+    be."""
+    source = bench.work / "sources" / package
+    if not (source / "debian" / "control").exists():
+        fetched = subprocess.run([ROOT / "tests/integration/fetch_source.sh", package, source,
+                                  str(patches)],
                                  text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         if fetched.returncode != 0:
             raise Skipped(fetched.stdout.strip())
@@ -191,7 +208,7 @@ def build_lua(bench, name, compiler):
     program = folder / "src" / "lua"
     if program.exists() and program.stat().st_mtime > os.stat(bench.patchc).st_mtime:
         return program
-    source = lua_source(bench)
+    source = debian_source(bench, "lua5.4")
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(source, folder)
     bench.command("make", "-s", "-C", folder / "src", "-j", os.cpu_count(), "a", "lua",

@@ -93,12 +93,7 @@ absl::Status GuestLink::LinkObjects(const std::string& name, const std::string& 
   object_->index.SetObject(name);
   object_->version = version;
   if (absl::Status opened = OpenLibraries(libraries); !opened.ok()) return opened;
-  object_->dylib = &object_->engine->CreateNamespace("guest", nullptr);
-  absl::Status linked = LoadObjects(*object_, objects);
-  // Nobody looks names up in it again.
-  object_->engine->RemoveNamespace(*object_->dylib);
-  object_->dylib = nullptr;
-  return linked;
+  return LoadObjects(*object_, objects);
 }
 
 absl::Status GuestLink::MakeHandle() {

@@ -115,7 +115,6 @@ struct HostedProgram {
   std::string version;            // of what a patch brought: the patch
   void* const handle;             // __dso_handle
   HostSymbols host;
-  llvm::orc::JITDylib* dylib = nullptr;
   mutable SymbolIndex index;              // versions of functions come and go at any time
   std::vector<std::string_view> objects;  // by unit: the bytes as compiled
   ThreadLocalTable thread_locals;

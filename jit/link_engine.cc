@@ -1,82 +1,63 @@
 #include "jit/link_engine.h"
 
-#include <deque>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "jit/scratch_memory.h"
 #include "jit/status_conversion.h"
+#include "llvm/ExecutionEngine/Orc/MaterializationUnit.h"
 #include "llvm/ExecutionEngine/Orc/SelfExecutorProcessControl.h"
 #include "llvm/ExecutionEngine/Orc/TaskDispatch.h"
 #include "llvm/Support/MemoryBufferRef.h"
 
 namespace mend::jit {
 
-using llvm::jitlink::LinkGraph;
-
-// Runs ORC's tasks one after the other on the thread that links. In place, as ORC would by itself,
-// each object that needs another would be linked deeper on the stack.
-class LinkEngine::Dispatcher : public llvm::orc::TaskDispatcher {
+// A load, as ORC sees it.
+class LinkEngine::Load : public llvm::orc::MaterializationUnit {
  public:
-  void dispatch(std::unique_ptr<llvm::orc::Task> task) override {
-    tasks_.push_back(std::move(task));
-  }
-  void shutdown() override { tasks_.clear(); }
+  // Both outlive the lookup that materializes the unit.
+  Load(llvm::orc::SymbolStringPtr symbol, LinkBatch* batch, std::vector<LinkJob>* jobs,
+       absl::Status* result)
+      : MaterializationUnit(Interface({{symbol, llvm::JITSymbolFlags::Exported}}, nullptr)),
+        symbol_(std::move(symbol)),
+        batch_(batch),
+        jobs_(jobs),
+        result_(result) {}
 
-  void RunAll() {
-    while (!tasks_.empty()) {
-      const std::unique_ptr<llvm::orc::Task> task = std::move(tasks_.front());
-      tasks_.pop_front();
-      task->run();
+  llvm::StringRef getName() const override { return "load"; }
+
+  void materialize(
+      std::unique_ptr<llvm::orc::MaterializationResponsibility> responsibility) override {
+    *result_ = batch_->Link(std::move(*jobs_));
+    // The symbol stands for a state, not for a place.
+    const llvm::orc::ExecutorSymbolDef done(llvm::orc::ExecutorAddr(1),
+                                            llvm::JITSymbolFlags::Exported);
+    if (result_->ok()) {
+      *result_ = ToStatus(responsibility->notifyResolved({{symbol_, done}}), "");
     }
+    if (result_->ok()) *result_ = ToStatus(responsibility->notifyEmitted({}), "");
+    if (!result_->ok()) responsibility->failMaterialization();
   }
+
+  void discard(const llvm::orc::JITDylib&, const llvm::orc::SymbolStringPtr&) override {}
 
  private:
-  std::deque<std::unique_ptr<llvm::orc::Task>> tasks_;
-};
-
-// Hands each graph to its editor.
-class LinkEngine::Plugin : public llvm::orc::ObjectLinkingLayer::Plugin {
- public:
-  explicit Plugin(const GraphEditors* editors) : editors_(editors) {}
-
-  void modifyPassConfig(llvm::orc::MaterializationResponsibility& /*responsibility*/,
-                        LinkGraph& graph, llvm::jitlink::PassConfiguration& passes) override {
-    const auto found = editors_->find(&graph);
-    if (found == editors_->end()) return;
-    GraphEditor* editor = found->second;
-    passes.PrePrunePasses.push_back([editor](LinkGraph& g) { return editor->BeforePrune(g); });
-    passes.PostFixupPasses.push_back([editor](LinkGraph& g) { return editor->AfterFixup(g); });
-  }
-
-  llvm::Error notifyFailed(llvm::orc::MaterializationResponsibility& /*unused*/) override {
-    return llvm::Error::success();
-  }
-  llvm::Error notifyRemovingResources(llvm::orc::JITDylib& /*dylib*/,
-                                      llvm::orc::ResourceKey /*key*/) override {
-    return llvm::Error::success();
-  }
-  void notifyTransferringResources(llvm::orc::JITDylib& /*dylib*/, llvm::orc::ResourceKey /*to*/,
-                                   llvm::orc::ResourceKey /*from*/) override {}
-
- private:
-  const GraphEditors* const editors_;
+  const llvm::orc::SymbolStringPtr symbol_;
+  LinkBatch* const batch_;
+  std::vector<LinkJob>* const jobs_;
+  absl::Status* const result_;
 };
 
 absl::StatusOr<std::unique_ptr<LinkEngine>> LinkEngine::Create(CodeMemory* memory) {
   std::unique_ptr<LinkEngine> engine(new LinkEngine(memory));
-  auto dispatcher = std::make_unique<Dispatcher>();
-  engine->dispatcher_ = dispatcher.get();
-  auto control = llvm::orc::SelfExecutorProcessControl::Create(nullptr, std::move(dispatcher));
+  auto control = llvm::orc::SelfExecutorProcessControl::Create(
+      nullptr, std::make_unique<llvm::orc::InPlaceTaskDispatcher>());
   if (!control) return ToStatus(control.takeError(), "cannot start ORC");
   engine->session_ = std::make_unique<llvm::orc::ExecutionSession>(std::move(*control));
-  engine->session_->setErrorReporter([self = engine.get()](llvm::Error error) {
-    absl::StrAppend(&self->reported_, self->reported_.empty() ? "" : "; ",
-                    ToStatus(std::move(error), "").message());
-  });
-  engine->layer_ =
-      std::make_unique<llvm::orc::ObjectLinkingLayer>(*engine->session_, engine->link_memory_);
-  engine->layer_->addPlugin(std::make_shared<Plugin>(&engine->editors_));
+  // ORC's own report only says which symbol failed; the batch says why.
+  engine->session_->setErrorReporter(
+      [](llvm::Error error) { llvm::consumeError(std::move(error)); });
+  engine->loads_ = &engine->session_->createBareJITDylib("loads");
   return engine;
 }
 
@@ -92,61 +73,29 @@ absl::StatusOr<GraphPtr> LinkEngine::BuildGraph(const std::string& name, std::st
   return std::move(*graph);
 }
 
-llvm::orc::JITDylib& LinkEngine::CreateNamespace(const std::string& name,
-                                                 llvm::orc::JITDylib* parent) {
-  llvm::orc::JITDylib& dylib =
-      session_->createBareJITDylib(absl::StrCat(name, "#", ++graphs_linked_));
-  if (parent != nullptr) {
-    dylib.addToLinkOrder(*parent, llvm::orc::JITDylibLookupFlags::MatchAllSymbols);
-  }
-  return dylib;
+absl::Status LinkEngine::Link(std::vector<LinkJob> jobs) {
+  absl::Status linked = LinkAsOne(std::move(jobs));
+  // The names of what was linked, which nobody holds any more.
+  session_->getSymbolStringPool()->clearDeadEntries();
+  ReleaseScratchMemory();
+  return linked;
 }
 
-void LinkEngine::RemoveNamespace(llvm::orc::JITDylib& dylib) {
-  llvm::consumeError(session_->removeJITDylib(dylib));
-}
-
-absl::Status LinkEngine::Lookup(llvm::orc::JITDylib& dylib, llvm::orc::SymbolLookupSet symbols) {
-  std::optional<absl::Status> result;
-  session_->lookup(
-      llvm::orc::LookupKind::Static, {{&dylib, llvm::orc::JITDylibLookupFlags::MatchAllSymbols}},
-      std::move(symbols), llvm::orc::SymbolState::Ready,
-      [&result](llvm::Expected<llvm::orc::SymbolMap> found) {
-        result = found ? absl::OkStatus() : ToStatus(found.takeError(), "");
-      },
-      llvm::orc::NoDependenciesToRegister);
-  dispatcher_->RunAll();
-  if (!result) return absl::InternalError("the link stopped without an answer");
-  return *result;
-}
-
-absl::Status LinkEngine::Link(llvm::orc::JITDylib& dylib, std::vector<LinkJob> jobs) {
-  reported_.clear();
-  const llvm::orc::ResourceTrackerSP tracker = dylib.createResourceTracker();
-  llvm::orc::SymbolLookupSet markers;
-  std::vector<const LinkGraph*> graphs;
-  absl::Status status;
-  for (LinkJob& job : jobs) {
-    // ORC links what is asked for: each graph gets a symbol that stands for the whole of it.
-    const llvm::orc::SymbolStringPtr marker =
-        session_->intern(absl::StrCat("__mend_graph.", ++graphs_linked_));
-    job.graph->addAbsoluteSymbol(marker, llvm::orc::ExecutorAddr(1), 0,
-                                 llvm::jitlink::Linkage::Strong, llvm::jitlink::Scope::Default,
-                                 /*IsLive=*/true);
-    markers.add(marker);
-    graphs.push_back(job.graph.get());
-    editors_[job.graph.get()] = job.editor;
-    status = ToStatus(layer_->add(tracker, std::move(job.graph)), "");
-    if (!status.ok()) break;
-  }
-  if (status.ok()) status = Lookup(dylib, std::move(markers));
-  for (const LinkGraph* graph : graphs) editors_.erase(graph);
-  if (status.ok() && reported_.empty()) return status;
+absl::Status LinkEngine::LinkAsOne(std::vector<LinkJob> jobs) {
+  LinkBatch batch(memory_);
+  absl::Status result = absl::InternalError("the link stopped without an answer");
+  const llvm::orc::SymbolStringPtr symbol =
+      session_->intern(absl::StrCat("__mend_load.", ++loads_made_));
+  const llvm::orc::ResourceTrackerSP tracker = loads_->createResourceTracker();
+  absl::Status defined =
+      ToStatus(loads_->define(std::make_unique<Load>(symbol, &batch, &jobs, &result), tracker), "");
+  if (!defined.ok()) return defined;
+  auto found = session_->lookup({loads_}, symbol);
+  // It was asked for once, and stands for memory that ORC does not manage.
   llvm::consumeError(tracker->remove());
-  dispatcher_->RunAll();
-  // ORC's own summary only says which symbols failed; the report says why.
-  return absl::FailedPreconditionError(reported_.empty() ? std::string(status.message())
-                                                         : reported_);
+  if (!found && result.ok()) return ToStatus(found.takeError(), "");
+  llvm::consumeError(found.takeError());
+  return result;
 }
 
 }  // namespace mend::jit

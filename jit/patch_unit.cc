@@ -200,7 +200,7 @@ void PatchUnitLink::KeepDatum(Symbol& symbol) {
     bound_[&block] = datum->address - symbol.getOffset();
     debug_.LiesElsewhere(block, bound_[&block]);
     symbol.setLive(false);
-    // Other units of the patch ask ORC for it.
+    // Other units of the patch ask for it by name.
     if (!local) graph_->makeAbsolute(symbol, llvm::orc::ExecutorAddr(datum->address));
     Export(symbol);
     return;

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "jit/program_unit.h"
+#include "jit/scratch_memory.h"
 #include "runtime/format/object_description.h"
 
 namespace mend::jit {
@@ -69,6 +70,7 @@ class Loader {
 };
 
 absl::Status Loader::Build(const std::vector<ProgramObject>& objects) {
+  const ScratchScope scratch;
   for (const ProgramObject& object : objects) {
     const uint32_t number = program_.index.AddUnit(std::string(object.name));
     units_.push_back(std::make_unique<ProgramUnit>(&program_, number));
@@ -251,7 +253,7 @@ absl::Status Loader::BindExternals() {
 absl::Status Loader::Link() {
   std::vector<LinkJob> jobs;
   for (const auto& unit : units_) jobs.push_back({unit->TakeGraph(), unit.get()});
-  absl::Status linked = program_.engine->Link(*program_.dylib, std::move(jobs));
+  absl::Status linked = program_.engine->Link(std::move(jobs));
   if (!linked.ok()) return linked;
   return program_.Seal();
 }

@@ -187,8 +187,6 @@ llvm::Error ProgramUnit::AfterFixup(LinkGraph& graph) {
 absl::Status ProgramUnit::RecordSymbols() {
   symbols_.reserve(named_.size());
   for (Symbol* symbol : named_) {
-    // A weak definition that ORC gave to somebody else after all.
-    if (!symbol->isDefined()) continue;
     HostedSymbol hosted;
     hosted.name = std::string(*symbol->getName());
     hosted.unit = number_;

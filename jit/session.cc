@@ -55,7 +55,6 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionOptions& o
       std::make_unique<HostedProgram>(state->memory.get(), state->engine.get(), &state->tls,
                                       options.symbols, reinterpret_cast<void*>(*dso_handle));
   state->program->debug = state->debug.get();
-  state->program->dylib = &state->engine->CreateNamespace("program", nullptr);
   state->patches = std::make_shared<PatchLinker>(state->program.get());
   return std::unique_ptr<Session>(new Session(std::move(state)));
 }

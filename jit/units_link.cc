@@ -182,11 +182,7 @@ absl::Status Linking::Link() {
     if (!assigned.ok()) return assigned;
     jobs.push_back({*std::move(graph), links_.back().get()});
   }
-  llvm::orc::JITDylib& dylib = object_.engine->CreateNamespace(what_.patch, nullptr);
-  absl::Status linked = object_.engine->Link(dylib, std::move(jobs));
-  // Nobody looks the patch's names up again.
-  object_.engine->RemoveNamespace(dylib);
-  return linked;
+  return object_.engine->Link(std::move(jobs));
 }
 
 absl::Status Linking::Protect() {

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "jit/graph_editor.h"
+#include "jit/scratch_memory.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/Allocator.h"
@@ -20,6 +21,7 @@ class NamePool {
  public:
   const char* Intern(llvm::StringRef name) {
     const MutexLock lock(&mu_);
+    const OutsideScratch outside;
     return names_.insert(name).first->getKeyData();
   }
 

@@ -15,6 +15,7 @@
 #include "runtime/format/object_description.h"
 #include "runtime/module/hosted_services.h"
 #include "runtime/safepoint/safepoint_poll.h"
+#include "runtime/safepoint/single_thread.h"
 #include "runtime/safepoint/thread_registry.h"
 #include "runtime/safepoint/unwind_table.h"
 #include "runtime/shadow/shadow_variable.h"
@@ -168,6 +169,7 @@ void Host::ParentAfterFork() {
 }
 
 void Host::ChildAfterFork() {
+  SingleThread::ChildAfterFork();
   UnwindTable::Get().ChildAfterFork();
   events_.AfterFork();
   ThreadRegistry::Get().ChildAfterFork();

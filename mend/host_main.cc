@@ -13,6 +13,7 @@
 #include "jit/guest_libc/guest_libc.h"
 #include "mend/host.h"
 #include "mend/host_options.h"
+#include "runtime/safepoint/single_thread.h"
 
 namespace mend {
 namespace {
@@ -71,6 +72,7 @@ int mend_host_main(int argc, char** argv, char** envp, const void* image, size_t
     // Registered before the program's own handlers, so it runs after all of them.
     std::atexit([] { mend::Host::Get()->UnlinkSocket(); });
   }
+  mend::SingleThread::Enter();
   host.session().RunInitializers(argc, argv, envp);
   const auto main_function = reinterpret_cast<int (*)(int, char**, char**)>(entry->value);
   return main_function(argc, argv, envp);

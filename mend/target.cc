@@ -7,19 +7,32 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
+#include <ctime>
+#include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "absl/time/clock.h"
 #include "mend/client.h"
 #include "runtime/control/socket_place.h"
 
 namespace mend {
 namespace {
+
+// How long a process may take to make its control socket after a fork.
+constexpr absl::Duration kSocketWait = absl::Seconds(1);
+// A server that forks all the time is not followed for ever.
+constexpr absl::Duration kFollowTime = absl::Seconds(5);
 
 // A string field of an answer; "" when it is missing or something else.
 std::string StringField(const nlohmann::json& object, const char* key) {
@@ -75,6 +88,96 @@ bool IsProcessId(const std::string& operand, pid_t* pid) {
          absl::SimpleAtoi(operand, pid) && *pid > 0;
 }
 
+// The file that a process executes; "" when that cannot be told.
+std::string ExecutableOf(const std::string& pid) {
+  char path[PATH_MAX];
+  const ssize_t size = ::readlink(absl::StrCat("/proc/", pid, "/exe").c_str(), path, sizeof path);
+  return size > 0 ? std::string(path, static_cast<size_t>(size)) : std::string();
+}
+
+// The processes that execute one of the files.
+std::set<pid_t> ProcessesOf(const std::set<std::string>& executables) {
+  std::set<pid_t> processes;
+  DIR* const stream = ::opendir("/proc");
+  if (stream == nullptr) return processes;
+  while (const dirent* entry = ::readdir(stream)) {
+    pid_t pid = 0;
+    if (!IsProcessId(entry->d_name, &pid)) continue;
+    if (executables.contains(ExecutableOf(entry->d_name))) processes.insert(pid);
+  }
+  ::closedir(stream);
+  return processes;
+}
+
+// In clock ticks since the machine was started, as the kernel tells when a process was.
+int64_t NowInTicks() {
+  timespec now = {};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  const int64_t ticks = ::sysconf(_SC_CLK_TCK);
+  return now.tv_sec * ticks + now.tv_nsec * ticks / 1'000'000'000;
+}
+
+struct Birth {
+  pid_t parent = 0;
+  int64_t ticks = 0;
+};
+
+// By whom and when a process was forked; nothing when it has ended.
+std::optional<Birth> BirthOf(pid_t pid) {
+  std::ifstream file(absl::StrCat("/proc/", pid, "/stat"));
+  std::string text;
+  std::getline(file, text);
+  // The second field is a name in parentheses, which may contain anything.
+  const size_t name_end = text.rfind(')');
+  if (name_end == std::string::npos) return std::nullopt;
+  const std::vector<std::string> fields =
+      absl::StrSplit(text.substr(name_end + 1), ' ', absl::SkipEmpty());
+  Birth birth;
+  constexpr size_t kParent = 1;
+  constexpr size_t kStart = 19;
+  if (fields.size() <= kStart || !absl::SimpleAtoi(fields[kParent], &birth.parent) ||
+      !absl::SimpleAtoi(fields[kStart], &birth.ticks)) {
+    return std::nullopt;
+  }
+  return birth;
+}
+
+// The visits of VisitTargets, and what they have left to do.
+class TargetVisitor {
+ public:
+  explicit TargetVisitor(const std::function<void(const Target&, bool)>& visit) : visit_(visit) {}
+
+  void Visit(const std::vector<Target>& targets) {
+    for (const Target& target : targets) {
+      if (known_.contains(target.pid)) continue;
+      const std::string executable = ExecutableOf(absl::StrCat(target.pid));
+      if (!executable.empty()) executables_.insert(executable);
+      visit_(target, targets.size() > 1 || !known_.empty());
+      known_[target.pid] = NowInTicks();
+    }
+  }
+
+  // Processes of the same programs that may have been forked before their parent's turn.
+  std::set<pid_t> Missing() const {
+    std::set<pid_t> missing;
+    for (const pid_t pid : ProcessesOf(executables_)) {
+      const std::optional<Birth> birth = BirthOf(pid);
+      if (!birth || known_.contains(pid)) continue;
+      const auto parent = known_.find(birth->parent);
+      if (parent == known_.end() || birth->ticks <= parent->second) missing.insert(pid);
+    }
+    return missing;
+  }
+
+  // A target of another name.
+  void Ignore(pid_t pid) { known_.try_emplace(pid, 0); }
+
+ private:
+  const std::function<void(const Target&, bool)>& visit_;
+  std::map<pid_t, int64_t> known_;  // when their visit was over; 0: not visited
+  std::set<std::string> executables_;
+};
+
 absl::StatusOr<std::vector<Target>> FindByProcess(pid_t pid) {
   absl::Status failure = absl::NotFoundError(
       absl::StrCat("process ", pid,
@@ -129,6 +232,53 @@ absl::StatusOr<std::vector<Target>> FindTargets(const std::string& operand) {
         absl::StrCat("no running program is called '", operand, "' (see mend ps)"));
   }
   return matching;
+}
+
+absl::StatusOr<std::vector<pid_t>> VisitTargets(
+    const std::string& operand, const std::function<void(const Target&, bool)>& visit) {
+  const absl::StatusOr<std::vector<Target>> found = FindTargets(operand);
+  if (!found.ok()) return found.status();
+  TargetVisitor visitor(visit);
+  visitor.Visit(*found);
+  pid_t pid = 0;
+  if (IsProcessId(operand, &pid) || operand.find('/') != std::string::npos) {
+    return std::vector<pid_t>();
+  }
+  // Each has its time from when it was first seen: a server may fork all the time.
+  std::map<pid_t, absl::Time> first_seen;
+  const absl::Time begin = absl::Now();
+  while (true) {
+    const std::set<pid_t> missing = visitor.Missing();
+    const absl::Time now = absl::Now();
+    const bool is_over = std::all_of(missing.begin(), missing.end(), [&](pid_t process) {
+      return now - first_seen.try_emplace(process, now).first->second > kSocketWait;
+    });
+    if (is_over) return std::vector<pid_t>(missing.begin(), missing.end());
+    if (now - begin > kFollowTime) return std::vector<pid_t>();
+    absl::SleepFor(absl::Milliseconds(20));
+    std::vector<Target> matching;
+    for (Target& target : ListTargets()) {
+      if (::fnmatch(operand.c_str(), target.name.c_str(), 0) == 0) {
+        matching.push_back(std::move(target));
+      } else {
+        visitor.Ignore(target.pid);
+      }
+    }
+    visitor.Visit(matching);
+  }
+}
+
+std::string UnreachedText(pid_t pid) {
+  return absl::StrCat("process ", pid,
+                      " runs the same program and has no control socket that is found here: it is "
+                      "left as it is");
+}
+
+bool HasEnded(const Target& target) {
+  // One that its parent has not waited for yet executes nothing any more.
+  char byte;
+  const std::string path = absl::StrCat("/proc/", target.pid, "/exe");
+  return ::readlink(path.c_str(), &byte, 1) < 0 && (errno == ENOENT || errno == ESRCH);
 }
 
 absl::StatusOr<Target> FindTarget(const std::string& operand) {

@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,22 @@ std::vector<Target> ListTargets();
 // a name or glob of names, which may match several. Every one answers at the moment.
 // NOT_FOUND: nothing matches; UNAVAILABLE, PERMISSION_DENIED: it does not let itself be operated.
 absl::StatusOr<std::vector<Target>> FindTargets(const std::string& operand);
+
+// Calls `visit` once for every target that `operand` names, one after the other;
+// `is_one_of_several` tells whether there are others. A process that forks before its turn leaves a
+// child with the state from before, which is a target of its own only a moment later. So processes
+// of the same programs that are new are waited for and visited, until there are none: what is
+// forked from then on has what its parent has. Returns those that never got a control socket, by
+// process id. Errors are those of FindTargets, before any visit.
+absl::StatusOr<std::vector<pid_t>> VisitTargets(
+    const std::string& operand,
+    const std::function<void(const Target& target, bool is_one_of_several)>& visit);
+
+// What to say of one that VisitTargets could not reach.
+std::string UnreachedText(pid_t pid);
+
+// Whether the target's process has ended.
+bool HasEnded(const Target& target);
 
 // As FindTargets, for what takes exactly one. FAILED_PRECONDITION lists what matches.
 absl::StatusOr<Target> FindTarget(const std::string& operand);

@@ -8,6 +8,7 @@
 #include <llvm/Support/VirtualFileSystem.h>
 #include <llvm/Support/raw_ostream.h>
 
+#include <optional>
 #include <utility>
 
 #include "patchc/driver_session.h"
@@ -70,55 +71,90 @@ llvm::IntrusiveRefCntPtr<llvm::vfs::FileSystem> FilesOf(const CompileRequest& re
   return files;
 }
 
+// A request as Clang's driver understands it.
+class UnitSession {
+ public:
+  // `messages` gets what is wrong with the request.
+  UnitSession(const CompileRequest& request, llvm::raw_ostream& messages)
+      : files_(FilesOf(request)) {
+    if (std::error_code error = files_->setCurrentWorkingDirectory(request.directory)) {
+      messages << "error: cannot work in " << request.directory << ": " << error.message() << "\n";
+      return;
+    }
+    std::vector<std::string> notes;
+    std::vector<std::string> arguments = {"-c", "-o", request.output};
+    for (std::string& argument : WithoutDropped(request.arguments, notes)) {
+      arguments.push_back(std::move(argument));
+    }
+    session_.emplace(request.language, arguments, files_, &messages);
+    if (session_->compilation() == nullptr) return;
+    for (const clang::driver::Command& job : session_->compilation()->getJobs()) {
+      if (!EmitsObject(job.getArguments())) continue;
+      if (compile_ != nullptr) {
+        messages << "error: the arguments compile more than one source\n";
+        compile_ = nullptr;
+        return;
+      }
+      compile_ = &job;
+    }
+    if (compile_ == nullptr) messages << "error: the arguments compile no source\n";
+  }
+
+  bool ok() const { return compile_ != nullptr; }
+  llvm::ArrayRef<const char*> arguments() const {
+    return llvm::ArrayRef<const char*>(compile_->getArguments()).drop_front();
+  }
+  llvm::IntrusiveRefCntPtr<llvm::vfs::FileSystem> files() const { return files_; }
+  UnitIdentity IdentityFor(const CompileRequest& request) const {
+    UnitIdentity identity = session_->IdentityOf(*compile_);
+    identity.arguments.assign(request.arguments.begin(), request.arguments.end());
+    identity.output = request.output;
+    return identity;
+  }
+
+ private:
+  llvm::IntrusiveRefCntPtr<llvm::vfs::FileSystem> files_;
+  std::optional<DriverSession> session_;
+  const clang::driver::Command* compile_ = nullptr;
+};
+
 }  // namespace
 
 CompileResult ClangRunner::Compile(const CompileRequest& request) {
   CompileResult result;
   llvm::raw_string_ostream messages(result.diagnostics);
-  const llvm::IntrusiveRefCntPtr<llvm::vfs::FileSystem> files = FilesOf(request);
-  if (std::error_code error = files->setCurrentWorkingDirectory(request.directory)) {
-    messages << "error: cannot work in " << request.directory << ": " << error.message() << "\n";
-    return result;
-  }
-  std::vector<std::string> notes;
-  std::vector<std::string> arguments = {"-c", "-o", request.output};
-  for (std::string& argument : WithoutDropped(request.arguments, notes)) {
-    arguments.push_back(std::move(argument));
-  }
-  DriverSession session(request.language, arguments, files, &messages);
-  if (session.compilation() == nullptr) return result;
-
-  const clang::driver::Command* compile = nullptr;
-  for (const clang::driver::Command& job : session.compilation()->getJobs()) {
-    if (!EmitsObject(job.getArguments())) continue;
-    if (compile != nullptr) {
-      messages << "error: the arguments compile more than one source\n";
-      return result;
-    }
-    compile = &job;
-  }
-  if (compile == nullptr) {
-    messages << "error: the arguments compile no source\n";
-    return result;
-  }
-  UnitIdentity identity = session.IdentityOf(*compile);
-  identity.arguments.assign(request.arguments.begin(), request.arguments.end());
-  identity.output = request.output;
+  const UnitSession session(request, messages);
+  if (!session.ok()) return result;
   UnitOptions options;
-  options.files = files;
+  options.files = session.files();
   options.diagnostics = &messages;
   options.embed_sources = embed_sources_;
   options.write_dependency_file = false;
   options.known_functions = request.known_functions;
-  UnitResult unit = CompileUnit(llvm::ArrayRef<const char*>(compile->getArguments()).drop_front(),
-                                identity, options);
+  if (request.unedited) options.preambles = &preambles_;
+  UnitResult unit = CompileUnit(session.arguments(), session.IdentityFor(request), options);
   result.ok = unit.ok;
   result.object = std::move(unit.object);
   result.description = std::move(unit.description);
   result.sources = std::move(unit.sources);
   result.facts = std::move(unit.facts);
   result.left_out = std::move(unit.left_out);
+  result.used_preamble = unit.used_preamble;
   return result;
+}
+
+void ClangRunner::KeepPreamble(const CompileRequest& edited) {
+  CompileRequest request = edited;
+  request.overlay[edited.unedited->path] = edited.unedited->contents;
+  llvm::raw_null_ostream nowhere;
+  const UnitSession session(request, nowhere);
+  if (!session.ok()) return;
+  UnitOptions options;
+  options.files = session.files();
+  options.diagnostics = &nowhere;
+  options.write_dependency_file = false;
+  options.preambles = &preambles_;
+  mend::patchc::KeepPreamble(session.arguments(), session.IdentityFor(request), options);
 }
 
 }  // namespace mend::patchc

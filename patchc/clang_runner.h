@@ -7,12 +7,14 @@
 #define MEND_PATCHC_CLANG_RUNNER_H_
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "patchc/codegen/code_facts.h"
 #include "patchc/codegen/leave_out.h"
+#include "patchc/preamble_cache.h"
 #include "runtime/format/object_description.h"
 
 namespace mend::patchc {
@@ -27,6 +29,9 @@ struct CompileRequest {
   std::map<std::string, std::string> overlay;
   // Functions that may be left out if they are still the same, by symbol name.
   std::map<std::string, KnownFunction> known_functions;
+  // The main source as the program was built from it, if no other file is edited: a preamble may
+  // stand for those, and this is what it is made from.
+  std::optional<SourceText> unedited;
 };
 
 struct CompileResult {
@@ -38,6 +43,7 @@ struct CompileResult {
   CodeFacts facts;
   // Known functions that the object has no code for, and the description lacks.
   std::set<std::string> left_out;
+  bool used_preamble = false;
 };
 
 class ClangRunner {
@@ -46,8 +52,13 @@ class ClangRunner {
   explicit ClangRunner(bool embed_sources = true) : embed_sources_(embed_sources) {}
   CompileResult Compile(const CompileRequest& request);
 
+  // Reads the headers of the request's unit, so that later compilations that may start from its
+  // preamble need not. REQUIRES: edited.unedited. Memory: some MB a unit.
+  void KeepPreamble(const CompileRequest& edited);
+
  private:
-  bool embed_sources_;
+  const bool embed_sources_;
+  PreambleCache preambles_;
 };
 
 }  // namespace mend::patchc

@@ -360,10 +360,11 @@ class ProgramLink {
         if (!is_module(name) && !llvm::is_contained(needed, name)) needed.push_back(name);
       }
     }
-    absl::StatusOr<std::vector<LinkedObject>> joined =
+    absl::StatusOr<JoinedObjects> joined =
         JoinObjects(*std::move(modules), std::move(inputs_.objects));
     if (!joined.ok()) return joined.status();
-    inputs_.objects = *std::move(joined);
+    for (const std::string& note : joined->notes) llvm::errs() << "patchc: note: " << note << "\n";
+    inputs_.objects = std::move(joined->objects);
     return absl::OkStatus();
   }
 

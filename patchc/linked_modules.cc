@@ -4,6 +4,7 @@
 #include <llvm/Object/ELF.h>
 #include <llvm/Support/MemoryBuffer.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -106,16 +107,44 @@ absl::Status VisitDefinitions(const LinkedObject& object, Visit visit) {
 // Whose definition of a name counts so far.
 struct Definition {
   const LinkedModule* module = nullptr;  // null: the program
+  const LinkedObject* object = nullptr;
   bool is_exported = true;
 };
 
+// Whether two objects were made of the same sources and came out the same, as a project's common
+// units do that are linked into its library and into its program.
+bool AreSameUnit(const LinkedObject& left, const LinkedObject& right) {
+  if (left.bytes == right.bytes) return true;
+  ObjectDescription descriptions[2];
+  const LinkedObject* const objects[] = {&left, &right};
+  for (size_t i = 0; i < 2; ++i) {
+    const absl::StatusOr<std::string_view> section =
+        FindElfSection(objects[i]->bytes, kObjectSection);
+    if (!section.ok()) return false;
+    absl::StatusOr<ObjectDescription> description = ParseObjectDescription(*section);
+    if (!description.ok()) return false;
+    descriptions[i] = *std::move(description);
+  }
+  const auto& [a, b] = descriptions;
+  const auto same = [](const auto& one, const auto& other) {
+    return one.name == other.name && one.fingerprint == other.fingerprint;
+  };
+  return a.directory == b.directory && a.source == b.source && a.compiler == b.compiler &&
+         std::equal(a.functions.begin(), a.functions.end(), b.functions.begin(), b.functions.end(),
+                    same) &&
+         std::equal(a.data.begin(), a.data.end(), b.data.begin(), b.data.end(), same);
+}
+
 class Joiner {
  public:
+  // REQUIRES: `objects` stay where they are, as do the modules'.
   absl::Status AddProgram(const std::vector<LinkedObject>& objects) {
     for (const LinkedObject& object : objects) {
       absl::Status status =
-          VisitDefinitions(object, [this](std::string name, const Elf::Elf_Sym& symbol) {
-            if (symbol.getBinding() != llvm::ELF::STB_WEAK) defined_[std::move(name)] = {};
+          VisitDefinitions(object, [&](std::string name, const Elf::Elf_Sym& symbol) {
+            if (symbol.getBinding() != llvm::ELF::STB_WEAK) {
+              defined_[std::move(name)] = {nullptr, &object, true};
+            }
             return absl::OkStatus();
           });
       if (!status.ok()) return status;
@@ -129,6 +158,7 @@ class Joiner {
     std::set<std::string> exports;
     for (const ExportedSymbol& symbol : *exported) exports.insert(symbol.name);
     std::map<std::string, Definition> own;
+    std::set<const LinkedObject*> shared;
     for (LinkedObject& object : module.objects) {
       std::vector<size_t> weakened;
       absl::Status status =
@@ -143,11 +173,15 @@ class Joiner {
             const bool is_exported = exports.contains(name);
             const auto before = defined_.find(name);
             if (before == defined_.end()) {
-              own[name] = {&module, is_exported};
+              own[name] = {&module, &object, is_exported};
               return absl::OkStatus();
             }
             if (!is_exported || !before->second.is_exported) {
-              return KeptToItself(module, before->second, name);
+              if (!shared.contains(&object) && !AreSameUnit(*before->second.object, object)) {
+                return KeptToItself(module, before->second, name);
+              }
+              shared.insert(&object);
+              return absl::OkStatus();
             }
             weakened.push_back(static_cast<size_t>(reinterpret_cast<const char*>(&symbol.st_info) -
                                                    object.bytes.data()));
@@ -159,11 +193,26 @@ class Joiner {
         object.bytes[info] = static_cast<char>(llvm::ELF::STB_WEAK << 4 | type);
       }
     }
+    std::erase_if(
+        own, [&](const auto& definition) { return shared.contains(definition.second.object); });
     defined_.merge(own);
+    if (!shared.empty()) Share(module, shared);
     return absl::OkStatus();
   }
 
+  bool IsShared(const LinkedObject& object) const { return shared_.contains(&object); }
+  const std::vector<std::string>& notes() const { return notes_; }
+
  private:
+  // Takes out of the module what the program has too. Natively there would be two, each with its
+  // own variables, as there would not be if the library were an archive.
+  void Share(const LinkedModule& module, const std::set<const LinkedObject*>& shared) {
+    notes_.push_back(absl::StrCat(module.path, ": ", shared.size(),
+                                  " unit(s) that it keeps to itself are the program's own: there "
+                                  "is one of each, with its variables"));
+    shared_.insert(shared.begin(), shared.end());
+  }
+
   static absl::Status KeptToItself(const LinkedModule& module, const Definition& before,
                                    const std::string& name) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -174,6 +223,8 @@ class Joiner {
   }
 
   std::map<std::string, Definition> defined_;
+  std::set<const LinkedObject*> shared_;
+  std::vector<std::string> notes_;
 };
 
 }  // namespace
@@ -208,19 +259,22 @@ absl::StatusOr<std::vector<LinkedModule>> ReadLinkedModules(
   return modules;
 }
 
-absl::StatusOr<std::vector<LinkedObject>> JoinObjects(std::vector<LinkedModule> modules,
-                                                      std::vector<LinkedObject> program) {
+absl::StatusOr<JoinedObjects> JoinObjects(std::vector<LinkedModule> modules,
+                                          std::vector<LinkedObject> program) {
   Joiner joiner;
   if (absl::Status added = joiner.AddProgram(program); !added.ok()) return added;
   for (LinkedModule& module : modules) {
     if (absl::Status added = joiner.AddModule(module); !added.ok()) return added;
   }
   // A module's constructors run before those of whoever needs it.
-  std::vector<LinkedObject> joined;
+  JoinedObjects joined;
+  joined.notes = joiner.notes();
   for (LinkedModule& module : llvm::reverse(modules)) {
-    llvm::move(module.objects, std::back_inserter(joined));
+    for (LinkedObject& object : module.objects) {
+      if (!joiner.IsShared(object)) joined.objects.push_back(std::move(object));
+    }
   }
-  llvm::move(program, std::back_inserter(joined));
+  llvm::move(program, std::back_inserter(joined.objects));
   return joined;
 }
 

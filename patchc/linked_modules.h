@@ -29,10 +29,17 @@ struct LinkedModule {
 absl::StatusOr<std::vector<LinkedModule>> ReadLinkedModules(
     const std::vector<std::string>& needed, const std::vector<SharedLibrary>& libraries);
 
-// All objects of the program, the modules' first. Makes weak what another definition comes before.
-// FAILED_PRECONDITION when that would replace a definition which its module keeps to itself.
-absl::StatusOr<std::vector<LinkedObject>> JoinObjects(std::vector<LinkedModule> modules,
-                                                      std::vector<LinkedObject> program);
+struct JoinedObjects {
+  std::vector<LinkedObject> objects;  // the modules' first
+  std::vector<std::string> notes;     // what people should know
+};
+
+// All objects of the program. Makes weak what another definition comes before. A unit that a module
+// keeps to itself, and that is the program's as well, is taken once.
+// FAILED_PRECONDITION when another unit's definition would replace one which its module keeps to
+// itself.
+absl::StatusOr<JoinedObjects> JoinObjects(std::vector<LinkedModule> modules,
+                                          std::vector<LinkedObject> program);
 
 // What kLinkedSection says of them: soname and path of each.
 std::vector<std::string> LinkedNames(const std::vector<LinkedModule>& modules);

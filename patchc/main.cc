@@ -14,6 +14,7 @@ constexpr mend::patchc::Command kCommands[] = {
     {"build", mend::patchc::RunBuild, "build a patch module from edited sources or diffs"},
     {"check", mend::patchc::RunCheck, "what a patch would contain, and what is refused and why"},
     {"apply", mend::patchc::RunApply, "apply a patch to a running program"},
+    {"watch", mend::patchc::RunWatch, "apply every saved edit to a running program"},
     {"explain", mend::patchc::RunExplain, "what a refusal means, and the way out"},
     {"inspect", mend::patchc::RunInspect, "what a program, object or patch module says of itself"},
     {"strip", mend::patchc::RunStrip, "remove embedded sources"},

@@ -14,6 +14,13 @@
 #include "runtime/format/function_request.h"
 
 namespace mend::patchc {
+namespace {
+
+std::string MainSourceOf(const BaseUnit& unit) {
+  return SourceEdits::Normalized(unit.description.directory, unit.description.source);
+}
+
+}  // namespace
 
 std::string PatchNameOf(const std::string& file) {
   std::string name = std::filesystem::path(file).stem().string();
@@ -25,6 +32,7 @@ std::string PatchNameOf(const std::string& file) {
 absl::StatusOr<BuildReport> PatchBuilder::Build(const BuildOptions& options) {
   report_.name = options.name;
   report_.notes = edits_.notes();
+  report_.warnings = edits_.MacroWarnings();
   if (absl::Status held = CheckHeld(options.hold); !held.ok()) return held;
   parts_.resize(objects_.size());
   for (size_t object = 0; object < objects_.size(); ++object) {
@@ -35,6 +43,7 @@ absl::StatusOr<BuildReport> PatchBuilder::Build(const BuildOptions& options) {
   const absl::Time begin = absl::Now();
   if (report_.refusals.empty()) {
     if (absl::Status closed = CloseOverObjects(affected_); !closed.ok()) return closed;
+    RefuseWhatTheBuildRegisters();
   }
   for (size_t object = 0; object < objects_.size(); ++object) {
     if (absl::Status explained = Explain(object); !explained.ok()) return explained;
@@ -142,19 +151,35 @@ std::map<std::string, KnownFunction> PatchBuilder::KnownFunctions(
   return known;
 }
 
+bool PatchBuilder::IsOnlyMainSourceEdited(size_t object, size_t unit) const {
+  const BaseUnit& base_unit = objects_[object].units()[unit];
+  const std::string main = MainSourceOf(base_unit);
+  const std::set<std::string> files = FilesOf(base_unit);
+  const auto& edited = parts_[object].edited;
+  return std::all_of(edited.begin(), edited.end(), [&](const auto& edit) {
+    // A new header may come before one that was found until now.
+    return edit.first == main || !(files.contains(edit.first) || edit.second.is_new_file);
+  });
+}
+
 absl::StatusOr<std::optional<CompileResult>> PatchBuilder::Recompile(size_t object, size_t unit) {
   const ObjectDescription& description = objects_[object].units()[unit].description;
-  CompileRequest request{description.directory,
-                         description.language,
-                         description.arguments,
-                         description.output,
-                         {},
-                         {}};
-  request.known_functions = KnownFunctions(description);
+  CompileRequest request{.directory = description.directory,
+                         .language = description.language,
+                         .arguments = description.arguments,
+                         .output = description.output,
+                         .overlay = {},
+                         .known_functions = KnownFunctions(description),
+                         .unedited = {}};
   absl::StatusOr<std::map<std::string, std::string>> overlay =
       Overlay(object, unit, /*keep_lines=*/true);
   if (!overlay.ok()) return overlay.status();
   request.overlay = *std::move(overlay);
+  if (IsOnlyMainSourceEdited(object, unit)) {
+    const std::string main = MainSourceOf(objects_[object].units()[unit]);
+    absl::StatusOr<std::string> text = edits_.OriginalText(object, main);
+    if (text.ok()) request.unedited = SourceText{main, *std::move(text)};
+  }
   CompileResult result = compiler_(request);
   ++report_.units_compiled;
   if (!result.ok) {
@@ -210,6 +235,29 @@ absl::Status PatchBuilder::CompileUnit(size_t object, size_t unit, const BuildOp
   parts_[object].facts[unit] = std::move(result.facts);
   report_.compare_time += absl::Now() - compiled;
   return absl::OkStatus();
+}
+
+void PatchBuilder::RefuseWhatTheBuildRegisters() {
+  for (AffectedObject& object : affected_) {
+    for (AffectedUnit& unit : object.units) RefuseWhatTheBuildRegisters(unit);
+  }
+}
+
+void PatchBuilder::RefuseWhatTheBuildRegisters(AffectedUnit& unit) {
+  const std::vector<std::string>& added = unit.diff.new_data;
+  for (const DataDescription& datum : unit.edited.data) {
+    if (datum.binding != Binding::kGlobal ||
+        std::find(added.begin(), added.end(), datum.name) == added.end()) {
+      continue;
+    }
+    const std::string file = edits_.BuildFileNaming(datum.name);
+    if (file.empty()) continue;
+    unit.diff.refusals.push_back(
+        {RefusalCode::kGeneratedSource,
+         absl::StrCat(file, " names '", DisplayName(datum.name),
+                      "', which the diff adds: the build generates code that uses it"),
+         {}});
+  }
 }
 
 void PatchBuilder::FillModule(const BuildOptions& options) {

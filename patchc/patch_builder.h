@@ -63,6 +63,7 @@ class PatchBuilder {
   };
 
   static std::set<std::string> FilesOf(const BaseUnit& unit);
+  bool IsOnlyMainSourceEdited(size_t object, size_t unit) const;
   absl::Status CheckHeld(const std::vector<std::string>& hold);
   static std::map<std::string, KnownFunction> KnownFunctions(const ObjectDescription& description);
   absl::Status CompileUnits(size_t object, const BuildOptions& options);
@@ -72,6 +73,10 @@ class PatchBuilder {
   absl::StatusOr<std::map<std::string, std::string>> Overlay(size_t object, size_t unit,
                                                              bool keep_lines);
   absl::Status Explain(size_t object);
+  // A new variable that a list of the build names, such as a server's list of modules, is only
+  // alive when the generated code registers it.
+  void RefuseWhatTheBuildRegisters();
+  void RefuseWhatTheBuildRegisters(AffectedUnit& unit);
   void FillModule(const BuildOptions& options);
 
   BaseObjects& objects_;

@@ -174,7 +174,8 @@ class RecordCollector : public clang::ASTConsumer {
     if (context.getDiagnostics().hasErrorOccurred()) return;
     const clang::SourceManager& sources = context.getSourceManager();
     LayoutVisitor visitor(context, records_);
-    for (clang::Decl* declaration : context.getTranslationUnitDecl()->decls()) {
+    // What a preamble holds (preamble_cache.h) stays there: it is the same as before.
+    for (clang::Decl* declaration : context.getTranslationUnitDecl()->noload_decls()) {
       // A whole declaration of a system header is skipped at once: there are many.
       const clang::SourceLocation location = declaration->getLocation();
       if (location.isInvalid() || sources.isInSystemHeader(location)) continue;

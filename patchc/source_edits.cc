@@ -65,14 +65,23 @@ std::vector<std::string> SourceEdits::EndingWith(const std::string& suffix) cons
   return found;
 }
 
-absl::StatusOr<std::string> SourceEdits::OriginalText(size_t object, const std::string& path) {
+std::map<std::string, std::string> SourceEdits::Recorded() const {
+  std::map<std::string, std::string> recorded;
+  for (const auto& [path, origins] : origins_) recorded.emplace(path, origins.front().hash);
+  return recorded;
+}
+
+const SourceEdits::Origin* SourceEdits::OriginIn(size_t object, const std::string& path) const {
   const auto found = origins_.find(path);
-  const Origin* origin = nullptr;
-  if (found != origins_.end()) {
-    for (const Origin& candidate : found->second) {
-      if (candidate.object == object) origin = &candidate;
-    }
+  if (found == origins_.end()) return nullptr;
+  for (const Origin& origin : found->second) {
+    if (origin.object == object) return &origin;
   }
+  return nullptr;
+}
+
+absl::StatusOr<std::string> SourceEdits::OriginalText(size_t object, const std::string& path) {
+  const Origin* const origin = OriginIn(object, path);
   if (origin == nullptr) return RefusalStatus({RefusalCode::kSourceUnknown, path, {}});
   Base& base = objects_[object];
   const absl::StatusOr<const std::vector<SourceText>*> embedded = base.Sources(origin->unit);
@@ -156,10 +165,85 @@ absl::Status SourceEdits::AddFile(const std::string& file) {
     (*edit)->new_text = *text;
   }
   ++matched_;
+  given_.insert(*path);
   return absl::OkStatus();
 }
 
-absl::Status SourceEdits::CheckMatched() const {
+absl::Status SourceEdits::CheckGenerated() {
+  if (build_inputs_.empty()) return absl::OkStatus();
+  std::vector<std::string> generated;
+  for (const auto& [path, origins] : origins_) {
+    // An edit of what is generated has what the build would make, or the author knows better.
+    const size_t object = origins.front().object;
+    if (edits_.contains({object, path})) continue;
+    const absl::StatusOr<std::string> text = OriginalText(object, path);
+    if (!text.ok()) continue;  // reported where it is needed
+    const std::set<std::string> generators = build_inputs_.GeneratorsOf(*text);
+    if (generators.empty()) continue;
+    generated.push_back(absl::StrCat(path, " is generated from ", absl::StrJoin(generators, ", "),
+                                     ", which the diff changes"));
+  }
+  if (generated.empty()) return absl::OkStatus();
+  return RefusalStatus({RefusalCode::kGeneratedSource, absl::StrJoin(generated, "; "), {}});
+}
+
+std::string SourceEdits::BuildFileNaming(const std::string& global) const {
+  for (const auto& [key, edit] : edits_) {
+    if (given_.contains(key.second) && IdentifiersIn(edit.new_text).contains(global)) return {};
+  }
+  return build_inputs_.BuildFileNaming(global);
+}
+
+std::vector<std::string> SourceEdits::MacroWarnings() const {
+  std::vector<std::string> warnings;
+  const std::map<std::string, std::string> macros = build_inputs_.Macros();
+  if (macros.empty()) return warnings;
+  std::set<std::string> before;
+  std::set<std::string> after;
+  for (const auto& [path, edit] : edits_) {
+    before.merge(IdentifiersIn(edit.old_text));
+    after.merge(IdentifiersIn(edit.new_text));
+  }
+  for (const auto& [macro, file] : macros) {
+    if (before.contains(macro) || !after.contains(macro)) continue;
+    warnings.push_back(
+        absl::StrCat(file, ": the edit uses '", macro,
+                     "', which the build may define: a patch has what the program was built with"));
+  }
+  return warnings;
+}
+
+absl::Status SourceEdits::CheckTwins() const {
+  const auto relative = [this](const std::string& path, const Origin& origin) {
+    const BaseUnit& unit = objects_[origin.object].units()[origin.unit];
+    return fs::path(path).lexically_relative(unit.description.directory);
+  };
+  for (const auto& [key, edit] : edits_) {
+    const auto& [object, path] = key;
+    const Origin* const edited = OriginIn(object, path);
+    if (edited == nullptr) continue;
+    for (const auto& [other, origins] : origins_) {
+      const Origin* const origin = OriginIn(object, other);
+      if (origin == nullptr || origin->hash != edited->hash || edits_.contains({object, other}) ||
+          relative(other, *origin) != relative(path, *edited)) {
+        continue;
+      }
+      return RefusalStatus(
+          {RefusalCode::kSourceAmbiguous,
+           absl::StrCat(path, " is recorded as ", other,
+                        " too, with the same contents: units that were compiled in another folder "
+                        "read that one"),
+           "Compiler caches give objects of another folder. If it is the same file, build without "
+           "the cache (or with -g, which makes ccache tell folders apart); if it is another one, "
+           "give it too, edited or not."});
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SourceEdits::Check() {
+  if (absl::Status twins = CheckTwins(); !twins.ok()) return twins;
+  if (absl::Status generated = CheckGenerated(); !generated.ok()) return generated;
   if (matched_ > 0) return absl::OkStatus();
   return RefusalStatus({RefusalCode::kSourceUnknown,
                         absl::StrCat("nothing that was given touches a source of ", ShownObjects()),
@@ -217,6 +301,7 @@ absl::Status SourceEdits::AddDiff(const std::string& file, const DiffOptions& op
           file, ": ", diff.path(), " is no part of the program",
           foreign.empty() ? "" : absl::StrCat(" that patchc compiled (", foreign, " may be)"), ": ",
           diff.hunks.size(), " hunk(s) skipped"));
+      build_inputs_.Add(diff);
       continue;
     }
     ++matched;

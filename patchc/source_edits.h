@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "patchc/base.h"
+#include "patchc/build_inputs.h"
 #include "patchc/diff_file.h"
 
 namespace mend::patchc {
@@ -41,13 +42,22 @@ class SourceEdits {
   // noted and skipped.
   absl::Status AddDiff(const std::string& file, const DiffOptions& options);
 
-  // FAILED_PRECONDITION when no file of any diff is a source of any object: a wrong diff or base.
-  absl::Status CheckMatched() const;
+  // FAILED_PRECONDITION when no file of any diff is a source of any object (a wrong diff or base),
+  // or when a diff changes what one of its sources was generated from, and not that source too.
+  absl::Status Check();
+
+  // The build file of a diff that names a global which the edits add: the build makes code that
+  // uses it, which no edit contains. "" if there is none.
+  std::string BuildFileNaming(const std::string& global) const;
+  // Macros that build files of the diffs and the edited sources name newly: configure's findings.
+  std::vector<std::string> MacroWarnings() const;
 
   // Of an object, by normalised path. Sources whose text comes out unchanged are left out.
   std::map<std::string, SourceEdit> Edited(size_t object) const;
   const std::vector<std::string>& notes() const { return notes_; }
 
+  // The sources that the objects record, but for the system's: normalised path, hash.
+  std::map<std::string, std::string> Recorded() const;
   // The text that a recorded source had when the unit was compiled.
   absl::StatusOr<std::string> OriginalText(size_t object, const std::string& path);
 
@@ -61,6 +71,8 @@ class SourceEdits {
     std::string hash;
   };
 
+  // nullptr: the object has no such source.
+  const Origin* OriginIn(size_t object, const std::string& path) const;
   absl::StatusOr<SourceEdit*> Edit(size_t object, const std::string& path);
   absl::Status ApplyTo(const std::string& path, const FileDiff& diff, const std::string& file);
   // Recorded paths that end with `suffix`, component-wise.
@@ -71,14 +83,19 @@ class SourceEdits {
   // none.
   std::string ForeignUnitOf(const std::string& file) const;
   absl::StatusOr<std::string> Match(const std::string& file) const;
+  absl::Status CheckGenerated();
+  // One file under two names: units of the other name would stay as they are.
+  absl::Status CheckTwins() const;
   absl::StatusOr<std::string> MatchDiffPath(const std::string& path, const DiffOptions& options);
 
   BaseObjects& objects_;
   // Of every source that is not the system's, by path: one for each object that has it.
   std::map<std::string, std::vector<Origin>> origins_;
   std::map<std::pair<size_t, std::string>, SourceEdit> edits_;  // by object and path
-  std::string diff_root_;  // where the last matched diff path began
-  size_t matched_ = 0;     // files that are sources of some object
+  std::string diff_root_;        // where the last matched diff path began
+  size_t matched_ = 0;           // files that are sources of some object
+  std::set<std::string> given_;  // paths of edited files
+  BuildInputs build_inputs_;
   std::vector<std::string> notes_;
 };
 

@@ -84,7 +84,8 @@ class DescribingAction : public clang::EmitObjAction {
   }
 
   void EndSourceFileAction() override {
-    CollectSources(getCompilerInstance(), result_);
+    // A preamble's sources are read when they are asked for, which changes the table of files.
+    if (!result_.used_preamble) CollectSources(getCompilerInstance(), result_);
     clang::EmitObjAction::EndSourceFileAction();
   }
 
@@ -94,7 +95,7 @@ class DescribingAction : public clang::EmitObjAction {
 
 // Sets what hosted code needs, whatever the user's flags say. At this level, and not as driver
 // flags, so that their order does not matter and nothing is reported as unused.
-void ForceOptions(clang::CompilerInvocation& invocation, CodeFacts* facts, FunctionHashes* hashes) {
+void ForceOptions(clang::CompilerInvocation& invocation) {
   clang::CodeGenOptions& codegen = invocation.getCodeGenOpts();
   clang::LangOptions& language = invocation.getLangOpts();
   // A hosted program's own definitions win, as in an executable; so PIE, not PIC, for all objects.
@@ -116,9 +117,6 @@ void ForceOptions(clang::CompilerInvocation& invocation, CodeFacts* facts, Funct
   codegen.PatchableFunctionEntryOffset = 0;
   codegen.NoPLT = false;
   codegen.Addrsig = false;
-  codegen.PassBuilderCallbacks.push_back([facts, hashes](llvm::PassBuilder& builder) {
-    RegisterCodegenPasses(builder, facts, hashes);
-  });
   // <mend/livepatch.h>: after all others, so that a project's own folder of that name wins.
   invocation.getHeaderSearchOpts().AddPath(IncludeDirectory(), clang::frontend::After,
                                            /*IsFramework=*/false, /*IgnoreSysRoot=*/true);
@@ -231,6 +229,21 @@ bool EmitThroughFile(clang::CompilerInstance& clang, DescribingAction& action, U
   return true;
 }
 
+// Clang does not compare all arguments itself.
+std::string PreambleName(const UnitIdentity& identity) {
+  std::string name = identity.directory + '\0' + identity.output;
+  for (const std::string& argument : identity.arguments) name += '\0' + argument;
+  return name;
+}
+
+void SetUpFrontEnd(clang::CompilerInstance& clang, const UnitOptions& options) {
+  ForceOptions(clang.getInvocation());
+  IncludeHeaderSources(clang);
+  if (!options.write_dependency_file) {
+    clang.getDependencyOutputOpts() = clang::DependencyOutputOptions();
+  }
+}
+
 bool Execute(clang::CompilerInstance& clang, const UnitIdentity& identity,
              const UnitOptions& options, UnitResult& result) {
   if (const std::string refusal = Refusal(clang.getInvocation()); !refusal.empty()) {
@@ -239,11 +252,13 @@ bool Execute(clang::CompilerInstance& clang, const UnitIdentity& identity,
   }
   FunctionHashes hashes;
   hashes.known = options.known_functions;
-  ForceOptions(clang.getInvocation(), &result.facts, &hashes);
-  IncludeHeaderSources(clang);
-  if (!options.write_dependency_file) {
-    clang.getDependencyOutputOpts() = clang::DependencyOutputOptions();
-  }
+  clang.getCodeGenOpts().PassBuilderCallbacks.push_back(
+      [facts = &result.facts, &hashes](llvm::PassBuilder& builder) {
+        RegisterCodegenPasses(builder, facts, &hashes);
+      });
+  SetUpFrontEnd(clang, options);
+  result.used_preamble =
+      options.preambles != nullptr && options.preambles->Use(PreambleName(identity), clang);
   result.output_file = clang.getFrontendOpts().OutputFile;
   ParseBackendOptions(clang.getFrontendOpts().LLVMArgs);
 
@@ -260,6 +275,33 @@ bool Execute(clang::CompilerInstance& clang, const UnitIdentity& identity,
   return true;
 }
 
+// False: the arguments are wrong, which has been reported.
+bool MakeInstance(llvm::ArrayRef<const char*> arguments, const UnitOptions& options,
+                  std::unique_ptr<clang::CompilerInstance>* clang) {
+  InitializeCodeGenerator();
+  auto invocation = std::make_shared<clang::CompilerInvocation>();
+  clang::DiagnosticOptions parse_options;
+  auto* parse_messages = new clang::TextDiagnosticBuffer;
+  clang::DiagnosticsEngine parse_diagnostics(clang::DiagnosticIDs::create(), parse_options,
+                                             parse_messages);
+  const bool parsed =
+      clang::CompilerInvocation::CreateFromArgs(*invocation, arguments, parse_diagnostics);
+  invocation->getFrontendOpts().DisableFree = options.leak;
+  // The code generator has a copy of its own; it would leave the target machine behind.
+  invocation->getCodeGenOpts().DisableFree = options.leak;
+
+  *clang = std::make_unique<clang::CompilerInstance>(std::move(invocation));
+  clang::DiagnosticConsumer* printer = nullptr;
+  if (options.diagnostics != nullptr) {
+    printer = new clang::TextDiagnosticPrinter(*options.diagnostics, (*clang)->getDiagnosticOpts());
+    (*clang)->setVerboseOutputStream(*options.diagnostics);
+  }
+  (*clang)->createVirtualFileSystem(options.files);
+  (*clang)->createDiagnostics(printer, /*ShouldOwnClient=*/true);
+  parse_messages->FlushDiagnostics((*clang)->getDiagnostics());
+  return parsed;
+}
+
 }  // namespace
 
 bool EmitsObject(const llvm::opt::ArgStringList& arguments) {
@@ -273,31 +315,20 @@ bool EmitsObject(const llvm::opt::ArgStringList& arguments) {
 
 UnitResult CompileUnit(llvm::ArrayRef<const char*> arguments, const UnitIdentity& identity,
                        const UnitOptions& options) {
-  InitializeCodeGenerator();
   UnitResult result;
-  auto invocation = std::make_shared<clang::CompilerInvocation>();
-  clang::DiagnosticOptions parse_options;
-  auto* parse_messages = new clang::TextDiagnosticBuffer;
-  clang::DiagnosticsEngine parse_diagnostics(clang::DiagnosticIDs::create(), parse_options,
-                                             parse_messages);
-  const bool parsed =
-      clang::CompilerInvocation::CreateFromArgs(*invocation, arguments, parse_diagnostics);
-  invocation->getFrontendOpts().DisableFree = options.leak;
-  // The code generator has a copy of its own; it would leave the target machine behind.
-  invocation->getCodeGenOpts().DisableFree = options.leak;
-
-  auto clang = std::make_unique<clang::CompilerInstance>(std::move(invocation));
-  clang::DiagnosticConsumer* printer = nullptr;
-  if (options.diagnostics != nullptr) {
-    printer = new clang::TextDiagnosticPrinter(*options.diagnostics, clang->getDiagnosticOpts());
-    clang->setVerboseOutputStream(*options.diagnostics);
-  }
-  clang->createVirtualFileSystem(options.files);
-  clang->createDiagnostics(printer, /*ShouldOwnClient=*/true);
-  parse_messages->FlushDiagnostics(clang->getDiagnostics());
+  std::unique_ptr<clang::CompilerInstance> clang;
+  const bool parsed = MakeInstance(arguments, options, &clang);
   result.ok = parsed && Execute(*clang, identity, options, result);
   if (options.leak) llvm::BuryPointer(std::move(clang));
   return result;
+}
+
+void KeepPreamble(llvm::ArrayRef<const char*> arguments, const UnitIdentity& identity,
+                  const UnitOptions& options) {
+  std::unique_ptr<clang::CompilerInstance> clang;
+  if (!MakeInstance(arguments, options, &clang)) return;
+  SetUpFrontEnd(*clang, options);
+  options.preambles->Keep(PreambleName(identity), *clang);
 }
 
 }  // namespace mend::patchc

@@ -19,6 +19,7 @@
 
 #include "patchc/codegen/code_facts.h"
 #include "patchc/codegen/leave_out.h"
+#include "patchc/preamble_cache.h"
 #include "runtime/format/object_description.h"
 
 namespace mend::patchc {
@@ -42,6 +43,8 @@ struct UnitOptions {
   bool leak = false;
   // Functions that may be left out if they are still the same (codegen/leave_out.h), by name.
   std::map<std::string, KnownFunction> known_functions;
+  // Where the unit's preamble may be; nullptr: nowhere.
+  PreambleCache* preambles = nullptr;
 };
 
 struct UnitResult {
@@ -52,11 +55,18 @@ struct UnitResult {
   std::vector<SourceText> sources;
   CodeFacts facts;
   std::set<std::string> left_out;  // of the known functions with code; the description lacks them
+  // The unit started from its preamble: the description lacks the sources and the records that are
+  // in there.
+  bool used_preamble = false;
 };
 
 // `arguments`: the command line behind `-cc1`.
 UnitResult CompileUnit(llvm::ArrayRef<const char*> arguments, const UnitIdentity& identity,
                        const UnitOptions& options);
+
+// Keeps the preamble of the unit in `options.preambles`, for later calls of CompileUnit.
+void KeepPreamble(llvm::ArrayRef<const char*> arguments, const UnitIdentity& identity,
+                  const UnitOptions& options);
 
 // Whether this is a Clang command line that CompileUnit is for.
 bool EmitsObject(const llvm::opt::ArgStringList& arguments);

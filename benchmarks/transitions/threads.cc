@@ -1,5 +1,6 @@
-// Threads to switch: threads KIND BLOCKED RUNNING. Blocked ones wait in the KIND of call, below a
-// function that patches replace; running ones call it all the time. Prints "ready".
+// Threads to switch: threads KIND BLOCKED RUNNING [DEPTH]. Blocked ones wait in the KIND of call,
+// after they have called the function that patches replace, DEPTH frames deep; running ones call it
+// all the time. Prints "ready".
 #include <poll.h>
 #include <semaphore.h>
 #include <sys/epoll.h>
@@ -43,11 +44,17 @@ void Block(const char* kind) {
   }
 }
 
-void Wait(const char* kind) {
+// The volatile keeps the frames: no tail call, no loop.
+__attribute__((noinline)) int Descend(const char* kind, int depth) {
+  volatile int frame = depth;
+  if (depth > 0) return Descend(kind, depth - 1) + frame;
   version();
   ready_count++;
   Block(kind);
+  return frame;
 }
+
+void Wait(const char* kind, int depth) { Descend(kind, depth); }
 
 [[noreturn]] void Run() {
   ready_count++;
@@ -58,10 +65,11 @@ void Wait(const char* kind) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 4 || pipe(pipe_ends) != 0) return 2;
+  if (argc < 4 || pipe(pipe_ends) != 0) return 2;
   const int blocked = atoi(argv[2]);
   const int running = atoi(argv[3]);
-  for (int i = 0; i < blocked; ++i) std::thread(Wait, argv[1]).detach();
+  const int depth = argc > 4 ? atoi(argv[4]) : 0;
+  for (int i = 0; i < blocked; ++i) std::thread(Wait, argv[1], depth).detach();
   for (int i = 0; i < running; ++i) std::thread(Run).detach();
   while (ready_count < blocked + running) usleep(1000);
   usleep(100000);

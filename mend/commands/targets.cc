@@ -1,5 +1,6 @@
 // Carrying a verb out on the targets that a command line names.
 #include <cstdio>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "mend/commands/commands.h"
@@ -50,26 +51,36 @@ TargetResult RunOn(const Target& target, bool several, bool json, const TargetVe
 }  // namespace
 
 int OnTargets(const std::string& operand, bool json, const TargetVerb& verb) {
-  const absl::StatusOr<std::vector<Target>> targets = FindTargets(operand);
-  if (!targets.ok()) {
-    const std::string message(targets.status().message());
+  std::vector<std::pair<Target, TargetResult>> results;
+  const absl::StatusOr<std::vector<pid_t>> unreached =
+      VisitTargets(operand, [&](const Target& target, bool several) {
+        if (several && HasEnded(target)) return;
+        TargetResult result = RunOn(target, several, json, verb);
+        // A worker whose time was up; what it did not answer is on standard error.
+        if (several && result.exit_code == kExitUnreachable && HasEnded(target)) return;
+        results.emplace_back(target, std::move(result));
+      });
+  if (!unreached.ok()) {
+    const std::string message(unreached.status().message());
     std::fprintf(stderr, "mend: %s\n", message.c_str());
     if (json) PrintJson({{"schema", 1}, {"message", message}, {"exit_code", kExitUnreachable}});
     return kExitUnreachable;
   }
-  const bool several = targets->size() > 1;
+  for (const pid_t pid : *unreached) std::fprintf(stderr, "mend: %s\n", UnreachedText(pid).c_str());
+  if (results.size() == 1) {
+    if (json) PrintJson(results.front().second.answer);
+    return results.front().second.exit_code;
+  }
   int exit_code = kExitOk;
   Json all = {{"schema", 1}, {"targets", Json::array()}};
-  for (const Target& target : *targets) {
-    TargetResult result = RunOn(target, several, json, verb);
-    if (result.exit_code != kExitOk) exit_code = several ? int{kExitSomeFailed} : result.exit_code;
-    if (json && !several) PrintJson(result.answer);
+  for (auto& [target, result] : results) {
+    if (result.exit_code != kExitOk) exit_code = int{kExitSomeFailed};
     all["targets"].push_back({{"pid", std::to_string(target.pid)},
                               {"name", target.name},
                               {"exit_code", result.exit_code},
                               {"answer", std::move(result.answer)}});
   }
-  if (json && several) PrintJson(all);
+  if (json) PrintJson(all);
   return exit_code;
 }
 

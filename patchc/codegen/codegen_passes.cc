@@ -2,6 +2,7 @@
 
 #include <llvm/IR/PassManager.h>
 #include <llvm/Passes/PassBuilder.h>
+#include <llvm/Support/CommandLine.h>
 #include <llvm/Transforms/IPO/GlobalDCE.h>
 
 #include "patchc/codegen/code_facts.h"
@@ -13,6 +14,20 @@
 #include "patchc/codegen/tls_lowering.h"
 
 namespace mend::patchc {
+namespace {
+
+enum class Part { kPolls, kEntryStubs, kDerefinable };
+
+// `-mllvm -mend-without=PART`: for benchmarks, which tell what each part of being patchable costs
+// by leaving it out. Code compiled so hosts as ever; functions without a stub cannot be patched.
+// NOLINTNEXTLINE(cert-err58-cpp): registers the option, as all of LLVM's are.
+llvm::cl::bits<Part> left_out("mend-without", llvm::cl::Hidden, llvm::cl::CommaSeparated,
+                              llvm::cl::desc("parts of being patchable to leave out"),
+                              llvm::cl::values(clEnumValN(Part::kPolls, "polls", ""),
+                                               clEnumValN(Part::kEntryStubs, "entry-stubs", ""),
+                                               clEnumValN(Part::kDerefinable, "derefinable", "")));
+
+}  // namespace
 
 void RegisterCodegenPasses(llvm::PassBuilder& builder, CodeFacts* facts, FunctionHashes* hashes) {
   RecordInlining(builder);
@@ -20,7 +35,7 @@ void RegisterCodegenPasses(llvm::PassBuilder& builder, CodeFacts* facts, Functio
       [hashes](llvm::ModulePassManager& passes, llvm::OptimizationLevel) {
         passes.addPass(PrunePass(hashes));
         passes.addPass(BeginFactsPass());
-        passes.addPass(MakeDerefinablePass());
+        if (!left_out.isSet(Part::kDerefinable)) passes.addPass(MakeDerefinablePass());
         passes.addPass(PinStatePass());
       });
   builder.registerOptimizerLastEPCallback([facts, hashes](llvm::ModulePassManager& passes,
@@ -30,8 +45,10 @@ void RegisterCodegenPasses(llvm::PassBuilder& builder, CodeFacts* facts, Functio
     passes.addPass(llvm::GlobalDCEPass());
     passes.addPass(EndFactsPass(facts));
     passes.addPass(TlsLoweringPass());
-    passes.addPass(llvm::createModuleToFunctionPassAdaptor(PollPass()));
-    passes.addPass(EntryStubPass());
+    if (!left_out.isSet(Part::kPolls)) {
+      passes.addPass(llvm::createModuleToFunctionPassAdaptor(PollPass()));
+    }
+    if (!left_out.isSet(Part::kEntryStubs)) passes.addPass(EntryStubPass());
     passes.addPass(LeaveOutPass(hashes));
   });
 }

@@ -6,14 +6,13 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "mend/client.h"
 #include "mend/target.h"
 #include "patchc/commands/build_report.h"
 #include "patchc/commands/command.h"
 #include "patchc/commands/patch_options.h"
+#include "patchc/commands/send_patch.h"
 #include "patchc/text.h"
 
 namespace mend::patchc {
@@ -27,19 +26,11 @@ constexpr char kExamples[] =
     "  patchc apply fixed/handler.c --to 4711 --timeout 5\n"
     "  patchc apply --diff fix.patch --to 'worker*' --hold handle_request\n";
 constexpr char kModuleMagic[] = "MENDPTCH";
-// For what the target does besides waiting for threads.
-constexpr absl::Duration kAnswerSlack = absl::Seconds(60);
 
 struct ApplyOptions {
   PatchOptions patch;
   std::string to;
-  std::vector<std::string> parameters;  // K=V
-  bool allow_inlined = false;
-  bool no_wait = false;
-  double timeout_seconds = 30;
-  std::string on_timeout = "reverse";
-  bool dry_run = false;
-  bool persist = false;
+  SendOptions send;
 };
 
 // A module that is ready to send, and what is known of how it came to be.
@@ -47,187 +38,11 @@ struct ReadyModule {
   std::string bytes;
   std::string name;
   bool no_change = false;
-  bool was_built = false;
   BuildReport report;
-};
-
-// What became of one target.
-struct Outcome {
-  int exit_code = kExitInternal;
-  Json json;
 };
 
 bool IsModule(const std::string& bytes) {
   return std::string_view(bytes).starts_with(kModuleMagic);
-}
-
-// For a value in a query.
-std::string PercentEncoded(const std::string& value) {
-  std::string encoded;
-  for (const char c : value) {
-    if (absl::ascii_isalnum(static_cast<unsigned char>(c))) {
-      encoded += c;
-    } else {
-      absl::StrAppend(&encoded, "%", absl::Hex(static_cast<unsigned char>(c), absl::kZeroPad2));
-    }
-  }
-  return encoded;
-}
-
-std::string RequestPath(const ApplyOptions& options) {
-  const int64_t timeout = absl::ToInt64Nanoseconds(absl::Seconds(options.timeout_seconds));
-  std::string path = absl::StrCat(
-      "/patches?timeout_ns=", timeout, "&on_timeout=", options.on_timeout,
-      "&no_wait=", options.no_wait ? 1 : 0, "&dry_run=", options.dry_run ? 1 : 0,
-      "&persist=", options.persist ? 1 : 0, "&allow_inlined=", options.allow_inlined ? 1 : 0);
-  for (const std::string& parameter : options.parameters) {
-    absl::StrAppend(&path, "&param=", PercentEncoded(parameter));
-  }
-  return path;
-}
-
-std::string Text(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-int64_t Number(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_number() ? found->get<int64_t>() : 0;
-}
-
-// An array or object of the reply; empty when the target sent none.
-Json Part(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() ? *found : Json();
-}
-
-void PrintFunctions(const Json& report) {
-  std::vector<std::string> back;
-  for (const Json& function : Part(report, "functions")) {
-    const std::string object = Text(function, "object");
-    const std::string name =
-        absl::StrCat(object, object.empty() ? "" : ":", DisplayName(Text(function, "name")));
-    const auto nop = function.find("nop");
-    if (nop != function.end() && nop->is_boolean() && nop->get<bool>()) {
-      back.push_back(name);
-      continue;
-    }
-    const std::string reason = Text(function, "reason");
-    const std::string detail = Text(function, "detail");
-    const bool is_changed = reason.empty() || reason == "changed";
-    std::printf("  %-10s %-32s %s\n", "replaced", name.c_str(),
-                is_changed ? absl::StrCat("changed", detail.empty() ? "" : " (", detail,
-                                          detail.empty() ? "" : ")")
-                                 .c_str()
-                           : absl::StrCat(reason, " ", detail).c_str());
-  }
-  for (const std::string& name : back) std::printf("  %-10s %s\n", "original", name.c_str());
-  for (const Json& held : Part(report, "held")) {
-    if (held.is_string()) std::printf("  %-10s %s\n", "held", held.get<std::string>().c_str());
-  }
-  for (const Json& old : Part(report, "replaced_patches")) {
-    if (old.is_string())
-      std::printf("  %-10s patch '%s'\n", "retired", old.get<std::string>().c_str());
-  }
-}
-
-void PrintTransition(const Json& report) {
-  std::vector<std::string> phases;
-  for (const char* const phase : {"compile", "compare", "parse", "link", "check", "transition"}) {
-    const Json all = Part(report, "phases");
-    const std::string key = absl::StrCat(phase, "_ns");
-    if (all.is_object() && all.contains(key)) {
-      phases.push_back(absl::StrCat(phase, " ", ShowDuration(Number(all, key.c_str()))));
-    }
-  }
-  if (!phases.empty()) std::printf("  %-10s %s\n", "phases", absl::StrJoin(phases, ", ").c_str());
-  const Json transition = Part(report, "transition");
-  if (transition.is_object()) {
-    std::vector<std::string> ways;
-    const Json switched = Part(transition, "switched");
-    for (const auto& [way, count] : switched.items()) {
-      if (count.is_number() && count.get<int64_t>() > 0) {
-        ways.push_back(absl::StrCat(count.get<int64_t>(), " ", way));
-      }
-    }
-    if (!ways.empty()) std::printf("  %-10s %s\n", "switched", absl::StrJoin(ways, ", ").c_str());
-    const std::string last = Text(transition, "last_straggler");
-    if (!last.empty()) std::printf("  %-10s %s\n", "last", last.c_str());
-  }
-  for (const Json& thread : Part(report, "stragglers")) {
-    const Json straggler = Part(thread, "straggler");
-    const std::string function = straggler.is_object() ? Text(straggler, "function") : "";
-    std::printf("  %-10s thread %s '%s'%s%s\n", "waits for", Text(thread, "tid").c_str(),
-                Text(thread, "name").c_str(), function.empty() ? "" : " in ",
-                DisplayName(function).c_str());
-  }
-}
-
-void PrintOutcome(const Target& target, const Json& report) {
-  const std::string outcome = Text(report, "outcome");
-  const std::string patch = Text(report, "patch");
-  const std::string where =
-      absl::StrCat(target.name.empty() ? "target" : target.name, " (", target.pid, ")");
-  if (outcome == "already_applied") {
-    std::printf("patch '%s' is applied to %s already: nothing to do\n", patch.c_str(),
-                where.c_str());
-    return;
-  }
-  const char* what = "applied to";
-  if (outcome == "migrating") what = "accepted, still migrating, by";
-  if (outcome == "reversed") what = "timed out and was reversed in";
-  if (outcome == "dry_run") what = "could be applied to";
-  std::printf("patch '%s' %s %s\n", patch.c_str(), what, where.c_str());
-  PrintFunctions(report);
-  PrintTransition(report);
-}
-
-Outcome Failure(const Target& target, int exit_code, const std::string& message, bool json) {
-  Outcome outcome;
-  outcome.exit_code = exit_code;
-  outcome.json["schema"] = 1;
-  outcome.json["exit_code"] = exit_code;
-  outcome.json["target"] = absl::StrCat(target.pid);
-  outcome.json["message"] = message;
-  if (!json) std::fprintf(stderr, "patchc: %s\n", message.c_str());
-  return outcome;
-}
-
-Outcome SendTo(const Target& target, const ReadyModule& module, const ApplyOptions& options) {
-  const bool json = options.patch.json;
-  RequestOptions request;
-  request.timeout = absl::Seconds(options.timeout_seconds) + kAnswerSlack;
-  const absl::StatusOr<Reply> reply =
-      Client(target.socket).Post(RequestPath(options), module.bytes, request);
-  if (!reply.ok()) {
-    return Failure(target, kExitUnreachable, std::string(Std(reply.status().message())), json);
-  }
-  Outcome outcome;
-  outcome.exit_code = ExitCodeOf(*reply);
-  outcome.json = Json::parse(reply->body, nullptr, /*allow_exceptions=*/false);
-  const bool has_report = outcome.json.is_object() && outcome.json.contains("outcome");
-  if (!has_report) return Failure(target, outcome.exit_code, ErrorText(*reply), json);
-  if (module.was_built) {
-    outcome.json["phases"]["compile_ns"] = absl::ToInt64Nanoseconds(module.report.compile_time);
-    outcome.json["phases"]["compare_ns"] = absl::ToInt64Nanoseconds(module.report.compare_time);
-    outcome.json["warnings"] = module.report.warnings;
-    outcome.json["notes"] = module.report.notes;
-    outcome.json["units_compiled"] = module.report.units_compiled;
-    FillUnits(module.report, outcome.json);
-  }
-  outcome.json["target"] = absl::StrCat(target.pid);
-  if (!json) {
-    PrintOutcome(target, outcome.json);
-    if (outcome.exit_code == kExitReversed) {
-      std::fprintf(stderr, "patchc: %s\n", ErrorText(*reply).c_str());
-    }
-    if (outcome.exit_code == kExitOk && !options.persist && !options.dry_run &&
-        Text(outcome.json, "outcome") == "complete") {
-      std::fprintf(stderr, "patchc: the patch ends with the process; --persist keeps it\n");
-    }
-  }
-  return outcome;
 }
 
 class Applier {
@@ -236,13 +51,17 @@ class Applier {
 
   int Run() {
     if (const int code = FindReadyModule(); code != kExitOk) return code;
-    const absl::StatusOr<std::vector<Target>> targets = FindTargets(options_.to);
-    if (!targets.ok()) {
-      ReportError(targets.status(), options_.patch.json);
-      return kExitUnreachable;
-    }
     std::vector<Outcome> outcomes;
-    for (const Target& target : *targets) outcomes.push_back(ApplyTo(target));
+    const absl::StatusOr<std::vector<pid_t>> unreached =
+        VisitTargets(options_.to, [&](const Target& target, bool is_one_of_several) {
+          outcomes.push_back(ApplyTo(target, is_one_of_several));
+        });
+    if (!unreached.ok()) {
+      return ReportErrorAs(kExitUnreachable, unreached.status(), options_.patch.json);
+    }
+    for (const pid_t pid : *unreached) {
+      std::fprintf(stderr, "patchc: warning: %s\n", UnreachedText(pid).c_str());
+    }
     if (outcomes.size() == 1) {
       if (options_.patch.json) Print(outcomes.front().json);
       return outcomes.front().exit_code;
@@ -272,8 +91,30 @@ class Applier {
     return kExitOk;
   }
 
-  Outcome ApplyTo(const Target& target) {
-    if (ready_ != nullptr) return SendTo(target, *ready_, options_);
+  // One of several that ends meanwhile, as workers do, has nothing left to patch.
+  static Outcome Ended(const Target& target) {
+    Outcome outcome;
+    outcome.exit_code = kExitOk;
+    outcome.json["schema"] = 1;
+    outcome.json["exit_code"] = kExitOk;
+    outcome.json["outcome"] = "ended";
+    outcome.json["target"] = absl::StrCat(target.pid);
+    return outcome;
+  }
+
+  Outcome ApplyTo(const Target& target, bool is_one_of_several) {
+    // A build takes its time, so each is looked at when it is its turn.
+    if (is_one_of_several && HasEnded(target)) return Ended(target);
+    Outcome outcome = ApplyToRunning(target);
+    if (outcome.exit_code != kExitUnreachable || !is_one_of_several || !HasEnded(target)) {
+      return outcome;
+    }
+    std::fprintf(stderr, "patchc: %s (%d) ended meanwhile\n", target.name.c_str(), target.pid);
+    return Ended(target);
+  }
+
+  Outcome ApplyToRunning(const Target& target) {
+    if (ready_ != nullptr) return SendPatch(target, ready_->bytes, nullptr, options_.send);
     const auto refused = [&](const absl::Status& status) {
       return Failure(target, kExitRefused, std::string(Std(status.message())), options_.patch.json);
     };
@@ -288,7 +129,7 @@ class Applier {
     }
     const ReadyModule& module = built->second;
     if (!module.report.refusals.empty() || module.no_change) return NotSent(target, module);
-    return SendTo(target, module, options_);
+    return SendPatch(target, module.bytes, &module.report, options_.send);
   }
 
   // Targets that need the same patch: of one executable, with the same guest modules.
@@ -304,7 +145,6 @@ class Applier {
     absl::StatusOr<BuildReport> report = BuildPatch(objects, options_.patch);
     if (!report.ok()) return report.status();
     ReadyModule module;
-    module.was_built = true;
     module.report = *std::move(report);
     module.name = module.report.name;
     module.no_change = module.report.no_change;
@@ -363,23 +203,21 @@ int RunApply(const CommandArguments& arguments) {
   ApplyOptions options;
   AddPatchOptions(app, options.patch);
   app.add_option("--to", options.to, "target: pid, socket, name or glob of names")->required();
-  app.add_option("--param", options.parameters, "K=V: a parameter of the module")
+  app.add_option("--param", options.send.parameters, "K=V: a parameter of the module")
       ->allow_extra_args(false);
-  app.add_flag("--allow-inlined", options.allow_inlined,
+  app.add_flag("--allow-inlined", options.send.allow_inlined,
                "apply an explicit patch although inlined copies of what it replaces stay");
-  app.add_flag("--no-wait", options.no_wait, "return when the transition has started");
-  app.add_option("--timeout", options.timeout_seconds, "seconds to wait (30)")
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--on-timeout", options.on_timeout, "what then: reverse, wait or force")
-      ->check(CLI::IsMember({"reverse", "wait", "force"}));
-  app.add_flag("--dry-run", options.dry_run, "do everything but the transition");
-  app.add_flag("--persist", options.persist, "keep the module in the target's --patch-dir");
+  app.add_flag("--no-wait", options.send.no_wait, "return when the transition has started");
+  AddWaitOptions(app, options.send);
+  app.add_flag("--dry-run", options.send.dry_run, "do everything but the transition");
+  app.add_flag("--persist", options.send.persist, "keep the module in the target's --patch-dir");
   if (const int code = ParseArguments(app, arguments); code >= 0) return code;
+  options.send.json = options.patch.json;
   if (options.patch.inputs.empty() && options.patch.diffs.empty()) {
     std::fputs("patchc apply: give a module, edited sources or --diff\n", stderr);
     return kExitUsage;
   }
-  for (const std::string& parameter : options.parameters) {
+  for (const std::string& parameter : options.send.parameters) {
     if (parameter.find('=') != std::string::npos && parameter[0] != '=') continue;
     std::fprintf(stderr, "patchc apply: --param: '%s' is not K=V\n", parameter.c_str());
     return kExitUsage;

@@ -21,6 +21,7 @@ int RunCxx(const CommandArguments& arguments);
 int RunBuild(const CommandArguments& arguments);
 int RunCheck(const CommandArguments& arguments);
 int RunApply(const CommandArguments& arguments);
+int RunWatch(const CommandArguments& arguments);
 int RunExplain(const CommandArguments& arguments);
 int RunInspect(const CommandArguments& arguments);
 int RunStrip(const CommandArguments& arguments);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
@@ -24,16 +25,6 @@ namespace {
 // Compiling says what it does only when it takes long enough to wonder.
 constexpr absl::Duration kQuiet = absl::Seconds(1);
 
-Compiler ReportingCompiler() {
-  return [begin = absl::Now(),
-          runner = ClangRunner(/*embed_sources=*/false)](const CompileRequest& request) mutable {
-    if (absl::Now() - begin > kQuiet && isatty(STDERR_FILENO) != 0) {
-      std::fprintf(stderr, "patchc: compiling %s\n", request.output.c_str());
-    }
-    return runner.Compile(request);
-  };
-}
-
 absl::Status AddEdits(const PatchOptions& options, SourceEdits& edits) {
   SourceEdits::DiffOptions diff_options;
   diff_options.source_dir = options.source_dir;
@@ -44,7 +35,7 @@ absl::Status AddEdits(const PatchOptions& options, SourceEdits& edits) {
   for (const std::string& input : options.inputs) {
     if (absl::Status added = edits.AddFile(input); !added.ok()) return added;
   }
-  return edits.CheckMatched();
+  return edits.Check();
 }
 
 // The modules that the target has loaded, as they were loaded: files on the disk may be others.
@@ -99,6 +90,16 @@ absl::Status AddNamedModules(const PatchOptions& options, BaseObjects& objects) 
 }
 
 }  // namespace
+
+Compiler ReportingCompiler() {
+  return [begin = absl::Now(), runner = std::make_shared<ClangRunner>(/*embed_sources=*/false)](
+             const CompileRequest& request) {
+    if (absl::Now() - begin > kQuiet && isatty(STDERR_FILENO) != 0) {
+      std::fprintf(stderr, "patchc: compiling %s\n", request.output.c_str());
+    }
+    return runner->Compile(request);
+  };
+}
 
 void AddPatchOptions(CLI::App& app, PatchOptions& options) {
   app.add_option("INPUT", options.inputs, "edited source files");
@@ -170,7 +171,8 @@ absl::StatusOr<BaseObjects> OpenBase(const std::string& base, const PatchOptions
   return objects;
 }
 
-absl::StatusOr<BuildReport> BuildPatch(BaseObjects& objects, const PatchOptions& options) {
+absl::StatusOr<BuildReport> BuildPatch(BaseObjects& objects, const PatchOptions& options,
+                                       Compiler compiler) {
   SourceEdits edits(objects);
   if (absl::Status added = AddEdits(options, edits); !added.ok()) return added;
   BuildOptions build;
@@ -183,17 +185,21 @@ absl::StatusOr<BuildReport> BuildPatch(BaseObjects& objects, const PatchOptions&
   build.replace_set = options.replace_set;
   build.hold = options.hold;
   build.allow_layout.insert(options.allow_layout.begin(), options.allow_layout.end());
-  return PatchBuilder(objects, edits, ReportingCompiler()).Build(build);
+  return PatchBuilder(objects, edits, std::move(compiler)).Build(build);
 }
 
 int ReportError(const absl::Status& status, bool json) {
-  const std::string message(Std(status.message()));
   int code = kExitRefused;
   if (status.code() == absl::StatusCode::kInternal) code = kExitInternal;
   if (status.code() == absl::StatusCode::kUnavailable ||
       status.code() == absl::StatusCode::kPermissionDenied) {
     code = kExitUnreachable;
   }
+  return ReportErrorAs(code, status, json);
+}
+
+int ReportErrorAs(int code, const absl::Status& status, bool json) {
+  const std::string message(Std(status.message()));
   if (json) {
     nlohmann::ordered_json report;
     report["schema"] = 1;

@@ -47,11 +47,17 @@ absl::StatusOr<BaseObjects> OpenBase(const std::string& base, const PatchOptions
 // patchc, is asked for over the control socket.
 absl::StatusOr<BaseObjects> OpenTarget(const Target& target, const PatchOptions& options);
 
+// Compiles from scratch, and says what it compiles when that takes long.
+Compiler ReportingCompiler();
+
 // Builds against `objects`.
-absl::StatusOr<BuildReport> BuildPatch(BaseObjects& objects, const PatchOptions& options);
+absl::StatusOr<BuildReport> BuildPatch(BaseObjects& objects, const PatchOptions& options,
+                                       Compiler compiler = ReportingCompiler());
 
 // Prints the error and returns the exit code of the contract for it.
 int ReportError(const absl::Status& status, bool json);
+// The same with another exit code, which it returns.
+int ReportErrorAs(int code, const absl::Status& status, bool json);
 
 }  // namespace mend::patchc
 

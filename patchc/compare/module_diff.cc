@@ -147,11 +147,15 @@ class UnitComparer {
     return base.fingerprint;
   }
 
-  // Everything that the patch's functions reach inside of the unit, through data that only the
-  // patch has.
+  // Everything that the patch's functions and new globals reach inside of the unit, through data
+  // that only the patch has.
   void FindKept() {
     std::vector<std::string> pending(replaced_.begin(), replaced_.end());
     pending.insert(pending.end(), diff_.new_functions.begin(), diff_.new_functions.end());
+    // Another unit of the patch may use a new global, and reach through it what that refers to.
+    for (const DataDescription& datum : sides_.edited.data) {
+      if (IsNewGlobal(datum)) pending.push_back(datum.name);
+    }
     while (!pending.empty()) {
       const std::string name = std::move(pending.back());
       pending.pop_back();
@@ -163,6 +167,10 @@ class UnitComparer {
         }
       }
     }
+  }
+
+  bool IsNewGlobal(const DataDescription& edited) const {
+    return edited.binding == Binding::kGlobal && !base_data_.contains(edited.name);
   }
 
   // A datum that the patch brings along: new, or a constant whose contents are the patch's.
@@ -183,9 +191,7 @@ class UnitComparer {
   void CompareDatum(const DataDescription& edited) {
     const auto found = base_data_.find(edited.name);
     if (found == base_data_.end()) {
-      if (kept_.contains(edited.name) || edited.binding == Binding::kGlobal) {
-        diff_.new_data.push_back(edited.name);
-      }
+      if (kept_.contains(edited.name)) diff_.new_data.push_back(edited.name);
       return;
     }
     const DataDescription& base = *found->second;

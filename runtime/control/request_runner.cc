@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "runtime/control/control_thread.h"
+#include "runtime/safepoint/single_thread.h"
 
 namespace mend {
 
@@ -33,8 +34,11 @@ void RequestRunner::StartRequests() {
     Request* request = nullptr;
     {
       const MutexLock lock(&mu_);
-      mu_.Await([this]()
-                    ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_ || !pending_.empty(); });
+      {
+        const RuntimeThreadSleep sleep;
+        mu_.Await(
+            [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_ || !pending_.empty(); });
+      }
       if (pending_.empty()) {
         is_running_ = false;
         return;

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -25,6 +26,7 @@
 #include "runtime/control/request_runner.h"
 #include "runtime/control/socket_place.h"
 #include "runtime/control/views.h"
+#include "runtime/safepoint/single_thread.h"
 
 namespace mend {
 namespace {
@@ -126,6 +128,7 @@ struct ControlServer::State {
   std::string http_module;
   HttpHandler* handler = nullptr;
   EventLog* events = nullptr;
+  uid_t user = 0;  // who started the program
 
   mutable Mutex mu;
   std::string path ABSL_GUARDED_BY(mu);
@@ -240,7 +243,10 @@ bool AcceptConnection(const std::shared_ptr<State>& state, int listener) {
 // one that shares the server's descriptors can.
 void HangUp(State* state) {
   const MutexLock lock(&state->mu);
-  state->mu.Await([state]() ABSL_SHARED_LOCKS_REQUIRED(state->mu) { return state->stopping; });
+  {
+    const RuntimeThreadSleep sleep;
+    state->mu.Await([state]() ABSL_SHARED_LOCKS_REQUIRED(state->mu) { return state->stopping; });
+  }
   ::eventfd_write(state->wake, 1);
   // Their readers and writers fail at once, and the threads end.
   for (const int connection : state->connections) ::shutdown(connection, SHUT_RDWR);
@@ -262,11 +268,16 @@ absl::Status EnterOwnTable(const std::shared_ptr<State>& state, int listener, in
   return started;
 }
 
+int AwaitEither(pollfd (&entries)[2]) {
+  const RuntimeThreadSleep sleep;
+  return ::poll(entries, 2, -1);
+}
+
 void AcceptLoop(const std::shared_ptr<State>& state, int listener, int wake) {
   const absl::Status entered = EnterOwnTable(state, listener, wake);
   while (entered.ok()) {
     pollfd entries[] = {{wake, POLLIN, 0}, {listener, POLLIN, 0}};
-    if (::poll(entries, 2, -1) < 0 && errno != EINTR) break;
+    if (AwaitEither(entries) < 0 && errno != EINTR) break;
     if (entries[0].revents != 0) break;
     // Somebody closed or replaced the descriptor (a close-all loop): nothing left to serve.
     if ((entries[1].revents & (POLLNVAL | POLLERR)) != 0) break;
@@ -319,9 +330,12 @@ absl::Status StartListening(const std::shared_ptr<State>& state, const std::stri
 }
 
 absl::Status ListenInDefaultPlace(const std::shared_ptr<State>& state) {
-  const absl::Status trusted = PrepareSocketDirectory(DefaultSocketDirectory());
+  const std::string directory = ::geteuid() == state->user || ::geteuid() == 0
+                                    ? DefaultSocketDirectory()
+                                    : SocketDirectoryOfNewUser();
+  const absl::Status trusted = PrepareSocketDirectory(directory);
   if (!trusted.ok()) return trusted;
-  return StartListening(state, DefaultSocketPath(::getpid()));
+  return StartListening(state, absl::StrCat(directory, "/", ::getpid(), ".sock"));
 }
 
 }  // namespace
@@ -334,6 +348,7 @@ absl::StatusOr<std::unique_ptr<ControlServer>> ControlServer::Start(
   state->http_module = options.http_module.empty() ? DefaultHttpModule() : options.http_module;
   state->handler = handler;
   state->events = events;
+  state->user = ::geteuid();
   const absl::Status listening =
       options.socket.empty() ? ListenInDefaultPlace(state) : StartListening(state, options.socket);
   std::unique_ptr<ControlServer> server(new ControlServer(std::move(state)));
@@ -391,6 +406,9 @@ void ControlServer::ChildAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   state_->path.clear();
   state_->threads = 1;  // the starter below, which counts for the destructor
   const absl::Status started = StartControlThread("mend-control", [state = state_] {
+    // A child that changes its root, as unprivileged workers do, is operated from outside of it.
+    // Where that is not allowed the socket is inside.
+    ::unshare(CLONE_FS);
     absl::SleepFor(kChildDelay);
     absl::Status listening;
     {

@@ -72,6 +72,8 @@ std::string DefaultSocketPath(pid_t pid) {
   return absl::StrCat(DefaultSocketDirectory(), "/", pid, ".sock");
 }
 
+std::string SocketDirectoryOfNewUser() { return TemporaryPlace("/tmp"); }
+
 std::vector<std::string> SocketDirectories() {
   std::vector<std::string> directories = {DefaultSocketDirectory()};
   directories.push_back(absl::StrCat("/run/user/", ::geteuid(), "/mend"));

@@ -23,6 +23,10 @@ std::string DefaultSocketDirectory();
 // PID.sock in DefaultSocketDirectory().
 std::string DefaultSocketPath(pid_t pid);
 
+// The directory of a user who did not start the program, for a process that has become that user:
+// the environment names places of the former one. Of those of SocketDirectories.
+std::string SocketDirectoryOfNewUser();
+
 // Every directory where this user's sockets may lie (a service may have been started with another
 // environment than this shell's); for root, other users' too. Without repetitions; they need not
 // exist.

@@ -26,6 +26,13 @@ void LeaveBlockedSlowPath(ThreadRecord* record) noexcept {
 SignalScope::SignalScope() noexcept {
   ThreadRecord* const record = tls_thread_words.record.load(std::memory_order_relaxed);
   if (record == nullptr) return;
+  // Relaxed: plain stores of one thread, in this order; readers look at them around a look at the
+  // kernel's view of the thread.
+  record->handlers_begun.store(record->handlers_begun.load(std::memory_order_relaxed) + 1,
+                               std::memory_order_relaxed);
+  record->handler_depth.store(record->handler_depth.load(std::memory_order_relaxed) + 1,
+                              std::memory_order_relaxed);
+  counted_ = true;
   const Activity activity = record->activity.Get();
   if (activity == Activity::kBlocked || activity == Activity::kClaimed) {
     internal::LeaveBlockedSlowPath(record);
@@ -38,6 +45,10 @@ SignalScope::SignalScope() noexcept {
 SignalScope::~SignalScope() {
   ThreadRecord* const record = tls_thread_words.record.load(std::memory_order_relaxed);
   if (record == nullptr) return;
+  if (counted_) {
+    record->handler_depth.store(record->handler_depth.load(std::memory_order_relaxed) - 1,
+                                std::memory_order_relaxed);
+  }
   record->anchor = anchor_;
   record->blocked_in.store(blocked_in_, std::memory_order_relaxed);
   if (!was_blocked_) return;

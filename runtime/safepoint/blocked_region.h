@@ -99,6 +99,7 @@ class SignalScope {
   SignalScope& operator=(const SignalScope&) = delete;
 
  private:
+  bool counted_ = false;
   bool was_blocked_ = false;
   // The handler's own blocked regions use the record's anchor, which a region that was about to be
   // entered may have filled already.

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "runtime/base/raw_syscall.h"
+#include "runtime/safepoint/single_thread.h"
 #include "runtime/safepoint/thread_registry.h"
 
 namespace mend {
@@ -44,6 +45,7 @@ absl::Status StartRuntimeThread(const char* name, void* (*body)(void*), void* ar
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, stack_bytes);
   int error;
+  SingleThread::AddRuntimeThread();
   {
     // guest_libc passes pthread_create through to libc for the runtime's own threads.
     const CreatingRuntimeThread creating;
@@ -52,6 +54,7 @@ absl::Status StartRuntimeThread(const char* name, void* (*body)(void*), void* ar
   pthread_attr_destroy(&attributes);
   SetMask(&old_mask, nullptr);
   if (error != 0) {
+    SingleThread::RemoveRuntimeThread();
     return absl::ResourceExhaustedError(
         absl::StrCat("cannot start the runtime's thread ", name, ": ", strerror(error)));
   }

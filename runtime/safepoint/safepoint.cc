@@ -12,6 +12,7 @@
 #include "runtime/base/raw_syscall.h"
 #include "runtime/safepoint/handshake.h"
 #include "runtime/safepoint/safepoint_poll.h"
+#include "runtime/safepoint/single_thread.h"
 #include "runtime/safepoint/thread_registry.h"
 
 namespace mend {
@@ -39,6 +40,7 @@ SwitchResult AnswerRequest(ThreadRecord& record, RegisterContext context, greg_t
 
 void HandleForRecord(ThreadRecord& record, ThreadWords& words, ucontext_t& context) noexcept
     [[clang::nonblocking]] {
+  SingleThread::NoteInterrupted(record, InterruptedContext(context).rip);
   if (record.in_slow_path.load(std::memory_order_relaxed)) {
     // The thread is answering an older request in the frame below; let it poll again. Answering
     // here would acknowledge a request while the older one is still in use.
@@ -144,6 +146,7 @@ void AnswerPoll(const RegisterContext& context) noexcept {
   words.poll.exchange(0, std::memory_order_acquire);
   ThreadRecord* const record = words.record.load(std::memory_order_relaxed);
   if (record == nullptr || record->activity.Get() != Activity::kRunning) return;
+  SingleThread::NoteSafepoint(*record);
   record->in_slow_path.store(true, std::memory_order_relaxed);
   const SwitchResult result = AnswerRequest(*record, context, nullptr, SwitchWay::kPoll);
   record->in_slow_path.store(false, std::memory_order_relaxed);

@@ -97,6 +97,9 @@ struct ThreadRecord {
   std::atomic<int> poll_credit{0};
   std::atomic<ThreadWords*> words{nullptr};
   std::atomic<pid_t> tid{0};
+  // The program's signal handlers that the thread is in, and how many have begun.
+  std::atomic<uint32_t> handler_depth{0};
+  std::atomic<uint32_t> handlers_begun{0};
   std::atomic<const char*> blocked_in{nullptr};
   // An operating system thread that the registry found, rather than one that was announced: its
   // end is not announced either, so nobody writes to its words from outside.

@@ -12,6 +12,7 @@
 #include "runtime/base/failpoint.h"
 #include "runtime/patch/patch_name.h"
 #include "runtime/safepoint/runtime_thread.h"
+#include "runtime/safepoint/single_thread.h"
 #include "runtime/safepoint/thread_registry.h"
 #include "runtime/transition/atomic_replace.h"
 
@@ -421,7 +422,14 @@ void PatchRegistry::State::CoordinatorLoop() {
       if (stop_) return;
       sleep_ns = StepLocked();
     }
-    FutexWait(&wake_word, woken, sleep_ns);
+    if (sleep_ns < kIdleNs) {
+      FutexWait(&wake_word, woken, sleep_ns);
+      continue;
+    }
+    const RuntimeThreadSleep sleep;
+    // ORDER[T11]: as above.
+    while (wake_word.load(std::memory_order_acquire) == woken)
+      FutexWait(&wake_word, woken, kIdleNs);
   }
 }
 

@@ -9,6 +9,8 @@ pattern=$(cat /proc/sys/kernel/core_pattern)
 case $pattern in
   '' | '|'* | */*) skip "core dumps go elsewhere here (core_pattern is '$pattern')" ;;
 esac
+# AddressSanitizer would turn them off.
+export ASAN_OPTIONS="${ASAN_OPTIONS:-}:disable_coredump=0"
 ulimit -c unlimited 2>/dev/null || skip "core dumps are not allowed here"
 
 cat >"$work/crash.c" <<'C'

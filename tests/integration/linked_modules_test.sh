@@ -76,6 +76,30 @@ echo 'extern int used(void); int helper(void) { return 4; } int main(void) { ret
 "$patchc" cc -O1 -fPIC -shared -Wl,--version-script,exports private.c -o libprivate.so
 expect_code 1 "$patchc" cc -O1 clash.c -L. -lprivate -o clash
 expect_match "two of a name" "libprivate.so and the program each have a 'helper' of their own" "$output"
+# But a unit that the project links into its library and into its program is one, and takes patches.
+cat >common.c <<'C'
+static int used_before;
+int common(int x) { return x + ++used_before; }
+C
+echo '#include <stdio.h>
+extern int used(void), common(int); int main(void) {
+  char line[16];
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  while (fgets(line, sizeof line, stdin)) printf("%d %d\n", used(), common(10));
+}' >shares.c
+echo 'int common(int); int used(void) { return common(20); }' >library.c
+"$patchc" cc -O1 -c common.c -o common.o
+"$patchc" cc -O1 -fPIC -DPIC -c common.c -o common.lo
+"$patchc" cc -O1 -fPIC -shared -Wl,--version-script,exports library.c common.lo -o libshares.so
+expect_code 0 "$patchc" cc -O1 shares.c common.o -L. -lshares -o shares
+expect_match "what is shared" "libshares.so: 1 unit\(s\) that it keeps to itself are the program's own" "$output"
+exec 7>&- 8>&-
+start "$work/source/shares"
+await_target
+ask go "21 12"
+sed -i 's/x + ++/x + 100 + ++/' common.c
+expect_code 0 "$patchc" apply common.c --to "$hosted_pid"
+ask go "123 114"
 cat >module.c <<'C'
 #include <mend/livepatch.h>
 static int init(void) { return 0; }

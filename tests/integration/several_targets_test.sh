@@ -45,7 +45,9 @@ pids=
 targets() {
   local tries
   for tries in $(seq 200); do
-    pids=$("$mend" ps --json 2>/dev/null | grep -oE '"pid": *"[0-9]+"' | grep -oE '[0-9]+' || true)
+    # Other programs may be hosted on this machine.
+    pids=$("$mend" ps --json 2>/dev/null | grep -oE '"pid":"[0-9]+","name":"serve"' |
+      grep -oE '[0-9]+' || true)
     [ "$(wc -w <<<"$pids")" -eq "$1" ] && return
     sleep 0.05
   done

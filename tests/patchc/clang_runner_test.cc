@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -72,6 +73,88 @@ TEST(ClangRunnerTest, RebuildingFromTheDescriptionGivesTheSameObject) {
   const CompileResult second = ClangRunner().Compile(again);
   ASSERT_TRUE(second.ok) << second.diagnostics;
   EXPECT_EQ(first.object, second.object);
+}
+
+std::map<std::string, std::string> Fingerprints(const CompileResult& result) {
+  std::map<std::string, std::string> fingerprints;
+  for (const FunctionDescription& function : result.description.functions) {
+    fingerprints[function.name] = function.fingerprint;
+  }
+  return fingerprints;
+}
+
+class ClangRunnerPreambleTest : public ::testing::Test {
+ protected:
+  ClangRunnerPreambleTest() {
+    request_ = Request("#include \"unit.h\"\nint f(struct point* p) { return p->y; }\n");
+    request_.overlay["/unit.h"] = "struct point { int x; int y; };\n";
+    request_.unedited = SourceText{"/unit.c", request_.overlay["/unit.c"]};
+    runner_.KeepPreamble(request_);
+  }
+
+  // Compiles with and without the runner's preambles; the code is the same. Whether one was used.
+  bool CompileBothWays() {
+    const CompileResult warm = runner_.Compile(request_);
+    const CompileResult cold = ClangRunner(/*embed_sources=*/false).Compile(request_);
+    EXPECT_TRUE(warm.ok) << warm.diagnostics;
+    EXPECT_EQ(Fingerprints(warm), Fingerprints(cold));
+    return warm.used_preamble;
+  }
+
+  ClangRunner runner_{/*embed_sources=*/false};
+  CompileRequest request_;
+};
+
+TEST_F(ClangRunnerPreambleTest, StandsForTheHeaders) {
+  EXPECT_TRUE(CompileBothWays());
+  request_.overlay["/unit.c"] =
+      "#include \"unit.h\"\nint f(struct point* p) { return p->y + p->x; }\n";
+  EXPECT_TRUE(CompileBothWays());
+}
+
+TEST(ClangRunnerTest, PreamblesOfManyHeaders) {
+  CompileRequest request = Request(
+      "#include <iostream>\n#include <map>\n#include <vector>\n"
+      "static std::map<int, std::vector<int>> table;\n"
+      "void add(int key) { table[key].push_back(key); std::cout << table.size(); }\n",
+      {"-O2"});
+  request.language = "c++";
+  request.unedited = SourceText{"/unit.c", request.overlay["/unit.c"]};
+  ClangRunner runner(/*embed_sources=*/false);
+  runner.KeepPreamble(request);
+  const CompileResult warm = runner.Compile(request);
+  ASSERT_TRUE(warm.ok) << warm.diagnostics;
+  EXPECT_TRUE(warm.used_preamble);
+  const CompileResult cold = ClangRunner(/*embed_sources=*/false).Compile(request);
+  EXPECT_EQ(Fingerprints(warm), Fingerprints(cold));
+}
+
+TEST_F(ClangRunnerPreambleTest, IsNotUsedUnlessAllowed) {
+  request_.unedited.reset();
+  EXPECT_FALSE(CompileBothWays());
+}
+
+TEST_F(ClangRunnerPreambleTest, IsNotUsedForAnotherBeginning) {
+  request_.overlay["/unit.c"] =
+      "#define y z\n#include \"unit.h\"\nint f(struct point* p) { return p->y; }\n";
+  EXPECT_FALSE(CompileBothWays());
+}
+
+TEST_F(ClangRunnerPreambleTest, IsNotUsedForOtherHeaders) {
+  request_.overlay["/unit.h"] = "struct point { long other; int x; int y; };\n";
+  EXPECT_FALSE(CompileBothWays());
+}
+
+TEST_F(ClangRunnerPreambleTest, IsNotUsedForOtherArguments) {
+  request_.arguments.insert(request_.arguments.begin(), "-Dx=z");
+  EXPECT_FALSE(CompileBothWays());
+}
+
+TEST_F(ClangRunnerPreambleTest, ErrorsAreAsWithoutIt) {
+  request_.overlay["/unit.c"] = "#include \"unit.h\"\nint f(void) { return missing; }\n";
+  const CompileResult warm = runner_.Compile(request_);
+  EXPECT_FALSE(warm.ok);
+  EXPECT_EQ(warm.diagnostics, ClangRunner().Compile(request_).diagnostics);
 }
 
 TEST(ClangRunnerTest, ErrorsAreClangsOwn) {

@@ -125,20 +125,26 @@ class CompareTest : public ::testing::Test {
     return Finish(edits, options);
   }
 
-  // Builds it twice: as usual, with code only for functions whose IR changed, and with code for all
-  // of them. The two must agree in everything but the bytes of what was left out.
+  // Builds it three times: as usual, with code only for functions whose IR changed; with code for
+  // all of them; and from the preambles of the units. They must agree in everything but the bytes
+  // of what was left out.
   BuildReport Finish(SourceEdits& edits, BuildOptions options = {}) {
     options.name = "test";
-    const BuildReport complete = BuildWith(edits, options, /*generate_all=*/true);
-    BuildReport report = BuildWith(edits, options, /*generate_all=*/false);
+    const BuildReport complete = BuildWith(edits, options, Way::kGenerateAll);
+    const BuildReport warm = BuildWith(edits, options, Way::kFromPreambles);
+    BuildReport report = BuildWith(edits, options, Way::kUsual);
     EXPECT_EQ(Contents(report), Contents(complete));
+    EXPECT_EQ(Contents(report), Contents(warm));
     return report;
   }
 
-  BuildReport BuildWith(SourceEdits& edits, const BuildOptions& options, bool generate_all) {
+  enum class Way { kUsual, kGenerateAll, kFromPreambles };
+
+  BuildReport BuildWith(SourceEdits& edits, const BuildOptions& options, Way way) {
     ClangRunner runner(/*embed_sources=*/false);
     PatchBuilder builder(bases_, edits, [&](CompileRequest request) {
-      if (generate_all) request.known_functions.clear();
+      if (way == Way::kGenerateAll) request.known_functions.clear();
+      if (way == Way::kFromPreambles && request.unedited) runner.KeepPreamble(request);
       CompileResult result = runner.Compile(request);
       left_out_ = result.left_out;
       return result;
@@ -279,6 +285,31 @@ TEST_F(CompareTest, NewFunctionsAndDataAreAdded) {
   EXPECT_THAT(used.module.units.front().new_data, UnorderedElementsAre("total", "fresh.n"));
 }
 
+TEST_F(CompareTest, NewGlobalTakesAlongWhatItRefersTo) {
+  MakeUsualProgram();
+  // As the modules of a server are declared: a descriptor that another unit uses, and tables that
+  // only the descriptor leads to.
+  const std::string descriptor =
+      "struct command { const char *name; int (*run)(int); };\n"
+      "static int run_first(int x) { return x + setting; }\n"
+      "static struct command commands[] = {{\"first\", run_first}, {0, 0}};\n"
+      "struct module { struct command *commands; int *state; };\n"
+      "struct module added = {commands, &counter};\n";
+  const BuildReport report =
+      Build({{"main.c", kMain + descriptor},
+             {"shape.c", Replaced(kShape, "int helper(int a) { return a ^ 5; }",
+                                  "extern void *added[2];\n"
+                                  "int helper(int a) { return a ^ (added[0] != 0); }")}});
+  EXPECT_THAT(report.refusals, IsEmpty());
+  ASSERT_EQ(report.module.units.size(), 2u);
+  const PatchUnit& unit = report.module.units.front();
+  EXPECT_THAT(unit.new_functions, ElementsAre("run_first"));
+  EXPECT_THAT(unit.new_data, UnorderedElementsAre("added", "commands"));
+  std::vector<std::string> references;
+  for (const DataReference& reference : unit.references) references.push_back(reference.name);
+  EXPECT_THAT(references, UnorderedElementsAre("counter", "setting"));
+}
+
 TEST_F(CompareTest, ChangedConstantTakesItsReadersAlong) {
   MakeUsualProgram();
   const BuildReport report = Build({{"main.c", Replaced(kMain, "\"two\"", "\"zwei\"")}});
@@ -330,6 +361,103 @@ TEST_F(CompareTest, DiffOfASeriesAppliesInOrderAndSkipsForeignFiles) {
   SourceEdits wrong_order(bases_);
   EXPECT_THAT(std::string(Std(wrong_order.AddDiff(folder_ + "/two.patch", {}).message())),
               HasSubstr("MEND-E0006"));
+}
+
+// A diff with a changed file that is no source of the program.
+std::string DiffWith(const std::string& foreign, const std::string& added) {
+  return absl::StrCat(
+      "--- a/shape.c\n+++ b/shape.c\n@@ -4 +4 @@\n-int helper(int a) { return a ^ 5; }\n"
+      "+int helper(int a) { return a ^ 6; }\n"
+      "--- a/",
+      foreign, "\n+++ b/", foreign, "\n@@ -1 +1 @@\n-x\n+", added, "\n");
+}
+
+TEST_F(CompareTest, RefusesADiffOfWhatASourceIsGeneratedFrom) {
+  const std::string parser = "#line 3 \"grammar/parse.y\"\nint parse(int x) { return x + 1; }\n";
+  MakeProgram({{"shape.h", kHeader}, {"main.c", kMain}, {"shape.c", kShape}, {"parse.c", parser}});
+  Write("fix.patch", DiffWith("grammar/parse.y", "y"));
+  SourceEdits edits(*base_);
+  ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
+  const std::string refusal(Std(edits.Check().message()));
+  EXPECT_THAT(refusal, HasSubstr("MEND-E0010"));
+  EXPECT_THAT(refusal, HasSubstr("parse.c is generated from a/grammar/parse.y"));
+  // With what the build made of it there is nothing left to do.
+  Write("edited/parse.c", Replaced(parser, "x + 1", "x + 2"));
+  ASSERT_TRUE(edits.AddFile(folder_ + "/edited/parse.c").ok());
+  EXPECT_TRUE(edits.Check().ok());
+  EXPECT_THAT(Functions(Finish(edits)), UnorderedElementsAre("helper changed", "parse changed"));
+  // Another file of that name, and a manual.
+  Write("other.patch", DiffWith("tools/parse.y", "y"));
+  SourceEdits others(*base_);
+  ASSERT_TRUE(others.AddDiff(folder_ + "/other.patch", {}).ok());
+  EXPECT_TRUE(others.Check().ok());
+}
+
+TEST_F(CompareTest, RefusesToEditOneOfTwoNamesOfAFile) {
+  // What a compiler cache does: the object of one folder stands in another one's program.
+  std::filesystem::create_directories(folder_ + "/one");
+  std::filesystem::create_directories(folder_ + "/two");
+  std::vector<std::pair<std::string, std::string>> compiled;
+  for (const std::string name : {"one", "two"}) {
+    Write(name + "/answer.h", "#define ANSWER 4\n");
+    Write(name + "/" + name + ".c",
+          absl::StrCat("#include \"answer.h\"\nint ", name, "(void) { return ANSWER; }\n"));
+    CompileRequest request;
+    request.directory = folder_ + "/" + name;
+    request.language = "c";
+    request.arguments = {"-O2", "-c", name + ".c"};
+    request.output = name + ".o";
+    CompileResult result = ClangRunner().Compile(request);
+    ASSERT_TRUE(result.ok) << result.diagnostics;
+    compiled.emplace_back(request.output, std::move(result.object));
+  }
+  absl::StatusOr<Base> base = Base::FromObjects(
+      {{compiled[0].first, compiled[0].second}, {compiled[1].first, compiled[1].second}});
+  ASSERT_TRUE(base.ok()) << base.status();
+  SourceEdits edits(*base);
+  Write("two/answer.h", "#define ANSWER 5\n");
+  ASSERT_TRUE(edits.AddFile(folder_ + "/two/answer.h").ok());
+  const std::string refusal(Std(edits.Check().message()));
+  EXPECT_THAT(refusal, HasSubstr("MEND-E0008"));
+  EXPECT_THAT(refusal, HasSubstr("one/answer.h too, with the same contents"));
+  // Both named, there is no doubt.
+  ASSERT_TRUE(edits.AddFile(folder_ + "/one/answer.h").ok());
+  EXPECT_TRUE(edits.Check().ok());
+}
+
+TEST_F(CompareTest, RefusesANewVariableThatTheBuildRegisters) {
+  MakeUsualProgram();
+  for (const auto& [file, is_refused] :
+       std::map<std::string, bool>{{"auto/modules", true}, {"doc/modules.txt", false}}) {
+    Write("fix.patch", DiffWith(file, "added_module \\"));
+    SourceEdits edits(*base_);
+    ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
+    Write("more.patch", absl::StrCat("--- a/main.c\n+++ b/main.c\n@@ -20,1 +20,2 @@\n"
+                                     " int says(void) { return puts(\"hello\"); }\n"
+                                     "+int added_module = 5;\n"));
+    ASSERT_TRUE(edits.AddDiff(folder_ + "/more.patch", {}).ok());
+    const BuildReport report = Finish(edits);
+    if (!is_refused) {
+      EXPECT_THAT(report.refusals, IsEmpty());
+      continue;
+    }
+    ASSERT_EQ(report.refusals.size(), 1u);
+    EXPECT_EQ(report.refusals.front().code, RefusalCode::kGeneratedSource);
+    EXPECT_THAT(report.refusals.front().message, HasSubstr("auto/modules names 'added_module'"));
+  }
+}
+
+TEST_F(CompareTest, WarnsOfMacrosThatTheBuildWouldDefine) {
+  MakeUsualProgram();
+  Write("fix.patch", DiffWith("configure.ac", "AC_DEFINE([HAVE_FAST_XOR], [1])"));
+  SourceEdits edits(*base_);
+  ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
+  EXPECT_THAT(edits.MacroWarnings(), IsEmpty());
+  Write("more.patch",
+        "--- a/shape.c\n+++ b/shape.c\n@@ -4 +4,3 @@\n int helper(int a) { return a ^ 6; }\n"
+        "+#ifdef HAVE_FAST_XOR\n+#endif\n");
+  ASSERT_TRUE(edits.AddDiff(folder_ + "/more.patch", {}).ok());
+  EXPECT_THAT(edits.MacroWarnings(), ElementsAre(HasSubstr("HAVE_FAST_XOR")));
 }
 
 TEST_F(CompareTest, ModuleSurvivesWritingAndReading) {

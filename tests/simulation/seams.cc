@@ -17,6 +17,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/raw_syscall.h"
 #include "runtime/safepoint/runtime_thread.h"
+#include "runtime/safepoint/single_thread.h"
 #include "runtime/safepoint/safepoint_poll.h"
 #include "runtime/safepoint/system_threads.h"
 #include "runtime/safepoint/thread_registry.h"
@@ -207,6 +208,16 @@ void InitializePollStub() {}
 int64_t MonotonicNs() {
   return Scheduler::Current() == nullptr ? 0 : Scheduler::Current()->now_ns();
 }
+
+// Libc counts all threads: the mode is never entered.
+constinit std::atomic<uint32_t> SingleThread::awake_{0};
+constinit std::atomic<int> SingleThread::runtime_threads_{0};
+constinit std::atomic<uint32_t> SingleThread::mode_{SingleThread::kOff};
+constinit std::atomic<bool> SingleThread::awaited_{false};
+void SingleThread::LeaveSlowPath() {}
+void SingleThread::NoteSlowPath(const ThreadRecord&) noexcept [[clang::nonblocking]] {}
+void SingleThread::NoteInterruptedSlowPath(const ThreadRecord&, uintptr_t) noexcept
+    [[clang::nonblocking]] {}
 
 absl::Status StartRuntimeThread(const char* name, void* (*body)(void*), void* argument, pthread_t*,
                                 size_t) {

@@ -1,0 +1,6 @@
+/** What is redefined. */
+public class Version {
+  static int version() {
+    return 41;
+  }
+}

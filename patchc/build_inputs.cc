@@ -1,0 +1,147 @@
+#include "patchc/build_inputs.h"
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "patchc/text.h"
+
+namespace mend::patchc {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool IsIdentifierCharacter(char c) {
+  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_';
+}
+
+template <size_t kCount>
+bool IsOneOf(const std::array<std::string_view, kCount>& list, std::string_view word) {
+  return std::find(list.begin(), list.end(), word) != list.end();
+}
+
+// Whether the path is what a build reads to know how to build. Seldom wrong, never complete: a list
+// of modules may have any name.
+bool IsBuildFile(const fs::path& path) {
+  static constexpr std::array<std::string_view, 12> kExtensions = {
+      ".am", ".ac", ".m4", ".mk", ".mak", ".cmake", ".sh", ".py", ".pl", ".awk", ".def", ".list"};
+  static constexpr std::array<std::string_view, 5> kNames = {"CMakeLists.txt", "meson.build",
+                                                             "SConscript", "SConstruct", "wscript"};
+  static constexpr std::array<std::string_view, 4> kSources = {".h", ".c", ".hpp", ".cc"};
+  const std::string name = path.filename().string();
+  if (path.extension() == ".in") {
+    const fs::path made = path.parent_path() / path.stem();
+    return IsOneOf(kSources, made.extension().string()) || IsBuildFile(made);
+  }
+  if (IsOneOf(kExtensions, path.extension().string()) || IsOneOf(kNames, name)) return true;
+  for (const std::string_view beginning : {"Makefile", "makefile", "GNUmakefile", "configure"}) {
+    if (name.starts_with(beginning)) return true;
+  }
+  // nginx and its like.
+  return std::find(path.begin(), path.end(), fs::path("auto")) != path.end();
+}
+
+// Whether sources may be made of the file: what is written for people or run as a test is not worth
+// reading the whole program for.
+bool MayGenerate(const fs::path& path) {
+  static constexpr std::array<std::string_view, 16> kOthers = {
+      ".md",   ".rst", ".txt", ".html", ".xml", ".conf", ".json", ".yml",
+      ".yaml", ".tcl", ".sh",  ".py",   ".pl",  ".t",    ".po",   ".rpl"};
+  const std::string extension = path.extension().string();
+  const bool is_manual_page =
+      extension.size() == 2 && absl::ascii_isdigit(static_cast<unsigned char>(extension[1]));
+  return !is_manual_page && !IsOneOf(kOthers, extension);
+}
+
+// The path's components without those that lead nowhere.
+std::vector<std::string> Components(std::string_view path) {
+  std::vector<std::string> components;
+  for (const std::string_view word : SplitWords(path, "/")) {
+    if (word != "." && word != "..") components.emplace_back(word);
+  }
+  return components;
+}
+
+// Whether the paths end alike, as far as either goes. A diff's leading component may be a/ or a
+// package's folder, and a build may have been run anywhere.
+bool MayBeTheSame(std::string_view diff_path, std::string_view directive_path) {
+  const std::vector<std::string> left = Components(diff_path);
+  const std::vector<std::string> right = Components(directive_path);
+  const auto ends = std::mismatch(left.rbegin(), left.rend(), right.rbegin(), right.rend());
+  const auto common = static_cast<size_t>(ends.first - left.rbegin());
+  return common > 0 && (common == right.size() || common + 1 >= left.size());
+}
+
+// The file that a line directive names: `#line 7 "parse.y"`, `# 7 "parse.y"`. "" for other lines.
+std::string_view DirectivePath(std::string_view line) {
+  line = Trim(line);
+  if (!line.starts_with("#")) return {};
+  line = Trim(line.substr(1));
+  if (line.starts_with("line")) line = Trim(line.substr(4));
+  if (line.empty() || !absl::ascii_isdigit(static_cast<unsigned char>(line.front()))) return {};
+  const size_t open = line.find('"');
+  const size_t close = line.rfind('"');
+  return open == close ? std::string_view() : line.substr(open + 1, close - open - 1);
+}
+
+}  // namespace
+
+std::set<std::string> IdentifiersIn(std::string_view text) {
+  std::set<std::string> identifiers;
+  while (!text.empty()) {
+    const auto begin = std::find_if(text.begin(), text.end(), IsIdentifierCharacter);
+    const auto end = std::find_if_not(begin, text.end(), IsIdentifierCharacter);
+    if (begin != end) identifiers.emplace(begin, end);
+    text.remove_prefix(static_cast<size_t>(end - text.begin()));
+  }
+  return identifiers;
+}
+
+void BuildInputs::Add(const FileDiff& diff) {
+  if (MayGenerate(diff.path())) generators_.push_back(diff.path());
+  if (!IsBuildFile(diff.path())) return;
+  std::set<std::string>& words = build_words_[diff.path()];
+  for (const Hunk& hunk : diff.hunks) {
+    for (const DiffLine& line : hunk.lines) {
+      if (line.kind == '+') words.merge(IdentifiersIn(line.text));
+    }
+  }
+}
+
+std::set<std::string> BuildInputs::GeneratorsOf(std::string_view text) const {
+  std::set<std::string> generators;
+  std::set<std::string_view> seen;
+  for (const std::string_view line : SplitLines(text)) {
+    const std::string_view named = DirectivePath(line);
+    if (named.empty() || !seen.insert(named).second) continue;
+    for (const std::string& path : generators_) {
+      if (MayBeTheSame(path, named)) generators.insert(path);
+    }
+  }
+  return generators;
+}
+
+std::string BuildInputs::BuildFileNaming(const std::string& word) const {
+  for (const auto& [path, words] : build_words_) {
+    if (words.contains(word)) return path;
+  }
+  return {};
+}
+
+std::map<std::string, std::string> BuildInputs::Macros() const {
+  std::map<std::string, std::string> macros;
+  for (const auto& [path, words] : build_words_) {
+    for (const std::string& word : words) {
+      const bool is_macro = word.find('_') != std::string::npos &&
+                            std::none_of(word.begin(), word.end(),
+                                         [](unsigned char c) { return absl::ascii_islower(c); });
+      if (is_macro) macros.emplace(word, path);
+    }
+  }
+  return macros;
+}
+
+}  // namespace mend::patchc

@@ -1,0 +1,217 @@
+#include "patchc/commands/send_patch.h"
+
+#include <cstdio>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/time.h"
+#include "mend/client.h"
+#include "patchc/commands/build_report.h"
+#include "patchc/text.h"
+
+namespace mend::patchc {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// For what the target does besides waiting for threads.
+constexpr absl::Duration kAnswerSlack = absl::Seconds(60);
+
+RequestOptions RequestOptionsFor(const SendOptions& options) {
+  RequestOptions request;
+  request.timeout = absl::Seconds(options.timeout_seconds) + kAnswerSlack;
+  return request;
+}
+
+std::string WaitQuery(const SendOptions& options) {
+  const int64_t timeout = absl::ToInt64Nanoseconds(absl::Seconds(options.timeout_seconds));
+  return absl::StrCat("?timeout_ns=", timeout, "&on_timeout=", options.on_timeout,
+                      "&no_wait=", options.no_wait ? 1 : 0);
+}
+
+std::string RequestPath(const SendOptions& options) {
+  std::string path = absl::StrCat(
+      "/patches", WaitQuery(options), "&dry_run=", options.dry_run ? 1 : 0,
+      "&persist=", options.persist ? 1 : 0, "&allow_inlined=", options.allow_inlined ? 1 : 0);
+  for (const std::string& parameter : options.parameters) {
+    absl::StrAppend(&path, "&param=", EncodeSegment(parameter));
+  }
+  return path;
+}
+
+std::string Text(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+int64_t Number(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_number() ? found->get<int64_t>() : 0;
+}
+
+// An array or object of the reply; empty when the target sent none.
+Json Part(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() ? *found : Json();
+}
+
+void PrintFunctions(const Json& report) {
+  std::vector<std::string> back;
+  for (const Json& function : Part(report, "functions")) {
+    const std::string object = Text(function, "object");
+    const std::string name =
+        absl::StrCat(object, object.empty() ? "" : ":", DisplayName(Text(function, "name")));
+    const auto nop = function.find("nop");
+    if (nop != function.end() && nop->is_boolean() && nop->get<bool>()) {
+      back.push_back(name);
+      continue;
+    }
+    const std::string reason = Text(function, "reason");
+    const std::string detail = Text(function, "detail");
+    const bool is_changed = reason.empty() || reason == "changed";
+    std::printf("  %-10s %-32s %s\n", "replaced", name.c_str(),
+                is_changed ? absl::StrCat("changed", detail.empty() ? "" : " (", detail,
+                                          detail.empty() ? "" : ")")
+                                 .c_str()
+                           : absl::StrCat(reason, " ", detail).c_str());
+  }
+  for (const std::string& name : back) std::printf("  %-10s %s\n", "original", name.c_str());
+  for (const Json& held : Part(report, "held")) {
+    if (held.is_string()) std::printf("  %-10s %s\n", "held", held.get<std::string>().c_str());
+  }
+  for (const Json& old : Part(report, "replaced_patches")) {
+    if (old.is_string())
+      std::printf("  %-10s patch '%s'\n", "retired", old.get<std::string>().c_str());
+  }
+}
+
+void PrintTransition(const Json& report) {
+  std::vector<std::string> phases;
+  for (const char* const phase : {"compile", "compare", "parse", "link", "check", "transition"}) {
+    const Json all = Part(report, "phases");
+    const std::string key = absl::StrCat(phase, "_ns");
+    if (all.is_object() && all.contains(key)) {
+      phases.push_back(absl::StrCat(phase, " ", ShowDuration(Number(all, key.c_str()))));
+    }
+  }
+  if (!phases.empty()) std::printf("  %-10s %s\n", "phases", absl::StrJoin(phases, ", ").c_str());
+  const Json transition = Part(report, "transition");
+  if (transition.is_object()) {
+    std::vector<std::string> ways;
+    const Json switched = Part(transition, "switched");
+    for (const auto& [way, count] : switched.items()) {
+      if (count.is_number() && count.get<int64_t>() > 0) {
+        ways.push_back(absl::StrCat(count.get<int64_t>(), " ", way));
+      }
+    }
+    if (!ways.empty()) std::printf("  %-10s %s\n", "switched", absl::StrJoin(ways, ", ").c_str());
+    const std::string last = Text(transition, "last_straggler");
+    if (!last.empty()) std::printf("  %-10s %s\n", "last", last.c_str());
+  }
+  for (const Json& thread : Part(report, "stragglers")) {
+    const Json straggler = Part(thread, "straggler");
+    const std::string function = straggler.is_object() ? Text(straggler, "function") : "";
+    std::printf("  %-10s thread %s '%s'%s%s\n", "waits for", Text(thread, "tid").c_str(),
+                Text(thread, "name").c_str(), function.empty() ? "" : " in ",
+                DisplayName(function).c_str());
+  }
+}
+
+void PrintOutcome(const Target& target, const Json& report) {
+  const std::string outcome = Text(report, "outcome");
+  const std::string patch = Text(report, "patch");
+  const std::string where =
+      absl::StrCat(target.name.empty() ? "target" : target.name, " (", target.pid, ")");
+  if (outcome == "already_applied") {
+    std::printf("patch '%s' is applied to %s already: nothing to do\n", patch.c_str(),
+                where.c_str());
+    return;
+  }
+  const char* what = "applied to";
+  if (outcome == "migrating") what = "accepted, still migrating, by";
+  if (outcome == "reversed") what = "timed out and was reversed in";
+  if (outcome == "dry_run") what = "could be applied to";
+  std::printf("patch '%s' %s %s\n", patch.c_str(), what, where.c_str());
+  PrintFunctions(report);
+  PrintTransition(report);
+}
+
+}  // namespace
+
+Outcome Failure(const Target& target, int exit_code, const std::string& message, bool json) {
+  Outcome outcome;
+  outcome.exit_code = exit_code;
+  outcome.json["schema"] = 1;
+  outcome.json["exit_code"] = exit_code;
+  outcome.json["target"] = absl::StrCat(target.pid);
+  outcome.json["message"] = message;
+  if (!json) std::fprintf(stderr, "patchc: %s\n", message.c_str());
+  return outcome;
+}
+
+Outcome SendPatch(const Target& target, const std::string& module, const BuildReport* built,
+                  const SendOptions& options) {
+  const absl::StatusOr<Reply> reply =
+      Client(target.socket).Post(RequestPath(options), module, RequestOptionsFor(options));
+  if (!reply.ok()) {
+    return Failure(target, kExitUnreachable, std::string(Std(reply.status().message())),
+                   options.json);
+  }
+  Outcome outcome;
+  outcome.exit_code = ExitCodeOf(*reply);
+  outcome.json = Json::parse(reply->body, nullptr, /*allow_exceptions=*/false);
+  const bool has_report = outcome.json.is_object() && outcome.json.contains("outcome");
+  if (!has_report) return Failure(target, outcome.exit_code, ErrorText(*reply), options.json);
+  if (built != nullptr) {
+    outcome.json["phases"]["compile_ns"] = absl::ToInt64Nanoseconds(built->compile_time);
+    outcome.json["phases"]["compare_ns"] = absl::ToInt64Nanoseconds(built->compare_time);
+    outcome.json["warnings"] = built->warnings;
+    outcome.json["notes"] = built->notes;
+    outcome.json["units_compiled"] = built->units_compiled;
+    FillUnits(*built, outcome.json);
+  }
+  outcome.json["target"] = absl::StrCat(target.pid);
+  if (!options.json) {
+    PrintOutcome(target, outcome.json);
+    if (outcome.exit_code == kExitReversed) {
+      std::fprintf(stderr, "patchc: %s\n", ErrorText(*reply).c_str());
+    }
+    if (outcome.exit_code == kExitOk && options.mentions_persist && !options.persist &&
+        !options.dry_run && Text(outcome.json, "outcome") == "complete") {
+      std::fprintf(stderr, "patchc: the patch ends with the process; --persist keeps it\n");
+    }
+  }
+  return outcome;
+}
+
+Outcome DisablePatch(const Target& target, const std::string& patch, const SendOptions& options) {
+  const std::string path =
+      absl::StrCat("/patches/", EncodeSegment(patch), "/disable", WaitQuery(options));
+  const absl::StatusOr<Reply> reply =
+      Client(target.socket).Post(path, "", RequestOptionsFor(options));
+  if (!reply.ok()) {
+    return Failure(target, kExitUnreachable, std::string(Std(reply.status().message())),
+                   options.json);
+  }
+  const int code = ExitCodeOf(*reply);
+  if (code != kExitOk) return Failure(target, code, ErrorText(*reply), options.json);
+  Outcome outcome;
+  outcome.exit_code = kExitOk;
+  outcome.json["schema"] = 1;
+  outcome.json["exit_code"] = kExitOk;
+  outcome.json["outcome"] = "disabled";
+  outcome.json["patch"] = patch;
+  outcome.json["target"] = absl::StrCat(target.pid);
+  if (!options.json) std::printf("patch '%s' is disabled\n", patch.c_str());
+  return outcome;
+}
+
+void AddWaitOptions(CLI::App& app, SendOptions& options) {
+  app.add_option("--timeout", options.timeout_seconds, "seconds to wait (30)")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--on-timeout", options.on_timeout, "what then: reverse, wait or force")
+      ->check(CLI::IsMember({"reverse", "wait", "force"}));
+}
+
+}  // namespace mend::patchc

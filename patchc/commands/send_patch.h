@@ -1,0 +1,49 @@
+// Sending a patch module to a running program, and telling people and scripts what became of it.
+#ifndef MEND_PATCHC_COMMANDS_SEND_PATCH_H_
+#define MEND_PATCHC_COMMANDS_SEND_PATCH_H_
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "mend/target.h"
+#include "patchc/patch_builder.h"
+
+namespace mend::patchc {
+
+struct SendOptions {
+  std::vector<std::string> parameters;  // K=V
+  bool allow_inlined = false;
+  bool no_wait = false;
+  double timeout_seconds = 30;
+  std::string on_timeout = "reverse";
+  bool dry_run = false;
+  bool persist = false;
+  bool json = false;             // print nothing
+  bool mentions_persist = true;  // that there is --persist
+};
+
+// --timeout and --on-timeout.
+void AddWaitOptions(CLI::App& app, SendOptions& options);
+
+// What became of one target.
+struct Outcome {
+  int exit_code = 1;
+  nlohmann::ordered_json json;
+};
+
+// Has the target apply the module and waits as the options say. Prints the target's report, unless
+// it is wanted as JSON. `built`: how the module came to be, if it was built just now.
+Outcome SendPatch(const Target& target, const std::string& module, const BuildReport* built,
+                  const SendOptions& options);
+
+// Has the target go back to the code that it had before the patch.
+Outcome DisablePatch(const Target& target, const std::string& patch, const SendOptions& options);
+
+// What went wrong before the target had a say; printed likewise.
+Outcome Failure(const Target& target, int exit_code, const std::string& message, bool json);
+
+}  // namespace mend::patchc
+
+#endif  // MEND_PATCHC_COMMANDS_SEND_PATCH_H_

@@ -1,0 +1,149 @@
+#!/usr/bin/env bash
+# Other people's test suites, hosted: the same tests pass as natively. suites.sh BUILD [SUITE...]
+#   lua      scripts of our own (tests/real/suites/lua: Debian's source has no test suite), Debian's lua5.4
+#   sqlite   the amalgamation: speedtest1's own verification, and scripts in tests/real/suites/sql
+#   leveldb, snappy   their GoogleTest suites, built by their own CMake files
+# A suite whose source cannot be fetched is skipped by name.
+. "$(dirname "$0")/lib.sh"
+shift
+suites=("$@")
+[ ${#suites[@]} -gt 0 ] || suites=(lua sqlite leveldb snappy)
+jobs=${MEND_JOBS:-$(nproc)}
+native=(clang-22 clang++-22) hosted=("$build/bin/mend-cc" "$build/bin/mend-c++")
+failed=0 skipped=0 passed=0
+run=$(mktemp -d)
+trap 'rm -rf "$run"' EXIT
+export XDG_RUNTIME_DIR=$run
+
+# same NAME NATIVE-OUTPUT HOSTED-OUTPUT: counts the test.
+same() {
+  if [ -s "$2" ] && cmp -s "$2" "$3"; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    echo "FAILED: $1: hosted is not as native:"
+    diff "$2" "$3" | head -n 20 || true
+  fi
+}
+
+# run_to FILE COMMAND...: both streams and the exit code.
+run_to() {
+  local file=$1 code=0
+  shift
+  timeout 900 "$@" >"$file" 2>&1 </dev/null || code=$?
+  echo "exit $code" >>"$file"
+}
+
+# source_of PACKAGE N: fetched once, unpacked for native and hosted.
+source_of() {
+  local package=$1 variant
+  [ -f "$real/suites/$package.fetched" ] || {
+    rm -rf "$real/suites/$package"-*
+    "$here/../integration/fetch_source.sh" "$package" "$real/suites/$package-native" "$2" || return $?
+    cp -a "$real/suites/$package-native" "$real/suites/$package-hosted"
+    touch "$real/suites/$package.fetched"
+  }
+}
+
+build_failed() { tail -n 30 "$1"; fail "$2 does not build"; }
+
+suite_lua() {
+  source_of lua5.4 0 || return $?
+  local script name
+  make -s -C "$real/suites/lua5.4-native/src" -j "$jobs" a lua CC="${native[0]}" \
+    SYSCFLAGS=-DLUA_USE_LINUX SYSLIBS="-Wl,-E -ldl" >"$run/log" 2>&1 || build_failed "$run/log" lua
+  make -s -C "$real/suites/lua5.4-hosted/src" -j "$jobs" a lua CC="${hosted[0]}" \
+    SYSCFLAGS=-DLUA_USE_LINUX SYSLIBS="-Wl,-E -ldl" >"$run/log" 2>&1 || build_failed "$run/log" lua
+  for script in "$here"/suites/lua/*.lua; do
+    name=lua:$(basename "$script")
+    run_to "$run/native" "$real/suites/lua5.4-native/src/lua" "$script"
+    run_to "$run/hosted" "$real/suites/lua5.4-hosted/src/lua" "$script"
+    same "$name" "$run/native" "$run/hosted"
+  done
+}
+
+# build_sqlite VARIANT COMPILER: shell and speed test.
+build_sqlite() {
+  local source=$real/suites/sqlite3-native into=$real/suites/sqlite3-$1
+  mkdir -p "$into"
+  "$2" -O2 -I"$source" -DSQLITE_ENABLE_EXPLAIN_COMMENTS -o "$into/mend-shell" "$source/shell.c" \
+    "$source/sqlite3.c" -lm -ldl -lpthread >"$run/log" 2>&1 || build_failed "$run/log" "sqlite's shell"
+  "$2" -O2 -I"$source" -o "$into/mend-speedtest1" "$source/test/speedtest1.c" "$source/sqlite3.c" -lm \
+    -ldl -lpthread >"$run/log" 2>&1 || build_failed "$run/log" speedtest1
+}
+
+suite_sqlite() {
+  command -v tclsh >/dev/null || { echo "skipped: sqlite: the amalgamation is made with tclsh"; return 77; }
+  source_of sqlite3 0 || return $?
+  local source=$real/suites/sqlite3-native script variant
+  [ -f "$source/shell.c" ] || (cd "$source" && ./configure --disable-tcl --disable-readline CC=clang-22 &&
+    make sqlite3.c shell.c) >"$run/log" 2>&1 || build_failed "$run/log" "sqlite's amalgamation"
+  build_sqlite native "${native[0]}"
+  build_sqlite hosted "${hosted[0]}"
+  for script in "$here"/suites/sql/*.sql; do
+    for variant in native hosted; do
+      timeout 300 "$real/suites/sqlite3-$variant/mend-shell" -batch :memory: <"$script" >"$run/$variant" 2>&1 || true
+    done
+    same "sqlite:$(basename "$script")" "$run/native" "$run/hosted"
+  done
+  for variant in native hosted; do
+    # The lines that tell times differ; what --verify prints is a hash of all results.
+    timeout 900 "$real/suites/sqlite3-$variant/mend-speedtest1" --size 5 --verify :memory: |
+      grep -i "hash\|verif" >"$run/$variant" || true
+  done
+  same sqlite:speedtest1 "$run/native" "$run/hosted"
+}
+
+# build_cmake PACKAGE VARIANT CC CXX OPTION...
+build_cmake() {
+  local package=$1 folder=$real/suites/$1-$2 cc=$3 cxx=$4
+  shift 4
+  (cmake -G Ninja -S "$folder" -B "$folder/out" -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+    -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" "$@" &&
+    ninja -C "$folder/out" -j "$jobs") >"$run/log" 2>&1 || build_failed "$run/log" "$package"
+}
+
+# verdicts FILE: which tests passed, without how long they took.
+verdicts() { grep -E '^\[ +(OK|FAILED|SKIPPED) +\]' "$1" | sed 's/ ([0-9]* ms)$//; s/ ([0-9]* ms total)//' | sort -u; }
+
+# compare_gtests PACKAGE: every program of the build that is a GoogleTest suite.
+compare_gtests() {
+  local program name variant
+  for program in "$real/suites/$1-native/out"/*; do
+    name=$(basename "$program")
+    case $name in *test*) ;; *) continue ;; esac
+    [ -f "$program" ] && [ -x "$program" ] || continue
+    for variant in native hosted; do
+      (cd "$real/suites/$1-$variant" && run_to "$run/$variant.all" "out/$name")
+      verdicts "$run/$variant.all" >"$run/$variant" || true
+      tail -n 1 "$run/$variant.all" >>"$run/$variant"
+    done
+    same "$1:$name ($(grep -c OK "$run/native") tests)" "$run/native" "$run/hosted"
+  done
+}
+
+suite_leveldb() {
+  source_of leveldb 5 || return $?
+  build_cmake leveldb native "${native[@]}" -DLEVELDB_BUILD_BENCHMARKS=OFF
+  build_cmake leveldb hosted "${hosted[@]}" -DLEVELDB_BUILD_BENCHMARKS=OFF
+  compare_gtests leveldb
+}
+
+suite_snappy() {
+  source_of snappy 7 || return $?
+  build_cmake snappy native "${native[@]}" -DSNAPPY_BUILD_BENCHMARKS=OFF
+  build_cmake snappy hosted "${hosted[@]}" -DSNAPPY_BUILD_BENCHMARKS=OFF
+  compare_gtests snappy
+}
+
+mkdir -p "$real/suites"
+for suite in "${suites[@]}"; do
+  code=0
+  before=$passed
+  "suite_$suite" || code=$?
+  [ "$code" -ne 77 ] || skipped=$((skipped + 1))
+  [ "$code" -eq 0 ] || [ "$code" -eq 77 ] || fail "$suite"
+  echo "$suite: $((passed - before)) as natively"
+done
+echo "suites: $passed passed, $failed failed, $skipped suites skipped"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
