@@ -149,7 +149,7 @@ class TargetVisitor {
 
   void Visit(const std::vector<Target>& targets) {
     for (const Target& target : targets) {
-      if (known_.contains(target.pid)) continue;
+      if (!visited_.insert(target.socket).second) continue;
       const std::string executable = ExecutableOf(absl::StrCat(target.pid));
       if (!executable.empty()) executables_.insert(executable);
       visit_(target, targets.size() > 1 || !known_.empty());
@@ -174,6 +174,7 @@ class TargetVisitor {
 
  private:
   const std::function<void(const Target&, bool)>& visit_;
+  std::set<std::string> visited_;   // by socket
   std::map<pid_t, int64_t> known_;  // when their visit was over; 0: not visited
   std::set<std::string> executables_;
 };

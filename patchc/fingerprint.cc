@@ -110,8 +110,6 @@ class Encoding {
     const ViewSection& section = view_.sections()[datum.section];
     AddNumber(section.IsWritable());
     AddNumber((section.flags & elf::SHF_TLS) != 0);
-    // An alignment belongs to the datum only where it has the section for itself.
-    AddNumber(section.symbols.size() == 1 && !section.IsMergeable() ? section.alignment : 0);
     EncodeRange({datum.section, datum.value, datum.value + datum.size}, Context::kData);
     EncodePending();
   }
@@ -389,6 +387,8 @@ class Summarizer {
     datum.fingerprint = full.Hash();
     summary_.data.push_back(std::move(datum));
     AddDetails(symbol, section, own);
+    const bool has_own_section = section.symbols.size() == 1 && !section.IsMergeable();
+    if (has_own_section) summary_.details[symbol.name].alignment = section.alignment;
   }
 
   void AddCommon(const ViewSymbol& symbol) {

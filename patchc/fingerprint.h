@@ -32,6 +32,9 @@ struct SymbolDetails {
   std::set<std::string> references;
   // Data only: functions into whose inside it points (tables of labels).
   std::set<std::string> label_owners;
+  // Data only: what the code counts on; 0 where the datum shares its section. The optimiser raises
+  // it for functions that are the better for it, so it is no part of the fingerprint.
+  uint64_t alignment = 0;
   // Lies at the same address as another symbol (constructor variants, aliases).
   std::string section;
 };

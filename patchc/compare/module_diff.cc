@@ -178,7 +178,13 @@ class UnitComparer {
     const auto found = base_data_.find(edited.name);
     if (found == base_data_.end()) return true;
     if (!edited.is_constant) return false;
-    return found->second->fingerprint != edited.fingerprint || PointsIntoReplaced(edited.name);
+    return Differs(*found->second, edited) || PointsIntoReplaced(edited.name);
+  }
+
+  // New code may count on more alignment than the running program's datum has; less does no harm.
+  bool Differs(const DataDescription& base, const DataDescription& edited) const {
+    return base.fingerprint != edited.fingerprint ||
+           Edited(edited.name).alignment > sides_.base.details.at(base.name).alignment;
   }
 
   // Tables of labels belong to the version of their function.
@@ -196,7 +202,7 @@ class UnitComparer {
     }
     const DataDescription& base = *found->second;
     const bool moved_labels = PointsIntoReplaced(edited.name);
-    if (base.fingerprint == edited.fingerprint && !moved_labels) return;
+    if (!Differs(base, edited) && !moved_labels) return;
     if (base.is_constant != edited.is_constant || base.is_thread_local != edited.is_thread_local) {
       Refuse(RefusalCode::kDataKind, absl::StrCat("variable '", DataName(edited.name), "'"));
     } else if (edited.is_constant) {

@@ -406,9 +406,6 @@ void ControlServer::ChildAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   state_->path.clear();
   state_->threads = 1;  // the starter below, which counts for the destructor
   const absl::Status started = StartControlThread("mend-control", [state = state_] {
-    // A child that changes its root, as unprivileged workers do, is operated from outside of it.
-    // Where that is not allowed the socket is inside.
-    ::unshare(CLONE_FS);
     absl::SleepFor(kChildDelay);
     absl::Status listening;
     {
@@ -427,7 +424,14 @@ void ControlServer::ChildAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
     MutexLock lock(&state->mu);
     --state->threads;
   });
-  if (!started.ok()) state_->threads = 0;
+  if (!started.ok()) {
+    state_->threads = 0;
+    return;
+  }
+  // The program's threads go on with a root and working directory of their own, the control threads
+  // keep these: a child that changes its root, as unprivileged workers do, is operated from outside
+  // of it. Where that is not allowed the socket is inside.
+  ::unshare(CLONE_FS);
 }
 
 }  // namespace mend
