@@ -93,6 +93,7 @@ absl::Status PatchRegistry::State::ResolveHeldLocked(Patch* patch, const std::st
 
 absl::Status PatchRegistry::State::ModuleComingLocked(mend_object* module) {
   modules_[module->name] = module;
+  units_[module->name] = loader_->UnitFunctions(module->name);
   for (size_t i = 0; i < active_.size(); ++i) {
     Patch* const patch = active_[i];
     PatchObject* const object = FindObject(patch, module->name);
@@ -192,6 +193,8 @@ void PatchRegistry::State::DropModuleLocked(mend_object* module) {
     for (const PatchFunction& function : object->functions) entries.insert(function.old.entry);
     ForgetLocked(patch.get(), object);
   }
+  for (const FunctionSite& unit : units_[module->name]) entries.insert(unit.entry);
+  units_.erase(module->name);
   if (transition_ != nullptr) transition_->ForgetObject(module);
   std::vector<Redirection*> redirections;
   for (const CodeAddress entry : entries) {

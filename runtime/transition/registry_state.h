@@ -189,6 +189,7 @@ class PatchRegistry::State {
   mend_object program_;  // the program's own object: it is always loaded, and live
   // Guest modules, from the beginning of their coming until their going (I1).
   std::map<std::string, mend_object*> modules_ ABSL_GUARDED_BY(mu);
+  ModuleUnits units_ ABSL_GUARDED_BY(mu);  // of `modules_`
   bool warned_of_state_ ABSL_GUARDED_BY(mu) = false;
   Coordinator coordinator_ ABSL_GUARDED_BY(mu);
   std::unique_ptr<Transition> transition_ ABSL_GUARDED_BY(mu);
