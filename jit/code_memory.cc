@@ -184,8 +184,15 @@ void CodeMemory::Rollback(const Mark& mark) {
   MutexLock lock(&mu_);
   for (size_t i = 0; i < 3; ++i) {
     Area& area = areas_[i];
-    MEND_CHECK(mark.used[i] >= area.sealed && mark.used[i] <= area.used,
-               "what is rolled back must not have been sealed");
+    MEND_CHECK(mark.used[i] <= area.used, "what is rolled back was allocated after the mark");
+    // A Seal that failed half-way has sealed the areas before.
+    const size_t writable = mark.used[i] / kPage * kPage;
+    if (area.sealed > writable) {
+      absl::Status opened =
+          Protect(area.begin + writable, area.sealed - writable, PROT_READ | PROT_WRITE);
+      if (!opened.ok()) continue;  // lost, but nobody refers to it
+      area.sealed = writable;
+    }
     memset(reinterpret_cast<void*>(area.begin + mark.used[i]), 0, area.used - mark.used[i]);
     area.used = mark.used[i];
   }

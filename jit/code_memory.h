@@ -66,7 +66,7 @@ class CodeMemory {
   absl::Status Seal();
   Mark Position() const;
   // Gives back what was allocated since `mark`.
-  // REQUIRES: nothing refers to it; Seal was not called since.
+  // REQUIRES: nothing refers to it; Seal has not succeeded since.
   void Rollback(const Mark& mark);
 
   // Pages for one patch module, writable until ProtectModule.
