@@ -36,8 +36,9 @@ NATIVE = Compilers(["clang-22"], ["clang++-22"])
 class Table:
     """Rows of samples per variant. The first variant is the baseline of the ratios.
 
-    `summary`: "least" for CPU times, whose errors only add; "median" for latencies. `control` names a
-    variant that is the baseline measured again; how far it is off is the noise.
+    `summary`: "least" for CPU times, whose errors only add; "median" for latencies, "p99.9" for the
+    longest of them. `control` names a variant that is the baseline measured again; how far it is off
+    is the noise.
     """
 
     def __init__(self, title, unit, variants, summary="median", control=None, goal="", ratios=True):
@@ -50,6 +51,8 @@ class Table:
         self.rows.append((label, samples))
 
     def value(self, values):
+        if self.summary == "p99.9":
+            return sorted(values)[min(len(values) - 1, int(len(values) * 0.999))]
         return min(values) if self.summary == "least" else statistics.median(values)
 
     def ratio(self, samples, variant):

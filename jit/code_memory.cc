@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "runtime/base/check.h"
+#include "runtime/base/failpoint.h"
 
 namespace mend::jit {
 namespace {
@@ -41,6 +42,9 @@ constexpr uintptr_t PageOf(uintptr_t address) { return address & ~(kPage - 1); }
 
 absl::Status Protect(uintptr_t begin, size_t size, int protection) {
   if (size == 0) return absl::OkStatus();
+  if (MEND_FAILPOINT("code_memory/protect")) {
+    return absl::ResourceExhaustedError("the protection of hosted memory (failpoint)");
+  }
   if (mprotect(reinterpret_cast<void*>(begin), size, protection) == 0) return absl::OkStatus();
   const int error = errno;
   return absl::ResourceExhaustedError(absl::StrCat("cannot change the protection of ", size,
@@ -134,6 +138,9 @@ absl::StatusOr<uintptr_t> CodeMemory::Allocate(MemoryKind kind, size_t size, siz
   Area& area = areas_[static_cast<size_t>(kind)];
   const size_t offset = RoundUp(area.used, alignment);
   const size_t capacity = area.end - area.begin;
+  if (MEND_FAILPOINT("code_memory/allocate")) {
+    return absl::ResourceExhaustedError("hosted memory (failpoint)");
+  }
   if (size > capacity || offset > capacity - size) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "hosted memory is full: ", size, " more bytes do not fit into an area of ", capacity));
@@ -177,23 +184,37 @@ void CodeMemory::Rollback(const Mark& mark) {
   MutexLock lock(&mu_);
   for (size_t i = 0; i < 3; ++i) {
     Area& area = areas_[i];
-    MEND_CHECK(mark.used[i] >= area.sealed && mark.used[i] <= area.used,
-               "what is rolled back must not have been sealed");
+    MEND_CHECK(mark.used[i] <= area.used, "what is rolled back was allocated after the mark");
+    // A Seal that failed half-way has sealed the areas before.
+    const size_t writable = mark.used[i] / kPage * kPage;
+    if (area.sealed > writable) {
+      absl::Status opened =
+          Protect(area.begin + writable, area.sealed - writable, PROT_READ | PROT_WRITE);
+      if (!opened.ok()) continue;  // lost, but nobody refers to it
+      area.sealed = writable;
+    }
     memset(reinterpret_cast<void*>(area.begin + mark.used[i]), 0, area.used - mark.used[i]);
     area.used = mark.used[i];
   }
 }
 
-uintptr_t CodeMemory::TakeFirstFit(FreeRanges& ranges, size_t size) {
-  for (auto it = ranges.begin(); it != ranges.end(); ++it) {
-    if (it->second < size) continue;
-    const uintptr_t begin = it->first;
-    const size_t rest = it->second - size;
-    ranges.erase(it);
-    if (rest != 0) ranges[begin + size] = rest;
-    return begin;
+// The first range that fits, so that what is in use lies close together. With the failpoint, the
+// first one behind the `*last`: what was freed stays so for as long as possible, and whoever still
+// runs it is found.
+uintptr_t CodeMemory::TakeFit(FreeRanges& ranges, size_t size, uintptr_t* last) {
+  const auto fits = [size](const FreeRanges::value_type& range) { return range.second >= size; };
+  auto it = ranges.end();
+  if (MEND_FAILPOINT("jit/reuse_text_late")) {
+    it = std::find_if(ranges.lower_bound(*last), ranges.end(), fits);
   }
-  return 0;
+  if (it == ranges.end()) it = std::find_if(ranges.begin(), ranges.end(), fits);
+  if (it == ranges.end()) return 0;
+  const uintptr_t begin = it->first;
+  const size_t rest = it->second - size;
+  ranges.erase(it);
+  if (rest != 0) ranges[begin + size] = rest;
+  *last = begin + size;
+  return begin;
 }
 
 void CodeMemory::GiveBack(FreeRanges& ranges, uintptr_t begin, size_t size) {
@@ -222,7 +243,10 @@ absl::StatusOr<ModulePages> CodeMemory::AllocateModuleLocked(size_t text_size, s
   pages.text_size = RoundUp(text_size, kPage);
   pages.rest_size = RoundUp(rest_size, kPage);
   if (pages.size() == 0) return pages;
-  const uintptr_t begin = TakeFirstFit(free_pages_, pages.size());
+  if (MEND_FAILPOINT("code_memory/allocate")) {
+    return absl::ResourceExhaustedError("pages for the text of another patch (failpoint)");
+  }
+  const uintptr_t begin = TakeFit(free_pages_, pages.size(), &last_page_);
   if (begin == 0) return absl::ResourceExhaustedError("no room for the text of another patch");
   pages.text = begin;
   pages.rest = begin + pages.text_size;
@@ -274,11 +298,11 @@ absl::Status CodeMemory::GrowTrampolines(size_t bytes) {
 absl::StatusOr<CodeRange> CodeMemory::AllocateText(size_t bytes) {
   MutexLock lock(&mu_);
   const size_t size = RoundUp(std::max<size_t>(bytes, 1), kTextGranule);
-  uintptr_t begin = TakeFirstFit(free_trampolines_, size);
+  uintptr_t begin = TakeFit(free_trampolines_, size, &last_trampoline_);
   if (begin == 0) {
     absl::Status grown = GrowTrampolines(size);
     if (!grown.ok()) return grown;
-    begin = TakeFirstFit(free_trampolines_, size);
+    begin = TakeFit(free_trampolines_, size, &last_trampoline_);
   }
   return CodeRange{CodeAddress{begin}, CodeAddress{begin + size}};
 }

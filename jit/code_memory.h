@@ -66,7 +66,7 @@ class CodeMemory {
   absl::Status Seal();
   Mark Position() const;
   // Gives back what was allocated since `mark`.
-  // REQUIRES: nothing refers to it; Seal was not called since.
+  // REQUIRES: nothing refers to it; Seal has not succeeded since.
   void Rollback(const Mark& mark);
 
   // Pages for one patch module, writable until ProtectModule.
@@ -103,7 +103,7 @@ class CodeMemory {
   using FreeRanges = std::map<uintptr_t, size_t>;  // begin -> size; neighbours are merged
 
   CodeMemory(uintptr_t base, size_t size);
-  static uintptr_t TakeFirstFit(FreeRanges& ranges, size_t size);
+  static uintptr_t TakeFit(FreeRanges& ranges, size_t size, uintptr_t* last);
   static void GiveBack(FreeRanges& ranges, uintptr_t begin, size_t size);
   absl::StatusOr<ModulePages> AllocateModuleLocked(size_t text_size, size_t rest_size)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -115,6 +115,9 @@ class CodeMemory {
   Area areas_[3] ABSL_GUARDED_BY(mu_);
   FreeRanges free_pages_ ABSL_GUARDED_BY(mu_);        // of the modules area
   FreeRanges free_trampolines_ ABSL_GUARDED_BY(mu_);  // within pages taken from it, RX
+  // Where the last taken ranges of each end.
+  uintptr_t last_page_ ABSL_GUARDED_BY(mu_) = 0;
+  uintptr_t last_trampoline_ ABSL_GUARDED_BY(mu_) = 0;
   size_t module_bytes_ ABSL_GUARDED_BY(mu_) = 0;
 };
 

@@ -167,6 +167,11 @@ absl::StatusOr<FunctionSite> Session::FindFunction(const std::string& name) cons
   return FindHostedFunction(*state_->program, name);
 }
 
+std::vector<FunctionSite> Session::UnitFunctions(const std::string& module) const {
+  const HostedProgram* const guest = state_->program->guests.Find(module);
+  return guest == nullptr ? std::vector<FunctionSite>() : jit::UnitFunctions(*guest);
+}
+
 std::string Session::Describe(CodeAddress pc) const {
   std::string description = state_->program->index.Describe(pc);
   return description.empty() ? state_->program->guests.Describe(pc) : description;

@@ -78,6 +78,7 @@ class Session : public CodeHost, public PatchLoader, public ModuleLoader {
   absl::Status ResolveObject(Patch* patch, PatchObject* object) override;
   void ForgetObject(Patch* patch, PatchObject* object) override;
   absl::StatusOr<FunctionSite> FindFunction(const std::string& name) const override;
+  std::vector<FunctionSite> UnitFunctions(const std::string& module) const override;
   std::string Describe(CodeAddress pc) const override;
 
   // ModuleLoader.

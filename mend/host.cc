@@ -7,7 +7,9 @@
 #include <system_error>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "jit/guest_libc/guest_libc.h"
 #include "mend/dynamic_loading.h"
 #include "mend/read_file.h"
@@ -27,6 +29,20 @@ namespace {
 // of the program exists.
 std::atomic<Host*> process_host{nullptr};
 
+#ifdef MEND_FAILPOINTS
+// NAME[:SKIP[:TIMES]], as for failpoint::Arm.
+absl::Status ArmFailpoint(const std::string& text) {
+  const std::vector<std::string> words = absl::StrSplit(text, ':');
+  int64_t skip = 0, times = -1;
+  if (words.size() > 3 || (words.size() > 1 && !absl::SimpleAtoi(words[1], &skip)) ||
+      (words.size() > 2 && !absl::SimpleAtoi(words[2], &times)) ||
+      !failpoint::Arm(words[0], skip, times)) {
+    return absl::InvalidArgumentError(absl::StrCat("cannot arm failpoint '", text, "'"));
+  }
+  return absl::OkStatus();
+}
+#endif
+
 }  // namespace
 
 Host* Host::Get() { return process_host.load(std::memory_order_relaxed); }
@@ -43,10 +59,8 @@ absl::StatusOr<Host*> Host::Create(const HostOptions& options) {
 
 absl::Status Host::Initialize() {
 #ifdef MEND_FAILPOINTS
-  for (const std::string& name : options_.failpoints) {
-    if (!failpoint::Arm(name)) {
-      return absl::InvalidArgumentError(absl::StrCat("cannot arm failpoint '", name, "'"));
-    }
+  for (const std::string& text : options_.failpoints) {
+    if (absl::Status armed = ArmFailpoint(text); !armed.ok()) return armed;
   }
 #endif
   InitializePollStub();

@@ -106,7 +106,9 @@ struct Patch {
   std::vector<SystemState> states;
   ModuleParameters parameters;
   mend_patch* descriptor = nullptr;  // of an explicit patch
-  std::vector<FunctionSite> held;    // on no stack when a thread switches, though not replaced
+  // On no stack when a thread switches, though not replaced: what the patch names, and the
+  // program's and its own MEND_UNIT functions.
+  std::vector<FunctionSite> held;
   // Text of functions that the module adds and that replace none: on no stack when it is freed.
   std::vector<CodeRange> added_text;
   std::unique_ptr<LinkedModule> module;  // may be null in tests
@@ -137,6 +139,8 @@ class PatchLoader {
   // The function a name from a request means: `[OBJECT:]FUNCTION[,POSITION]`, a symbol name or a
   // demangled C++ name. NOT_FOUND; FAILED_PRECONDITION with the candidates when ambiguous.
   virtual absl::StatusOr<FunctionSite> FindFunction(const std::string& name) const = 0;
+  // The functions of a guest module that every patch holds (MEND_UNIT). The module is linked.
+  virtual std::vector<FunctionSite> UnitFunctions(const std::string&) const { return {}; }
   // For messages: the function whose text (any version) contains `pc`, demangled; "" if unknown.
   virtual std::string Describe(CodeAddress pc) const = 0;
 };

@@ -9,6 +9,7 @@
 #include <atomic>
 
 #include "absl/strings/str_cat.h"
+#include "runtime/base/failpoint.h"
 #include "runtime/base/raw_syscall.h"
 #include "runtime/safepoint/handshake.h"
 #include "runtime/safepoint/safepoint_poll.h"
@@ -84,6 +85,34 @@ void SafepointSignalHandler(int, siginfo_t* info, void* context) {
   HandleForRecord(*record, words, *static_cast<ucontext_t*>(context));
 }
 
+#ifdef MEND_FAILPOINTS
+// For tests that patch at a certain safepoint. With "safepoint/poll_always" whoever polled once
+// polls at every safepoint from then on. Where "safepoint/await_patch" or "safepoint/await_unpatch"
+// hits, the thread says so on standard error and stays until it was asked to switch: it answers
+// there, whether its stack allows it or not, and goes on.
+void StopForTest(ThreadWords& words, ThreadRecord& record, const RegisterContext& context) {
+  if (!MEND_FAILPOINT("safepoint/poll_always")) return;
+  if (MEND_FAILPOINT("safepoint/await_patch") || MEND_FAILPOINT("safepoint/await_unpatch")) {
+    constexpr char kText[] = "stopped at a safepoint\n";
+    RawSyscall(SYS_write, 2, reinterpret_cast<long>(kText), sizeof kText - 1);
+    const uint32_t epoch = words.epoch.load(std::memory_order_relaxed);
+    SwitchResult result = SwitchResult::kSwitched;
+    while (words.epoch.load(std::memory_order_relaxed) == epoch &&
+           (result == SwitchResult::kSwitched || result == SwitchResult::kAlreadySwitched)) {
+      const timespec pause = {0, 100'000};
+      RawSyscall(SYS_nanosleep, reinterpret_cast<long>(&pause), 0);
+      if (words.poll.exchange(0, std::memory_order_acquire) == 0) continue;  // ORDER[T4]
+      const uint64_t ack = record.ack.load(std::memory_order_relaxed);
+      result = AnswerRequest(record, context, nullptr, SwitchWay::kPoll);
+      const bool acknowledged = record.ack.load(std::memory_order_relaxed) != ack;
+      // A reversal that asks for the state that the thread has never left.
+      if (acknowledged && result == SwitchResult::kAlreadySwitched) break;
+    }
+  }
+  words.poll.store(1, std::memory_order_relaxed);
+}
+#endif
+
 }  // namespace
 
 absl::Status InstallSafepointSignal() {
@@ -149,6 +178,9 @@ void AnswerPoll(const RegisterContext& context) noexcept {
   SingleThread::NoteSafepoint(*record);
   record->in_slow_path.store(true, std::memory_order_relaxed);
   const SwitchResult result = AnswerRequest(*record, context, nullptr, SwitchWay::kPoll);
+#ifdef MEND_FAILPOINTS
+  StopForTest(words, *record, context);
+#endif
   record->in_slow_path.store(false, std::memory_order_relaxed);
   // A thread that is in old code most of the time may poll outside of it only now and then: let it
   // look at the next polls too. Not at all of them, or a hot loop in old code would crawl.

@@ -8,6 +8,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "runtime/base/check.h"
+#include "runtime/base/failpoint.h"
 #include "runtime/base/raw_syscall.h"
 #include "runtime/safepoint/handshake.h"
 #include "runtime/safepoint/safepoint.h"
@@ -130,7 +131,8 @@ void ThreadRegistry::BindToCaller(ThreadRecord* record) {
              sizeof kSafepointSignalBit);
   record->tid.store(static_cast<pid_t>(RawSyscall(SYS_gettid)), std::memory_order_relaxed);
   record->stack = CallersStack();
-  words.poll.store(0, std::memory_order_relaxed);
+  // With the failpoint, threads stop at every safepoint: see StopForTest.
+  words.poll.store(MEND_FAILPOINT("safepoint/poll_always") ? 1 : 0, std::memory_order_relaxed);
   words.epoch.store(record->epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);
   // ORDER[T12]: the words' contents before the pointer; pairs with Coordinator::Visit.
   record->words.store(&words, std::memory_order_release);

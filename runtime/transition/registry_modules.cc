@@ -107,6 +107,7 @@ absl::Status PatchRegistry::State::ModuleComingLocked(mend_object* module) {
   modules_[module->name] = module;
   // The name is free only when the text of the module that had it is.
   gone_text_.erase(module->name);
+  units_[module->name] = loader_->UnitFunctions(module->name);
   for (size_t i = 0; i < active_.size(); ++i) {
     Patch* const patch = active_[i];
     PatchObject* const object = FindObject(patch, module->name);
@@ -209,6 +210,8 @@ void PatchRegistry::State::DropModuleLocked(mend_object* module) {
     KeepLateTextLocked(*object);
     ForgetLocked(patch.get(), object);
   }
+  for (const FunctionSite& unit : units_[module->name]) entries.insert(unit.entry);
+  units_.erase(module->name);
   if (transition_ != nullptr) transition_->ForgetObject(module);
   std::vector<Redirection*> redirections;
   for (const CodeAddress entry : entries) {

@@ -176,10 +176,13 @@ absl::Status PatchRegistry::State::StartLocked(Patch* patch, bool patching,
     events_->Append(LivepatchEvent("enabling", patch->name,
                                    absl::StrCat("enabling patch '", patch->name, "'")));
   }
-  transition_ = std::make_unique<Transition>(
-      Transition::Environment{
-          .host = host_, .events = events_, .table = &table_, .callbacks = &callbacks_},
-      patch, patching, std::move(others), LeftoverTrampolinesLocked());
+  transition_ =
+      std::make_unique<Transition>(Transition::Environment{.host = host_,
+                                                           .events = events_,
+                                                           .table = &table_,
+                                                           .callbacks = &callbacks_,
+                                                           .units = &units_},
+                                   patch, patching, std::move(others), LeftoverTrampolinesLocked());
   // Before the patch, as they were: it sees their states, and modules that come get them first.
   active_.insert(std::find(active_.begin(), active_.end(), patch), restored.begin(),
                  restored.end());

@@ -198,6 +198,7 @@ class PatchRegistry::State {
   std::map<std::string, mend_object*> modules_ ABSL_GUARDED_BY(mu);
   // By module that is gone: what patches had linked for it, until no thread is in it.
   std::map<std::string, std::vector<CodeRange>> gone_text_ ABSL_GUARDED_BY(mu);
+  ModuleUnits units_ ABSL_GUARDED_BY(mu);  // of `modules_`
   bool warned_of_state_ ABSL_GUARDED_BY(mu) = false;
   Coordinator coordinator_ ABSL_GUARDED_BY(mu);
   std::unique_ptr<Transition> transition_ ABSL_GUARDED_BY(mu);

@@ -103,7 +103,11 @@ std::vector<ThreadStatus> PatchRegistry::State::ExamineLocked(const Patch& patch
       text.push_back({function.old.entry, function.old.entry + kEntryStubSize});
     }
   }
-  for (const FunctionSite& held : patch.held) {
+  std::vector<FunctionSite> all_held = patch.held;
+  for (const auto& [module, units] : units_) {
+    all_held.insert(all_held.end(), units.begin(), units.end());
+  }
+  for (const FunctionSite& held : all_held) {
     if (held.entry.is_null()) continue;
     const Redirection* const redirection = table_.Find(held.entry);
     text.push_back({held.entry, held.entry + static_cast<size_t>(held.size)});

@@ -50,7 +50,7 @@ absl::Status Transition::Init() {
   for (const PatchObject& object : patch_->objects) {
     if (object.loaded != nullptr) PlanObject(object);
   }
-  for (const FunctionSite& held : patch_->held) PlanPoll(held);
+  for (const FunctionSite* const held : HeldFunctions()) PlanPoll(*held);
   if (absl::Status built = BuildTrampolines(0); !built.ok()) return built;
   if (patching_) {
     if (absl::Status patched = PatchLoadedObjects(); !patched.ok()) return patched;
@@ -89,6 +89,15 @@ void Transition::PlanMove(const PatchFunction& function, const mend_object* obje
                     .old_text = redirection->TextOf(from),
                     .new_text = redirection->TextOf(to),
                     .trampoline = {}});
+}
+
+std::vector<const FunctionSite*> Transition::HeldFunctions() const {
+  std::vector<const FunctionSite*> held;
+  for (const FunctionSite& site : patch_->held) held.push_back(&site);
+  for (const auto& [module, units] : *environment_.units) {
+    for (const FunctionSite& site : units) held.push_back(&site);
+  }
+  return held;
 }
 
 void Transition::PlanPoll(const FunctionSite& held) {
@@ -290,10 +299,10 @@ void Transition::ForbidMoves(std::vector<CodeRange>* forbidden) const {
 }
 
 void Transition::ForbidHeld(std::vector<CodeRange>* forbidden) const {
-  for (const FunctionSite& site : patch_->held) {
-    if (site.entry.is_null()) continue;  // of an object that is not loaded
-    forbidden->push_back({site.entry, site.entry + static_cast<size_t>(site.size)});
-    const Redirection* const redirection = environment_.table->Find(site.entry);
+  for (const FunctionSite* const site : HeldFunctions()) {
+    if (site->entry.is_null()) continue;  // of an object that is not loaded
+    forbidden->push_back({site->entry, site->entry + static_cast<size_t>(site->size)});
+    const Redirection* const redirection = environment_.table->Find(site->entry);
     if (redirection == nullptr) continue;
     for (const PatchFunction* version : redirection->versions.versions()) {
       forbidden->push_back(redirection->TextOf(version));

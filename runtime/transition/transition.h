@@ -18,6 +18,7 @@
 #define MEND_RUNTIME_TRANSITION_TRANSITION_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -41,6 +42,9 @@ struct Retired {
   std::vector<CodeRange> trampolines;
 };
 
+// By module.
+using ModuleUnits = std::map<std::string, std::vector<FunctionSite>>;
+
 class Transition {
  public:
   struct Environment {
@@ -48,6 +52,8 @@ class Transition {
     EventLog* events;
     RedirectionTable* table;
     Callbacks* callbacks;
+    // Held by every patch: the MEND_UNIT functions of the guest modules that are there.
+    const ModuleUnits* units;
   };
 
   // `others`: patching: those that go when this one has come (atomic replace). Unpatching: those
@@ -108,6 +114,7 @@ class Transition {
   void PlanObject(const PatchObject& object);
   void PlanMove(const PatchFunction& function, const mend_object* object, const PatchFunction* from,
                 const PatchFunction* to);
+  std::vector<const FunctionSite*> HeldFunctions() const;
   void PlanPoll(const FunctionSite& held);
   absl::Status BuildTrampolines(size_t first_move);
   absl::Status WriteTrampolines(size_t first_move, CodeAddress poll_slow_path);

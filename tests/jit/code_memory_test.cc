@@ -1,5 +1,7 @@
 #include "jit/code_memory.h"
 
+#include "runtime/base/failpoint.h"
+
 #include <string.h>
 
 #include "gtest/gtest.h"
@@ -80,6 +82,24 @@ TEST(CodeMemoryTest, RollbackGivesZeroedMemoryBack) {
   EXPECT_EQ(*after, *before);
   EXPECT_EQ(*reinterpret_cast<char*>(*after), 0);
 }
+
+#ifdef MEND_FAILPOINTS
+TEST(CodeMemoryTest, SealThatFailsHalfWayCanBeRolledBack) {
+  auto memory = CodeMemory::Create();
+  ASSERT_TRUE(memory.ok());
+  const CodeMemory::Mark mark = (*memory)->Position();
+  ASSERT_TRUE((*memory)->Allocate(MemoryKind::kText, 100, 16).ok());
+  ASSERT_TRUE((*memory)->Allocate(MemoryKind::kConstant, 100, 16).ok());
+  ASSERT_TRUE(failpoint::Arm("code_memory/protect", /*skip=*/1, /*times=*/1));
+  EXPECT_FALSE((*memory)->Seal().ok());
+  failpoint::DisarmAll();
+  (*memory)->Rollback(mark);
+  const auto again = (*memory)->Allocate(MemoryKind::kText, 100, 16);
+  ASSERT_TRUE(again.ok());
+  *reinterpret_cast<uint8_t*>(*again) = 0xc3;  // writable
+  EXPECT_TRUE((*memory)->Seal().ok());
+}
+#endif
 
 TEST(CodeMemoryTest, TooMuchIsAnErrorAndChangesNothing) {
   auto memory = CodeMemory::Create();

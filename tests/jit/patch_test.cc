@@ -4,10 +4,12 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "jit/entry_stubs.h"
 #include "jit/session.h"
+#include "runtime/base/failpoint.h"
 #include "tests/jit/test_objects.h"
 
 namespace mend::jit {
@@ -216,6 +218,65 @@ TEST(PatchLinkTest, ApplyingTheSamePatchAgainAndAgainTakesNoMemory) {
   EXPECT_EQ(session->Usage().permanent_bytes, after_first.permanent_bytes);
   EXPECT_EQ(session->Usage().module_bytes, after_first.module_bytes);
 }
+
+#ifdef MEND_FAILPOINTS
+// A load makes this fail at its first, second, third... step until there is none left that does.
+// Each time the program, the patch that is active and the memory in use are as before, and a retry
+// succeeds.
+class PatchLoadFailureTest : public testing::TestWithParam<const char*> {
+ protected:
+  void TearDown() override { failpoint::DisarmAll(); }
+};
+
+TEST_P(PatchLoadFailureTest, EveryStepLeavesEverythingAsItWas) {
+  const std::vector<std::string> objects = {CounterUnit()};
+  auto session = Host(objects);
+  ASSERT_NE(session, nullptr);
+  auto* run = Find<int(int)>(*session, "run");
+  const auto unit = [](const char* step) {
+    PatchUnit made = Unit(
+        "counter",
+        Compile(absl::StrCat("#include <stdio.h>\n static int hits; int times; const char text[] ="
+                             " \"text\"; __attribute__((noinline)) static int step(int n) {"
+                             " printf(\"%s\", text + 4); times++; return n * ",
+                             step,
+                             "; }"
+                             "int run(int n) { return step(n); }")),
+        {Replaces("step", Binding::kLocal)});
+    made.new_data = {"times", "text"};
+    return made;
+  };
+  auto earlier = session->Load(Module({unit("10")}));
+  ASSERT_TRUE(earlier.ok()) << earlier.status().ToString();
+  Activate(*session, **earlier);
+  const PatchModule module = Module({unit("100")});
+  SessionUsage before = session->Usage();
+  int failures = 0;
+  for (;; ++failures) {
+    ASSERT_LT(failures, 100);
+    ASSERT_TRUE(failpoint::Arm(GetParam(), failures, 1));
+    auto patch = session->Load(module);
+    failpoint::DisarmAll();
+    if (patch.ok()) break;
+    EXPECT_THAT(patch.status().message(), HasSubstr("failpoint"));
+    EXPECT_EQ(run(3), 30) << "the earlier patch is active";
+    // Data areas may have grown once, by what a link leaves to the next.
+    if (failures == 0) before.permanent_bytes = session->Usage().permanent_bytes;
+    EXPECT_EQ(session->Usage().permanent_bytes, before.permanent_bytes) << failures;
+    EXPECT_EQ(session->Usage().module_bytes, before.module_bytes) << failures;
+  }
+  EXPECT_GE(failures, 1);
+  auto patch = session->Load(module);
+  ASSERT_TRUE(patch.ok()) << patch.status().ToString();
+  Activate(*session, **patch);
+  EXPECT_EQ(run(3), 300);
+  Deactivate(*session, **patch);
+  EXPECT_EQ(run(1), 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(Steps, PatchLoadFailureTest,
+                         testing::Values("code_memory/protect", "code_memory/allocate"));
+#endif
 
 TEST(PatchLinkTest, DataThatStaysKeepsTheTextItLeadsTo) {
   const std::vector<std::string> objects = {

@@ -314,6 +314,33 @@ TEST_F(ControlServerTest, GarbageDoesNoHarm) {
   EXPECT_EQ(Get("/program").status, 200);
 }
 
+// A client that goes away after any number of its request's bytes: nothing happens, and the next
+// one is answered.
+TEST_F(ControlServerTest, RequestCutOffAtEveryByte) {
+  const std::string body = "not a module, but the server waits for all of it";
+  const std::string request =
+      absl::StrCat("POST /patches?no_wait=1 HTTP/1.1\r\nHost: x\r\nContent-Length: ", body.size(),
+                   "\r\n\r\n", body);
+  for (size_t bytes = 0; bytes < request.size(); ++bytes) {
+    const int fd = Connect(server_->socket_path());
+    ASSERT_GE(fd, 0);
+    ASSERT_EQ(::send(fd, request.data(), bytes, MSG_NOSIGNAL), static_cast<ssize_t>(bytes));
+    ::close(fd);
+    if (bytes % 16 == 0) EXPECT_EQ(Get("/program").status, 200) << "after " << bytes << " bytes";
+  }
+  EXPECT_EQ(Get("/livepatch/").body, "");
+  // In answers, too: the client that goes away reads part of one.
+  for (int round = 0; round < 20; ++round) {
+    const int fd = Connect(server_->socket_path());
+    const std::string get = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+    ASSERT_EQ(::send(fd, get.data(), get.size(), MSG_NOSIGNAL), static_cast<ssize_t>(get.size()));
+    char some[16];
+    if (round % 2 == 0) (void)::recv(fd, some, sizeof some, 0);
+    ::close(fd);
+  }
+  EXPECT_EQ(Get("/program").status, 200);
+}
+
 // The library matches paths by a regular expression that recurses per character.
 TEST_F(ControlServerTest, LongestPathsAreAnswered) {
   EXPECT_EQ(Get("/" + std::string(8000, 'x')).status, 404);

@@ -731,6 +731,19 @@ TEST_F(SymbolTest, HeldFunctionOfAModuleIsFoundWhenItComes) {
   Settle();
 }
 
+// MEND_UNIT functions of modules are in no patch's list.
+TEST_F(SymbolTest, UnitsOfModulesAreHeldByEveryPatch) {
+  loader_.units["busy"] = {"toil"};
+  ASSERT_TRUE(LoadModule("busy").ok());
+  threads_.push_back(std::make_unique<ProgramThread>([] { toil(0); }));
+  gate_.AwaitWaiter();
+  ASSERT_TRUE(registry().Enable(MakeObjectPatch("demo", {{Alpha(), Alpha2()}}, {}, {})).ok());
+  EXPECT_FALSE(registry().Wait(kNotYet).ok()) << "the unit is on a stack";
+  gate_.Open();
+  Settle();
+  ASSERT_TRUE(modules().Unload("busy").ok());
+}
+
 // --- states ---
 
 class StateTest : public ObjectTest {

@@ -1,12 +1,18 @@
 // Every instruction of the scenarios, in their own code, libc, libgcc, the dynamic linker and the
 // vdso: the walker's chain against the true one.
+#include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cstring>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "runtime/transition/trampoline.h"
+#include "tests/runtime/safepoint/fenced_thread.h"
 #include "tests/runtime/safepoint/own_unwind_data.h"
 #include "tests/runtime/safepoint/single_stepper.h"
 #include "tests/runtime/safepoint/walk_scenarios.h"
@@ -47,6 +53,13 @@ TEST_P(StackWalkerStepTest, EveryInstructionOfHostedText) {
   ExpectRight(SingleStep(GetParam().function), GetParam().incomplete_max);
 }
 
+// A load outside of the stack's bounds ends the test.
+TEST_P(StackWalkerStepTest, EveryInstructionBetweenGuardPages) {
+  StepReport report;
+  RunOnFencedStack([&report] { report = SingleStep(GetParam().function); });
+  ExpectRight(report, GetParam().incomplete_max);
+}
+
 INSTANTIATE_TEST_SUITE_P(Scenarios, StackWalkerStepTest,
                          testing::Values(Scenario{"Leaf", scenarios::Leaf},
                                          Scenario{"Alloca", scenarios::Alloca},
@@ -72,6 +85,66 @@ TEST(StackWalkerLazyBindingTest, EveryInstructionOfTheResolver) {
   const StepReport report = SingleStep(scenarios::LazyBinding);
   ExpectRight(report, 0);
 }
+
+// --- a call through an open entry, in the middle of a transition ---
+
+// Within reach of this program's functions.
+alignas(4096) uint8_t redirection_page[4096];
+std::atomic<uintptr_t> redirection_slot;
+int (*volatile redirected)(int, int);
+
+[[gnu::noinline]] int OldBody(int a, int b) { return a * 1000 + b + scenarios::Leaf(); }
+[[gnu::noinline]] int NewBody(int a, int b) { return a * 2000 + b + scenarios::Leaf(); }
+
+int CallRedirected() { return redirected(3, 4) + redirected(5, 6); }
+
+// Entry and trampoline are made by hand, as the host and the core make them.
+class Redirection {
+ public:
+  Redirection() {
+    const auto begin = reinterpret_cast<uintptr_t>(redirection_page);
+    MEND_CHECK(mprotect(redirection_page, 4096, PROT_READ | PROT_WRITE | PROT_EXEC) == 0,
+               "mprotect");
+    text_ = {CodeAddress{begin}, CodeAddress{begin + 4096}};
+    UnwindTable::Get().AddStubRegion(text_);
+    redirection_slot = begin;
+    const absl::StatusOr<TrampolineBytes> trampoline =
+        EncodeTrampoline(text_.begin,
+                         {.old_body = CodeAddress{reinterpret_cast<uintptr_t>(&OldBody)},
+                          .new_body = CodeAddress{reinterpret_cast<uintptr_t>(&NewBody)},
+                          .poll_slow_path = text_.begin + 1024},
+                         /*epoch=*/7);
+    MEND_CHECK(trampoline.ok(), "the trampoline is out of reach");
+    memcpy(redirection_page, trampoline->data(), trampoline->size());
+    uint8_t* const entry = redirection_page + 512;
+    const auto distance = static_cast<int32_t>(reinterpret_cast<uintptr_t>(&redirection_slot) -
+                                               reinterpret_cast<uintptr_t>(entry + 6));
+    memcpy(entry, "\xff\x25", 2);  // jmp *slot(%rip)
+    memcpy(entry + 2, &distance, sizeof distance);
+    redirected = reinterpret_cast<int (*)(int, int)>(reinterpret_cast<uintptr_t>(entry));
+  }
+  ~Redirection() { UnwindTable::Get().RemoveRegion(text_); }
+  Redirection(const Redirection&) = delete;
+  Redirection& operator=(const Redirection&) = delete;
+
+ private:
+  CodeRange text_;
+};
+
+TEST(StackWalkerTrampolineTest, EveryInstructionOfARedirectedCall) {
+  const Redirection redirection;
+  tls_thread_words.epoch = 6;
+  StepReport report = SingleStep(CallRedirected);
+  ExpectRight(report, 0);
+  const int old_result = report.result;
+  tls_thread_words.epoch = 7;
+  report = SingleStep(CallRedirected);
+  ExpectRight(report, 0);
+  tls_thread_words.epoch = 0;
+  EXPECT_EQ(report.result - old_result, 8000) << "one of the two ways was not taken";
+}
+
+// --- signals ---
 
 int handler_runs;
 

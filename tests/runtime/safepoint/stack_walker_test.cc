@@ -1,6 +1,8 @@
 #include "runtime/safepoint/stack_walker.h"
 
+#include <execinfo.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -13,6 +15,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "runtime/safepoint/unwind_table.h"
+#include "tests/runtime/safepoint/fenced_thread.h"
 #include "tests/runtime/safepoint/own_unwind_data.h"
 #include "tests/runtime/safepoint/single_stepper.h"
 
@@ -89,6 +92,35 @@ TEST(StackWalkerTest, ThreadEndsAtClone) {
     EXPECT_EQ(result.end, WalkEnd::kComplete) << WalkEndName(result.end);
     EXPECT_GT(frames.count, 5u);
   }).join();
+}
+
+// Destructors of thread-locals and of keys run when the thread's own function has returned.
+WalkEnd ends_at_exit[2];
+
+struct WalksAtExit {
+  ~WalksAtExit() {
+    Frames frames;
+    ends_at_exit[0] = WalkAtDepth(3, OwnStack(), &frames).end;
+  }
+};
+
+void WalkInKeyDestructor(void*) {
+  Frames frames;
+  ends_at_exit[1] = WalkAtDepth(3, OwnStack(), &frames).end;
+}
+
+TEST(StackWalkerTest, DestructorsAtTheEndOfAThread) {
+  ends_at_exit[0] = ends_at_exit[1] = WalkEnd::kTooDeep;
+  pthread_key_t key;
+  ASSERT_EQ(pthread_key_create(&key, WalkInKeyDestructor), 0);
+  std::thread([key] {
+    static thread_local WalksAtExit local;
+    __asm__ volatile("" ::"r"(&local));
+    pthread_setspecific(key, &ends_at_exit);
+  }).join();
+  pthread_key_delete(key);
+  EXPECT_EQ(ends_at_exit[0], WalkEnd::kComplete) << WalkEndName(ends_at_exit[0]);
+  EXPECT_EQ(ends_at_exit[1], WalkEnd::kComplete) << WalkEndName(ends_at_exit[1]);
 }
 
 TEST(StackWalkerTest, RecordedBaseEndsTheWalk) {
@@ -327,6 +359,118 @@ TEST(StackWalkerTest, BlockedThreadIsWalkedFromItsAnchor) {
   thread.join();
   close(fds[0]);
   close(fds[1]);
+}
+
+// --- a million walks ---
+
+// A thread that blocks in one place after the other, each time with the chain of return addresses
+// that libgcc's unwinder finds. The walker may look while `turn` is odd.
+struct Wanderer {
+  std::atomic<unsigned> turn{0};
+  std::atomic<bool> go_on{false};
+  RegisterContext anchor;
+  WalkOptions options;
+  void* chain[Frames::kMax];
+  size_t chain_size = 0;
+};
+
+[[gnu::noinline]] void Halt(Wanderer* wanderer) {
+  const int found = backtrace(wanderer->chain, Frames::kMax);
+  wanderer->chain_size = static_cast<size_t>(found);
+  wanderer->anchor = CaptureContext();
+  // The frame stays as it is until the walker has seen enough.
+  wanderer->turn.fetch_add(1, std::memory_order_release);
+  while (!wanderer->go_on.exchange(false, std::memory_order_acquire)) usleep(50);
+  wanderer->turn.fetch_add(1, std::memory_order_release);
+}
+
+thread_local Wanderer* wandering;
+thread_local bool has_halted;  // in the present place
+
+[[gnu::noinline]] void HaltInRecursion(int depth) {
+  if (depth == 0) return Halt(wandering);
+  HaltInRecursion(depth - 1);
+  __asm__ volatile("");
+}
+[[gnu::noinline]] void HaltWithAlloca(size_t size) {
+  auto* const memory = static_cast<volatile char*>(__builtin_alloca(size));
+  memory[0] = 1;
+  alignas(64) volatile char wide[64] = {};
+  HaltInRecursion(2);
+  memory[size - 1] = wide[5];
+}
+int HaltInComparison(const void*, const void*, void*) {
+  if (!has_halted) HaltWithAlloca(100);
+  has_halted = true;
+  return 0;
+}
+void HaltOnce() { HaltInRecursion(1); }
+void HaltInHandler(int) { HaltWithAlloca(3000); }
+
+void VisitPlace(unsigned place) {
+  int values[] = {3, 1, 2};
+  pthread_once_t once = PTHREAD_ONCE_INIT;
+  has_halted = false;
+  switch (place % 5) {
+    case 0:
+      return HaltInRecursion(static_cast<int>(place % 30));
+    case 1:
+      return HaltWithAlloca(place * 16 + 1);
+    case 2:
+      qsort_r(values, 3, sizeof(int), HaltInComparison, nullptr);
+      return;
+    case 3:
+      pthread_once(&once, HaltOnce);
+      return;
+    default:
+      raise(SIGUSR2);
+  }
+}
+
+constexpr int kPlaces = 100;
+
+void Wander(Wanderer* wanderer) {
+  wandering = wanderer;
+  wanderer->options = OwnStack();
+  for (unsigned place = 0; place < kPlaces; ++place) VisitPlace(place);
+}
+
+bool IsChain(const Frames& frames, const Wanderer& wanderer) {
+  // Both begin in Halt, at different instructions. The oldest frame is in no chain of libgcc's.
+  if (frames.count > wanderer.chain_size + 1 || frames.count < wanderer.chain_size) return false;
+  for (size_t i = 1; i < wanderer.chain_size; ++i) {
+    if (frames.frames[i].pc.value != reinterpret_cast<uintptr_t>(wanderer.chain[i])) return false;
+  }
+  return true;
+}
+
+TEST(StackWalkerTest, AMillionWalksOfBlockedThreads) {
+  constexpr int kThreads = 4;
+  constexpr int kWalks = 2500;
+  signal(SIGUSR2, HaltInHandler);
+  Wanderer wanderers[kThreads];
+  std::vector<std::thread> threads;
+  for (Wanderer& wanderer : wanderers) {
+    threads.emplace_back([&wanderer] { RunOnFencedStack([&wanderer] { Wander(&wanderer); }); });
+  }
+  size_t walks = 0, wrong = 0;
+  for (int place = 0; place < kPlaces; ++place) {
+    for (Wanderer& wanderer : wanderers) {
+      while (wanderer.turn.load(std::memory_order_acquire) % 2 == 0) usleep(10);
+      for (int i = 0; i < kWalks; ++i, ++walks) {
+        Frames frames;
+        const WalkResult result = WalkStack(wanderer.anchor, wanderer.options, Collect, &frames);
+        if (result.end != WalkEnd::kComplete || !IsChain(frames, wanderer)) ++wrong;
+      }
+      const unsigned turn = wanderer.turn.load(std::memory_order_relaxed);
+      wanderer.go_on.store(true, std::memory_order_release);
+      while (wanderer.turn.load(std::memory_order_acquire) == turn) usleep(10);
+    }
+  }
+  for (std::thread& thread : threads) thread.join();
+  signal(SIGUSR2, SIG_DFL);
+  EXPECT_EQ(walks, 1'000'000u);
+  EXPECT_EQ(wrong, 0u);
 }
 
 // --- memory that cannot be trusted ---

@@ -122,6 +122,18 @@ absl::StatusOr<FunctionSite> FakeLoader::FindFunction(const std::string& request
   return absl::NotFoundError(absl::StrCat("ENOENT: there is no function ", request));
 }
 
+std::vector<FunctionSite> FakeLoader::UnitFunctions(const std::string& module) const {
+  std::vector<FunctionSite> sites;
+  const auto named = units.find(module);
+  if (named == units.end()) return sites;
+  for (const std::string& name : named->second) {
+    absl::StatusOr<FunctionSite> site = FindFunction(absl::StrCat(module, ":", name, ",1"));
+    MEND_CHECK(site.ok(), "the module has no such function");
+    sites.push_back(*std::move(site));
+  }
+  return sites;
+}
+
 absl::Status FakeLoader::ResolveObject(Patch*, PatchObject* object) {
   const std::vector<FunctionSite>& sites = symbols_[object->name];
   for (PatchFunction& function : object->functions) {

@@ -84,6 +84,7 @@ class FakeLoader : public PatchLoader {
   absl::StatusOr<std::unique_ptr<Patch>> Load(const PatchModule&) override;
   // `OBJECT:NAME,POSITION` of a symbol.
   absl::StatusOr<FunctionSite> FindFunction(const std::string& request) const override;
+  std::vector<FunctionSite> UnitFunctions(const std::string& module) const override;
   absl::Status ResolveObject(Patch* patch, PatchObject* object) override;
   void ForgetObject(Patch* patch, PatchObject* object) override;
   std::string Describe(CodeAddress pc) const override;
@@ -104,6 +105,8 @@ class FakeLoader : public PatchLoader {
   }
   // Patch and object of each call, in order.
   const std::vector<std::string>& forgotten() const { return forgotten_; }
+
+  std::map<std::string, std::vector<std::string>> units;  // of modules: functions marked MEND_UNIT
 
  private:
   mutable Mutex mu_;  // the coordinator describes stragglers while a test makes its next patch

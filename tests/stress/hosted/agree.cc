@@ -2,27 +2,35 @@
 // that are replaced or held, pairs of functions whose versions must agree. Each unit that saw two
 // versions counts as a mix; the driver (hosted_stress_test.cc) reads the count at the end.
 //
-// A patch is one changed line: kVersion. `Left` and `Right` return it, so both are replaced; the
-// functions named Changing... contain it, so they are replaced too; the functions named Held...
+// A source patch is one changed line: kVersion. `Left` and `Right` return it, so both are replaced;
+// the functions named Changing... contain it, so they are replaced too; the functions named Held...
 // do not, and are held by the patch (or, in the control run, are not).
 //
 // The threads are many more than the processors, so most of them sleep most of the time, in every
 // way: inside a unit (then they are blocked, and hold the patch back until they wake), or between
 // two. Two threads never rest.
 //
-// Protocol: prints "ready", runs until standard input ends, then prints "units N mixes M".
+// Protocol: agree SCALE PLUGIN. Prints "ready"; answers "force" and "forced" with the same word,
+// and what runs in between may mix; at the end of its input prints "units N mixes M failures F".
+#include "agree.h"
+
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
@@ -36,21 +44,36 @@
 
 constexpr int kVersion = 0;
 
+std::atomic<unsigned> forces{0};
+
 namespace {
 
 std::atomic<bool> stopping{false};
 std::atomic<unsigned long> units{0};
 std::atomic<unsigned long> mixes{0};
+std::atomic<unsigned long> failures{0};  // of what the program itself tries
 
-void Agree(int first, int second, const char* where) {
-  units.fetch_add(1, std::memory_order_relaxed);
-  if (first == second) return;
-  if (mixes.fetch_add(1, std::memory_order_relaxed) < 10) {
-    std::fprintf(stderr, "mix in %s: %d then %d\n", where, first, second);
+void Fail(const char* what, int detail) {
+  if (failures.fetch_add(1, std::memory_order_relaxed) < 10) {
+    std::fprintf(stderr, "%s failed: %d\n", what, detail);
+  }
+}
+
+void Spin(int turns) {
+  for (volatile int i = 0; i < turns; i = i + 1) {
   }
 }
 
 }  // namespace
+
+__attribute__((noinline)) void Agree(const Unit& unit, int version, const char* where) {
+  units.fetch_add(1, std::memory_order_relaxed);
+  if (unit.version == version) return;
+  if (unit.forces_before % 2 != 0 || unit.forces_before != forces.load()) return;
+  if (mixes.fetch_add(1, std::memory_order_relaxed) < 10) {
+    std::fprintf(stderr, "mix in %s: %d then %d\n", where, unit.version, version);
+  }
+}
 
 // Out of line and opaque, so that each call passes the entry.
 __attribute__((noinline)) int Left() {
@@ -62,89 +85,100 @@ __attribute__((noinline)) int Right() {
   return kVersion;
 }
 
+// --- units that run ---
+
+__attribute__((noinline)) void HeldLoop() {
+  const Unit unit = BeginUnit();
+  Spin(200);
+  EndUnit(unit, "HeldLoop");
+}
+
+__attribute__((noinline)) void HeldRecursion(int depth, const Unit* unit) {
+  if (depth == 0) {
+    EndUnit(*unit, "HeldRecursion");
+    return;
+  }
+  const Unit begun = unit == nullptr ? BeginUnit() : *unit;
+  HeldRecursion(depth - 1, &begun);
+  Spin(3);  // keeps the call above from becoming a jump
+}
+
+__attribute__((noinline)) void HeldCallback() {
+  const Unit unit = BeginUnit();
+  Spin(20);
+  EndUnit(unit, "HeldCallback");
+}
+
+// Contains the version itself: replaced, not held.
+__attribute__((noinline)) void ChangingUnit() {
+  const Unit unit = {kVersion, forces.load()};
+  Spin(50);
+  Agree(unit, Left(), "ChangingUnit");
+  const timespec pause = {0, 50'000};
+  nanosleep(&pause, nullptr);
+  EndUnit(unit, "ChangingUnit");
+}
+
+// --- units below functions of libc and libstdc++ ---
+
+int CompareAndCheck(const void* a, const void* b) {
+  EndUnit(BeginUnit(), "a comparison within a held function");
+  return *static_cast<const int*>(a) - *static_cast<const int*>(b);
+}
+
 namespace {
 
-void Spin(int turns) {
-  for (volatile int i = 0; i < turns; i = i + 1) {
+constexpr int kValues = 24;
+struct Values {
+  int value[kValues];
+  Values() {
+    for (int i = 0; i < kValues; ++i) value[i] = (i * 7) % kValues;
   }
+};
+
+int CompareAndThrow(const void* a, const void* b) {
+  if (*static_cast<const int*>(a) == 5) throw std::runtime_error("five");
+  return CompareAndCheck(a, b);
 }
 
 }  // namespace
 
-__attribute__((noinline)) void HeldLoop() {
-  const int first = Left();
-  Spin(200);
-  Agree(first, Right(), "HeldLoop");
-}
-
-__attribute__((noinline)) void HeldRecursion(int depth, int first) {
-  if (depth == 0) {
-    Agree(first, Right(), "HeldRecursion");
-    return;
-  }
-  HeldRecursion(depth - 1, depth == 40 ? Left() : first);
-  Spin(3);  // keeps the call above from becoming a jump
-}
-
-std::mutex wait_mutex;
-std::condition_variable wait_condition;
-
-// Blocks inside libstdc++.
-__attribute__((noinline)) void HeldCondition() {
-  const int first = Left();
-  {
-    std::unique_lock<std::mutex> lock(wait_mutex);
-    wait_condition.wait_for(lock, std::chrono::microseconds(300));
-  }
-  Agree(first, Right(), "HeldCondition");
-}
-
-__attribute__((noinline)) void HeldSleep() {
-  const int first = Left();
-  std::this_thread::sleep_for(std::chrono::microseconds(400));
-  Agree(first, Right(), "HeldSleep");
-}
-
-int tick_pipe[2];
-
-__attribute__((noinline)) void HeldRead() {
-  const int first = Left();
-  char byte;
-  if (read(tick_pipe[0], &byte, 1) != 1) return;
-  Agree(first, Right(), "HeldRead");
-}
-
-__attribute__((noinline)) void HeldPoll(int epoll) {
-  const int first = Left();
-  pollfd nothing = {-1, 0, 0};
-  poll(&nothing, 1, 1);
-  epoll_event event;
-  epoll_wait(epoll, &event, 1, 1);
-  Agree(first, Right(), "HeldPoll");
-}
-
-std::mutex contended;
-
-__attribute__((noinline)) void HeldLock() {
-  const int first = Left();
-  {
-    const std::lock_guard<std::mutex> lock(contended);
-    Spin(2000);
-  }
-  Agree(first, Right(), "HeldLock");
-}
-
-int CompareAndCheck(const void* a, const void* b) {
-  Agree(Left(), Right(), "a comparison within a held function");
-  return *static_cast<const int*>(a) - *static_cast<const int*>(b);
-}
-
 __attribute__((noinline)) void HeldSort() {
-  const int first = Left();
-  int values[24];
-  for (int i = 0; i < 24; ++i) values[i] = (i * 7) % 24;
-  qsort(values, 24, sizeof values[0], CompareAndCheck);
-  Agree(first, Right(), "HeldSort");
+  const Unit unit = BeginUnit();
+  Values values;
+  qsort(values.value, kValues, sizeof(int), CompareAndCheck);
+  EndUnit(unit, "HeldSort");
+}
+
+__attribute__((noinline)) void HeldStandardSort() {
+  const Unit unit = BeginUnit();
+  Values values;
+  std::sort(values.value, values.value + kValues,
+            [](int a, int b) { return CompareAndCheck(&a, &b) < 0; });
+  EndUnit(unit, "HeldStandardSort");
+}
+
+__attribute__((noinline)) void HeldSearch() {
+  const Unit unit = BeginUnit();
+  static constexpr int kSorted[] = {1, 2, 3, 5, 8, 13, 21, 34};
+  const int wanted = 13;
+  if (bsearch(&wanted, kSorted, 8, sizeof(int), CompareAndCheck) == nullptr) Fail("bsearch", 13);
+  EndUnit(unit, "HeldSearch");
+}
+
+void HeldOnceRoutine() {
+  const Unit unit = BeginUnit();
+  Spin(100);
+  EndUnit(unit, "HeldOnceRoutine");
+}
+
+__attribute__((noinline)) void HeldOnce() {
+  const Unit unit = BeginUnit();
+  pthread_once_t control = PTHREAD_ONCE_INIT;
+  pthread_once(&control, HeldOnceRoutine);
+  std::once_flag flag;
+  std::call_once(flag, HeldOnceRoutine);
+  EndUnit(unit, "HeldOnce");
 }
 
 __attribute__((noinline)) void ThrowDeep(int depth) {
@@ -154,36 +188,227 @@ __attribute__((noinline)) void ThrowDeep(int depth) {
 }
 
 __attribute__((noinline)) void HeldThrow() {
-  const int first = Left();
+  const Unit unit = BeginUnit();
   try {
-    ThrowDeep(12);
+    ThrowDeep(40);
   } catch (const std::exception&) {
-    Agree(first, Right(), "HeldThrow");
+    EndUnit(unit, "HeldThrow");
   }
 }
 
+__attribute__((noinline)) void HeldThrowThroughSort() {
+  const Unit unit = BeginUnit();
+  Values values;
+  try {
+    qsort(values.value, kValues, sizeof(int), CompareAndThrow);
+    Fail("an exception through qsort", 0);
+  } catch (const std::exception&) {
+    EndUnit(unit, "HeldThrowThroughSort");
+  }
+}
+
+// --- units that block ---
+
+std::mutex wait_mutex;
+std::condition_variable wait_condition;
+
+// Blocks inside libstdc++.
+__attribute__((noinline)) void HeldCondition() {
+  const Unit unit = BeginUnit();
+  {
+    std::unique_lock<std::mutex> lock(wait_mutex);
+    wait_condition.wait_for(lock, std::chrono::microseconds(300));
+  }
+  EndUnit(unit, "HeldCondition");
+}
+
+std::mutex contended;
+
+__attribute__((noinline)) void HeldLock() {
+  const Unit unit = BeginUnit();
+  {
+    const std::lock_guard<std::mutex> lock(contended);
+    Spin(2000);
+  }
+  EndUnit(unit, "HeldLock");
+}
+
+// Blocks in one of the ways below.
+__attribute__((noinline)) void HeldWait(void (*wait)()) {
+  const Unit unit = BeginUnit();
+  wait();
+  EndUnit(unit, "HeldWait");
+}
+
+namespace {
+
+constexpr timespec kShort = {0, 600'000};
+int tick_pipe[2];
+FILE* tick_lines = nullptr;  // fed by the ticker, as the pipe
+int tick_lines_in = -1;
+int epoll_descriptor = -1;
+int silent_sockets[2];
+sem_t nobody_posts;
+pthread_rwlock_t read_write = PTHREAD_RWLOCK_INITIALIZER;
+
+timespec SoonRealtime() {
+  timespec time;
+  clock_gettime(CLOCK_REALTIME, &time);
+  time.tv_nsec += kShort.tv_nsec;
+  if (time.tv_nsec >= 1'000'000'000) {
+    time.tv_nsec -= 1'000'000'000;
+    ++time.tv_sec;
+  }
+  return time;
+}
+
+void SleepFor() { std::this_thread::sleep_for(std::chrono::microseconds(400)); }
+void ClockSleep() { clock_nanosleep(CLOCK_MONOTONIC, 0, &kShort, nullptr); }
+void ReadPipe() {
+  char byte;
+  (void)!read(tick_pipe[0], &byte, 1);
+}
+void ReadLine() {
+  char line[8];
+  (void)!fgets(line, sizeof line, tick_lines);
+}
+void PollNothing() {
+  pollfd nothing = {-1, 0, 0};
+  poll(&nothing, 1, 1);
+}
+void EpollNothing() {
+  epoll_event event;
+  epoll_wait(epoll_descriptor, &event, 1, 1);
+}
+void SelectNothing() {
+  timeval time = {0, 600};
+  select(0, nullptr, nullptr, nullptr, &time);
+}
+void Receive() {
+  char byte;
+  (void)!recv(silent_sockets[0], &byte, 1, 0);  // which has a time-out
+}
+void Semaphore() {
+  const timespec end = SoonRealtime();
+  sem_timedwait(&nobody_posts, &end);
+}
+void ReadLock() {
+  pthread_rwlock_rdlock(&read_write);
+  Spin(500);
+  pthread_rwlock_unlock(&read_write);
+}
+void WriteLock() {
+  pthread_rwlock_wrlock(&read_write);
+  nanosleep(&kShort, nullptr);
+  pthread_rwlock_unlock(&read_write);
+}
+void WaitForSignal() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGWINCH);
+  sigtimedwait(&set, nullptr, &kShort);
+}
+// No wrapper knows this one.
+void RawFutex() {
+  static std::atomic<int> word{0};
+  syscall(SYS_futex, &word, 0 /* FUTEX_WAIT */, 0, &kShort, nullptr, 0);
+}
+
+constexpr void (*kWaits[])() = {SleepFor,     ClockSleep,    ReadPipe, ReadLine,  PollNothing,
+                                EpollNothing, SelectNothing, Receive,  Semaphore, ReadLock,
+                                WriteLock,    WaitForSignal, RawFutex};
+
+}  // namespace
+
+// --- units that make threads and processes ---
+
 __attribute__((noinline)) void HeldSpawn() {
-  const int first = Left();
+  const Unit unit = BeginUnit();
   std::thread child([] { HeldLoop(); });
   child.join();
-  Agree(first, Right(), "HeldSpawn");
+  EndUnit(unit, "HeldSpawn");
 }
 
 // Waits for a shared state inside libstdc++. The other thread's calls are units of their own.
 __attribute__((noinline)) void HeldFuture() {
-  const int first = Left();
+  const Unit unit = BeginUnit();
   std::future<void> done = std::async(std::launch::async, [] {
-    std::this_thread::sleep_for(std::chrono::microseconds(200));
+    SleepFor();
     HeldLoop();
   });
   done.get();
-  Agree(first, Right(), "HeldFuture");
+  EndUnit(unit, "HeldFuture");
+}
+
+// The unit of a thread that is cancelled ends while its stack is unwound.
+void* HeldCancelled(void*) {
+  struct EndsUnit {
+    Unit unit;
+    ~EndsUnit() { EndUnit(unit, "HeldCancelled"); }
+  } const ends = {BeginUnit()};
+  for (;;) pause();
+}
+
+__attribute__((noinline)) void HeldCancel() {
+  const Unit unit = BeginUnit();
+  pthread_t victim;
+  if (const int error = pthread_create(&victim, nullptr, HeldCancelled, nullptr); error != 0) {
+    Fail("pthread_create", error);
+    return;
+  }
+  nanosleep(&kShort, nullptr);
+  pthread_cancel(victim);
+  void* result = nullptr;
+  pthread_join(victim, &result);
+  if (result != PTHREAD_CANCELED) Fail("pthread_cancel", 0);
+  EndUnit(unit, "HeldCancel");
+}
+
+// A child that hangs must not go unseen, and says where.
+void StopAtAlarm(int) { abort(); }
+
+// The rest of the unit that a child was forked in. It carries on alone, whatever transition it was
+// in; every other one ends by exit, through the handler below.
+__attribute__((noinline)) void HeldChild(const Unit& unit, unsigned turn) {
+  const unsigned long mixes_before = mixes.load();
+  signal(SIGALRM, StopAtAlarm);
+  alarm(60);
+  for (int i = 0; i < 20; ++i) HeldLoop();
+  HeldThrow();
+  HeldWait(SleepFor);
+  EndUnit(unit, "a forked child");
+  const int code = mixes.load() == mixes_before ? 0 : 1;
+  if (turn % 2 == 0) exit(code);
+  _exit(code);
+}
+
+// glibc's lock of the exit functions is held in a child for good if another thread held it, as
+// dlclose does, when that was forked: such a child cannot exit, natively neither.
+std::mutex exit_functions;
+
+__attribute__((noinline)) pid_t HeldFork() {
+  static std::atomic<unsigned> turn{0};
+  const unsigned this_turn = turn.fetch_add(1);
+  const Unit unit = BeginUnit();
+  std::unique_lock<std::mutex> may_exit(exit_functions, std::defer_lock);
+  if (this_turn % 2 == 0) may_exit.lock();
+  const pid_t child = fork();
+  if (child == 0) HeldChild(unit, this_turn);
+  if (child < 0) Fail("fork", errno);
+  EndUnit(unit, "HeldFork");
+  return child;
+}
+
+void HeldAtExit() {
+  const Unit unit = BeginUnit();
+  SleepFor();
+  EndUnit(unit, "HeldAtExit");
 }
 
 // Interrupts whatever the thread is doing, a blocked region too, and may sleep.
 __attribute__((noinline)) void HeldHandler(int) {
   const int saved_errno = errno;
-  const int first = Left();
+  const Unit unit = BeginUnit();
   static std::atomic<unsigned> turn{0};
   if (turn.fetch_add(1, std::memory_order_relaxed) % 2 == 0) {
     const timespec pause = {0, 200'000};
@@ -191,101 +416,160 @@ __attribute__((noinline)) void HeldHandler(int) {
   } else {
     Spin(20);
   }
-  Agree(first, Right(), "HeldHandler");
+  EndUnit(unit, "HeldHandler");
   errno = saved_errno;
-}
-
-// Contains the version itself: replaced, not held.
-__attribute__((noinline)) void ChangingUnit() {
-  const int own = kVersion;
-  Spin(50);
-  Agree(own, Left(), "ChangingUnit");
-  const timespec pause = {0, 50'000};
-  nanosleep(&pause, nullptr);
-  Agree(own, Right(), "ChangingUnit");
 }
 
 namespace {
 
-// Functions of the hosted program reach the handler, so it must be a plain function pointer.
-void InstallHandler() {
+// SIGUSR1 is handled on the thread's own stack, SIGUSR2 on its alternate one.
+void InstallHandlers() {
   struct sigaction action = {};
   action.sa_handler = HeldHandler;
   action.sa_flags = SA_RESTART;
   sigaction(SIGUSR1, &action, nullptr);
+  action.sa_flags |= SA_ONSTACK;
+  sigaction(SIGUSR2, &action, nullptr);
 }
 
 // Between two units a thread is in none, and asleep: it can be switched there.
 void Rest() {
-  const timespec pause = {0, 1'000'000};
+  const timespec pause = {0, 5'000'000};
   nanosleep(&pause, nullptr);
 }
 
-template <typename Unit>
-void Repeat(std::vector<std::thread>& threads, int count, Unit unit) {
-  for (int i = 0; i < count; ++i) {
-    threads.emplace_back([unit] {
-      while (!stopping.load(std::memory_order_relaxed)) {
-        unit();
-        Rest();
-      }
+void ForkAndWait() {
+  const pid_t child = HeldFork();
+  int status = 0;
+  if (child > 0 && waitpid(child, &status, 0) != child) Fail("waitpid", errno);
+  if (status != 0) Fail("a forked child", status);
+  for (int i = 0; i < 10; ++i) Rest();
+}
+
+using PluginUnit = int (*)();
+
+// The guest module comes, is used and goes. A patch may refuse it.
+void LivePlugin(const char* path) {
+  void* const handle = dlopen(path, RTLD_NOW);
+  if (handle == nullptr) {
+    const char* const why = dlerror();
+    if (why == nullptr || strstr(why, "EBUSY") == nullptr) Fail(why == nullptr ? "dlopen" : why, 0);
+    return;
+  }
+  const auto unit = reinterpret_cast<PluginUnit>(dlsym(handle, "HeldPlugin"));
+  if (unit == nullptr) Fail("dlsym", 0);
+  for (int i = 0; unit != nullptr && i < 20; ++i) {
+    if (unit() != 1) Fail("HeldPlugin", i);
+    Rest();
+  }
+  const std::lock_guard<std::mutex> lock(exit_functions);
+  if (dlclose(handle) != 0) Fail("dlclose", 0);
+}
+
+class Threads {
+ public:
+  // Signalled threads must all exist before the first signal.
+  template <typename Step>
+  void Repeat(int count, Step step) {
+    for (int i = 0; i < count; ++i) {
+      threads_.emplace_back([step] {
+        std::vector<char> memory(64 * 1024);
+        const stack_t alternate = {memory.data(), 0, memory.size()};
+        sigaltstack(&alternate, nullptr);
+        while (!stopping.load(std::memory_order_relaxed)) step();
+        const stack_t none = {nullptr, SS_DISABLE, 0};
+        sigaltstack(&none, nullptr);
+      });
+    }
+  }
+
+  // A unit and a rest, again and again.
+  template <typename Step>
+  void RepeatResting(int count, Step unit) {
+    Repeat(count, [unit] {
+      unit();
+      Rest();
     });
   }
-}
+
+  // Feeds the readers, and signals one thread after the other.
+  void TickUntilStopped() {
+    for (size_t next = 0; !stopping.load(std::memory_order_relaxed); ++next) {
+      if (write(tick_pipe[1], "x", 1) != 1 || write(tick_lines_in, "\n", 1) != 1) break;
+      pthread_kill(threads_[next / 2 % threads_.size()].native_handle(),
+                   next % 2 == 0 ? SIGUSR1 : SIGUSR2);
+      usleep(700);
+    }
+    close(tick_pipe[1]);
+    close(tick_lines_in);
+  }
+
+  void Join() {
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+ private:
+  std::vector<std::thread> threads_;
+};
 
 // In units nearly all the time, and runnable.
 void Restless() {
-  while (!stopping.load(std::memory_order_relaxed)) {
-    HeldLoop();
-    HeldSort();
-    HeldRecursion(40, 0);
+  HeldLoop();
+  HeldSort();
+  HeldRecursion(40, nullptr);
+}
+
+bool Prepare() {
+  int lines[2];
+  if (pipe(tick_pipe) != 0 || pipe(lines) != 0) return false;
+  tick_lines = fdopen(lines[0], "r");
+  tick_lines_in = lines[1];
+  epoll_descriptor = epoll_create1(0);
+  if (socketpair(AF_UNIX, SOCK_STREAM, 0, silent_sockets) != 0) return false;
+  const timeval time = {0, 600};
+  setsockopt(silent_sockets[0], SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
+  sem_init(&nobody_posts, 0, 0);
+  InstallHandlers();
+  return atexit(HeldAtExit) == 0;
+}
+
+void Start(Threads* threads, int scale, const char* plugin) {
+  threads->Repeat(2, Restless);
+  threads->RepeatResting(scale, HeldLoop);
+  threads->RepeatResting(scale, [] { HeldRecursion(40, nullptr); });
+  for (void (*unit)() : {HeldCondition, HeldSort, HeldStandardSort, HeldSearch, HeldOnce, HeldThrow,
+                         HeldThrowThroughSort, HeldSpawn, HeldFuture, HeldCancel, ChangingUnit}) {
+    threads->RepeatResting(scale, unit);
+  }
+  threads->RepeatResting(2 * scale, HeldLock);
+  for (void (*wait)() : kWaits) threads->RepeatResting(scale, [wait] { HeldWait(wait); });
+  threads->RepeatResting(1, ForkAndWait);
+  threads->RepeatResting(2, [plugin] { LivePlugin(plugin); });
+}
+
+// Until the input ends.
+void Answer() {
+  char line[64];
+  while (std::fgets(line, sizeof line, stdin) != nullptr) {
+    if (strcmp(line, "force\n") == 0 || strcmp(line, "forced\n") == 0) forces.fetch_add(1);
+    std::fputs(line, stdout);
+    std::fflush(stdout);
   }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int scale = argc > 1 ? std::atoi(argv[1]) : 1;
-  if (pipe(tick_pipe) != 0) return 1;
-  const int epoll = epoll_create1(0);
-  InstallHandler();
-  std::vector<std::thread> threads;
-  threads.reserve(14 * static_cast<size_t>(scale) + 3);  // the signaller reads it while it grows
-  threads.emplace_back(Restless);
-  threads.emplace_back(Restless);
-  Repeat(threads, scale, HeldLoop);
-  Repeat(threads, scale, [] { HeldRecursion(40, 0); });
-  Repeat(threads, scale, HeldCondition);
-  Repeat(threads, scale, HeldSleep);
-  Repeat(threads, scale, HeldRead);
-  Repeat(threads, scale, [epoll] { HeldPoll(epoll); });
-  Repeat(threads, 2 * scale, HeldLock);
-  Repeat(threads, scale, HeldSort);
-  Repeat(threads, scale, HeldThrow);
-  Repeat(threads, scale, HeldSpawn);
-  Repeat(threads, scale, HeldFuture);
-  Repeat(threads, scale, ChangingUnit);
-  const size_t signalled = threads.size();
-  threads.emplace_back([&threads, signalled] {
-    size_t next = 0;
-    while (!stopping.load(std::memory_order_relaxed)) {
-      if (write(tick_pipe[1], "x", 1) != 1) break;
-      pthread_kill(threads[next++ % signalled].native_handle(), SIGUSR1);
-      usleep(700);
-    }
-  });
+  if (argc != 3 || !Prepare()) return 1;
+  Threads threads;
+  Start(&threads, std::atoi(argv[1]), argv[2]);
+  std::thread ticker([&threads] { threads.TickUntilStopped(); });
   std::puts("ready");
   std::fflush(stdout);
-  char ignored[64];
-  while (read(STDIN_FILENO, ignored, sizeof ignored) > 0) {
-  }
+  Answer();
   stopping = true;
-  close(tick_pipe[1]);
-  for (std::thread& thread : threads) {
-    if (&thread != &threads.back()) continue;
-    thread.join();  // the signaller first: it names the others
-  }
-  for (size_t i = 0; i < signalled; ++i) threads[i].join();
-  std::printf("units %lu mixes %lu\n", units.load(), mixes.load());
+  ticker.join();  // first: it names the others
+  threads.Join();
+  std::printf("units %lu mixes %lu failures %lu\n", units.load(), mixes.load(), failures.load());
   return 0;
 }

@@ -1,13 +1,14 @@
 // The promise under attack: a hosted program (agree.cc) whose threads loop, recurse, block, sort,
-// throw, spawn and handle signals, patched at random through its control socket. Afterwards it says
-// how many units it ran and how many of them saw two versions.
+// throw, spawn, fork, are cancelled, handle signals, and open and close a guest module, patched at
+// random through its control socket: source patches of the program, and explicit patches of both
+// with callbacks, applied, stacked, replaced, disabled, reversed, forced, reverted and removed.
+// Afterwards it says how many units it ran and how many of them saw two versions. Text that is
+// freed is int3 or inaccessible, and is used again as late as possible.
 //
 // The oracle is shown to work: the same run without holding the callers, and the same run with the
 // stack check switched off, must report mixes.
 //
-// What counts is how many transitions were completed, as the program's own log says; the run ends
-// after a thousand of them, or earlier when the machine is slow. MEND_STRESS_TRANSITIONS sets
-// their number, and then there is no other end; MEND_STRESS_SEED sets the random sequence.
+// A run takes 40 s, or MEND_STRESS_SECONDS; MEND_STRESS_SEED sets the random sequence.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -19,7 +20,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <sstream>
@@ -40,19 +40,43 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kHeld[] = {"HeldLoop()",
-                                 "HeldRecursion(int, int)",
-                                 "HeldCondition()",
-                                 "HeldSleep()",
-                                 "HeldRead()",
-                                 "HeldPoll(int)",
-                                 "HeldLock()",
+                                 "HeldRecursion(int, Unit const*)",
+                                 "HeldCallback()",
+                                 "CompareAndCheck(void const*, void const*)",
                                  "HeldSort()",
+                                 "HeldStandardSort()",
+                                 "HeldSearch()",
+                                 "HeldOnceRoutine()",
+                                 "HeldOnce()",
                                  "HeldThrow()",
+                                 "HeldThrowThroughSort()",
+                                 "HeldCondition()",
+                                 "HeldLock()",
+                                 "HeldWait(void (*)())",
                                  "HeldSpawn()",
                                  "HeldFuture()",
-                                 "HeldHandler(int)",
-                                 "CompareAndCheck(void const*, void const*)"};
-constexpr int kVersions = 3;
+                                 "HeldCancelled(void*)",
+                                 "HeldCancel()",
+                                 "HeldFork()",
+                                 "HeldChild(Unit const&, unsigned int)",
+                                 "HeldAtExit()",
+                                 "HeldHandler(int)"};
+// Two threads for each kind of unit: 64 at a time, with those that units make.
+constexpr const char* kScale = "2";
+
+// A patch of kVersion (source), or of the program and its guest module (explicit).
+struct PatchSpec {
+  int version;
+  bool is_explicit;
+  bool stacks;  // does not replace what is there
+};
+constexpr PatchSpec kPatches[] = {{1, false, false}, {2, false, false}, {3, false, true},
+                                  {10, true, false}, {11, true, false}, {12, true, true}};
+
+struct PatchModule {
+  std::string name;
+  std::string bytes;
+};
 
 unsigned long EnvironmentNumber(const char* name, unsigned long otherwise) {
   const char* value = std::getenv(name);
@@ -70,7 +94,8 @@ std::string ReadFile(const fs::path& path) {
 // its standard error is the file `stderr` in its directory.
 class HostedProgram {
  public:
-  HostedProgram(const fs::path& executable, const fs::path& directory, const std::string& options) {
+  HostedProgram(const std::vector<std::string>& command, const fs::path& directory,
+                const std::string& options) {
     int in[2], out[2];
     if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0) std::abort();
     socket_ = directory / "control.sock";
@@ -82,7 +107,10 @@ class HostedProgram {
       dup2(out[1], STDOUT_FILENO);
       dup2(open((directory / "stderr").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), STDERR_FILENO);
       setenv("MEND_OPTIONS", variable.c_str(), 1);
-      execl(executable.c_str(), executable.c_str(), "2", nullptr);
+      std::vector<char*> arguments;
+      for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
+      arguments.push_back(nullptr);
+      execv(arguments[0], arguments.data());
       _exit(127);
     }
     close(in[0]);
@@ -105,6 +133,13 @@ class HostedProgram {
     char line[256] = "";
     if (fgets(line, sizeof line, stdout_) == nullptr) return "";
     return line;
+  }
+
+  // Says `word` and hears it back.
+  bool Tell(const std::string& word) {
+    const std::string line = word + "\n";
+    return write(stdin_, line.data(), line.size()) == static_cast<ssize_t>(line.size()) &&
+           ReadLine() == line;
   }
 
   // Ends standard input; returns the report line. `*status` gets the wait status.
@@ -139,23 +174,25 @@ class HostedProgram {
   fs::path socket_;
 };
 
-// How long a run goes on: `most` transitions, or for `time` and `least` of them.
+// How long a run goes on: for `time`, and `least` transitions.
 struct Length {
   unsigned long least = 20;
-  unsigned long most = 20;
   absl::Duration time = absl::ZeroDuration();
 };
 
 struct Outcome {
   unsigned long units = 0;
   unsigned long mixes = 0;
+  unsigned long failures = 0;  // of what the program tries, among them forked children
   unsigned long requests = 0;
   unsigned long transitions = 0;  // completed, in whatever direction
   unsigned long refused = 0;
+  unsigned long forced = 0;
   unsigned long timed_out = 0;  // and reversed: a starved machine, or a thread that never switches
   bool died = false;            // where it may
   unsigned long threads_seen = 0;
   unsigned long threads_blocked = 0;
+  size_t threads_most = 0;
   size_t early_kilobytes = 0;
   size_t late_kilobytes = 0;
   std::string late_bytes;  // the patches that the program keeps, a line each
@@ -178,45 +215,82 @@ class TransitionCounter {
   unsigned long count_ = 0;
 };
 
-class HostedStressTest : public testing::Test {
- protected:
-  void SetUp() override {
+std::string Run(const std::string& command, const fs::path& log) {
+  const int status = std::system(absl::StrCat(command, " > ", log.string(), " 2>&1").c_str());
+  return status == 0 ? "" : absl::StrCat(command, "\n", ReadFile(log));
+}
+
+// The program, its guest module and all patches, held and not; compiled once.
+class Built {
+ public:
+  Built() {
     char name[] = "/tmp/mend-stress-XXXXXX";
-    ASSERT_NE(mkdtemp(name), nullptr);
+    if (mkdtemp(name) == nullptr) std::abort();
     directory_ = name;
-    program_ = directory_ / "agree";
-    source_ = directory_ / "agree.cc";
-    fs::copy_file(MEND_AGREE_SOURCE, source_);
-    Run(absl::StrCat(MEND_PATCHC, " c++ -std=c++20 -O2 -pthread ", source_.string(), " -o ",
-                     program_.string()));
+    for (const char* file : {"agree.cc", "agree.h", "agree_plugin.cc", "agree_patch.cc"}) {
+      fs::copy_file(fs::path(MEND_AGREE_SOURCES) / file, directory_ / file);
+    }
+    Compile(absl::StrCat(" c++ -std=c++20 -O2 -pthread ", In("agree.cc"), " -o ", program()));
+    Compile(absl::StrCat(" c++ -std=c++20 -O2 -shared ", In("agree_plugin.cc"), " -o ", plugin()));
   }
-  void TearDown() override { fs::remove_all(directory_); }
+  ~Built() { fs::remove_all(directory_); }
 
-  void Run(const std::string& command) {
-    const std::string log = directory_ / "command.log";
-    const int status = std::system(absl::StrCat(command, " > ", log, " 2>&1").c_str());
-    ASSERT_EQ(status, 0) << command << "\n" << ReadFile(log);
-  }
+  std::string In(const char* name) const { return directory_ / name; }
+  std::string program() const { return In("agree"); }
+  std::string plugin() const { return In("agree_plugin.so"); }
+  const std::string& error() const { return error_; }
 
-  // The patch module that makes kVersion `version`; returns its bytes.
-  std::string BuildPatch(int version, bool hold) {
-    const std::string original = ReadFile(source_);
-    const std::string line = "constexpr int kVersion = ";
-    std::string changed = original;
-    changed.replace(changed.find(line) + line.size(), 1, std::to_string(version));
-    const fs::path edited = directory_ / absl::StrCat("v", version);
-    fs::create_directories(edited);
-    std::ofstream(edited / "agree.cc") << changed;
-    const fs::path module = edited / "v.mendpatch";
-    std::string command =
-        absl::StrCat(MEND_PATCHC, " build -o ", module.string(), " --name v", version, " --base ",
-                     program_.string(), " ", (edited / "agree.cc").string());
+  PatchModule BuildPatch(const PatchSpec& spec, bool hold) {
+    const PatchModule module = {absl::StrCat(spec.is_explicit ? "e" : "v", spec.version), ""};
+    const fs::path file = directory_ / absl::StrCat(module.name, hold ? "" : "-not-held");
+    std::string command = absl::StrCat(" build -o ", file.string(), " --name ", module.name,
+                                       spec.stacks ? " --no-replace" : "");
     for (const char* held : kHeld) {
       if (hold) absl::StrAppend(&command, " --hold '", held, "'");
     }
-    Run(command);
-    return ReadFile(module);
+    absl::StrAppend(&command, spec.is_explicit ? ExplicitInput(spec) : SourceInput(spec));
+    Compile(command);
+    return {module.name, ReadFile(file)};
   }
+
+ private:
+  void Compile(const std::string& arguments) {
+    if (error_.empty()) error_ = Run(MEND_PATCHC + arguments, directory_ / "command.log");
+  }
+  std::string ExplicitInput(const PatchSpec& spec) const {
+    return absl::StrCat(" --explicit ", In("agree_patch.cc"), " -- -std=c++20 -O2",
+                        " -DAGREE_VERSION=", spec.version);
+  }
+  // The program's source with another kVersion.
+  std::string SourceInput(const PatchSpec& spec) const {
+    std::string changed = ReadFile(directory_ / "agree.cc");
+    const std::string line = "constexpr int kVersion = ";
+    changed.replace(changed.find(line) + line.size(), 1, std::to_string(spec.version));
+    const fs::path edited = directory_ / absl::StrCat("edited", spec.version);
+    fs::create_directories(edited);
+    fs::copy_file(directory_ / "agree.h", edited / "agree.h", fs::copy_options::skip_existing);
+    std::ofstream(edited / "agree.cc") << changed;
+    return absl::StrCat(" --base ", program(), " ", (edited / "agree.cc").string());
+  }
+
+  fs::path directory_;
+  std::string error_;
+};
+
+class HostedStressTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { built_ = new Built; }
+  static void TearDownTestSuite() {
+    delete built_;
+    built_ = nullptr;
+  }
+  void SetUp() override {
+    ASSERT_EQ(built_->error(), "");
+    char name[] = "/tmp/mend-stress-XXXXXX";
+    ASSERT_NE(mkdtemp(name), nullptr);
+    directory_ = name;
+  }
+  void TearDown() override { fs::remove_all(directory_); }
 
   // A program that did not answer, in a test in which it may die: counts the mixes that it told of.
   bool HasDiedAsItMay(Outcome* outcome) const {
@@ -229,31 +303,56 @@ class HostedStressTest : public testing::Test {
     return true;
   }
 
-  // One random request. Its answer must be one that the contract names.
-  void Request(const Client& client, const std::vector<std::string>& modules,
-               std::mt19937_64& random, Outcome* outcome) {
-    const size_t choice = random() % 10;
-    const size_t version = random() % modules.size();
-    absl::StatusOr<Reply> reply;
+  // Posts, and counts the answer, which must be one that the contract names.
+  void Post(const Client& client, const std::string& path, const std::string& body,
+            Outcome* outcome) {
     // Longer than a transition may take before it is reversed.
     const RequestOptions patience{.timeout = absl::Seconds(60)};
-    if (choice < 7) {
-      // Some without waiting, so that the next request meets a running transition.
-      const char* wait = choice < 5 ? "no_wait=0" : "no_wait=1";
-      reply = client.Post(absl::StrCat("/patches?timeout_ns=30000000000&", wait), modules[version],
-                          patience);
-    } else if (choice < 9) {
-      reply = client.Post(absl::StrCat("/patches/v", version + 1, "/disable"), "", patience);
-    } else {
-      reply = client.Post(absl::StrCat("/patches/v", version + 1, "/reverse"), "", patience);
-    }
+    const absl::StatusOr<Reply> reply = client.Post(path, body, patience);
     ++outcome->requests;
     if (!reply.ok() && HasDiedAsItMay(outcome)) return;
-    ASSERT_TRUE(reply.ok()) << reply.status();
+    ASSERT_TRUE(reply.ok()) << path << ": " << reply.status();
     const int exit_code = ExitCodeOf(*reply);
-    ASSERT_TRUE(exit_code == 0 || (exit_code >= 3 && exit_code <= 5)) << reply->body;
+    ASSERT_TRUE(exit_code == 0 || (exit_code >= 3 && exit_code <= 5)) << path << reply->body;
     if (exit_code == 4) ++outcome->timed_out;
     if (exit_code == 3) ++outcome->refused;
+  }
+
+  // One random request.
+  void Request(const Client& client, const std::vector<PatchModule>& modules,
+               std::mt19937_64& random, Outcome* outcome) {
+    const size_t choice = random() % 20;
+    const PatchModule& module = modules[random() % modules.size()];
+    const std::string patch = absl::StrCat("/patches/", module.name);
+    const std::string apply = "/patches?timeout_ns=30000000000";
+    if (choice < 8) return Post(client, apply, module.bytes, outcome);
+    // Without waiting, so that the next request meets a running transition.
+    if (choice < 12) return Post(client, apply + "&no_wait=1", module.bytes, outcome);
+    if (choice < 15) return Post(client, patch + "/disable", "", outcome);
+    if (choice < 17) return Post(client, patch + "/reverse", "", outcome);
+    if (choice < 18) return Post(client, patch + "/remove", "", outcome);
+    if (choice < 19 || !may_force_) return Post(client, "/revert", "", outcome);
+    ForcePatch(client, module, outcome);
+  }
+
+  // Threads that are forced may mix, so the program is told of it before and after.
+  void ForcePatch(const Client& client, const PatchModule& module, Outcome* outcome) {
+    ASSERT_TRUE(program_->Tell("force"));
+    Post(client, "/patches?no_wait=1", module.bytes, outcome);
+    if (HasFatalFailure()) return;
+    const unsigned long refused = outcome->refused;
+    Post(client, absl::StrCat("/patches/", module.name, "/force"), "", outcome);
+    if (HasFatalFailure()) return;
+    if (outcome->refused == refused) ++outcome->forced;
+    AwaitNoTransition(client, outcome);
+    ASSERT_TRUE(program_->Tell("forced"));
+  }
+
+  void AwaitNoTransition(const Client& client, Outcome* outcome) {
+    const absl::StatusOr<Reply> waited = client.Get("/transition/wait?timeout_ms=30000");
+    if (!waited.ok() && HasDiedAsItMay(outcome)) return;
+    ASSERT_TRUE(waited.ok()) << waited.status();
+    ASSERT_EQ(ExitCodeOf(*waited), 0) << waited->body;
   }
 
   // Looks where the program's threads are.
@@ -263,6 +362,7 @@ class HostedStressTest : public testing::Test {
     ASSERT_TRUE(reply.ok()) << reply.status();
     const auto document = nlohmann::json::parse(reply->body, nullptr, /*allow_exceptions=*/false);
     ASSERT_TRUE(document.is_object()) << reply->body;
+    outcome->threads_most = std::max(outcome->threads_most, document["threads"].size());
     for (const auto& thread : document["threads"]) {
       ++outcome->threads_seen;
       if (thread["where"] == "blocked") ++outcome->threads_blocked;
@@ -280,40 +380,38 @@ class HostedStressTest : public testing::Test {
     return kept;
   }
 
-  void Attack(const Client& client, const std::vector<std::string>& modules, const Length& length,
+  void Attack(const Client& client, const std::vector<PatchModule>& modules, const Length& length,
               Outcome* outcome) {
     std::mt19937_64 random(EnvironmentNumber("MEND_STRESS_SEED", 1));
     TransitionCounter completed(directory_ / "log");
-    const absl::Time end = absl::Now() + length.time;
-    while (outcome->transitions < length.most &&
-           (outcome->transitions < length.least || absl::Now() < end)) {
+    const absl::Time begin = absl::Now();
+    while (outcome->transitions < length.least || absl::Now() < begin + length.time) {
       Request(client, modules, random, outcome);
       if (outcome->died || HasFatalFailure()) return;
       if (outcome->requests % 8 == 0) SampleThreads(client, outcome);
       if (outcome->died || HasFatalFailure()) return;
       outcome->transitions = completed.Count();
-      if (outcome->transitions >= length.least / 4 && outcome->early_kilobytes == 0) {
-        outcome->early_kilobytes = program_kilobytes_();
+      if (outcome->early_kilobytes == 0 && absl::Now() >= begin + length.time / 4) {
+        outcome->early_kilobytes = program_->ResidentKilobytes();
       }
     }
-    const absl::StatusOr<Reply> waited = client.Get("/transition/wait?timeout_ms=30000");
-    if (!waited.ok() && HasDiedAsItMay(outcome)) return;
-    ASSERT_TRUE(waited.ok()) << waited.status();
-    ASSERT_EQ(ExitCodeOf(*waited), 0) << waited->body;
-    outcome->late_kilobytes = program_kilobytes_();
+    AwaitNoTransition(client, outcome);
+    outcome->late_kilobytes = program_->ResidentKilobytes();
     outcome->late_bytes = KeptBytes(client);
   }
 
+  // Starts the program, attacks it and reads its report.
   void RunStress(bool hold, const std::string& options, const Length& length, Outcome* outcome) {
-    std::vector<std::string> modules;
-    for (int version = 1; version <= kVersions; ++version) {
-      modules.push_back(BuildPatch(version, hold));
-      ASSERT_FALSE(HasFatalFailure());
+    std::vector<PatchModule> modules;
+    for (const PatchSpec& spec : kPatches) {
+      // The control without holding needs no more than two.
+      if (hold || spec.version <= 2) modules.push_back(built_->BuildPatch(spec, hold));
     }
-    HostedProgram program(program_, directory_, options);
+    ASSERT_EQ(built_->error(), "");
+    HostedProgram program({built_->program(), kScale, built_->plugin()}, directory_,
+                          absl::StrCat(kLateReuse, options));
     ASSERT_EQ(program.ReadLine(), "ready\n");
-    program_kilobytes_ = [&program] { return program.ResidentKilobytes(); };
-    is_dead_ = [&program] { return program.IsDead(); };
+    program_ = &program;
     Attack(Client(program.socket()), modules, length, outcome);
     if (outcome->died) {
       std::printf("the program died after %lu transitions, having seen %lu mixes\n",
@@ -321,48 +419,73 @@ class HostedStressTest : public testing::Test {
       return;
     }
     ASSERT_FALSE(HasFatalFailure()) << ReadFile(directory_ / "stderr").substr(0, 4000) << "\n"
-                                    << ReadFile(directory_ / "log").substr(0, 4000);
+                                    << LastOf(ReadFile(directory_ / "log"));
     int status = 0;
     const std::string report = program.Finish(&status);
-    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "wait status " << status;
-    ASSERT_EQ(std::sscanf(report.c_str(), "units %lu mixes %lu", &outcome->units, &outcome->mixes),
-              2)
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        << "wait status " << status << "\n"
+        << ReadFile(directory_ / "stderr").substr(0, 4000);
+    ASSERT_EQ(std::sscanf(report.c_str(), "units %lu mixes %lu failures %lu", &outcome->units,
+                          &outcome->mixes, &outcome->failures),
+              3)
         << report;
-    RecordProperty("units", std::to_string(outcome->units));
-    RecordProperty("mixes", std::to_string(outcome->mixes));
-    std::printf(
-        "%lu transitions (%lu requests, %lu refused, %lu timed out), %lu units, %lu mixes, "
-        "%lu %% of the threads blocked, resident %zu -> %zu kB\n",
-        outcome->transitions, outcome->requests, outcome->refused, outcome->timed_out,
-        outcome->units, outcome->mixes,
-        outcome->threads_seen == 0 ? 0 : 100 * outcome->threads_blocked / outcome->threads_seen,
-        outcome->early_kilobytes, outcome->late_kilobytes);
+    Print(*outcome);
   }
 
-  fs::path directory_, program_, source_;
+  void Print(const Outcome& outcome) {
+    RecordProperty("units", std::to_string(outcome.units));
+    RecordProperty("mixes", std::to_string(outcome.mixes));
+    std::printf(
+        "%lu transitions (%lu requests, %lu refused, %lu forced, %lu timed out), %lu units, "
+        "%lu mixes, %lu failures, up to %zu threads, %lu %% of them blocked, "
+        "resident %zu -> %zu kB\n%s",
+        outcome.transitions, outcome.requests, outcome.refused, outcome.forced, outcome.timed_out,
+        outcome.units, outcome.mixes, outcome.failures, outcome.threads_most,
+        outcome.threads_seen == 0 ? 0 : 100 * outcome.threads_blocked / outcome.threads_seen,
+        outcome.early_kilobytes, outcome.late_kilobytes,
+        outcome.mixes + outcome.failures == 0
+            ? ""
+            : ReadFile(directory_ / "stderr").substr(0, 4000).c_str());
+  }
+
+  static std::string LastOf(const std::string& text) {
+    return text.substr(text.size() - std::min<size_t>(text.size(), 4000));
+  }
+
   // Whether the program is gone, which its clients learn a little earlier than its parent.
   bool AwaitDeath() const {
     const absl::Time end = absl::Now() + absl::Seconds(5);
-    while (!is_dead_()) {
+    while (!program_->IsDead()) {
       if (absl::Now() > end) return false;
       absl::SleepFor(absl::Milliseconds(10));
     }
     return true;
   }
 
-  std::function<size_t()> program_kilobytes_;
-  std::function<bool()> is_dead_;
+#ifdef MEND_FAILPOINTS
+  static constexpr const char* kLateReuse = "--failpoint jit/reuse_text_late ";
+#else
+  static constexpr const char* kLateReuse = "";
+#endif
+  static Built* built_;
+  fs::path directory_;
+  HostedProgram* program_ = nullptr;
   bool may_die_ = false;
+  bool may_force_ = false;
 };
 
+Built* HostedStressTest::built_ = nullptr;
+
 TEST_F(HostedStressTest, NoUnitSeesTwoVersions) {
-  const unsigned long wish = EnvironmentNumber("MEND_STRESS_TRANSITIONS", 0);
-  const Length length = wish != 0 ? Length{.least = wish, .most = wish}
-                                  : Length{.least = 60, .most = 1000, .time = absl::Seconds(40)};
+  const unsigned long seconds = EnvironmentNumber("MEND_STRESS_SECONDS", 40);
+  const Length length = {.least = 60, .time = absl::Seconds(seconds)};
+  may_force_ = true;
   Outcome outcome;
   RunStress(/*hold=*/true, "", length, &outcome);
   EXPECT_EQ(outcome.mixes, 0u);
+  EXPECT_EQ(outcome.failures, 0u);
   EXPECT_GE(outcome.transitions, length.least);
+  EXPECT_GT(outcome.forced, 0u);
   EXPECT_GT(outcome.units, 10000u);
   EXPECT_LE(outcome.timed_out, outcome.transitions / 10);
   EXPECT_GE(3 * outcome.threads_blocked, outcome.threads_seen) << "the threads do not block enough";
@@ -371,9 +494,10 @@ TEST_F(HostedStressTest, NoUnitSeesTwoVersions) {
   constexpr size_t kHeaps = 8 * 1024;
   constexpr size_t kEventLog = 24 * 1024;
   EXPECT_LT(outcome.late_kilobytes,
-            outcome.early_kilobytes + kHeaps + (length.least < 8000 ? kEventLog : 0));
+            outcome.early_kilobytes + kHeaps + (outcome.transitions < 8000 ? kEventLog : 0));
   // Each module once at most: what was replaced or taken off, and is applied again, makes room.
-  EXPECT_LE(std::count(outcome.late_bytes.begin(), outcome.late_bytes.end(), '\n'), kVersions)
+  EXPECT_LE(std::count(outcome.late_bytes.begin(), outcome.late_bytes.end(), '\n'),
+            std::size(kPatches))
       << outcome.late_bytes;
 }
 

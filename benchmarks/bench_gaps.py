@@ -1,0 +1,80 @@
+"""The longest gap that a spinning thread sees while a patch goes in and out, against the same machine and
+the same requests without a patch."""
+import http.client
+import shutil
+import socket
+
+import harness
+
+TITLE = "Gaps: how long a transition stops a running thread"
+GOAL = "99.9th percentile without the machine's own: 50 us plus 0.2 us a frame"
+
+
+class Control(http.client.HTTPConnection):
+    """A connection to a control socket."""
+
+    def __init__(self, path):
+        super().__init__("localhost", timeout=60)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.path)
+
+    def post(self, path, body=b""):
+        self.request("POST", path, body=body)
+        answer = self.getresponse()
+        text = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{path}: {answer.status} {text}")
+
+    def get(self, path):
+        self.request("GET", path)
+        self.getresponse().read()
+
+
+def measure(bench, program, module, frames, clock, rounds):
+    """Microseconds: the longest gap of each window."""
+    samples = {"no patch": [], "patched": []}
+    with harness.Conversation(bench, program, frames, clock) as target:
+        if target.process.stdout.readline().strip() != "ready":
+            raise RuntimeError("the program is not ready")
+        target.await_target()
+        control = Control(f"{bench.environment['XDG_RUNTIME_DIR']}/mend/{target.pid}.sock")
+        control.post("/patches", module.read_bytes())
+        control.post("/patches/fix/disable")
+        for _ in range(rounds):
+            target.ask("window")
+            for _ in range(2):  # as many answers and reports, without a transition
+                control.get("/status")
+                control.get("/threads")
+            samples["no patch"].append(int(target.ask("window")) / 1e3)
+            control.post("/patches/fix/enable")
+            control.post("/patches/fix/disable")
+            samples["patched"].append(int(target.ask("window")) / 1e3)
+    return samples
+
+
+def run(bench):
+    folder = bench.folder("gaps")
+    for file in [harness.HERE / "gaps" / "gaps.cc",
+                 *[harness.HERE / "transitions" / name for name in ("version.cc", "version.h")]]:
+        shutil.copy(file, folder)
+    (folder / "edited").mkdir()
+    (folder / "edited" / "version.cc").write_text(
+        (folder / "version.cc").read_text().replace("return 1", "return 2"))
+    program, module = folder / "program", folder / "fix.mendpatch"
+    bench.command(bench.patchc, "c++", "-O2", "-pthread", "-o", program, folder / "gaps.cc",
+                  folder / "version.cc")
+    bench.command(bench.patchc, "build", "--name", "fix", "-o", module, "--base", program,
+                  folder / "edited" / "version.cc")
+    tables = []
+    for clock, title in (("wall", "by the clock"),
+                         ("cpu", "by the thread's own processor time, without preemption")):
+        table = harness.Table(f"longest gap, {title}", "us", ["no patch", "patched"],
+                              summary="p99.9", ratios=False, goal=GOAL)
+        for frames in (1, 10, 100, 1000):
+            table.add(f"{frames} frames",
+                      measure(bench, program, module, frames, clock, bench.rounds(2000, 100)))
+        tables.append(table)
+    return tables
