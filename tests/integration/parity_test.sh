@@ -8,7 +8,10 @@ ulimit -c 0
 # outcome PROGRAM ARGS...: everything an onlooker can see of a run.
 outcome() {
   local code=0
-  (cd "$work" && printf 'one\ntwo words\n' | timeout 30 "$@" >out.txt 2>err.txt) 2>/dev/null || code=$?
+  # Through a pipe, whose end comes when the last of the program's processes has written: daemons go
+  # on behind the program's own end.
+  (cd "$work" && printf 'one\ntwo words\n' | timeout 30 "$@" 2>err.txt | timeout 60 cat >out.txt
+    exit "${PIPESTATUS[1]}") 2>/dev/null || code=$?
   echo "exit $code"
   echo "-- stdout"; cat "$work/out.txt"
   # mend's own lines, the report of a crash, are not the program's.

@@ -390,7 +390,7 @@ TEST_F(CompareTest, RefusesADiffOfWhatASourceIsGeneratedFrom) {
   const std::string parser = "#line 3 \"grammar/parse.y\"\nint parse(int x) { return x + 1; }\n";
   MakeProgram({{"shape.h", kHeader}, {"main.c", kMain}, {"shape.c", kShape}, {"parse.c", parser}});
   Write("fix.patch", DiffWith("grammar/parse.y", "y"));
-  SourceEdits edits(*base_);
+  SourceEdits edits(bases_);
   ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
   const std::string refusal(Std(edits.Check().message()));
   EXPECT_THAT(refusal, HasSubstr("MEND-E0010"));
@@ -402,7 +402,7 @@ TEST_F(CompareTest, RefusesADiffOfWhatASourceIsGeneratedFrom) {
   EXPECT_THAT(Functions(Finish(edits)), UnorderedElementsAre("helper changed", "parse changed"));
   // Another file of that name, and a manual.
   Write("other.patch", DiffWith("tools/parse.y", "y"));
-  SourceEdits others(*base_);
+  SourceEdits others(bases_);
   ASSERT_TRUE(others.AddDiff(folder_ + "/other.patch", {}).ok());
   EXPECT_TRUE(others.Check().ok());
 }
@@ -428,7 +428,9 @@ TEST_F(CompareTest, RefusesToEditOneOfTwoNamesOfAFile) {
   absl::StatusOr<Base> base = Base::FromObjects(
       {{compiled[0].first, compiled[0].second}, {compiled[1].first, compiled[1].second}});
   ASSERT_TRUE(base.ok()) << base.status();
-  SourceEdits edits(*base);
+  BaseObjects objects;
+  objects.push_back(*std::move(base));
+  SourceEdits edits(objects);
   Write("two/answer.h", "#define ANSWER 5\n");
   ASSERT_TRUE(edits.AddFile(folder_ + "/two/answer.h").ok());
   const std::string refusal(Std(edits.Check().message()));
@@ -444,7 +446,7 @@ TEST_F(CompareTest, RefusesANewVariableThatTheBuildRegisters) {
   for (const auto& [file, is_refused] :
        std::map<std::string, bool>{{"auto/modules", true}, {"doc/modules.txt", false}}) {
     Write("fix.patch", DiffWith(file, "added_module \\"));
-    SourceEdits edits(*base_);
+    SourceEdits edits(bases_);
     ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
     Write("more.patch", absl::StrCat("--- a/main.c\n+++ b/main.c\n@@ -20,1 +20,2 @@\n"
                                      " int says(void) { return puts(\"hello\"); }\n"
@@ -464,7 +466,7 @@ TEST_F(CompareTest, RefusesANewVariableThatTheBuildRegisters) {
 TEST_F(CompareTest, WarnsOfMacrosThatTheBuildWouldDefine) {
   MakeUsualProgram();
   Write("fix.patch", DiffWith("configure.ac", "AC_DEFINE([HAVE_FAST_XOR], [1])"));
-  SourceEdits edits(*base_);
+  SourceEdits edits(bases_);
   ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
   EXPECT_THAT(edits.MacroWarnings(), IsEmpty());
   Write("more.patch",
