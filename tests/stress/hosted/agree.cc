@@ -367,8 +367,16 @@ __attribute__((noinline)) void HeldCancel() {
 // A child that hangs must not go unseen, and says where.
 void StopAtAlarm(int) { abort(); }
 
+void HeldAtExit() {
+  const Unit unit = BeginUnit();
+  SleepFor();
+  EndUnit(unit, "HeldAtExit");
+}
+
 // The rest of the unit that a child was forked in. It carries on alone, whatever transition it was
-// in; every other one ends by exit, through the handler below.
+// in; every other one runs the exit handler below, but none calls exit: glibc's lock of the exit
+// functions is held in a child for good if another thread (dlclose, a guest module that goes) held
+// it when that was forked, natively too, and such a child hangs there.
 __attribute__((noinline)) void HeldChild(const Unit& unit, unsigned turn) {
   const unsigned long mixes_before = mixes.load();
   signal(SIGALRM, StopAtAlarm);
@@ -378,31 +386,19 @@ __attribute__((noinline)) void HeldChild(const Unit& unit, unsigned turn) {
   HeldWait(SleepFor);
   EndUnit(unit, "a forked child");
   const int code = mixes.load() == mixes_before ? 0 : 1;
-  if (turn % 2 == 0) exit(code);
+  if (turn % 2 == 0) HeldAtExit();
   _exit(code);
 }
-
-// glibc's lock of the exit functions is held in a child for good if another thread held it, as
-// dlclose does, when that was forked: such a child cannot exit, natively neither.
-std::mutex exit_functions;
 
 __attribute__((noinline)) pid_t HeldFork() {
   static std::atomic<unsigned> turn{0};
   const unsigned this_turn = turn.fetch_add(1);
   const Unit unit = BeginUnit();
-  std::unique_lock<std::mutex> may_exit(exit_functions, std::defer_lock);
-  if (this_turn % 2 == 0) may_exit.lock();
   const pid_t child = fork();
   if (child == 0) HeldChild(unit, this_turn);
   if (child < 0) Fail("fork", errno);
   EndUnit(unit, "HeldFork");
   return child;
-}
-
-void HeldAtExit() {
-  const Unit unit = BeginUnit();
-  SleepFor();
-  EndUnit(unit, "HeldAtExit");
 }
 
 // Interrupts whatever the thread is doing, a blocked region too, and may sleep.
@@ -462,7 +458,6 @@ void LivePlugin(const char* path) {
     if (unit() != 1) Fail("HeldPlugin", i);
     Rest();
   }
-  const std::lock_guard<std::mutex> lock(exit_functions);
   if (dlclose(handle) != 0) Fail("dlclose", 0);
 }
 
