@@ -38,8 +38,6 @@ namespace {
 
 constexpr int kReported[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 constexpr size_t kFramesMax = 64;
-// Leaf functions keep data below the stack pointer.
-constexpr uintptr_t kRedZone = 128;
 
 constinit std::atomic<bool> reports_wanted{false};
 // 0: nobody has crashed; 1: a thread is writing its report; 2: it has written it.

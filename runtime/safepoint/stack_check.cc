@@ -6,9 +6,6 @@
 namespace mend {
 namespace {
 
-// Leaf functions keep saved registers below the stack pointer.
-constexpr uintptr_t kRedZone = 128;
-
 struct Search {
   const SwitchRequest* request;
   StackCheckResult result;

@@ -11,9 +11,6 @@
 namespace mend {
 namespace {
 
-// Below rsp a leaf function keeps data, and an epilogue has just popped registers from there.
-constexpr uintptr_t kRedZone = 128;
-
 // glibc documents _dl_find_object as async-signal-safe and lock-free; its declaration cannot say
 // so.
 #pragma clang diagnostic push

@@ -19,6 +19,10 @@
 
 namespace mend {
 
+// Bytes below the stack pointer that a function may use (System V ABI): leaf functions keep saved
+// registers and data there, and an epilogue has just popped registers from there.
+inline constexpr uintptr_t kRedZone = 128;
+
 struct StackBounds {
   uintptr_t low = 0;   // lowest mapped byte
   uintptr_t high = 0;  // one past the highest byte
