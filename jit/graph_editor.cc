@@ -1,6 +1,11 @@
 #include "jit/graph_editor.h"
 
+#include "llvm/ADT/BitmaskEnum.h"
+#include "llvm/ExecutionEngine/JITLink/x86_64.h"
+
 namespace mend::jit {
+
+LLVM_ENABLE_BITMASK_ENUMS_IN_NAMESPACE();
 
 bool IsConstant(const llvm::jitlink::Section& section) {
   if (IsExecutable(section)) return false;
@@ -12,6 +17,22 @@ bool HasSourceName(const llvm::jitlink::Symbol& symbol) {
   if (!symbol.hasName()) return false;
   const llvm::StringRef name = *symbol.getName();
   return !name.empty() && !name.starts_with(".L");
+}
+
+llvm::jitlink::Section& SectionNamed(llvm::jitlink::LinkGraph& graph, llvm::StringRef name,
+                                     llvm::orc::MemProt protection) {
+  llvm::jitlink::Section* const found = graph.findSectionByName(name);
+  return found != nullptr ? *found : graph.createSection(name, protection);
+}
+
+llvm::jitlink::Block& MakeJumpStub(llvm::jitlink::LinkGraph& graph, llvm::jitlink::Symbol& word) {
+  static constexpr char kJump[kJumpStubSize] = {'\xff', '\x25', 0, 0, 0, 0, '\xcc', '\xcc'};
+  llvm::jitlink::Section& stubs =
+      SectionNamed(graph, "$__STUBS", llvm::orc::MemProt::Read | llvm::orc::MemProt::Exec);
+  llvm::jitlink::Block& stub = graph.createContentBlock(
+      stubs, llvm::ArrayRef<char>(kJump, sizeof(kJump)), llvm::orc::ExecutorAddr(), 16, 0);
+  stub.addEdge(llvm::jitlink::x86_64::Delta32, 2, word, -4);
+  return stub;
 }
 
 }  // namespace mend::jit

@@ -62,6 +62,16 @@ bool IsConstant(const llvm::jitlink::Section& section);
 // section's.
 bool HasSourceName(const llvm::jitlink::Symbol& symbol);
 
+// The graph's section of that name, made if there is none.
+llvm::jitlink::Section& SectionNamed(llvm::jitlink::LinkGraph& graph, llvm::StringRef name,
+                                     llvm::orc::MemProt protection);
+
+// The bytes of a stub of MakeJumpStub.
+inline constexpr size_t kJumpStubSize = 8;
+// A stub that jumps to the address in `word`, in JITLink's own section of stubs, so that it is
+// unwound as those are.
+llvm::jitlink::Block& MakeJumpStub(llvm::jitlink::LinkGraph& graph, llvm::jitlink::Symbol& word);
+
 inline std::string_view View(llvm::StringRef text) { return {text.data(), text.size()}; }
 
 }  // namespace mend::jit

@@ -21,14 +21,8 @@ namespace x86_64 = llvm::jitlink::x86_64;
 LLVM_ENABLE_BITMASK_ENUMS_IN_NAMESPACE();
 
 constexpr std::string_view kPrefix = ".klp.sym.";
-constexpr char kStubs[] = "$__STUBS";  // JITLink's own: its stubs unwind the same way
 constexpr char kWords[] = "$mend.late";
 constexpr size_t kWordSize = sizeof(uintptr_t);
-
-Section& SectionNamed(LinkGraph& graph, const char* name, llvm::orc::MemProt protection) {
-  Section* const found = graph.findSectionByName(name);
-  return found != nullptr ? *found : graph.createSection(name, protection);
-}
 
 // A word for the symbol, and (made when it is asked for) a stub that jumps to what the word says.
 class WordMaker {
@@ -48,13 +42,7 @@ class WordMaker {
 
   Symbol& Stub() {
     if (stub_ != nullptr) return *stub_;
-    Section& stubs =
-        SectionNamed(graph_, kStubs, llvm::orc::MemProt::Read | llvm::orc::MemProt::Exec);
-    static constexpr char kJump[8] = {'\xff', '\x25', 0, 0, 0, 0, '\xcc', '\xcc'};
-    Block& block = graph_.createContentBlock(stubs, llvm::ArrayRef<char>(kJump, sizeof(kJump)),
-                                             llvm::orc::ExecutorAddr(), 16, 0);
-    block.addEdge(x86_64::Delta32, 2, Word(), -4);
-    stub_ = &graph_.addAnonymousSymbol(block, 0, sizeof(kJump), true, false);
+    stub_ = &graph_.addAnonymousSymbol(MakeJumpStub(graph_, Word()), 0, kJumpStubSize, true, false);
     return *stub_;
   }
 

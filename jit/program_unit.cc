@@ -23,7 +23,6 @@ using llvm::jitlink::Symbol;
 namespace x86_64 = llvm::jitlink::x86_64;
 LLVM_ENABLE_BITMASK_ENUMS_IN_NAMESPACE();
 
-constexpr char kIndirectStubs[] = "$__STUBS";  // JITLink's own: its stubs unwind the same way
 constexpr char kIndirectSlots[] = "$mend.ifunc";
 
 Binding BindingOf(const Symbol& symbol) {
@@ -83,22 +82,14 @@ absl::Status ProgramUnit::Build(const std::string& name, std::string_view bytes)
 // Turns the symbol, which names a resolver now, into a stub that jumps to what the resolver says.
 void ProgramUnit::MakeIndirect(Symbol& function) {
   LinkGraph& graph = *graph_;
-  const auto section = [&graph](const char* name, llvm::orc::MemProt protection) -> Section& {
-    Section* found = graph.findSectionByName(name);
-    return found != nullptr ? *found : graph.createSection(name, protection);
-  };
-  Section& stubs = section(kIndirectStubs, llvm::orc::MemProt::Read | llvm::orc::MemProt::Exec);
-  Section& slots = section(kIndirectSlots, llvm::orc::MemProt::Read | llvm::orc::MemProt::Write);
+  Section& slots =
+      SectionNamed(graph, kIndirectSlots, llvm::orc::MemProt::Read | llvm::orc::MemProt::Write);
   Symbol& resolver = graph.addAnonymousSymbol(function.getBlock(), function.getOffset(),
                                               function.getSize(), true, true);
   Block& slot_block = graph.createMutableContentBlock(slots, 8, llvm::orc::ExecutorAddr(), 8, 0);
   slot_block.addEdge(x86_64::Pointer64, 0, resolver, 0);
   Symbol& slot = graph.addAnonymousSymbol(slot_block, 0, 8, false, true);
-  static constexpr char kJump[8] = {'\xff', '\x25', 0, 0, 0, 0, '\xcc', '\xcc'};
-  Block& stub_block = graph.createContentBlock(stubs, llvm::ArrayRef<char>(kJump, sizeof(kJump)),
-                                               llvm::orc::ExecutorAddr(), 16, 0);
-  stub_block.addEdge(x86_64::Delta32, 2, slot, -4);
-  graph.transferDefinedSymbol(function, stub_block, 0, sizeof(kJump));
+  graph.transferDefinedSymbol(function, MakeJumpStub(graph, slot), 0, kJumpStubSize);
   indirect_slots_.push_back(&slot);
 }
 

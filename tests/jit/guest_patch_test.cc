@@ -44,13 +44,6 @@ PatchUnit FixedUnit() {
   return unit;
 }
 
-PatchModule Module(std::vector<PatchUnit> units) {
-  PatchModule module;
-  module.name = "fix";
-  module.units = std::move(units);
-  return module;
-}
-
 class GuestPatchTest : public ::testing::Test {
  protected:
   std::unique_ptr<GuestModule> LinkGuest() {

@@ -27,13 +27,6 @@ PatchUnit Unit(const std::string& name, std::string object,
   return unit;
 }
 
-PatchModule Module(std::vector<PatchUnit> units) {
-  PatchModule module;
-  module.name = "fix";
-  module.units = std::move(units);
-  return module;
-}
-
 void Activate(Session& session, const Patch& patch) {
   std::vector<EntryWrite> writes;
   for (const PatchFunction& function : patch.objects[0].functions) {

@@ -98,6 +98,13 @@ std::string GuestModuleFile(const std::vector<std::string>& objects) {
   return WithSection(Compile("int shell;"), kModuleSection, SerializeProgramImage(image));
 }
 
+PatchModule Module(std::vector<PatchUnit> units) {
+  PatchModule module;
+  module.name = "fix";
+  module.units = std::move(units);
+  return module;
+}
+
 PatchedFunction Replaces(const std::string& function, Binding binding) {
   PatchedFunction replaced;
   replaced.name = function;

@@ -25,6 +25,8 @@ std::string CompileDescribed(const std::string& name, const std::string& text,
 // The file of a guest module made of these objects, as `patchc cc -shared` would write it.
 std::string GuestModuleFile(const std::vector<std::string>& objects);
 std::string UnitOf(const std::string& name);
+// The patch "fix".
+PatchModule Module(std::vector<PatchUnit> units);
 PatchedFunction Replaces(const std::string& function, Binding binding = Binding::kGlobal);
 
 // A session that hosts the objects, named 0.o, 1.o, ...; its constructors have run. The strings
