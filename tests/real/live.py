@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 
 
 class Checks:
@@ -51,6 +52,17 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+def await_port(port):
+    """Whether the server there takes connections within ten seconds."""
+    for _ in range(200):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return True
+        except OSError:
+            time.sleep(0.05)
+    return False
 
 
 def apply(build, target, diffs, name):

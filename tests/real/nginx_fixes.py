@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 
-from live import Checks, apply, disable, free_port, row, run, show_table, under_load
+from live import Checks, apply, await_port, disable, free_port, row, run, show_table, under_load
 
 BUILD, SOURCE = sys.argv[1], sys.argv[2]
 PACKAGING = 5  # patches of the series that are no fixes
@@ -154,13 +154,9 @@ def start(folder, port, upstream):
     os.chmod(folder, 0o755)
     server = subprocess.Popen([SOURCE + "/objs/nginx", "-c", folder + "/nginx.conf"],
                               env=dict(os.environ, MEND_OPTIONS="--log " + folder + "/events"))
-    for _ in range(200):
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return server
-        except OSError:
-            time.sleep(0.05)
-    sys.exit("nginx does not start")
+    if not await_port(port):
+        sys.exit("nginx does not start")
+    return server
 
 
 def first_report(answer):

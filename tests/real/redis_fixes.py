@@ -10,13 +10,12 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 
-from live import Checks, apply, disable, free_port, row, run, show_table
+from live import Checks, apply, await_port, disable, free_port, row, run, show_table
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD, SOURCE = sys.argv[1], sys.argv[2]
@@ -56,13 +55,9 @@ def start_server(work, name, port, *more):
          "--enable-debug-command", "no", *more],
         stdout=open(work + "/" + name + ".log", "w"), stderr=subprocess.STDOUT,
         env=dict(os.environ, MEND_OPTIONS="--log " + work + "/" + name + ".events"))
-    for _ in range(200):
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return server
-        except OSError:
-            time.sleep(0.05)
-    sys.exit("redis-server does not start: " + open(work + "/" + name + ".log").read())
+    if not await_port(port):
+        sys.exit("redis-server does not start: " + open(work + "/" + name + ".log").read())
+    return server
 
 
 # A replica refuses what the other check writes.
