@@ -143,6 +143,11 @@ std::string ErrorText(const Reply& reply) {
   return error.empty() ? message : absl::StrCat(error, ": ", message);
 }
 
+std::string WaitQuery(const WaitFlags& wait) {
+  return absl::StrCat("?timeout_ns=", static_cast<int64_t>(wait.timeout_s * 1e9),
+                      "&on_timeout=", wait.on_timeout, "&no_wait=", wait.no_wait ? 1 : 0);
+}
+
 std::string EncodeSegment(std::string_view text) {
   static constexpr char kHex[] = "0123456789ABCDEF";
   std::string encoded;

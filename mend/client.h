@@ -75,6 +75,17 @@ int ExitCodeOf(const Reply& reply);
 // one. "" when the reply is no refusal.
 std::string ErrorText(const Reply& reply);
 
+// --timeout, --on-timeout and --no-wait: how long a request waits for its transition, and what
+// then.
+struct WaitFlags {
+  double timeout_s = 30;
+  std::string on_timeout = "reverse";
+  bool no_wait = false;
+};
+
+// The flags as the query of a request; begins with '?'.
+std::string WaitQuery(const WaitFlags& wait);
+
 // Percent-encodes one segment of a path or one value of a query.
 std::string EncodeSegment(std::string_view text);
 

@@ -188,10 +188,12 @@ absl::Status SourceEdits::CheckGenerated() {
 }
 
 std::string SourceEdits::BuildFileNaming(const std::string& global) const {
+  std::string file = build_inputs_.BuildFileNaming(global);
+  if (file.empty()) return file;
   for (const auto& [key, edit] : edits_) {
     if (given_.contains(key.second) && IdentifiersIn(edit.new_text).contains(global)) return {};
   }
-  return build_inputs_.BuildFileNaming(global);
+  return file;
 }
 
 std::vector<std::string> SourceEdits::MacroWarnings() const {

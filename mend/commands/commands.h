@@ -15,13 +15,6 @@
 
 namespace mend {
 
-// --timeout, --on-timeout and --no-wait.
-struct WaitFlags {
-  double timeout_s = 30;
-  std::string on_timeout = "reverse";
-  bool no_wait = false;
-};
-
 // How one verb is carried out on one target, and what its answer says to people.
 struct TargetVerb {
   std::function<absl::StatusOr<Reply>(const Client&)> request;

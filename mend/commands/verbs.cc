@@ -19,11 +19,6 @@ std::string PatchPath(const std::string& patch, const std::string& verb) {
   return absl::StrCat("/patches/", EncodeSegment(patch), "/", verb);
 }
 
-std::string WaitQuery(const WaitFlags& wait) {
-  return absl::StrCat("?timeout_ns=", static_cast<int64_t>(wait.timeout_s * 1e9),
-                      "&on_timeout=", wait.on_timeout, "&no_wait=", wait.no_wait ? 1 : 0);
-}
-
 // The path of an attribute on the target; a folder's ends with a slash.
 std::string AttributePath(const std::string& path, bool folder) {
   std::string encoded;

@@ -92,15 +92,7 @@ class Applier {
   }
 
   // One of several that ends meanwhile, as workers do, has nothing left to patch.
-  static Outcome Ended(const Target& target) {
-    Outcome outcome;
-    outcome.exit_code = kExitOk;
-    outcome.json["schema"] = 1;
-    outcome.json["exit_code"] = kExitOk;
-    outcome.json["outcome"] = "ended";
-    outcome.json["target"] = absl::StrCat(target.pid);
-    return outcome;
-  }
+  static Outcome Ended(const Target& target) { return MakeOutcome(target, kExitOk, "ended"); }
 
   Outcome ApplyTo(const Target& target, bool is_one_of_several) {
     // A build takes its time, so each is looked at when it is its turn.
@@ -118,31 +110,35 @@ class Applier {
     const auto refused = [&](const absl::Status& status) {
       return Failure(target, kExitRefused, std::string(Std(status.message())), options_.patch.json);
     };
-    absl::StatusOr<BaseObjects> objects = OpenTarget(target, options_.patch);
-    if (!objects.ok()) return refused(objects.status());
-    const std::string key = KeyOf(target, *objects);
+    absl::StatusOr<BaseObjects> modules = OpenModules(target, options_.patch);
+    if (!modules.ok()) return refused(modules.status());
+    const std::string key = KeyOf(target, *modules);
     auto built = built_.find(key);
     if (built == built_.end()) {
-      absl::StatusOr<ReadyModule> module = BuildFor(*objects);
+      absl::StatusOr<ReadyModule> module = BuildFor(target, *std::move(modules));
       if (!module.ok()) return refused(module.status());
       built = built_.emplace(key, *std::move(module)).first;
     }
     const ReadyModule& module = built->second;
-    if (!module.report.refusals.empty() || module.no_change) return NotSent(target, module);
+    if (!module.report.refusals.empty() || module.no_change) {
+      return NotSent(target, module.report, options_.patch.json);
+    }
     return SendPatch(target, module.bytes, &module.report, options_.send);
   }
 
   // Targets that need the same patch: of one executable, with the same guest modules.
-  static std::string KeyOf(const Target& target, const BaseObjects& objects) {
+  static std::string KeyOf(const Target& target, const BaseObjects& modules) {
     std::string key = target.executable.empty() ? absl::StrCat(target.pid) : target.executable;
-    for (size_t i = 1; i < objects.size(); ++i) {
-      absl::StrAppend(&key, "|", objects[i].module(), "=", objects[i].ContentHash());
+    for (const Base& module : modules) {
+      absl::StrAppend(&key, "|", module.module(), "=", module.ContentHash());
     }
     return key;
   }
 
-  absl::StatusOr<ReadyModule> BuildFor(BaseObjects& objects) {
-    absl::StatusOr<BuildReport> report = BuildPatch(objects, options_.patch);
+  absl::StatusOr<ReadyModule> BuildFor(const Target& target, BaseObjects modules) {
+    absl::StatusOr<BaseObjects> objects = WithProgram(target, std::move(modules));
+    if (!objects.ok()) return objects.status();
+    absl::StatusOr<BuildReport> report = BuildPatch(*objects, options_.patch);
     if (!report.ok()) return report.status();
     ReadyModule module;
     module.report = *std::move(report);
@@ -153,21 +149,6 @@ class Applier {
     }
     if (!options_.patch.json) PrintProblems(stderr, module.report);
     return module;
-  }
-
-  Outcome NotSent(const Target& target, const ReadyModule& module) const {
-    Outcome outcome;
-    outcome.exit_code = module.report.refusals.empty() ? kExitOk : kExitRefused;
-    outcome.json["schema"] = 1;
-    outcome.json["exit_code"] = outcome.exit_code;
-    outcome.json["outcome"] = module.no_change ? "no_change" : "refused";
-    outcome.json["target"] = absl::StrCat(target.pid);
-    FillJson(module.report, outcome.json);
-    if (!options_.patch.json && module.no_change) {
-      std::printf("no change: %zu unit(s) compared, nothing to apply\n",
-                  module.report.units_compiled);
-    }
-    return outcome;
   }
 
   int ReportSeveral(const std::vector<Outcome>& outcomes) const {
@@ -207,7 +188,7 @@ int RunApply(const CommandArguments& arguments) {
       ->allow_extra_args(false);
   app.add_flag("--allow-inlined", options.send.allow_inlined,
                "apply an explicit patch although inlined copies of what it replaces stay");
-  app.add_flag("--no-wait", options.send.no_wait, "return when the transition has started");
+  app.add_flag("--no-wait", options.send.wait.no_wait, "return when the transition has started");
   AddWaitOptions(app, options.send);
   app.add_flag("--dry-run", options.send.dry_run, "do everything but the transition");
   app.add_flag("--persist", options.send.persist, "keep the module in the target's --patch-dir");

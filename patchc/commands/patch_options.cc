@@ -135,21 +135,32 @@ int ParseArguments(CLI::App& app, const std::vector<std::string>& arguments) {
   return -1;
 }
 
-absl::StatusOr<BaseObjects> OpenTarget(const Target& target, const PatchOptions& options) {
-  const Client client(target.socket);
+absl::StatusOr<BaseObjects> OpenModules(const Target& target, const PatchOptions& options) {
+  BaseObjects modules;
+  if (absl::Status added = AddLoadedModules(Client(target.socket), modules); !added.ok()) {
+    return added;
+  }
+  if (absl::Status added = AddNamedModules(options, modules); !added.ok()) return added;
+  return modules;
+}
+
+absl::StatusOr<BaseObjects> WithProgram(const Target& target, BaseObjects modules) {
   absl::StatusOr<Base> program = Base::OpenFile(absl::StrCat("/proc/", target.pid, "/exe"));
   if (!program.ok()) {
-    const absl::StatusOr<Reply> reply = client.Get("/program/image");
+    const absl::StatusOr<Reply> reply = Client(target.socket).Get("/program/image");
     // No image over the socket either: what the executable is, says more.
     if (!reply.ok() || !reply->ok()) return program.status();
     program = Base::FromImage(target.name, reply->body);
     if (!program.ok()) return program.status();
   }
-  BaseObjects objects;
-  objects.push_back(*std::move(program));
-  if (absl::Status added = AddLoadedModules(client, objects); !added.ok()) return added;
-  if (absl::Status added = AddNamedModules(options, objects); !added.ok()) return added;
-  return objects;
+  modules.insert(modules.begin(), *std::move(program));
+  return modules;
+}
+
+absl::StatusOr<BaseObjects> OpenTarget(const Target& target, const PatchOptions& options) {
+  absl::StatusOr<BaseObjects> modules = OpenModules(target, options);
+  if (!modules.ok()) return modules.status();
+  return WithProgram(target, *std::move(modules));
 }
 
 absl::StatusOr<BaseObjects> OpenBase(const std::string& base, const PatchOptions& options) {

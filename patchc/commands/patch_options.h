@@ -43,9 +43,13 @@ int ParseArguments(CLI::App& app, const std::vector<std::string>& arguments);
 // The program that `base` names (an executable file, or a running target: process id, socket,
 // name), the guest modules that a running target has loaded, and those that the options name.
 absl::StatusOr<BaseObjects> OpenBase(const std::string& base, const PatchOptions& options);
-// The same for a running target. A program that its host loaded, rather than an executable made by
-// patchc, is asked for over the control socket.
+// The same for a running target.
 absl::StatusOr<BaseObjects> OpenTarget(const Target& target, const PatchOptions& options);
+// The two steps of OpenTarget, for who may know the patch for these modules already. First the
+// guest modules; then the program, in front of them. One that its host loaded, rather than an
+// executable made by patchc, is asked for over the control socket.
+absl::StatusOr<BaseObjects> OpenModules(const Target& target, const PatchOptions& options);
+absl::StatusOr<BaseObjects> WithProgram(const Target& target, BaseObjects modules);
 
 // Compiles from scratch, and says what it compiles when that takes long.
 Compiler ReportingCompiler();

@@ -20,19 +20,13 @@ constexpr absl::Duration kAnswerSlack = absl::Seconds(60);
 
 RequestOptions RequestOptionsFor(const SendOptions& options) {
   RequestOptions request;
-  request.timeout = absl::Seconds(options.timeout_seconds) + kAnswerSlack;
+  request.timeout = absl::Seconds(options.wait.timeout_s) + kAnswerSlack;
   return request;
-}
-
-std::string WaitQuery(const SendOptions& options) {
-  const int64_t timeout = absl::ToInt64Nanoseconds(absl::Seconds(options.timeout_seconds));
-  return absl::StrCat("?timeout_ns=", timeout, "&on_timeout=", options.on_timeout,
-                      "&no_wait=", options.no_wait ? 1 : 0);
 }
 
 std::string RequestPath(const SendOptions& options) {
   std::string path = absl::StrCat(
-      "/patches", WaitQuery(options), "&dry_run=", options.dry_run ? 1 : 0,
+      "/patches", WaitQuery(options.wait), "&dry_run=", options.dry_run ? 1 : 0,
       "&persist=", options.persist ? 1 : 0, "&allow_inlined=", options.allow_inlined ? 1 : 0);
   for (const std::string& parameter : options.parameters) {
     absl::StrAppend(&path, "&param=", EncodeSegment(parameter));
@@ -139,6 +133,27 @@ void PrintOutcome(const Target& target, const Json& report) {
 
 }  // namespace
 
+Outcome MakeOutcome(const Target& target, int exit_code, const std::string& outcome) {
+  Outcome made;
+  made.exit_code = exit_code;
+  made.json["schema"] = 1;
+  made.json["exit_code"] = exit_code;
+  made.json["outcome"] = outcome;
+  made.json["target"] = absl::StrCat(target.pid);
+  return made;
+}
+
+Outcome NotSent(const Target& target, const BuildReport& report, bool json) {
+  const bool is_refused = !report.refusals.empty();
+  Outcome outcome = MakeOutcome(target, is_refused ? kExitRefused : kExitOk,
+                                report.no_change ? "no_change" : "refused");
+  FillJson(report, outcome.json);
+  if (!json && report.no_change) {
+    std::printf("no change: %zu unit(s) compared, nothing to apply\n", report.units_compiled);
+  }
+  return outcome;
+}
+
 Outcome Failure(const Target& target, int exit_code, const std::string& message, bool json) {
   Outcome outcome;
   outcome.exit_code = exit_code;
@@ -187,7 +202,7 @@ Outcome SendPatch(const Target& target, const std::string& module, const BuildRe
 
 Outcome DisablePatch(const Target& target, const std::string& patch, const SendOptions& options) {
   const std::string path =
-      absl::StrCat("/patches/", EncodeSegment(patch), "/disable", WaitQuery(options));
+      absl::StrCat("/patches/", EncodeSegment(patch), "/disable", WaitQuery(options.wait));
   const absl::StatusOr<Reply> reply =
       Client(target.socket).Post(path, "", RequestOptionsFor(options));
   if (!reply.ok()) {
@@ -196,21 +211,16 @@ Outcome DisablePatch(const Target& target, const std::string& patch, const SendO
   }
   const int code = ExitCodeOf(*reply);
   if (code != kExitOk) return Failure(target, code, ErrorText(*reply), options.json);
-  Outcome outcome;
-  outcome.exit_code = kExitOk;
-  outcome.json["schema"] = 1;
-  outcome.json["exit_code"] = kExitOk;
-  outcome.json["outcome"] = "disabled";
+  Outcome outcome = MakeOutcome(target, kExitOk, "disabled");
   outcome.json["patch"] = patch;
-  outcome.json["target"] = absl::StrCat(target.pid);
   if (!options.json) std::printf("patch '%s' is disabled\n", patch.c_str());
   return outcome;
 }
 
 void AddWaitOptions(CLI::App& app, SendOptions& options) {
-  app.add_option("--timeout", options.timeout_seconds, "seconds to wait (30)")
+  app.add_option("--timeout", options.wait.timeout_s, "seconds to wait (30)")
       ->check(CLI::NonNegativeNumber);
-  app.add_option("--on-timeout", options.on_timeout, "what then: reverse, wait or force")
+  app.add_option("--on-timeout", options.wait.on_timeout, "what then: reverse, wait or force")
       ->check(CLI::IsMember({"reverse", "wait", "force"}));
 }
 

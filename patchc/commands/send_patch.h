@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "mend/client.h"
 #include "mend/target.h"
 #include "patchc/patch_builder.h"
 
@@ -15,9 +16,7 @@ namespace mend::patchc {
 struct SendOptions {
   std::vector<std::string> parameters;  // K=V
   bool allow_inlined = false;
-  bool no_wait = false;
-  double timeout_seconds = 30;
-  std::string on_timeout = "reverse";
+  WaitFlags wait;
   bool dry_run = false;
   bool persist = false;
   bool json = false;             // print nothing
@@ -29,9 +28,12 @@ void AddWaitOptions(CLI::App& app, SendOptions& options);
 
 // What became of one target.
 struct Outcome {
-  int exit_code = 1;
+  int exit_code = kExitInternal;
   nlohmann::ordered_json json;
 };
+
+// The fields that every outcome has; `outcome` is one of the contract's words.
+Outcome MakeOutcome(const Target& target, int exit_code, const std::string& outcome);
 
 // Has the target apply the module and waits as the options say. Prints the target's report, unless
 // it is wanted as JSON. `built`: how the module came to be, if it was built just now.
@@ -40,6 +42,9 @@ Outcome SendPatch(const Target& target, const std::string& module, const BuildRe
 
 // Has the target go back to the code that it had before the patch.
 Outcome DisablePatch(const Target& target, const std::string& patch, const SendOptions& options);
+
+// What there is nothing to send of: refused, or no change; told likewise, but for the refusals.
+Outcome NotSent(const Target& target, const BuildReport& report, bool json);
 
 // What went wrong before the target had a say; printed likewise.
 Outcome Failure(const Target& target, int exit_code, const std::string& message, bool json);

@@ -42,8 +42,8 @@ constexpr char kExamples[] =
     "  patchc watch src/handler.c --to 4711 --hold handle_request\n";
 constexpr char kPatchName[] = "watch";
 
-// A descriptor that is readable when Ctrl-C was pressed or `pid` has ended; -1 where the system
-// has none.
+// Descriptors that are readable when Ctrl-C was pressed, and when `pid` has ended; -1, which nobody
+// waits for, where the system has none.
 int InterruptDescriptor() {
   sigset_t signals;
   sigemptyset(&signals);
@@ -150,20 +150,13 @@ class Watch {
       if (outcome.exit_code == kExitOk) is_applied_ = false;
       return outcome;
     }
-    Outcome outcome;
-    outcome.exit_code = report->no_change ? kExitOk : kExitRefused;
-    outcome.json["schema"] = 1;
-    outcome.json["exit_code"] = outcome.exit_code;
-    outcome.json["outcome"] = report->no_change ? "no_change" : "refused";
-    outcome.json["target"] = absl::StrCat(target_.pid);
-    FillJson(*report, outcome.json);
-    if (report->no_change && !options_.json) std::puts("no change");
-    return outcome;
+    return NotSent(target_, *report, options_.json);
   }
 
   CompileResult Compile(const CompileRequest& request) {
     CompileResult result = runner_.Compile(request);
-    if (request.unedited && !result.used_preamble && has_preamble_.insert(request.output).second) {
+    if (request.unedited && !result.used_preamble &&
+        has_preamble_.insert(request.directory + "/" + request.output).second) {
       without_preamble_.push_back(request);
     }
     return result;
@@ -176,7 +169,7 @@ class Watch {
   ClangRunner runner_{/*embed_sources=*/false};
   std::set<std::string> files_;
   std::set<std::string> edited_;        // that were, at one time, not what the program has
-  std::set<std::string> has_preamble_;  // units, by output
+  std::set<std::string> has_preamble_;  // units, by where their objects were
   std::vector<CompileRequest> without_preamble_;
   bool is_applied_ = false;
   bool is_target_gone_ = false;
