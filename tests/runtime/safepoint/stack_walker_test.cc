@@ -1,10 +1,10 @@
 #include "runtime/safepoint/stack_walker.h"
 
-#include <execinfo.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <unwind.h>
 
 #include <atomic>
 #include <cstring>
@@ -374,9 +374,19 @@ struct Wanderer {
   size_t chain_size = 0;
 };
 
+_Unwind_Reason_Code AddToChain(_Unwind_Context* context, void* argument) {
+  auto* const wanderer = static_cast<Wanderer*>(argument);
+  if (wanderer->chain_size == Frames::kMax) return _URC_END_OF_STACK;
+  wanderer->chain[wanderer->chain_size++] = reinterpret_cast<void*>(_Unwind_GetIP(context));
+  return _URC_NO_REASON;
+}
+
 [[gnu::noinline]] void Halt(Wanderer* wanderer) {
-  const int found = backtrace(wanderer->chain, Frames::kMax);
-  wanderer->chain_size = static_cast<size_t>(found);
+  wanderer->chain_size = 0;
+  // Not backtrace: ThreadSanitizer puts a frame of its own before that. As there, an outermost
+  // frame of nobody does not count.
+  _Unwind_Backtrace(AddToChain, wanderer);
+  if (wanderer->chain[wanderer->chain_size - 1] == nullptr) --wanderer->chain_size;
   wanderer->anchor = CaptureContext();
   // The frame stays as it is until the walker has seen enough.
   wanderer->turn.fetch_add(1, std::memory_order_release);
