@@ -15,6 +15,7 @@
 #include "jit/patch_loader.h"
 #include "jit/program_loader.h"
 #include "runtime/base/mutex.h"
+#include "runtime/base/uninterrupted.h"
 #include "runtime/safepoint/unwind_table.h"
 
 namespace mend::jit {
@@ -143,6 +144,7 @@ SessionUsage Session::Usage() const {
 absl::StatusOr<std::unique_ptr<Patch>> Session::Load(const PatchModule& module) {
   absl::StatusOr<std::unique_ptr<Patch>> patch;
   {
+    const Uninterrupted uninterrupted;
     MutexLock lock(&state_->load_mu);
     patch = state_->patches->Load(module, state_->arguments);
   }

@@ -14,6 +14,7 @@
 #include "mend/dynamic_loading.h"
 #include "mend/read_file.h"
 #include "runtime/base/failpoint.h"
+#include "runtime/base/uninterrupted.h"
 #include "runtime/format/object_description.h"
 #include "runtime/module/hosted_services.h"
 #include "runtime/safepoint/safepoint_poll.h"
@@ -160,9 +161,10 @@ absl::Status Host::ApplyPatchDirectory() {
 }
 
 // The locks nest from the outside in: control server, modules, patch registry, session, shadow
-// table, thread registry, event log.
+// table, thread registry, event log. No handler of the program's runs while the thread holds them.
 
 void Host::PrepareFork() {
+  Uninterrupted::Begin();
   if (server_ != nullptr) server_->PrepareFork();
   modules_->PrepareFork();
   registry_->PrepareFork();
@@ -180,6 +182,7 @@ void Host::ParentAfterFork() {
   registry_->ParentAfterFork();
   modules_->ParentAfterFork();
   if (server_ != nullptr) server_->ParentAfterFork();
+  Uninterrupted::End();
 }
 
 void Host::ChildAfterFork() {
@@ -192,6 +195,7 @@ void Host::ChildAfterFork() {
   registry_->ChildAfterFork();
   modules_->ChildAfterFork();
   if (server_ != nullptr) server_->ChildAfterFork();
+  Uninterrupted::End();
 }
 
 }  // namespace mend

@@ -16,6 +16,7 @@
 #include "jit/guest_libc/signal_mask.h"
 #include "jit/guest_libc/stack_size.h"
 #include "runtime/base/check.h"
+#include "runtime/base/uninterrupted.h"
 #include "runtime/safepoint/thread_registry.h"
 
 namespace mend::jit {
@@ -56,6 +57,8 @@ void EndProgramThread(void* value) {
       live_threads.fetch_sub(1, std::memory_order_relaxed) == 1) {
     exit(0);
   }
+  // Handlers are hosted code: for good, since the thread does not count any more.
+  Uninterrupted::Begin();
   ThreadRegistry::Get().EndThread();
 }
 
@@ -106,14 +109,16 @@ int CreateProgramThread(pthread_t* thread, const pthread_attr_t* attributes, Rou
   if (registry.IsRuntimeThread() || !IsRegisteredThread()) {
     return next_pthread_create(thread, enlarged.get(), routine, argument);
   }
+  // The new thread begins with this mask, and sets its own when it counts.
+  const Uninterrupted uninterrupted;
   auto* start = static_cast<ThreadStart*>(malloc(sizeof(ThreadStart)));
   ThreadRecord* record = start != nullptr ? registry.PrepareChild() : nullptr;
   if (record == nullptr) {
     free(start);
     return EAGAIN;
   }
-  const ProgramSignalsBlocked blocked;
-  *start = ThreadStart{routine, argument, record, ChildMask(attributes, blocked.before())};
+  *start = ThreadStart{routine, argument, record,
+                       ChildMask(attributes, Uninterrupted::MaskBefore())};
   const bool counts = live_threads.load(std::memory_order_relaxed) != 0;
   if (counts) live_threads.fetch_add(1, std::memory_order_relaxed);
   const int error = next_pthread_create(thread, enlarged.get(), &RunProgramThread, start);

@@ -22,6 +22,7 @@
 #include "jit/guest_libc/crash_report.h"
 #include "jit/guest_libc/signal_mask.h"
 #include "runtime/base/raw_syscall.h"
+#include "runtime/base/uninterrupted.h"
 #include "runtime/safepoint/blocked_region.h"
 
 // Defined below, with the functions that interpose.
@@ -70,7 +71,7 @@ class TableLock {
   TableLock& operator=(const TableLock&) = delete;
 
  private:
-  const ProgramSignalsBlocked blocked_;
+  const Uninterrupted uninterrupted_;
 };
 
 // SIG_HOLD, which only sigset knows.

@@ -54,21 +54,6 @@ class VisibleSet {
 // interposed. `how` as for sigprocmask; returns the mask before.
 KernelSignalSet ChangeKernelMask(int how, KernelSignalSet set);
 
-// Keeps every signal of the program away for its scope. Not the hidden one: a thread that enters a
-// blocked region waits for one that is on its way.
-class ProgramSignalsBlocked {
- public:
-  ProgramSignalsBlocked() : before_(ChangeKernelMask(SIG_BLOCK, ~kHiddenSignalBit)) {}
-  ~ProgramSignalsBlocked() { ChangeKernelMask(SIG_SETMASK, before_); }
-  ProgramSignalsBlocked(const ProgramSignalsBlocked&) = delete;
-  ProgramSignalsBlocked& operator=(const ProgramSignalsBlocked&) = delete;
-
-  KernelSignalSet before() const { return before_; }
-
- private:
-  const KernelSignalSet before_;
-};
-
 }  // namespace mend::jit
 
 #endif  // MEND_JIT_GUEST_LIBC_SIGNAL_MASK_H_

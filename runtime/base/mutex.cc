@@ -6,6 +6,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/base/raw_syscall.h"
+#include "runtime/base/uninterrupted.h"
 
 namespace mend {
 namespace {
@@ -39,7 +40,10 @@ bool Mutex::AwaitChange(int64_t deadline_ns) {
   ++awaiting_;
   const uint32_t seen = changes_.load(std::memory_order_relaxed);
   Release();
-  FutexWait(&changes_, seen, std::min(left_ns, kSleepMaxNs));
+  {
+    const Uninterrupted::Pause pause;
+    FutexWait(&changes_, seen, std::min(left_ns, kSleepMaxNs));
+  }
   Acquire();
   --awaiting_;
   return true;
@@ -52,9 +56,6 @@ int64_t Mutex::DeadlineNs(absl::Duration timeout) {
   return timeout_ns >= kNever - now_ns ? kNever : now_ns + timeout_ns;
 }
 
-void Mutex::ResetAfterFork() {
-  word_.store(kFree, std::memory_order_relaxed);
-  awaiting_ = 0;
-}
+void Mutex::ResetAfterFork() { word_.store(kFree, std::memory_order_relaxed); }
 
 }  // namespace mend

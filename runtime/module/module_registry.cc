@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "runtime/base/errno_status.h"
+#include "runtime/base/uninterrupted.h"
 #include "runtime/safepoint/blocked_region.h"
 #include "runtime/safepoint/hosted_call.h"
 
@@ -269,6 +270,7 @@ absl::StatusOr<bool> ModuleRegistry::Load(const std::string& name, const ModuleS
                                           const ParameterValues& parameters) {
   if (absl::Status free = state_->CheckNoCallback("load"); !free.ok()) return free;
   const BlockedRegion region("mend: loading a module");
+  const Uninterrupted uninterrupted;
   if (absl::Status reaped = state_->Reap(name); !reaped.ok()) return reaped;
   if (state_->HasLoaded(name, source)) return false;
   absl::StatusOr<Module*> module = state_->Reserve(name, source, /*by_operator=*/true);
@@ -282,6 +284,7 @@ absl::StatusOr<bool> ModuleRegistry::Load(const std::string& name, const ModuleS
 absl::StatusOr<bool> ModuleRegistry::Unload(const std::string& name) {
   if (absl::Status free = state_->CheckNoCallback("unload"); !free.ok()) return free;
   const BlockedRegion region("mend: unloading a module");
+  const Uninterrupted uninterrupted;
   Module* module;
   {
     MutexLock lock(&state_->mu);
@@ -303,6 +306,7 @@ absl::StatusOr<GuestModule*> ModuleRegistry::Open(const std::string& name,
                                                   const ModuleSource& source) {
   if (absl::Status free = state_->CheckNoCallback("load"); !free.ok()) return free;
   const BlockedRegion region("mend: loading a module");
+  const Uninterrupted uninterrupted;
   if (absl::Status reaped = state_->Reap(name); !reaped.ok()) return reaped;
   while (true) {
     absl::StatusOr<GuestModule*> open = state_->OpenLoaded(name, source);
@@ -342,6 +346,7 @@ absl::StatusOr<GuestModule*> ModuleRegistry::State::OpenLoaded(const std::string
 absl::Status ModuleRegistry::Close(const GuestModule* guest) {
   if (absl::Status free = state_->CheckNoCallback("unload"); !free.ok()) return free;
   const BlockedRegion region("mend: unloading a module");
+  const Uninterrupted uninterrupted;
   Module* module = nullptr;
   {
     MutexLock lock(&state_->mu);
@@ -369,6 +374,7 @@ void ModuleRegistry::State::SayGoodbye(Module* module) {
 
 std::vector<ModuleStatus> ModuleRegistry::Status() const {
   std::vector<ModuleStatus> modules;
+  const Uninterrupted uninterrupted;
   MutexLock lock(&state_->mu);
   for (const std::unique_ptr<Module>& module : state_->modules) {
     if (module->guest == nullptr || module->gone) continue;
@@ -381,6 +387,7 @@ std::vector<ModuleStatus> ModuleRegistry::Status() const {
 }
 
 absl::StatusOr<std::string> ModuleRegistry::File(const std::string& name) const {
+  const Uninterrupted uninterrupted;
   MutexLock lock(&state_->mu);
   const Module* const module = state_->FindLocked(name);
   if (module == nullptr || module->guest == nullptr || module->gone) return NoSuchModule(name);
@@ -389,6 +396,7 @@ absl::StatusOr<std::string> ModuleRegistry::File(const std::string& name) const 
 
 absl::StatusOr<std::string> ModuleRegistry::GetParameter(const std::string& name,
                                                          const std::string& parameter) const {
+  const Uninterrupted uninterrupted;
   MutexLock lock(&state_->mu);
   const Module* const module = state_->FindLocked(name);
   if (module == nullptr || module->guest == nullptr || module->gone) return NoSuchModule(name);
@@ -397,6 +405,7 @@ absl::StatusOr<std::string> ModuleRegistry::GetParameter(const std::string& name
 
 absl::Status ModuleRegistry::SetParameter(const std::string& name, const std::string& parameter,
                                           const std::string& value) {
+  const Uninterrupted uninterrupted;
   MutexLock lock(&state_->mu);
   const Module* const module = state_->FindLocked(name);
   if (module == nullptr || module->guest == nullptr || module->gone) return NoSuchModule(name);

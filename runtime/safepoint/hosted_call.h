@@ -9,6 +9,7 @@
 #include <functional>
 #include <optional>
 
+#include "runtime/base/uninterrupted.h"
 #include "runtime/safepoint/blocked_region.h"
 
 namespace mend {
@@ -23,6 +24,7 @@ class HostedCall {
   HostedCall& operator=(const HostedCall&) = delete;
 
  private:
+  const Uninterrupted::Pause pause_;      // of a thread that works for the runtime
   bool registered_ = false;               // for the time of the scope
   bool entered_ = false;                  // from outside
   bool runtime_thread_ = false;           // it was one, and will be one again

@@ -1,18 +1,17 @@
 // Safepoints: where a running thread looks at the current request by itself, at a poll that the
 // compiler put there (safepoint_poll.h), or in the handler of the safepoint signal.
 //
-// The signal is SIGRTMAX as the kernel counts (64). guest_libc hides it from the program: no mask
-// blocks it, no sigwait or signalfd takes it, sigaction refuses it.
+// The signal (kSafepointSignal) is SIGRTMAX as the kernel counts. guest_libc hides it from the
+// program: no mask blocks it, no sigwait or signalfd takes it, sigaction refuses it.
 #ifndef MEND_RUNTIME_SAFEPOINT_SAFEPOINT_H_
 #define MEND_RUNTIME_SAFEPOINT_SAFEPOINT_H_
 
 #include "absl/status/status.h"
+#include "runtime/base/uninterrupted.h"
 #include "runtime/safepoint/register_context.h"
 #include "runtime/safepoint/thread_record.h"
 
 namespace mend {
-
-inline constexpr int kSafepointSignal = 64;
 
 // Installs the handler. Idempotent. Where somebody else owns the signal (valgrind takes the last
 // one for itself), returns OK and none is ever sent: running threads switch at polls alone.

@@ -40,6 +40,14 @@ bool SafepointSignalBlocked() {
   return (mask & kSafepointSignalBit) != 0;
 }
 
+// The mask may come from a parent process, or from a host that blocks everything in its workers.
+// Not within an Uninterrupted scope, which restores the mask that it found.
+void UnblockSafepointSignal() {
+  constexpr long kUnblock = 1;  // SIG_UNBLOCK
+  RawSyscall(SYS_rt_sigprocmask, kUnblock, reinterpret_cast<long>(&kSafepointSignalBit), 0,
+             sizeof kSafepointSignalBit);
+}
+
 StackBounds CallersStack() {
   pthread_attr_t attributes;
   if (pthread_getattr_np(pthread_self(), &attributes) != 0) return {};
@@ -125,10 +133,6 @@ void ThreadRegistry::FreeRecord(ThreadRecord* record) {
 
 void ThreadRegistry::BindToCaller(ThreadRecord* record) {
   ThreadWords& words = tls_thread_words;
-  // The mask may come from a parent process, or from a host that blocks everything in its workers.
-  constexpr long kUnblock = 1;  // SIG_UNBLOCK
-  RawSyscall(SYS_rt_sigprocmask, kUnblock, reinterpret_cast<long>(&kSafepointSignalBit), 0,
-             sizeof kSafepointSignalBit);
   record->tid.store(static_cast<pid_t>(RawSyscall(SYS_gettid)), std::memory_order_relaxed);
   record->stack = CallersStack();
   // With the failpoint, threads stop at every safepoint: see StopForTest.
@@ -139,6 +143,7 @@ void ThreadRegistry::BindToCaller(ThreadRecord* record) {
 }
 
 ThreadRecord* ThreadRegistry::PrepareChild() {
+  const Uninterrupted uninterrupted;
   ThreadRecord* const child = AddRecord();
   if (child == nullptr) return nullptr;
   const ThreadRecord* const creator = CurrentRecord();
@@ -172,6 +177,7 @@ void ThreadRegistry::BeginThread(ThreadRecord* child) {
   tls_ownership = Ownership::kProgram;
   // Claimed by the thread itself: nobody switches it while its state moves into its words.
   while (!child->activity.TryResume(Activity::kStarting, Activity::kClaimed)) YieldProcessor();
+  UnblockSafepointSignal();
   BindToCaller(child);
   tls_thread_words.record.store(child, std::memory_order_relaxed);
   child->activity.ReleaseClaim(Activity::kRunning);
@@ -180,6 +186,7 @@ void ThreadRegistry::BeginThread(ThreadRecord* child) {
 void ThreadRegistry::EndThread() {
   ThreadRecord* const record = CurrentRecord();
   if (record == nullptr) return;
+  const Uninterrupted uninterrupted;
   // A host's thread ends outside of hosted code, where the coordinator may have it claimed.
   while (record->activity.Get() != Activity::kRunning &&
          !record->activity.TryResume(Activity::kOutside, Activity::kRunning) &&
@@ -199,6 +206,8 @@ void ThreadRegistry::EndThread() {
 }
 
 ThreadRecord* ThreadRegistry::RegisterCaller(Activity activity) {
+  UnblockSafepointSignal();
+  const Uninterrupted uninterrupted;
   MutexLock lock(&adoption_mu_);
   // The safepoint signal may have told it meanwhile that it was found.
   if (CurrentRecord() != nullptr) return CurrentRecord();

@@ -23,14 +23,22 @@ int ErrnoOfResult(int result) {
 
 class Callbacks::Scope {
  public:
-  explicit Scope(Callbacks* callbacks)
-      : callbacks_(callbacks), call_(callbacks->initialize_thread_) {
-    callbacks_->thread_.store(ThreadId(), std::memory_order_relaxed);
-  }
-  ~Scope() { callbacks_->thread_.store(0, std::memory_order_relaxed); }
+  explicit Scope(Callbacks* callbacks) : mark_(callbacks), call_(callbacks->initialize_thread_) {}
 
  private:
-  Callbacks* const callbacks_;
+  class Mark {
+   public:
+    explicit Mark(Callbacks* callbacks) : callbacks_(callbacks) {
+      callbacks_->thread_.store(ThreadId(), std::memory_order_relaxed);
+    }
+    ~Mark() { callbacks_->thread_.store(0, std::memory_order_relaxed); }
+
+   private:
+    Callbacks* const callbacks_;
+  };
+
+  // Around the call, which lets signals through: whose handler forks is in the callback already.
+  const Mark mark_;
   const HostedCall call_;
 };
 

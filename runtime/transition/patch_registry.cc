@@ -4,17 +4,34 @@
 
 #include "absl/strings/str_cat.h"
 #include "runtime/base/mutex.h"
+#include "runtime/base/uninterrupted.h"
 #include "runtime/patch/validate_patch.h"
 #include "runtime/safepoint/blocked_region.h"
 #include "runtime/safepoint/safepoint.h"
 #include "runtime/safepoint/safepoint_poll.h"
 #include "runtime/transition/registry_state.h"
 
-// A thread of the program that calls in here counts as blocked: it may have to switch for the
-// transition that it waits for.
-
 namespace mend {
 namespace {
+
+// A thread of the program that calls in here counts as blocked: it may have to switch for the
+// transition that it waits for. While it holds the mutex, and maybe the claim on a thread (its own
+// too), nothing of the program's interrupts it.
+class ABSL_SCOPED_LOCKABLE CoreCall {
+ public:
+  // Inlined, so that the thread is parked in the caller's frame.
+  [[gnu::always_inline]] CoreCall(const char* what, Mutex* mutex)
+      ABSL_EXCLUSIVE_LOCK_FUNCTION(mutex)
+      : region_(what), lock_(mutex) {}
+  ~CoreCall() ABSL_UNLOCK_FUNCTION() {}
+  CoreCall(const CoreCall&) = delete;
+  CoreCall& operator=(const CoreCall&) = delete;
+
+ private:
+  const BlockedRegion region_;
+  const Uninterrupted uninterrupted_;
+  const MutexLock lock_;
+};
 
 absl::Status NoSuchPatch(const std::string& name) {
   return absl::NotFoundError(absl::StrCat("ENOENT: there is no patch '", name, "'"));
@@ -43,8 +60,7 @@ absl::StatusOr<std::unique_ptr<PatchRegistry>> PatchRegistry::Create(CodeHost* h
 absl::StatusOr<std::string> PatchRegistry::Enable(std::unique_ptr<Patch> patch) {
   State& state = *state_;
   if (absl::Status free = state.CheckNoCallback("enable a patch"); !free.ok()) return free;
-  const BlockedRegion region("mend: enabling a patch");
-  MutexLock lock(&state.mu);
+  const CoreCall call("mend: enabling a patch", &state.mu);
   if (absl::Status valid = ValidatePatch(*patch); !valid.ok()) return valid;
   state.AwaitGraceLocked();
   if (Patch* const same = state.FindSameLocked(patch->name, patch->content_hash); same != nullptr) {
@@ -81,8 +97,7 @@ absl::StatusOr<std::string> PatchRegistry::Enable(std::unique_ptr<Patch> patch) 
 absl::StatusOr<std::vector<ThreadStatus>> PatchRegistry::Examine(Patch* patch) {
   State& state = *state_;
   if (absl::Status free = state.CheckNoCallback("examine a patch"); !free.ok()) return free;
-  const BlockedRegion region("mend: examining a patch");
-  MutexLock lock(&state.mu);
+  const CoreCall call("mend: examining a patch", &state.mu);
   if (absl::Status valid = ValidatePatch(*patch); !valid.ok()) return valid;
   state.AwaitGraceLocked();
   if (absl::Status compatible = state.CheckStatesLocked(*patch); !compatible.ok()) {
@@ -97,8 +112,7 @@ absl::StatusOr<std::vector<ThreadStatus>> PatchRegistry::Examine(Patch* patch) {
 absl::Status PatchRegistry::EnableAgain(const std::string& name) {
   State& state = *state_;
   if (absl::Status free = state.CheckNoCallback("enable a patch"); !free.ok()) return free;
-  const BlockedRegion region("mend: enabling a patch");
-  MutexLock lock(&state.mu);
+  const CoreCall call("mend: enabling a patch", &state.mu);
   state.AwaitGraceLocked();
   Patch* const patch = state.FindLocked(name);
   if (patch == nullptr) return NoSuchPatch(name);
@@ -120,8 +134,7 @@ absl::Status PatchRegistry::EnableAgain(const std::string& name) {
 absl::Status PatchRegistry::Disable(const std::string& name) {
   State& state = *state_;
   if (absl::Status free = state.CheckNoCallback("disable a patch"); !free.ok()) return free;
-  const BlockedRegion region("mend: disabling a patch");
-  MutexLock lock(&state.mu);
+  const CoreCall call("mend: disabling a patch", &state.mu);
   state.AwaitGraceLocked();
   Patch* const patch = state.FindLocked(name);
   if (patch == nullptr) return NoSuchPatch(name);
@@ -134,8 +147,7 @@ absl::Status PatchRegistry::Disable(const std::string& name) {
 absl::Status PatchRegistry::Reverse(const std::string& name) {
   State& state = *state_;
   if (absl::Status free = state.CheckNoCallback("reverse a transition"); !free.ok()) return free;
-  const BlockedRegion region("mend: reversing a transition");
-  MutexLock lock(&state.mu);
+  const CoreCall call("mend: reversing a transition", &state.mu);
   state.AwaitGraceLocked();
   const Patch* const patch = state.FindLocked(name);
   if (patch == nullptr) return NoSuchPatch(name);
@@ -149,8 +161,7 @@ absl::Status PatchRegistry::Reverse(const std::string& name) {
 absl::StatusOr<std::string> PatchRegistry::Revert() {
   State& state = *state_;
   if (absl::Status free = state.CheckNoCallback("revert a patch"); !free.ok()) return free;
-  const BlockedRegion region("mend: reverting a patch");
-  MutexLock lock(&state.mu);
+  const CoreCall call("mend: reverting a patch", &state.mu);
   state.AwaitGraceLocked();
   if (const Transition* const running = state.transition();
       running != nullptr && running->patching()) {
@@ -166,8 +177,7 @@ absl::StatusOr<std::string> PatchRegistry::Revert() {
 absl::Status PatchRegistry::Force(const std::string& name) {
   State& state = *state_;
   if (absl::Status free = state.CheckNoCallback("force a transition"); !free.ok()) return free;
-  const BlockedRegion region("mend: forcing a transition");
-  MutexLock lock(&state.mu);
+  const CoreCall call("mend: forcing a transition", &state.mu);
   state.AwaitGraceLocked();
   const Patch* const patch = state.FindLocked(name);
   if (patch == nullptr) return NoSuchPatch(name);
@@ -182,8 +192,7 @@ absl::Status PatchRegistry::Force(const std::string& name) {
 absl::Status PatchRegistry::Remove(const std::string& name) {
   State& state = *state_;
   if (absl::Status free = state.CheckNoCallback("remove a patch"); !free.ok()) return free;
-  const BlockedRegion region("mend: removing a patch");
-  MutexLock lock(&state.mu);
+  const CoreCall call("mend: removing a patch", &state.mu);
   state.AwaitGraceLocked();
   const Patch* const patch = state.FindLocked(name);
   if (patch == nullptr) return NoSuchPatch(name);
@@ -201,8 +210,7 @@ absl::Status PatchRegistry::Remove(const std::string& name) {
 absl::Status PatchRegistry::Wait(absl::Duration timeout) {
   State& state = *state_;
   if (absl::Status free = state.CheckNoCallback("wait for a transition"); !free.ok()) return free;
-  const BlockedRegion region("mend: waiting for a transition");
-  MutexLock lock(&state.mu);
+  const CoreCall call("mend: waiting for a transition", &state.mu);
   // Without a coordinator there is nothing to wait for.
   if (absl::Status runs = state.ReviveCoordinatorLocked(); !runs.ok()) return runs;
   const auto idle = [&state]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mu) {
@@ -217,7 +225,7 @@ absl::Status PatchRegistry::Wait(absl::Duration timeout) {
 
 absl::StatusOr<std::string> PatchRegistry::GetParameter(const std::string& name,
                                                         const std::string& parameter) const {
-  MutexLock lock(&state_->mu);
+  const CoreCall call("mend: reading a parameter", &state_->mu);
   const Patch* const patch = state_->FindLocked(name);
   if (patch == nullptr) return NoSuchPatch(name);
   return patch->parameters.Get(parameter);
@@ -225,7 +233,7 @@ absl::StatusOr<std::string> PatchRegistry::GetParameter(const std::string& name,
 
 absl::Status PatchRegistry::SetParameter(const std::string& name, const std::string& parameter,
                                          const std::string& value) {
-  MutexLock lock(&state_->mu);
+  const CoreCall call("mend: setting a parameter", &state_->mu);
   Patch* const patch = state_->FindLocked(name);
   if (patch == nullptr) return NoSuchPatch(name);
   return patch->parameters.Set(parameter, value);
@@ -234,8 +242,7 @@ absl::Status PatchRegistry::SetParameter(const std::string& name, const std::str
 absl::StatusOr<int> PatchRegistry::References(const std::string& name) {
   State& state = *state_;
   if (absl::Status free = state.CheckNoCallback("count references"); !free.ok()) return free;
-  const BlockedRegion region("mend: looking for users of a patch");
-  MutexLock lock(&state.mu);
+  const CoreCall call("mend: looking for users of a patch", &state.mu);
   state.AwaitGraceLocked();
   const Patch* const patch = state.FindLocked(name);
   if (patch == nullptr) return NoSuchPatch(name);
@@ -247,8 +254,7 @@ absl::StatusOr<int> PatchRegistry::References(const std::string& name) {
 absl::Status PatchRegistry::ModuleComing(mend_object* module) {
   State& state = *state_;
   if (absl::Status free = state.CheckNoCallback("load a module"); !free.ok()) return free;
-  const BlockedRegion region("mend: loading a module");
-  MutexLock lock(&state.mu);
+  const CoreCall call("mend: loading a module", &state.mu);
   state.AwaitGraceLocked();
   return state.ModuleComingLocked(module);
 }
@@ -256,8 +262,7 @@ absl::Status PatchRegistry::ModuleComing(mend_object* module) {
 absl::Status PatchRegistry::ModuleGoing(mend_object* module) {
   State& state = *state_;
   if (absl::Status free = state.CheckNoCallback("unload a module"); !free.ok()) return free;
-  const BlockedRegion region("mend: unloading a module");
-  MutexLock lock(&state.mu);
+  const CoreCall call("mend: unloading a module", &state.mu);
   state.AwaitGraceLocked();
   state.ModuleGoingLocked(module);
   return absl::OkStatus();
@@ -267,8 +272,7 @@ absl::Status PatchRegistry::CheckTextUnused(const std::string& module,
                                             const std::vector<CodeRange>& text) {
   State& state = *state_;
   if (absl::Status free = state.CheckNoCallback("unload a module"); !free.ok()) return free;
-  const BlockedRegion region("mend: unloading a module");
-  MutexLock lock(&state.mu);
+  const CoreCall call("mend: unloading a module", &state.mu);
   state.AwaitGraceLocked();
   return state.CheckTextUnusedLocked(module, text);
 }
@@ -276,8 +280,7 @@ absl::Status PatchRegistry::CheckTextUnused(const std::string& module,
 mend_state* PatchRegistry::PreviousState(unsigned long id) const ABSL_NO_THREAD_SAFETY_ANALYSIS {
   // A callback's thread holds the lock already.
   if (InCallback()) return state_->PreviousStateLocked(id);
-  const BlockedRegion region("mend_get_prev_state");
-  MutexLock lock(&state_->mu);
+  const CoreCall call("mend_get_prev_state", &state_->mu);
   return state_->PreviousStateLocked(id);
 }
 
@@ -285,17 +288,17 @@ const std::string& PatchRegistry::program_name() const { return state_->program_
 bool PatchRegistry::InCallback() const { return state_->callbacks().InCallback(); }
 
 TransitionReport PatchRegistry::LastTransition() const {
-  MutexLock lock(&state_->mu);
+  const CoreCall call("mend: reading the status", &state_->mu);
   return state_->last();
 }
 
 CoreStatus PatchRegistry::Status() const {
-  MutexLock lock(&state_->mu);
+  const CoreCall call("mend: reading the status", &state_->mu);
   return state_->StatusLocked();
 }
 
 std::vector<ThreadStatus> PatchRegistry::Threads() const {
-  MutexLock lock(&state_->mu);
+  const CoreCall call("mend: reading the status", &state_->mu);
   return state_->ThreadsLocked();
 }
 

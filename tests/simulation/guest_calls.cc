@@ -4,6 +4,7 @@
 
 #include "runtime/base/failpoint.h"
 #include "runtime/base/raw_syscall.h"
+#include "runtime/base/uninterrupted.h"
 #include "runtime/safepoint/blocked_region.h"
 #include "runtime/safepoint/handshake.h"
 #include "runtime/safepoint/thread_registry.h"
@@ -14,6 +15,12 @@ void BlockedSleep(int64_t ns) {
   std::atomic<uint32_t> never{0};
   const BlockedRegion region("sleep");
   FutexWait(&never, 0, ns);
+}
+
+void RunInDynamicLoader(const std::function<void()>& call) {
+  const BlockedRegion region("dlopen");
+  const Uninterrupted uninterrupted;
+  call();
 }
 
 void RunProgramHandler(const std::function<void()>& handler) {

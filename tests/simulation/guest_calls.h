@@ -10,6 +10,9 @@ namespace mend::simulation {
 
 // Sleeps in a blocked region.
 void BlockedSleep(int64_t ns);
+// Runs `call` as dlopen and dlclose run the registry of modules.
+void RunInDynamicLoader(const std::function<void()>& call);
+
 // Runs `handler` as guest_libc runs a program's signal handler.
 void RunProgramHandler(const std::function<void()>& handler);
 // The calling thread's words.

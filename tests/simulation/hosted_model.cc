@@ -11,6 +11,7 @@
 #include "runtime/safepoint/safepoint_poll.h"
 #include "runtime/safepoint/stack_walker.h"
 #include "runtime/safepoint/thread_registry.h"
+#include "runtime/transition/patch_registry.h"
 #include "tests/simulation/guest_calls.h"
 #include "tests/simulation/process.h"
 
@@ -46,6 +47,41 @@ SimulatedThread* World::NewThread(Announcement announcement) {
 bool World::ModuleIsUsed() const {
   return std::any_of(threads.begin(), threads.end(),
                      [](const auto& thread) { return !thread->done && thread->in_module; });
+}
+
+void World::LoadOrUnloadModule() {
+  if (!behaviour.modules || module_user != nullptr) return;
+  module_user = Now().running();
+  if (host.has_module()) {
+    UnloadModule();
+  } else {
+    LoadModule();
+  }
+  module_user = nullptr;
+}
+
+// As ModuleRegistry does it, with a program that does not call a module which it has closed.
+void World::LoadModule() {
+  mend_object* const module = host.LinkModule();
+  if (!registry->ModuleComing(module).ok()) {
+    // Refused: nothing of it has run.
+    host.FreeModule();
+    return;
+  }
+  module_is_live = true;
+}
+
+void World::UnloadModule() {
+  static int nothing;
+  module_is_live = false;
+  while (ModuleIsUsed()) Now().Sleep(&nothing, 50'000);
+  if (!registry->ModuleGoing(host.module()).ok()) Now().Violation("a module cannot go");
+  const std::vector<CodeRange> text = {host.module_text()};
+  for (int tries = 0; tries < 100; ++tries) {
+    if (registry->CheckTextUnused("mod", text).ok()) return host.FreeModule();
+    Now().Sleep(&nothing, 1'000'000);
+  }
+  Now().Violation("a module's text is in use for ever");
 }
 
 void World::CheckInvariants() {
@@ -112,6 +148,7 @@ void SimulatedThread::Start(ThreadRecord* record) {
   fiber = Now().Spawn("thread", [this] { Main(); });
   fiber->owner = this;
   fiber->interrupt = [this] { HandleInterrupt(); };
+  fiber->timer = [this] { MaybeInterrupt(); };
 }
 
 void SimulatedThread::Main() {
@@ -133,6 +170,7 @@ void SimulatedThread::Main() {
 void SimulatedThread::RunUnits() {
   while (units_done < behaviour_->units || (stays && !CurrentWorld()->stopping)) {
     RunUnit();
+    MaybeLoadOrUnloadModule();
     ++units_done;
     ++CurrentWorld()->units;
     if (behaviour_->blocks && Choose(4) == 0) BlockedSleep(20'000);
@@ -160,6 +198,15 @@ void SimulatedThread::RunHostedUnit() {
   } else {
     Call(Choose(3) == 2 ? kAlpha : kPair);
   }
+}
+
+// A thread of the program calls the core itself, and may be interrupted there.
+void SimulatedThread::MaybeLoadOrUnloadModule() {
+  if (!behaviour_->modules || announcement != Announcement::kProgram) return;
+  if (behaviour_->loads_left == 0 || Choose(8) != 7) return;
+  --behaviour_->loads_left;
+  if (behaviour_->handlers) fiber->timer_points = Choose(2) * Choose(200);
+  RunInDynamicLoader([] { CurrentWorld()->LoadOrUnloadModule(); });
 }
 
 // The oracle for the poll byte. A thread that has been through its slow path, and whose byte is
@@ -315,7 +362,7 @@ void SimulatedThread::Work(int depth) {
       }
       break;
     case 2:
-      if (behaviour_->forks_left > 0 && Choose(4) == 3) InHost([this] { Fork(); });
+      if (behaviour_->forks_left > 0 && Choose(4) == 3) InHost(ForkProcess);
       break;
     default:
       if (PollIsSet()) PollAt(pc);
@@ -337,11 +384,6 @@ void SimulatedThread::CreateThread() {
   child->done = true;
 }
 
-void SimulatedThread::Fork() {
-  // The C library's lock around modules, and that of mend's own registry of modules.
-  if (!CurrentWorld()->module_is_busy) ForkProcess();
-}
-
 void SimulatedThread::BecomeOnlyThread() {
   tid += 1'000;
   safepoint_pending_ = false;
@@ -354,12 +396,16 @@ void SimulatedThread::BecomeOnlyThread() {
 void SimulatedThread::MaybeInterrupt() {
   if (done || in_handler_ || fiber == nullptr || record_ == nullptr) return;
   program_pending_ = true;
-  fiber->interrupt_pending = true;
+  if (!fiber->blocks_signals) fiber->interrupt_pending = true;
+}
+
+void SimulatedThread::NoteMask() {
+  if (program_pending_ && !fiber->blocks_signals) fiber->interrupt_pending = true;
 }
 
 void SimulatedThread::HandleInterrupt() {
   if (safepoint_pending_) HandleSafepointSignal();
-  if (program_pending_ && !in_handler_) HandleProgramSignal();
+  if (program_pending_ && !in_handler_ && !fiber->blocks_signals) HandleProgramSignal();
 }
 
 void SimulatedThread::HandleSafepointSignal() {
@@ -395,7 +441,7 @@ void SimulatedThread::HandleProgramSignal() {
   RunProgramHandler([this] {
     Call(Choose(3) == 2 ? kAlpha : kPair);
     if (Choose(2) == 0) BlockedSleep(5'000);
-    if (behaviour_->forks_left > 0 && Choose(4) == 3) Fork();
+    if (behaviour_->forks_left > 0 && Choose(4) == 3) ForkProcess();
   });
   pc = interrupted;
   if (!interrupted.is_null()) frames.pop_back();

@@ -35,6 +35,7 @@ struct Behaviour {
   int forks_left = 0;
   bool raw_threads = false;  // that nobody announces
   bool modules = false;
+  int loads_left = 12;  // how often the threads themselves make the module come or go
   bool callbacks = false;
 };
 
@@ -65,6 +66,8 @@ class SimulatedThread {
   void MaybeInterrupt();  // sends the program's own signal
   // The thread's stack is walked.
   void NoteWalk();
+  // The kernel's mask of the calling thread has changed.
+  void NoteMask();
   // In a forked child: the only thread has a new id and no signals.
   void BecomeOnlyThread();
 
@@ -87,12 +90,12 @@ class SimulatedThread {
   void RunUnits();
   void RunUnit();
   void RunHostedUnit();
+  void MaybeLoadOrUnloadModule();
   int Call(Function function);
   CodeAddress Dispatch(CodeAddress entry);
   CodeAddress RunTrampoline(CodeAddress trampoline);
   int RunBody(Function function, int version);
   void Work(int depth);
-  void Fork();
   void CreateThread();
   void Step(CodeAddress at);
   void PollAt(CodeAddress return_address);
@@ -130,15 +133,22 @@ struct World {
   bool entries_may_be_open = false;  // one could not be closed
   const Fiber* nothrow_new_fails_on = nullptr;
   bool module_is_live = false;  // the program may call it
-  bool module_is_busy = false;  // it is coming or going: its loader's lock keeps forks away
+  // Who makes it come or go, or forks: the lock of the C library around modules.
+  const Fiber* module_user = nullptr;
   int pid = 1'000'000;
   int version = 0;  // the newest patch's
   int depth = 0;    // of forks: 0 is the first process
   uint64_t units = 0;
 
   SimulatedThread* NewThread(Announcement announcement);
+  // The program's module comes or goes, unless somebody is at it already.
+  void LoadOrUnloadModule();
   void CheckInvariants();
   bool AllDone() const;
+
+ private:
+  void LoadModule();
+  void UnloadModule();
   bool ModuleIsUsed() const;
 };
 World*& CurrentWorld();

@@ -138,7 +138,7 @@ void Operator::RunOperation() {
       return Examine();
     case 17:
     case 18:
-      return LoadOrUnloadModule();
+      return world_.LoadOrUnloadModule();
     default:
       AwaitTransition();
       CheckSettled();
@@ -173,40 +173,6 @@ void Operator::Force() {
   if (Choose(6) != 0 || world_.registry->Status().transition.empty()) return;
   world_.forced = true;
   (void)world_.registry->Force(world_.registry->Status().transition);
-}
-
-void Operator::LoadOrUnloadModule() {
-  if (!world_.behaviour.modules) return;
-  world_.module_is_busy = true;
-  if (world_.host.has_module()) {
-    UnloadModule();
-  } else {
-    LoadModule();
-  }
-  world_.module_is_busy = false;
-}
-
-// As ModuleRegistry does it, with a program that does not call a module which it has closed.
-void Operator::LoadModule() {
-  mend_object* const module = world_.host.LinkModule();
-  if (!world_.registry->ModuleComing(module).ok()) {
-    // Refused: nothing of it has run.
-    world_.host.FreeModule();
-    return;
-  }
-  world_.module_is_live = true;
-}
-
-void Operator::UnloadModule() {
-  world_.module_is_live = false;
-  while (world_.ModuleIsUsed()) Sleep(absl::Microseconds(50));
-  Require(world_.registry->ModuleGoing(world_.host.module()), "a module cannot go");
-  const std::vector<CodeRange> text = {world_.host.module_text()};
-  for (int tries = 0; tries < 100; ++tries) {
-    if (world_.registry->CheckTextUnused("mod", text).ok()) return world_.host.FreeModule();
-    Sleep(absl::Milliseconds(1));
-  }
-  Now().Violation("a module's text is in use for ever");
 }
 
 void Operator::ArmSomeFailpoint() {
@@ -254,9 +220,9 @@ void Operator::End() {
   AwaitTransition();
   DisableAll();
   CheckSettled();
-  if (world_.host.has_module()) LoadOrUnloadModule();
   world_.stopping = true;
   while (!world_.AllDone()) Sleep(absl::Milliseconds(1));
+  if (world_.host.has_module()) world_.LoadOrUnloadModule();
   Sleep(absl::Seconds(1));
   if (!world_.host.Pristine(world_.entries_may_be_open)) {
     Now().Violation("all patches are off, and an entry or slot is not as before");

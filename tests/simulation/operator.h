@@ -41,9 +41,6 @@ class Operator {
   void Examine();
   void Revert();
   void Force();
-  void LoadOrUnloadModule();
-  void LoadModule();
-  void UnloadModule();
   void ArmSomeFailpoint();
   std::string SomePatch();
 

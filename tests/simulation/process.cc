@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include "runtime/base/uninterrupted.h"
 #include "runtime/safepoint/thread_registry.h"
 #include "runtime/transition/patch_registry.h"
 #include "tests/simulation/hosted_model.h"
@@ -41,6 +42,7 @@ void ContinueInChild(World& world) {
   ThreadRegistry::Get().ChildAfterFork();
   world.registry->ChildAfterFork();
   // Whoever forked, the main fiber goes on operating; else it needs a new operator.
+  Uninterrupted::End();
   if (caller != Now().main()) Now().set_main(Now().Spawn("operator of the child", ChildOperator()));
 }
 
@@ -50,9 +52,13 @@ void SetChildOperator(std::function<void()> body) { ChildOperator() = std::move(
 
 uint64_t PointsBeforeFork() { return points_before_fork; }
 
-bool ForkProcess() {
+void ForkProcess() {
   World& world = *CurrentWorld();
+  const Fiber* const user = world.module_user;
+  if (user != nullptr && user != Now().running()) return;
+  world.module_user = Now().running();
   --world.behaviour.forks_left;
+  Uninterrupted::Begin();
   world.registry->PrepareFork();
   ThreadRegistry::Get().PrepareFork();
   world.events.PrepareFork();
@@ -61,7 +67,8 @@ bool ForkProcess() {
   if (child < 0) Now().Violation("the simulation itself cannot fork");
   if (child == 0) {
     ContinueInChild(world);
-    return true;
+    world.module_user = user;
+    return;
   }
   int status = 0;
   if (waitpid(child, &status, 0) != child || status != 0) {
@@ -70,7 +77,8 @@ bool ForkProcess() {
   world.events.AfterFork();
   ThreadRegistry::Get().ParentAfterFork();
   world.registry->ParentAfterFork();
-  return false;
+  Uninterrupted::End();
+  world.module_user = user;
 }
 
 }  // namespace mend::simulation

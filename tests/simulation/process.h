@@ -9,9 +9,9 @@ namespace mend::simulation {
 
 // The program forks, on the calling fiber, with the core's handlers around it as mend/host.cc has
 // them. The child is a real process: it has the calling fiber only, and one more that operates it;
-// it runs its own history to the end, and a violation in it is one of the parent's. True in the
-// child.
-bool ForkProcess();
+// it runs its own history to the end, and a violation in it is one of the parent's. Nothing happens
+// while another fiber is at the module.
+void ForkProcess();
 
 // In a child: how many points had been passed when it began.
 uint64_t PointsBeforeFork();

@@ -153,6 +153,7 @@ void Scheduler::Point() {
   MaybeFreeze();
   SwitchTo(Pick(/*may_stay=*/running_->frozen_ns <= now_ns_));
   if (check_) check_();
+  if (running_->timer_points > 0 && --running_->timer_points == 0) running_->timer();
   DeliverInterrupt();
 }
 

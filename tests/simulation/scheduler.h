@@ -48,6 +48,10 @@ struct Fiber {
   std::function<void()> interrupt;
   bool interrupt_pending = false;
   bool interrupts_off = false;
+  // A timer of its own: runs when the fiber has passed so many more points. 0: off.
+  std::function<void()> timer;
+  uint32_t timer_points = 0;
+  bool blocks_signals = false;  // the program's, by its mask
   void* owner = nullptr;
   std::vector<std::pair<void*, void*>> thread_locals;  // control object, memory
 };

@@ -244,6 +244,21 @@ void FutexWake(std::atomic<uint32_t>* word, int waiters) noexcept [[clang::nonbl
 
 void YieldProcessor() noexcept [[clang::nonblocking]] { Scheduler::Current()->Yield(); }
 
+// Of the program's signals there is one.
+static long ChangeMask(int how, const uint64_t* set, uint64_t* before) {
+  constexpr uint64_t kProgramSignal = uint64_t{1} << (SIGUSR1 - 1);
+  Fiber& fiber = *Scheduler::Current()->running();
+  if (before != nullptr) *before = fiber.blocks_signals ? kProgramSignal : 0;
+  if (set == nullptr) return 0;
+  const bool named = (*set & kProgramSignal) != 0;
+  if (how == SIG_SETMASK || named) fiber.blocks_signals = how != SIG_UNBLOCK && named;
+  if (simulation::SimulatedThread* const thread = simulation::SimulatedThread::Current()) {
+    thread->NoteMask();
+  }
+  Point();
+  return 0;
+}
+
 long RawSyscall(long number, long a, long b, long c, long d, long, long) noexcept
     [[clang::nonblocking]] {
   using simulation::SimulatedThread;
@@ -258,8 +273,8 @@ long RawSyscall(long number, long a, long b, long c, long d, long, long) noexcep
       YieldProcessor();
       return 0;
     case SYS_rt_sigprocmask:
-      if (c != 0) memset(reinterpret_cast<void*>(c), 0, static_cast<size_t>(d));
-      return 0;
+      return ChangeMask(static_cast<int>(a), reinterpret_cast<const uint64_t*>(b),
+                        reinterpret_cast<uint64_t*>(c));
     case SYS_tgkill:
       return SimulatedThread::Find(static_cast<int>(b)) != nullptr ? 0 : -ESRCH;
     case SYS_rt_tgsigqueueinfo:

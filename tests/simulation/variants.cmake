@@ -38,6 +38,9 @@ mend_variant(slots_before_epoch transition runtime/transition/transition.cc
 # The program's signal handlers run in the blocked region that they interrupt.
 mend_variant(handler_in_blocked_region blocked_region runtime/safepoint/blocked_region.cc
   "if (activity == Activity::kBlocked || activity == Activity::kClaimed) {" "if (false) {")
+# A thread that holds the core's mutex, or its own record's claim, runs the program's handlers.
+mend_variant(interrupted_in_core uninterrupted runtime/base/uninterrupted.cc
+  "tls_state.mask = ChangeMask(SIG_BLOCK, kHeldBack);" "tls_state.mask = ChangeMask(SIG_BLOCK, 0);")
 # The scan does not look again when threads were born meanwhile.
 mend_variant(births_ignored coordinator runtime/transition/coordinator.cc
   "while (left == 0 && registry.births() != births)" "while (false)")

@@ -2,9 +2,11 @@
 // atomic replace, reversal, force, and each step that can fail. Versions return distinct numbers,
 // so that "which one ran" is one comparison; transitions assert the exact log.
 #include <gmock/gmock.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <thread>
 
 #include "runtime/base/failpoint.h"
@@ -624,6 +626,45 @@ TEST_F(TransitionTest, EntryThatCannotBeClosedIsHarmless) {
   EXPECT_EQ(alpha(0), 3);
   DisableAndWait("again");
   EXPECT_FALSE(EntryOpen(Alpha()));
+}
+
+std::atomic<int> handled{0};
+
+void HandleWithHostedCode(int) {
+  const SignalScope scope;
+  handled.fetch_add(alpha(0));
+}
+
+// The core looks at all threads, the caller's own among them: a handler that ran on top of that would
+// wait for its own thread.
+TEST_F(TransitionTest, SignalsWaitWhileAThreadWorksForTheCore) {
+  struct sigaction action = {};
+  struct sigaction before;
+  action.sa_handler = HandleWithHostedCode;
+  ASSERT_EQ(sigaction(SIGUSR1, &action, &before), 0);
+  PatchRegistry& core = registry();
+  std::atomic<bool> ready{false};
+  std::atomic<bool> done{false};
+  pthread_t caller = {};
+  {
+    Gate end;
+    ProgramThread thread([&] {
+      caller = pthread_self();
+      ready.store(true);
+      for (int i = 0; i < 20000; ++i) EXPECT_EQ(core.CheckTextUnused("none", {}), absl::OkStatus());
+      done.store(true);
+      end.Await(/*in_blocked_region=*/true);
+    });
+    const BlockedRegion region("the sender");
+    while (!ready.load()) std::this_thread::yield();
+    while (!done.load()) {
+      pthread_kill(caller, SIGUSR1);
+      std::this_thread::sleep_for(std::chrono::microseconds(1));
+    }
+    end.Open();
+  }
+  EXPECT_GT(handled.load(), 0);
+  sigaction(SIGUSR1, &before, nullptr);
 }
 
 TEST_F(TransitionTest, ForkedChildFinishesTheTransitionByItself) {
