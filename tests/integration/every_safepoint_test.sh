@@ -37,14 +37,15 @@ end() {
   expect "exit code $*" "$exit_code" "$code"
 }
 
-# is_past_the_end: it stopped on its way out, when nobody can reach it any more.
+# is_past_the_end CODE: it stopped on its way out, when nobody can reach it any more. Not whoever answered, and
+# goes on to its end meanwhile.
 is_past_the_end() {
-  [ ! -S "$work/$serial.sock" ] && kill -KILL "$hosted_pid" 2>/dev/null || return 1
+  [ "$1" -eq 6 ] && [ ! -S "$work/$serial.sock" ] && kill -KILL "$hosted_pid" 2>/dev/null || return 1
   wait "$hosted_pid" 2>/dev/null || true
 }
 
 # is_answer CODE: under way, or the program ended meanwhile.
-is_answer() { [ "$1" -eq 5 ] || [ "$1" -eq 6 ]; }
+is_answer() { [ "$1" -eq 0 ] || [ "$1" -eq 5 ] || [ "$1" -eq 6 ]; }
 
 # run_at K M: the patch goes in at safepoint K, out M later. Fails when the run has no more than K.
 # An apply or disable that finds the program gone is no failure of this test.
@@ -54,13 +55,16 @@ run_at() {
     end "at $1"
     return 1
   fi
+  local answer=0
   timeout 60 "$patchc" apply "$work/fix.mendpatch" --to "$work/$serial.sock" --no-wait >"$work/apply.log" 2>&1 ||
-    is_answer $? || fail "the patch does not go in at $1: $(cat "$work/apply.log")"
-  if is_past_the_end; then return 1; fi
+    answer=$?
+  is_answer "$answer" || fail "the patch does not go in at $1: $(cat "$work/apply.log")"
+  if is_past_the_end "$answer"; then return 1; fi
   if await_stop 2; then
-    timeout 60 "$mend" disable "$work/$serial.sock" fix --no-wait >"$work/disable.log" 2>&1 ||
-      is_answer $? || fail "the patch does not go out at $1 + $2: $(cat "$work/disable.log")"
-    if is_past_the_end; then return 0; fi
+    answer=0
+    timeout 60 "$mend" disable "$work/$serial.sock" fix --no-wait >"$work/disable.log" 2>&1 || answer=$?
+    is_answer "$answer" || fail "the patch does not go out at $1 + $2: $(cat "$work/disable.log")"
+    if is_past_the_end "$answer"; then return 0; fi
   fi
   end "at $1"
   awk -v never="$work/never" -v always="$work/always" '
