@@ -238,6 +238,13 @@ void PatchRegistry::State::ForceLocked() {
   MEND_CHECK(transition_ != nullptr && phase_ == Phase::kSwitching, "nothing to force");
   events_->Append(LivepatchEvent("forcing", transition_->patch()->name,
                                  "forcing remaining tasks to the patched state"));
+  // Whoever stands in a trampoline of an earlier transition would take the epoch that it is forced
+  // to for a switch of that one, whose patch may be gone. Nobody stays in one, so a short look ends.
+  if (!leftovers_.empty()) {
+    LookLocked({});
+    (void)AwaitLookLocked(kGraceMaxNs);
+    transition_->Publish();
+  }
   const unsigned forced = coordinator_.ForceLeft(transition_->request());
   if (forced > 0) {
     // Old code may be on stacks for ever: whatever is on its way out is kept (rule X2).
@@ -462,6 +469,8 @@ void PatchRegistry::State::ParentAfterFork() {
 
 void PatchRegistry::State::ChildAfterFork() {
   coordinator_runs_ = false;
+  // The forking thread may be one that nobody announced, and its record gone with the others'.
+  unclear_adoptions_ = options_.adopt_unknown_threads ? kAdoptionTriesMax : 0;
   if (callbacks_.InForkedCallback()) return;
   mu.ResetAfterFork();
   // A child without anything under way gets its coordinator with its first transition. If there is
