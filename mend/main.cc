@@ -132,6 +132,7 @@ class Parser {
               "mend disable server fix --timeout 5");
     AddSwitch("enable", "put a disabled patch back; during its removal: reverse it",
               "mend enable server fix");
+    AddSwitch("promote", "have a canary's other threads switch too", "mend promote server fix");
     AddWait(AddTargeted(
         "revert", "bring back what was active before the last apply", "mend revert server",
         [this] { return mend::RevertLastApply(line_.target, line_.wait, line_.json); }));

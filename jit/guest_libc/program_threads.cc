@@ -117,8 +117,8 @@ int CreateProgramThread(pthread_t* thread, const pthread_attr_t* attributes, Rou
     free(start);
     return EAGAIN;
   }
-  *start = ThreadStart{routine, argument, record,
-                       ChildMask(attributes, Uninterrupted::MaskBefore())};
+  *start =
+      ThreadStart{routine, argument, record, ChildMask(attributes, Uninterrupted::MaskBefore())};
   const bool counts = live_threads.load(std::memory_order_relaxed) != 0;
   if (counts) live_threads.fetch_add(1, std::memory_order_relaxed);
   const int error = next_pthread_create(thread, enlarged.get(), &RunProgramThread, start);

@@ -32,7 +32,7 @@ int ListPrograms(bool json);
 int ShowStatus(const std::string& target, bool json);
 int ShowThreads(const std::string& target, bool json);
 
-// `verb` is "disable" or "enable".
+// `verb` is "disable", "enable" or "promote".
 int SwitchPatch(const std::string& target, const std::string& patch, const std::string& verb,
                 const WaitFlags& wait, bool json);
 int RevertLastApply(const std::string& target, const WaitFlags& wait, bool json);

@@ -67,6 +67,13 @@ void AddHeldCells(const Json& thread, std::vector<std::string>* row) {
   row->push_back(held ? absl::StrCat(NumberOf(straggler, "tries")) : "-");
 }
 
+// Of a transition that asks only some threads.
+std::string CanaryText(const Json& canary) {
+  if (!canary.is_object()) return "";
+  return absl::StrCat("a canary on ", Plural(NumberOf(canary, "threads_switched"), "thread"),
+                      BoolOf(canary, "held") ? ", held until promoted or disabled, " : ", ");
+}
+
 std::string StragglersText(const Json& stragglers, size_t indent) {
   TextTable table({"TID", "NAME", "HELD BY", "FRAME", "SINCE", "TRIES"});
   for (const Json& thread : stragglers) {
@@ -152,6 +159,7 @@ std::string StatusText(const Json& status) {
     absl::StrAppend(&text, "transition: ", StringOf(transition, "direction"), " '",
                     StringOf(transition, "patch"), "' for ",
                     FormatNs(NumberOf(transition, "age_ns")), ", ",
+                    CanaryText(FieldOf(transition, "canary")),
                     Plural(NumberOf(transition, "threads_left"), "thread"), " left\n",
                     StragglersText(FieldOf(status, "stragglers"), 2));
   }

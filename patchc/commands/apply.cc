@@ -13,6 +13,7 @@
 #include "patchc/commands/command.h"
 #include "patchc/commands/patch_options.h"
 #include "patchc/commands/send_patch.h"
+#include "patchc/commands/watch_canary.h"
 #include "patchc/text.h"
 
 namespace mend::patchc {
@@ -24,13 +25,15 @@ constexpr char kExamples[] =
     "\nexamples:\n"
     "  patchc apply fix.mendpatch --to server\n"
     "  patchc apply fixed/handler.c --to 4711 --timeout 5\n"
-    "  patchc apply --diff fix.patch --to 'worker*' --hold handle_request\n";
+    "  patchc apply --diff fix.patch --to 'worker*' --hold handle_request\n"
+    "  patchc apply fix.mendpatch --to server --canary 2 --health ./check.sh --promote-after 60\n";
 constexpr char kModuleMagic[] = "MENDPTCH";
 
 struct ApplyOptions {
   PatchOptions patch;
   std::string to;
   SendOptions send;
+  CanaryOptions canary;
 };
 
 // A module that is ready to send, and what is known of how it came to be.
@@ -52,9 +55,11 @@ class Applier {
   int Run() {
     if (const int code = FindReadyModule(); code != kExitOk) return code;
     std::vector<Outcome> outcomes;
+    std::vector<Target> targets;
     const absl::StatusOr<std::vector<pid_t>> unreached =
         VisitTargets(options_.to, [&](const Target& target, bool is_one_of_several) {
           outcomes.push_back(ApplyTo(target, is_one_of_several));
+          targets.push_back(target);
         });
     if (!unreached.ok()) {
       return ReportErrorAs(kExitUnreachable, unreached.status(), options_.patch.json);
@@ -62,6 +67,7 @@ class Applier {
     for (const pid_t pid : *unreached) {
       std::fprintf(stderr, "patchc: warning: %s\n", UnreachedText(pid).c_str());
     }
+    if (options_.canary.watches()) StayWithCanaries(targets, outcomes);
     if (outcomes.size() == 1) {
       if (options_.patch.json) Print(outcomes.front().json);
       return outcomes.front().exit_code;
@@ -89,6 +95,16 @@ class Applier {
       ready_->bytes = *std::move(bytes);
     }
     return kExitOk;
+  }
+
+  void StayWithCanaries(const std::vector<Target>& targets, std::vector<Outcome>& outcomes) const {
+    std::vector<HeldCanary> held;
+    for (size_t i = 0; i < outcomes.size(); ++i) {
+      const Json& json = outcomes[i].json;
+      if (outcomes[i].exit_code != kExitOk || json.value("outcome", "") != "canary") continue;
+      held.push_back({targets[i], json.value("patch", ""), &outcomes[i]});
+    }
+    if (!held.empty()) WatchCanaries(std::move(held), options_.canary, options_.send);
   }
 
   // One of several that ends meanwhile, as workers do, has nothing left to patch.
@@ -191,11 +207,18 @@ int RunApply(const CommandArguments& arguments) {
   app.add_flag("--no-wait", options.send.wait.no_wait, "return when the transition has started");
   AddWaitOptions(app, options.send);
   app.add_flag("--dry-run", options.send.dry_run, "do everything but the transition");
+  app.add_option("--canary", options.send.canary,
+                 "N, P% or a glob of thread names: only these threads switch, until mend promote");
+  AddCanaryOptions(app, options.canary);
   app.add_flag("--persist", options.send.persist, "keep the module in the target's --patch-dir");
   if (const int code = ParseArguments(app, arguments); code >= 0) return code;
   options.send.json = options.patch.json;
   if (options.patch.inputs.empty() && options.patch.diffs.empty()) {
     std::fputs("patchc apply: give a module, edited sources or --diff\n", stderr);
+    return kExitUsage;
+  }
+  if (options.canary.watches() && options.send.canary.empty()) {
+    std::fputs("patchc apply: --health and --promote-after are for a --canary\n", stderr);
     return kExitUsage;
   }
   for (const std::string& parameter : options.send.parameters) {

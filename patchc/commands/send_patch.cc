@@ -28,6 +28,7 @@ std::string RequestPath(const SendOptions& options) {
   std::string path = absl::StrCat(
       "/patches", WaitQuery(options.wait), "&dry_run=", options.dry_run ? 1 : 0,
       "&persist=", options.persist ? 1 : 0, "&allow_inlined=", options.allow_inlined ? 1 : 0);
+  if (!options.canary.empty()) absl::StrAppend(&path, "&canary=", EncodeSegment(options.canary));
   for (const std::string& parameter : options.parameters) {
     absl::StrAppend(&path, "&param=", EncodeSegment(parameter));
   }
@@ -126,6 +127,7 @@ void PrintOutcome(const Target& target, const Json& report) {
   if (outcome == "migrating") what = "accepted, still migrating, by";
   if (outcome == "reversed") what = "timed out and was reversed in";
   if (outcome == "dry_run") what = "could be applied to";
+  if (outcome == "canary") what = "is a canary, held until it is promoted or disabled, in";
   std::printf("patch '%s' %s %s\n", patch.c_str(), what, where.c_str());
   PrintFunctions(report);
   PrintTransition(report);

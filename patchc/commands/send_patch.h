@@ -16,6 +16,7 @@ namespace mend::patchc {
 struct SendOptions {
   std::vector<std::string> parameters;  // K=V
   bool allow_inlined = false;
+  std::string canary;  // the threads that try it first; empty: all at once
   WaitFlags wait;
   bool dry_run = false;
   bool persist = false;

@@ -1,7 +1,5 @@
 // patchc watch: rebuilds and applies a patch to a running program whenever one of its sources is
 // saved.
-#include <signal.h>
-#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -21,6 +19,7 @@
 #include "patchc/clang_runner.h"
 #include "patchc/commands/build_report.h"
 #include "patchc/commands/command.h"
+#include "patchc/commands/interrupt.h"
 #include "patchc/commands/patch_options.h"
 #include "patchc/commands/send_patch.h"
 #include "patchc/source_watcher.h"
@@ -42,16 +41,7 @@ constexpr char kExamples[] =
     "  patchc watch src/handler.c --to 4711 --hold handle_request\n";
 constexpr char kPatchName[] = "watch";
 
-// Descriptors that are readable when Ctrl-C was pressed, and when `pid` has ended; -1, which nobody
-// waits for, where the system has none.
-int InterruptDescriptor() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGTERM);
-  sigprocmask(SIG_BLOCK, &signals, nullptr);
-  return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-}
+// Readable when `pid` has ended; -1, which nobody waits for, where the system has none.
 int EndDescriptor(pid_t pid) { return static_cast<int>(syscall(SYS_pidfd_open, pid, 0)); }
 
 class Watch {
@@ -78,8 +68,7 @@ class Watch {
         TakeChanges(saved);
         continue;
       }
-      signalfd_siginfo signal;
-      if (read(interrupt, &signal, sizeof signal) == sizeof signal) return kExitOk;
+      if (WasInterrupted(interrupt)) return kExitOk;
       is_target_gone_ = true;
     }
     std::fprintf(stderr, "patchc: %s (%d) has ended\n", target_.name.c_str(), target_.pid);

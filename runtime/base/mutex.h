@@ -38,9 +38,8 @@ class ABSL_LOCKABLE Mutex {
     Release();
   }
 
-  // Leaves the critical section until `condition()` holds, which is called with the mutex held. While
-  // it sleeps, an Uninterrupted scope pauses.
-  // REQUIRES: no other mutex is held.
+  // Leaves the critical section until `condition()` holds, which is called with the mutex held.
+  // While it sleeps, an Uninterrupted scope pauses. REQUIRES: no other mutex is held.
   template <typename Condition>
   void Await(const Condition& condition) ABSL_EXCLUSIVE_LOCKS_REQUIRED(this) {
     AwaitWithTimeout(condition, absl::InfiniteDuration());
@@ -59,9 +58,9 @@ class ABSL_LOCKABLE Mutex {
     return Holds(condition);
   }
 
-  // In a forked child, where the holder may not exist: makes the mutex free. The waiters are not here
-  // either, but for one whose signal handler forked; so they still count.
-  // REQUIRES: the caller is the only thread.
+  // In a forked child, where the holder may not exist: makes the mutex free. The waiters are not
+  // here either, but for one whose signal handler forked; so they still count. REQUIRES: the caller
+  // is the only thread.
   void ResetAfterFork();
 
  private:

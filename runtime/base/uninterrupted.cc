@@ -19,9 +19,9 @@ thread_local constinit State tls_state __attribute__((tls_model("initial-exec"))
 constexpr uint64_t Bit(int signal) { return uint64_t{1} << (signal - 1); }
 
 // libc keeps the first two real-time signals for itself.
-constexpr uint64_t kHeldBack = ~(Bit(32) | Bit(33) | Bit(kSafepointSignal) | Bit(SIGSEGV) |
-                                 Bit(SIGBUS) | Bit(SIGFPE) | Bit(SIGILL) | Bit(SIGTRAP) |
-                                 Bit(SIGSYS));
+constexpr uint64_t kHeldBack =
+    ~(Bit(32) | Bit(33) | Bit(kSafepointSignal) | Bit(SIGSEGV) | Bit(SIGBUS) | Bit(SIGFPE) |
+      Bit(SIGILL) | Bit(SIGTRAP) | Bit(SIGSYS));
 
 // The kernel's call, since guest_libc keeps the safepoint signal out of masks.
 uint64_t ChangeMask(int how, uint64_t mask) noexcept {

@@ -10,7 +10,10 @@
 #include <memory>
 #include <utility>
 
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "runtime/control/refusal.h"
 #include "runtime/format/patch_module.h"
@@ -85,7 +88,9 @@ std::vector<ThreadStatus> Stragglers(const PatchRegistry& registry) {
   if (status.transition.empty()) return threads;
   const int goal = status.transition_patching ? 1 : 0;
   for (ThreadStatus& thread : registry.Threads()) {
-    if (thread.patch_state >= 0 && thread.patch_state != goal) threads.push_back(std::move(thread));
+    if (thread.asked && thread.patch_state >= 0 && thread.patch_state != goal) {
+      threads.push_back(std::move(thread));
+    }
   }
   return threads;
 }
@@ -111,27 +116,53 @@ absl::StatusOr<PatchStatus> PatchService::FindPatch(const std::string& name) con
   return *std::move(found);
 }
 
-PatchService::WaitEnd PatchService::WaitFor(absl::Duration timeout) {
+PatchService::WaitEnd PatchService::WaitFor(absl::Duration timeout, bool or_held) {
   const absl::Time deadline = absl::Now() + timeout;
   while (true) {
     const absl::Duration left = std::max(deadline - absl::Now(), absl::ZeroDuration());
-    if (registry_->Wait(std::min(left, kSlice)).ok()) return WaitEnd::kIdle;
+    if (registry_->Wait(std::min(left, kSlice), or_held).ok()) return WaitEnd::kIdle;
     if (shutdown_.load(std::memory_order_relaxed)) return WaitEnd::kCancelled;
     if (left <= absl::ZeroDuration()) return WaitEnd::kTimedOut;
   }
 }
 
+absl::StatusOr<CanarySpec> ParseCanary(const std::string& text) {
+  CanarySpec canary;
+  const bool percent = absl::EndsWith(text, "%");
+  unsigned number = 0;
+  if (absl::SimpleAtoi(absl::StripSuffix(text, "%"), &number)) {
+    if (number == 0 || (percent && number > 100)) {
+      return ErrnoStatus(EINVAL,
+                         absl::StrCat("canary '", text, "' is for nobody, or more than all"));
+    }
+    (percent ? canary.percent : canary.threads) = number;
+    return canary;
+  }
+  if (text.empty() || percent) {
+    return ErrnoStatus(EINVAL, absl::StrCat("canary '", text,
+                                            "' is no number of threads, no share (10%) and no glob "
+                                            "of thread names"));
+  }
+  canary.names = text;
+  return canary;
+}
+
 void PatchService::Shutdown() { shutdown_.store(true, std::memory_order_relaxed); }
 
 absl::Status PatchService::Settle(const std::string& patch, bool enabled, const WaitPolicy& wait,
-                                  VerbReport* report) {
+                                  VerbReport* report, bool is_canary) {
   report->patch = patch;
   report->outcome = Outcome::kMigrating;
-  const WaitEnd end = wait.no_wait ? WaitEnd::kTimedOut : WaitFor(wait.timeout);
+  const WaitEnd end = wait.no_wait ? WaitEnd::kTimedOut : WaitFor(wait.timeout, is_canary);
   if (end == WaitEnd::kCancelled) return absl::CancelledError("the program's runtime is ending");
   if (end == WaitEnd::kTimedOut && !wait.no_wait) return GiveUp(patch, enabled, wait, report);
   if (end == WaitEnd::kTimedOut && !registry_->Status().transition.empty()) {
     report->stragglers = Stragglers(*registry_);
+    return absl::OkStatus();
+  }
+  if (const CoreStatus status = registry_->Status();
+      is_canary && status.canary_held && status.transition == patch) {
+    report->outcome = Outcome::kCanary;
     return absl::OkStatus();
   }
   const std::optional<PatchStatus> now = FindExact(*registry_, patch);
@@ -174,6 +205,14 @@ absl::StatusOr<ApplyResult> PatchService::Apply(std::string_view module_bytes,
   if (options.persist && patch_dir_.empty()) {
     return ErrnoStatus(EINVAL, "--persist needs a target that was started with --patch-dir");
   }
+  if (options.persist && !options.canary.empty()) {
+    return ErrnoStatus(EINVAL,
+                       "--persist keeps what all threads run; copy the module into the patch "
+                       "directory when the canary is promoted");
+  }
+  if (options.wait.on_timeout == TimeoutPolicy::kForce && !options.canary.empty()) {
+    return ErrnoStatus(EINVAL, "a canary is not forced: --on-timeout reverse or wait");
+  }
   module->allow_inlined = options.allow_inlined;
   report.parse_ns = SinceNs(start);
 
@@ -213,10 +252,11 @@ absl::StatusOr<ApplyResult> PatchService::Apply(std::string_view module_bytes,
 absl::Status PatchService::Start(std::unique_ptr<Patch> patch, const ApplyOptions& options,
                                  ApplyResult* report) {
   const absl::Time start = absl::Now();
-  const absl::StatusOr<std::string> name = registry_->Enable(std::move(patch));
+  const absl::StatusOr<std::string> name = registry_->Enable(std::move(patch), options.canary);
   if (!name.ok()) return name.status();
   const int64_t enable_ns = SinceNs(start);
-  const absl::Status settled = Settle(*name, /*enabled=*/true, options.wait, report);
+  const absl::Status settled =
+      Settle(*name, /*enabled=*/true, options.wait, report, !options.canary.empty());
   if (!settled.ok()) return settled;
   if (report->transition.has_value()) {
     const TransitionReport& transition = *report->transition;
@@ -233,6 +273,13 @@ absl::StatusOr<ApplyResult> PatchService::Reapply(const PatchStatus& same,
                                                   const ApplyOptions& options, ApplyResult report) {
   report.replace = same.replace;
   report.functions = same.functions;
+  if (const CoreStatus status = registry_->Status();
+      !options.canary.empty() && status.canary && status.transition == same.name) {
+    // As it was asked for already; whom else it may name now makes no difference.
+    const absl::Status settled = Settle(same.name, true, options.wait, &report, /*is_canary=*/true);
+    if (!settled.ok()) return settled;
+    return report;
+  }
   absl::StatusOr<VerbReport> verb = Enable(same.name, options.wait);
   if (!verb.ok()) return verb.status();
   static_cast<VerbReport&>(report) = *std::move(verb);
@@ -251,8 +298,11 @@ absl::StatusOr<VerbReport> PatchService::Switch(const std::string& name, bool en
     report.outcome = Outcome::kNothingToDo;
     return report;
   }
-  // A transition that goes there already is only waited for.
-  if (!in_transition || status.transition_patching != enable) {
+  // A transition that goes there already is only waited for, but a canary would stay as it is.
+  if (in_transition && enable && status.canary) {
+    const absl::Status promoted = registry_->Promote(patch->name);
+    if (!promoted.ok() && registry_->Status().canary) return promoted;
+  } else if (!in_transition || status.transition_patching != enable) {
     const absl::Status started =
         enable ? registry_->EnableAgain(patch->name) : registry_->Disable(patch->name);
     if (!started.ok()) return started;
@@ -268,6 +318,15 @@ absl::StatusOr<VerbReport> PatchService::Disable(const std::string& patch, const
 
 absl::StatusOr<VerbReport> PatchService::Enable(const std::string& patch, const WaitPolicy& wait) {
   return Switch(patch, /*enable=*/true, wait);
+}
+
+absl::StatusOr<VerbReport> PatchService::Promote(const std::string& patch, const WaitPolicy& wait) {
+  const absl::StatusOr<PatchStatus> found = FindPatch(patch);
+  if (!found.ok()) return found.status();
+  if (!found->enabled) {
+    return ErrnoStatus(EINVAL, absl::StrCat("patch '", found->name, "' is no canary"));
+  }
+  return Switch(found->name, /*enable=*/true, wait);
 }
 
 absl::StatusOr<VerbReport> PatchService::Reverse(const std::string& patch) {

@@ -39,7 +39,13 @@ struct ApplyOptions {
   bool allow_inlined =
       false;  // although inlined copies of what is replaced stay (explicit patches)
   ParameterValues parameters;  // of the patch module, set before its first callback
+  // Only these threads try it, until it is promoted; not with `persist`, nor when it is to be
+  // forced.
+  CanarySpec canary;
 };
+
+// "3" (threads), "10%" or a glob of thread names. EINVAL.
+absl::StatusOr<CanarySpec> ParseCanary(const std::string& text);
 
 enum class Outcome : uint8_t {
   kComplete,     // every thread has switched
@@ -47,6 +53,7 @@ enum class Outcome : uint8_t {
   kMigrating,    // the transition goes on
   kReversed,     // it timed out, and every thread is back
   kDryRun,
+  kCanary,  // the canary's threads have switched; the others wait until it is promoted
 };
 
 // What a verb did.
@@ -79,9 +86,11 @@ class PatchService {
   absl::StatusOr<ApplyResult> Apply(std::string_view module_bytes, const ApplyOptions& options);
 
   // Takes a patch off, or puts a disabled one back. During a transition of that patch in the other
-  // direction: reverses it. NOT_FOUND for an unknown patch.
+  // direction: reverses it. Enable promotes a canary. NOT_FOUND for an unknown patch.
   absl::StatusOr<VerbReport> Disable(const std::string& patch, const WaitPolicy& wait);
   absl::StatusOr<VerbReport> Enable(const std::string& patch, const WaitPolicy& wait);
+  // The canary's other threads switch too.
+  absl::StatusOr<VerbReport> Promote(const std::string& patch, const WaitPolicy& wait);
   // Turns the running transition of the patch round, and returns.
   absl::StatusOr<VerbReport> Reverse(const std::string& patch);
   // Brings back what was active before the last apply, in one transition. NOT_FOUND.
@@ -103,10 +112,11 @@ class PatchService {
 
  private:
   enum class WaitEnd { kIdle, kTimedOut, kCancelled };
-  WaitEnd WaitFor(absl::Duration timeout);
-  // Waits for the running transition of `patch`, which is to end with `enabled`.
+  WaitEnd WaitFor(absl::Duration timeout, bool or_held = false);
+  // Waits for the running transition of `patch`, which is to end with `enabled`, or, as a canary,
+  // to be held.
   absl::Status Settle(const std::string& patch, bool enabled, const WaitPolicy& wait,
-                      VerbReport* report);
+                      VerbReport* report, bool is_canary = false);
   absl::Status GiveUp(const std::string& patch, bool enabled, const WaitPolicy& wait,
                       VerbReport* report);
   absl::StatusOr<VerbReport> Switch(const std::string& name, bool enable, const WaitPolicy& wait);

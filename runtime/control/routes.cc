@@ -252,13 +252,18 @@ absl::StatusOr<HttpResponse> ControlRoutes::UnloadModule(const HttpRequest& requ
 
 absl::StatusOr<HttpResponse> ControlRoutes::Apply(const HttpRequest& request) {
   Query query(request, {"timeout_ns", "on_timeout", "no_wait", "dry_run", "persist", "param",
-                        "allow_inlined"});
+                        "allow_inlined", "canary"});
   ApplyOptions options;
   options.wait = ReadWaitPolicy(&query);
   options.dry_run = query.Bool("dry_run");
   options.persist = query.Bool("persist");
   options.allow_inlined = query.Bool("allow_inlined");
   options.parameters = query.Parameters();
+  if (const std::string canary = query.String("canary", ""); !canary.empty()) {
+    absl::StatusOr<CanarySpec> spec = ParseCanary(canary);
+    if (!spec.ok()) return spec.status();
+    options.canary = *std::move(spec);
+  }
   if (!query.status().ok()) return query.status();
   const absl::StatusOr<ApplyResult> report = service_->Apply(request.body, options);
   if (!report.ok()) return report.status();
@@ -274,6 +279,7 @@ absl::StatusOr<HttpResponse> ControlRoutes::PatchVerb(const HttpRequest& request
   absl::StatusOr<VerbReport> report = NoSuchResource(request);
   if (verb == "disable") report = service_->Disable(patch, wait);
   if (verb == "enable") report = service_->Enable(patch, wait);
+  if (verb == "promote") report = service_->Promote(patch, wait);
   if (verb == "reverse") report = service_->Reverse(patch);
   if (verb == "force") report = service_->Force(patch);
   if (verb == "remove") report = service_->Remove(patch);

@@ -20,6 +20,8 @@ const char* OutcomeName(Outcome outcome, bool apply) {
       return "reversed";
     case Outcome::kDryRun:
       return "dry_run";
+    case Outcome::kCanary:
+      return "canary";
   }
   return "unknown";
 }
@@ -107,6 +109,8 @@ const char* ReasonName(SwitchResult reason) {
       return "unreliable_stack";
     case SwitchResult::kBusy:
       return "busy";
+    case SwitchResult::kNotAsked:
+      return "not_asked";
   }
   return "unknown";
 }
@@ -147,13 +151,22 @@ OrderedJson StragglerView(const ThreadStatus& thread) {
 OrderedJson ThreadView(const ThreadStatus& thread) {
   return {{"tid", std::to_string(thread.tid)},   {"name", thread.name},
           {"where", WhereName(thread.activity)}, {"blocked_in", thread.blocked_in},
-          {"patch_state", thread.patch_state},   {"straggler", StragglerView(thread)}};
+          {"patch_state", thread.patch_state},   {"asked", thread.asked},
+          {"straggler", StragglerView(thread)}};
 }
 
 OrderedJson ThreadArray(const std::vector<ThreadStatus>& threads) {
   OrderedJson views = OrderedJson::array();
   for (const ThreadStatus& thread : threads) views.push_back(ThreadView(thread));
   return views;
+}
+
+// Who runs the new code while the others wait; null when all were asked.
+OrderedJson CanaryView(const CoreStatus& status, const std::vector<ThreadStatus>& threads) {
+  if (!status.canary) return nullptr;
+  size_t switched = 0;
+  for (const ThreadStatus& thread : threads) switched += thread.patch_state == 1 ? 1 : 0;
+  return {{"held", status.canary_held}, {"threads_switched", switched}};
 }
 
 void AddTransition(const VerbReport& report, OrderedJson* document) {
@@ -178,6 +191,7 @@ int ExitCodeOf(Outcome outcome) {
     case Outcome::kComplete:
     case Outcome::kNothingToDo:
     case Outcome::kDryRun:
+    case Outcome::kCanary:
       return 0;
     case Outcome::kReversed:
       return 4;
@@ -205,7 +219,8 @@ OrderedJson StatusView(const ProgramInfo& program, const CoreStatus& status,
     document["transition"] = {{"patch", status.transition},
                               {"direction", Direction(status.transition_patching)},
                               {"age_ns", status.transition_age_ns},
-                              {"threads_left", status.threads_left}};
+                              {"threads_left", status.threads_left},
+                              {"canary", CanaryView(status, threads)}};
   }
   document["threads_total"] = status.threads_total;
   document["patches"] = OrderedJson::array();
@@ -214,7 +229,8 @@ OrderedJson StatusView(const ProgramInfo& program, const CoreStatus& status,
   document["stragglers"] = OrderedJson::array();
   const int goal = status.transition_patching ? 1 : 0;
   for (const ThreadStatus& thread : threads) {
-    if (!status.transition.empty() && thread.patch_state >= 0 && thread.patch_state != goal) {
+    if (!status.transition.empty() && thread.asked && thread.patch_state >= 0 &&
+        thread.patch_state != goal) {
       document["stragglers"].push_back(ThreadView(thread));
     }
   }

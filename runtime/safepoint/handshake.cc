@@ -58,6 +58,7 @@ SwitchResult Handshake::Attempt(ThreadRecord& record, const SwitchRequest& reque
   if (record.ack.load(std::memory_order_relaxed) >= request.generation) {
     return SwitchResult::kAlreadySwitched;
   }
+  if (!request.Asks(record)) return SwitchResult::kNotAsked;
   const bool meets =
       request.switches && request.Meets(record.epoch.load(std::memory_order_relaxed));
   if (!meets && context != nullptr) {
@@ -98,7 +99,7 @@ void Handshake::Join(ThreadRecord& record) noexcept [[clang::nonblocking]] {
     SetEpoch(record, 1);
     return;
   }
-  SetEpoch(record, request->target_epoch());
+  SetEpoch(record, request->joining_epoch());
   // ORDER[T5]: the epoch before the ack; pairs with Coordinator::Visit.
   record.ack.store(request->generation, std::memory_order_release);
 }

@@ -41,6 +41,10 @@ struct SwitchRequest {
   uint32_t epoch = 0;
   bool to_new = false;    // the target: switched, or (reversed, cancelled) not switched
   bool switches = false;  // false: only look
+  // A canary: of the threads that are there, those that were chosen for this epoch switch; the
+  // others keep their state until a later request of the transition. A look that is published in
+  // between carries it too, for the threads that join under it. REQUIRES: to_new.
+  bool canary = false;
   // Sorted and disjoint. What must be on no stack.
   std::vector<CodeRange> forbidden;
   // Text whose stubs decide by the epoch: no thread may switch in the middle of one. The
@@ -57,6 +61,15 @@ struct SwitchRequest {
   // The epoch of a thread that meets the target.
   uint32_t target_epoch() const noexcept [[clang::nonblocking]] {
     return to_new ? epoch : epoch - 1;
+  }
+  // What a thread begins with that has nobody to inherit from.
+  uint32_t joining_epoch() const noexcept [[clang::nonblocking]] {
+    return canary ? epoch - 1 : target_epoch();
+  }
+  // Whether the request wants an answer of that thread.
+  bool Asks(const ThreadRecord& record) const noexcept [[clang::nonblocking]] {
+    // ORDER[T1]: the mark was written before the request was published.
+    return !canary || !switches || record.canary.load(std::memory_order_relaxed) == epoch;
   }
   bool Meets(uint32_t thread_epoch) const noexcept [[clang::nonblocking]] {
     return (thread_epoch >= epoch) == to_new;
@@ -104,7 +117,7 @@ class Handshake {
   void SwitchAtBoundary(ThreadRecord& record) noexcept [[clang::nonblocking]];
 
   // A new record, already listed, that has no frames yet and nobody to inherit from: takes the
-  // target state of the current request.
+  // target state of the current request; a canary's others' state, if it is one.
   void Join(ThreadRecord& record) noexcept [[clang::nonblocking]];
 
   // Switches without looking. The caller pinned or claimed the record.

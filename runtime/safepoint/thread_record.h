@@ -104,6 +104,9 @@ struct ThreadRecord {
   // An operating system thread that the registry found, rather than one that was announced: its
   // end is not announced either, so nobody writes to its words from outside.
   std::atomic<bool> adopted{false};
+  // The epoch of the transition whose canary the thread was chosen for; 0: none. Written under the
+  // patch registry's mutex, before the request that asks it, and by who makes the record anew.
+  std::atomic<uint32_t> canary{0};
   StragglerWords straggler;
 
   // Published by ActivityWord::Set.

@@ -104,6 +104,7 @@ ThreadRecord* ThreadRegistry::AddRecord() {
   record->tid.store(0, std::memory_order_relaxed);
   record->blocked_in.store(nullptr, std::memory_order_relaxed);
   record->adopted.store(false, std::memory_order_relaxed);
+  record->canary.store(0, std::memory_order_relaxed);
   record->in_slow_path.store(false, std::memory_order_relaxed);
   record->signal_in_flight.store(false, std::memory_order_relaxed);
   record->straggler.transition_epoch.store(0, std::memory_order_relaxed);
@@ -157,7 +158,9 @@ ThreadRecord* ThreadRegistry::PrepareChild() {
     child->epoch.store(creator->epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);
     // It stays while it is read: later ones are not answered for the child, which is listed.
     const SwitchRequest* const request = Handshake::Get().Current();
-    if (request != nullptr && request->switches && request->to_new && ack >= request->generation) {
+    const bool switched =
+        request != nullptr && request->Meets(child->epoch.load(std::memory_order_relaxed));
+    if (switched && request->switches && request->to_new && ack >= request->generation) {
       request->tally->ways[static_cast<size_t>(SwitchWay::kCreated)].fetch_add(
           1, std::memory_order_relaxed);
     }

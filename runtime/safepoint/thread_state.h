@@ -61,6 +61,7 @@ enum class SwitchResult : uint8_t {
   kOnStack,          // a replaced or held function is on its stack
   kUnreliableStack,  // the walk did not reach the base
   kBusy,             // claimed by somebody else
+  kNotAsked,         // a canary's transition, and the thread was not chosen for it
 };
 
 // What holds a thread back, as of the latest attempt. Written by whoever made the attempt.

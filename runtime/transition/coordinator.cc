@@ -80,7 +80,7 @@ unsigned Coordinator::Scan(const SwitchRequest& request) {
 
 bool Coordinator::Visit(ThreadRecord& record, const SwitchRequest& request) {
   const Activity activity = record.activity.Get();
-  if (activity == Activity::kGone) return true;
+  if (activity == Activity::kGone || !request.Asks(record)) return true;
   // ORDER[T5]: the ack before what the thread did before it; pairs with Handshake::Attempt.
   bool done = record.ack.load(std::memory_order_acquire) >= request.generation;
   if (!done) {

@@ -57,7 +57,8 @@ absl::StatusOr<std::unique_ptr<PatchRegistry>> PatchRegistry::Create(CodeHost* h
   return std::unique_ptr<PatchRegistry>(new PatchRegistry(std::move(state)));
 }
 
-absl::StatusOr<std::string> PatchRegistry::Enable(std::unique_ptr<Patch> patch) {
+absl::StatusOr<std::string> PatchRegistry::Enable(std::unique_ptr<Patch> patch,
+                                                  const CanarySpec& canary) {
   State& state = *state_;
   if (absl::Status free = state.CheckNoCallback("enable a patch"); !free.ok()) return free;
   const CoreCall call("mend: enabling a patch", &state.mu);
@@ -86,7 +87,7 @@ absl::StatusOr<std::string> PatchRegistry::Enable(std::unique_ptr<Patch> patch) 
   Patch* const added = state.AddLocked(std::move(patch));
   absl::Status started = state.PrepareLocked(added);
   if (started.ok()) started = state.CheckIdleLocked();
-  if (started.ok()) started = state.StartLocked(added, /*patching=*/true);
+  if (started.ok()) started = state.StartLocked(added, /*patching=*/true, {}, canary);
   if (!started.ok()) {
     state.EraseLocked(added);
     return started;
@@ -158,6 +159,21 @@ absl::Status PatchRegistry::Reverse(const std::string& name) {
   return state.ReverseLocked();
 }
 
+absl::Status PatchRegistry::Promote(const std::string& name) {
+  State& state = *state_;
+  if (absl::Status free = state.CheckNoCallback("promote a patch"); !free.ok()) return free;
+  const CoreCall call("mend: promoting a patch", &state.mu);
+  state.AwaitGraceLocked();
+  const Patch* const patch = state.FindLocked(name);
+  if (patch == nullptr) return NoSuchPatch(name);
+  if (!state.InTransitionLocked(patch) || !state.transition()->canary()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("EINVAL: patch '", patch->name, "' is no canary"));
+  }
+  state.PromoteLocked();
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::string> PatchRegistry::Revert() {
   State& state = *state_;
   if (absl::Status free = state.CheckNoCallback("revert a patch"); !free.ok()) return free;
@@ -207,14 +223,14 @@ absl::Status PatchRegistry::Remove(const std::string& name) {
   return absl::OkStatus();
 }
 
-absl::Status PatchRegistry::Wait(absl::Duration timeout) {
+absl::Status PatchRegistry::Wait(absl::Duration timeout, bool or_held) {
   State& state = *state_;
   if (absl::Status free = state.CheckNoCallback("wait for a transition"); !free.ok()) return free;
   const CoreCall call("mend: waiting for a transition", &state.mu);
   // Without a coordinator there is nothing to wait for.
   if (absl::Status runs = state.ReviveCoordinatorLocked(); !runs.ok()) return runs;
-  const auto idle = [&state]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mu) {
-    return state.transition() == nullptr;
+  const auto idle = [&state, or_held]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mu) {
+    return state.transition() == nullptr || (or_held && state.CanaryHeldLocked());
   };
   if (state.mu.AwaitWithTimeout(idle, timeout)) return absl::OkStatus();
   const std::string straggler = state.StragglerLocked();

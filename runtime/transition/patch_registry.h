@@ -66,6 +66,15 @@ struct TransitionReport {
   std::string last_straggler;  // thread name and function; empty if nobody was held up
 };
 
+// Which threads try a patch first. One of the three is set, or none: all threads at once.
+struct CanarySpec {
+  unsigned threads = 0;  // so many, the youngest
+  unsigned percent = 0;  // of all threads, rounded up, the youngest
+  std::string names;     // a glob of thread names
+
+  bool empty() const { return threads == 0 && percent == 0 && names.empty(); }
+};
+
 struct FunctionStatus {
   std::string object, name;
   unsigned sympos = 1;
@@ -100,6 +109,7 @@ struct ThreadStatus {
   Activity activity = Activity::kRunning;
   std::string blocked_in;          // libc function, when blocked
   int patch_state = -1;            // -1 no transition, 0 unpatched, 1 patched
+  bool asked = true;               // false: a canary runs, and the thread was not chosen for it
   Straggler straggler;             // what holds it back in this transition
   std::string straggler_function;  // described
 };
@@ -109,8 +119,12 @@ struct CoreStatus {
   std::string transition;            // the patch in transition; empty if none
   bool transition_patching = true;
   int64_t transition_age_ns = 0;
+  // The transition is a canary: only the threads that were chosen switch. Held: they have, and the
+  // transition stays as it is until it is promoted, or turned round.
+  bool canary = false;
+  bool canary_held = false;
   unsigned threads_total = 0;
-  unsigned threads_left = 0;
+  unsigned threads_left = 0;  // of those that are asked
 };
 
 class PatchRegistry {
@@ -127,7 +141,10 @@ class PatchRegistry {
   // OK, nothing happens. Same name, other content: the new one is called NAME~2, NAME~3, ...
   // Errors leave the program as it was: UNAVAILABLE ("EBUSY: ...") while another transition runs,
   // INVALID_ARGUMENT ("EINVAL: ..."), RESOURCE_EXHAUSTED. Returns the patch's final name.
-  absl::StatusOr<std::string> Enable(std::unique_ptr<Patch> patch);
+  // With a canary only the threads that it chooses are asked, and those that they create from then
+  // on inherit from them; NOT_FOUND when it chooses none. Once they have switched the transition is
+  // held: trampolines stay, every thread keeps its state, and no other transition can start.
+  absl::StatusOr<std::string> Enable(std::unique_ptr<Patch> patch, const CanarySpec& canary = {});
   // What Enable would do up to its first change, and then a look at every thread, up to a third of
   // a second: who is in what the patch would replace or hold. Those threads would hold it up; their
   // patch_state is 0, and since_ns says since when this look has found them there. Errors are
@@ -139,6 +156,8 @@ class PatchRegistry {
   // Starts the transition that takes the patch off; during a transition that patches it: reverses.
   // OK when it is not enabled.
   absl::Status Disable(const std::string& patch);
+  // Asks the other threads too. FAILED_PRECONDITION when the patch is no canary.
+  absl::Status Promote(const std::string& patch);
   // Flips the direction of the running transition (LC10). FAILED_PRECONDITION without one.
   absl::Status Reverse(const std::string& patch);
   // Brings back what was active before the last apply of a patch that is enabled still, in one
@@ -182,8 +201,9 @@ class PatchRegistry {
   // How logs and the attribute tree call the program.
   const std::string& program_name() const;
 
-  // Waits until no transition runs. DEADLINE_EXCEEDED names the straggler.
-  absl::Status Wait(absl::Duration timeout);
+  // Waits until no transition runs (`or_held`: or a canary is held). DEADLINE_EXCEEDED names the
+  // straggler.
+  absl::Status Wait(absl::Duration timeout, bool or_held = false);
   // The latest transition that completed.
   TransitionReport LastTransition() const;
   CoreStatus Status() const;

@@ -126,7 +126,7 @@ absl::Status PatchRegistry::State::ModuleComingLocked(mend_object* module) {
     return applied;
   }
   // The trampolines that were added, and what they guard.
-  if (transition_ != nullptr) transition_->Publish();
+  if (transition_ != nullptr) PublishAnewLocked();
   return absl::OkStatus();
 }
 
@@ -221,7 +221,13 @@ void PatchRegistry::State::DropModuleLocked(mend_object* module) {
   CloseEntries(host_, redirections);
   for (const CodeAddress entry : entries) table_.Forget(entry);
   modules_.erase(module->name);
-  if (transition_ != nullptr && transition_->published()) transition_->Publish();
+  if (transition_ != nullptr && transition_->published()) PublishAnewLocked();
+}
+
+void PatchRegistry::State::PublishAnewLocked() {
+  transition_->Publish();
+  // A canary that is held sleeps.
+  Handshake::Get().WakeCoordinator();
 }
 
 absl::Status PatchRegistry::State::CheckTextUnusedLocked(const std::string& module,
@@ -239,8 +245,8 @@ absl::Status PatchRegistry::State::CheckTextUnusedLocked(const std::string& modu
   const bool unused = AwaitLookLocked(kModuleLookNs);
   std::string user = unused ? "" : coordinator_.DescribeStraggler();
   if (transition_ != nullptr) {
-    transition_->Publish();
     coordinator_.Resume();
+    PublishAnewLocked();
   }
   if (unused) {
     gone_text_.erase(module);

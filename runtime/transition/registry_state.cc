@@ -118,7 +118,8 @@ void PatchRegistry::State::AwaitGraceLocked() {
 absl::Status PatchRegistry::State::CheckIdleLocked() const {
   if (transition_ == nullptr) return absl::OkStatus();
   return absl::UnavailableError(
-      absl::StrCat("EBUSY: patch '", transition_->patch()->name, "' is in transition"));
+      absl::StrCat("EBUSY: patch '", transition_->patch()->name, "' is in transition",
+                   transition_->canary() ? " (a canary: promote or disable it)" : ""));
 }
 
 absl::Status PatchRegistry::State::CheckStatesLocked(const Patch& patch) {
@@ -161,11 +162,18 @@ absl::Status PatchRegistry::State::PrepareLocked(Patch* patch) {
 }
 
 absl::Status PatchRegistry::State::StartLocked(Patch* patch, bool patching,
-                                               std::vector<Patch*> restored) {
+                                               std::vector<Patch*> restored,
+                                               const CanarySpec& canary) {
   MEND_CHECK(transition_ == nullptr, "two transitions at a time");
-  if (absl::Status running = EnsureCoordinatorLocked(); !running.ok()) {
+  const std::vector<ThreadRecord*> chosen = ChooseCanaryLocked(canary);
+  absl::Status ready;
+  if (!canary.empty() && chosen.empty()) {
+    ready = ErrnoStatus(ENOENT, "the canary names no thread of the program");
+  }
+  if (ready.ok()) ready = EnsureCoordinatorLocked();
+  if (!ready.ok()) {
     if (patching) DropNops(patch);
-    return running;
+    return ready;
   }
   begin_ns_ = MonotonicNs();
   report_ = {};
@@ -187,6 +195,7 @@ absl::Status PatchRegistry::State::StartLocked(Patch* patch, bool patching,
   active_.insert(std::find(active_.begin(), active_.end(), patch), restored.begin(),
                  restored.end());
   phase_ = Phase::kSwitching;
+  canary_held_ = false;
   coordinator_.Begin(patch->name);
   if (absl::Status made = transition_->Init(); !made.ok()) {
     if (patching) {
@@ -201,7 +210,8 @@ absl::Status PatchRegistry::State::StartLocked(Patch* patch, bool patching,
   // At least once; more often while threads are just starting.
   unclear_adoptions_ = options_.adopt_unknown_threads ? kAdoptionTriesMax : 0;
   AdoptLocked();
-  transition_->Start();
+  if (!canary.empty()) MarkCanaryLocked(chosen);
+  transition_->Start(/*canary=*/!canary.empty());
   started_ns_ = MonotonicNs();
   // Threads that are blocked, outside or starting need no more than this.
   StepLocked();
@@ -239,12 +249,14 @@ void PatchRegistry::State::ForceLocked() {
   events_->Append(LivepatchEvent("forcing", transition_->patch()->name,
                                  "forcing remaining tasks to the patched state"));
   // Whoever stands in a trampoline of an earlier transition would take the epoch that it is forced
-  // to for a switch of that one, whose patch may be gone. Nobody stays in one, so a short look ends.
+  // to for a switch of that one, whose patch may be gone. Nobody stays in one, so a short look
+  // ends.
   if (!leftovers_.empty()) {
     LookLocked({});
     (void)AwaitLookLocked(kGraceMaxNs);
     transition_->Publish();
   }
+  if (transition_->canary()) transition_->Promote();
   const unsigned forced = coordinator_.ForceLeft(transition_->request());
   if (forced > 0) {
     // Old code may be on stacks for ever: whatever is on its way out is kept (rule X2).
@@ -262,6 +274,10 @@ void PatchRegistry::State::ForceLocked() {
 int64_t PatchRegistry::State::StepLocked() {
   if (transition_ != nullptr && phase_ == Phase::kSwitching) {
     if (!AllSwitchedLocked()) return coordinator_.NextBackoffNs();
+    if (transition_->canary()) {
+      HoldCanaryLocked();
+      return kIdleNs;
+    }
     CompleteLocked();
   }
   const bool looked = LookDoneLocked();
@@ -349,6 +365,7 @@ void PatchRegistry::State::LookLocked(std::vector<CodeRange> forbidden) {
   // Threads that come to life now take the state that the others have.
   look->epoch = current == nullptr ? 1 : current->epoch;
   look->to_new = current == nullptr || current->to_new;
+  look->canary = current != nullptr && current->canary;
   look->forbidden = std::move(forbidden);
   NormalizeRanges(&look->forbidden);
   look->retired_trampolines = LeftoverTrampolinesLocked();

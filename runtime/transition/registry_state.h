@@ -63,9 +63,10 @@ class PatchRegistry::State {
   // the patch as it was.
   absl::Status PrepareLocked(Patch* patch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // REQUIRES: prepared, if patching. A failure takes the preparation back.
-  // `restored`: active again when the patch is off (unpatching only).
-  absl::Status StartLocked(Patch* patch, bool patching, std::vector<Patch*> restored = {})
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // `restored`: active again when the patch is off (unpatching only). `canary`: patching only;
+  // NOT_FOUND when it chooses nobody.
+  absl::Status StartLocked(Patch* patch, bool patching, std::vector<Patch*> restored = {},
+                           const CanarySpec& canary = {}) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // Reverts the last apply; its patch's name.
   absl::StatusOr<std::string> RevertLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   absl::Status ReverseLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
@@ -74,6 +75,14 @@ class PatchRegistry::State {
   std::vector<ThreadStatus> ExamineLocked(const Patch& patch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // Whether every thread is off the patch's text: UNAVAILABLE names one that is not.
   absl::Status CheckUnusedLocked(const Patch& patch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+
+  // --- canaries (registry_canary.cc) ---
+
+  // REQUIRES: a canary runs.
+  void PromoteLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  bool CanaryHeldLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
+    return transition_ != nullptr && transition_->canary() && canary_held_;
+  }
 
   // --- objects that come and go (registry_modules.cc) ---
 
@@ -144,6 +153,8 @@ class PatchRegistry::State {
   void TakeOffModuleLocked(mend_object* module, size_t count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // Nothing of the module is known any more.
   void DropModuleLocked(mend_object* module) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // Has all threads answer the transition's request again.
+  void PublishAnewLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   void LogModule(const char* kind, const Patch& patch, const mend_object& module,
                  const std::string& text);
   // The loaded object of that name; empty: the program. Null if there is none.
@@ -159,6 +170,14 @@ class PatchRegistry::State {
   absl::Status PrepareRestoredLocked(Patch* patch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   void DropActiveLocked(const std::vector<Patch*>& patches) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   void KeepHistoryLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+
+  // Whom the canary is for; none when it names nobody.
+  std::vector<ThreadRecord*> ChooseCanaryLocked(const CanarySpec& canary) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // Marks them for the transition. Their requests are yet to be published.
+  void MarkCanaryLocked(const std::vector<ThreadRecord*>& chosen) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // All that were chosen have switched: nothing goes on until somebody says how.
+  void HoldCanaryLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
 
   static void* RunCoordinator(void* state);
   void CoordinatorLoop();
@@ -203,6 +222,7 @@ class PatchRegistry::State {
   Coordinator coordinator_ ABSL_GUARDED_BY(mu);
   std::unique_ptr<Transition> transition_ ABSL_GUARDED_BY(mu);
   Phase phase_ ABSL_GUARDED_BY(mu) = Phase::kSwitching;
+  bool canary_held_ ABSL_GUARDED_BY(mu) = false;  // of the transition that runs
   Leftovers leftovers_ ABSL_GUARDED_BY(mu);
   // The look that threads answer now, or the last; null before the first.
   std::unique_ptr<SwitchRequest> look_ ABSL_GUARDED_BY(mu);

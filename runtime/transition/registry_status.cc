@@ -65,19 +65,22 @@ CoreStatus PatchRegistry::State::StatusLocked() const {
     view.transition = transition_ != nullptr && transition_->patch() == patch.get();
     status.patches.push_back(std::move(view));
   }
-  uint64_t generation = 0;
+  const SwitchRequest* request = nullptr;
   if (transition_ != nullptr) {
     status.transition = transition_->patch()->name;
     status.transition_patching = transition_->target_patched();
     status.transition_age_ns = MonotonicNs() - begin_ns_;
-    if (transition_->published()) generation = transition_->request().generation;
+    if (transition_->published()) request = &transition_->request();
+    status.canary = transition_->canary();
+    status.canary_held = CanaryHeldLocked();
   }
   for (const ThreadRecord* record = ThreadRegistry::Get().first(); record != nullptr;
        record = record->next) {
     if (record->activity.Get() == Activity::kGone) continue;
     ++status.threads_total;
+    if (request == nullptr || !request->Asks(*record)) continue;
     // ORDER[T5]: pairs with Handshake::Attempt.
-    if (record->ack.load(std::memory_order_acquire) < generation) ++status.threads_left;
+    if (record->ack.load(std::memory_order_acquire) < request->generation) ++status.threads_left;
   }
   return status;
 }
@@ -145,6 +148,7 @@ std::vector<ThreadStatus> PatchRegistry::State::ThreadsLocked() const {
     if (transition_ != nullptr && transition_->published()) {
       const bool switched = record->epoch.load(std::memory_order_relaxed) >= transition_->epoch();
       thread.patch_state = switched == transition_->patching() ? 1 : 0;
+      thread.asked = transition_->request().Asks(*record);
       DescribeHoldLocked(*record, transition_->request(), &thread);
     }
     threads.push_back(std::move(thread));

@@ -264,7 +264,8 @@ void Transition::ForgetObject(const mend_object* object) {
   });
 }
 
-void Transition::Start() {
+void Transition::Start(bool canary) {
+  canary_ = canary;
   Log("transition_start", absl::StrCat("'", patch_->name, "': starting ", Gerund(), " transition"));
   patch_->enabled = target_patched();
   Publish();
@@ -276,6 +277,7 @@ void Transition::Publish() {
   request->epoch = epoch_;
   request->to_new = to_new_;
   request->switches = true;
+  request->canary = canary_;
   ForbidMoves(&request->forbidden);
   ForbidHeld(&request->forbidden);
   NormalizeRanges(&request->forbidden);
@@ -317,7 +319,12 @@ void Transition::Reverse() {
   reversed_ = !reversed_;
   // A thread that is answering the request before still may acknowledge it, but not this one. So
   // all threads have to answer again, those that have nothing to change too.
-  Start();
+  Start(/*canary=*/false);
+}
+
+void Transition::Promote() {
+  canary_ = false;
+  Publish();
 }
 
 void Transition::Cancel() {

@@ -65,7 +65,10 @@ class Transition {
 
   // On failure the caller must Cancel.
   absl::Status Init();
-  void Start();
+  // `canary`: only the threads whose records are marked with the epoch are asked, until Promote.
+  void Start(bool canary);
+  void Promote();
+  // All threads go back, whichever were asked.
   void Reverse();
   // `reason` is logged by the caller.
   void Cancel();
@@ -91,6 +94,7 @@ class Transition {
   // The direction of Init.
   bool patching() const { return patching_; }
   bool reversed() const { return reversed_; }
+  bool canary() const { return canary_; }
   // Whether the patch is in when the transition ends as it is going now.
   bool target_patched() const { return patching_ == to_new_; }
   const SwitchRequest& request() const { return *requests_.back(); }
@@ -145,6 +149,7 @@ class Transition {
 
   bool to_new_ = true;
   bool reversed_ = false;
+  bool canary_ = false;
   bool cancelled_ = false;
   std::vector<Move> moves_;
   std::vector<CodeRange> trampolines_;

@@ -215,11 +215,18 @@ void SimulatedThread::MaybeLoadOrUnloadModule() {
 template <typename Answer>
 void SimulatedThread::MustNotLoseRequest(const Answer& answer) {
   const uint64_t walks_before = own_walks_;
-  answer();
   const ThreadRecord* const record = ThreadRegistry::CurrentRecord();
+  const auto is_asked = [record] {
+    const SwitchRequest* const request = Handshake::Get().Current();
+    return record == nullptr || request == nullptr || request->Asks(*record);
+  };
+  const bool was_asked = is_asked();
+  answer();
   if (record == nullptr || record->activity.Get() != Activity::kRunning || PollIsSet()) return;
   // Whose end is not announced is asked by the signal only.
   if (record->adopted.load()) return;
+  // It may have looked at a later request, a canary's, which wants nothing of it.
+  if (!was_asked || !is_asked()) return;
   if (record->ack.load() < asked_ && own_walks_ == walks_before) {
     Now().Violation("thread %d has lost its poll byte, and with it request %lu (its last: %lu)",
                     tid, asked_, record->ack.load());
@@ -374,6 +381,7 @@ void SimulatedThread::CreateThread() {
   SimulatedThread* const child = CurrentWorld()->NewThread(
       announcement == Announcement::kNone ? Announcement::kNone : Announcement::kProgram);
   child->stays = false;
+  child->creator_tid = tid;
   if (child->announcement == Announcement::kNone) return child->Start(nullptr);
   if (Choose(16) == 15) CurrentWorld()->nothrow_new_fails_on = fiber;
   ThreadRecord* const record = ThreadRegistry::Get().PrepareChild();

@@ -84,6 +84,7 @@ class SimulatedThread {
   CodeAddress pc;             // null: in host code
   Fiber* fiber = nullptr;
   int units_done = 0;
+  int creator_tid = 0;  // 0: none that it could inherit from
 
  private:
   void Main();

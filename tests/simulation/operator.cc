@@ -1,5 +1,6 @@
 #include "tests/simulation/operator.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "runtime/base/failpoint.h"
@@ -30,7 +31,22 @@ void Operator::Sleep(absl::Duration time) {
 }
 
 void Operator::AwaitTransition() {
+  // A canary does not end by itself.
+  AwaitCanary();
+  if (const CoreStatus status = world_.registry->Status(); status.canary) {
+    if (Choose(2) == 0) {
+      (void)world_.registry->Promote(status.transition);
+    } else {
+      (void)world_.registry->Disable(status.transition);
+    }
+  }
   Require(world_.registry->Wait(absl::Seconds(60)), "a transition does not end");
+}
+
+void Operator::AwaitCanary() {
+  if (!world_.registry->Status().canary) return;
+  Require(world_.registry->Wait(absl::Seconds(60), /*or_held=*/true), "a canary is not held");
+  CheckCanary();
 }
 
 // --- whole histories ---
@@ -109,7 +125,7 @@ std::string Operator::SomePatch() {
 void Operator::RunOperation() {
   PatchRegistry& registry = *world_.registry;
   if (Choose(8) == 0) ArmSomeFailpoint();
-  switch (Choose(22)) {
+  switch (Choose(24)) {
     case 0:
     case 1:
     case 2:
@@ -136,6 +152,10 @@ void Operator::RunOperation() {
       return Revert();
     case 16:
       return Examine();
+    case 19:
+      return AwaitCanary();
+    case 20:
+      return (void)registry.Promote(SomePatch());
     case 17:
     case 18:
       return world_.LoadOrUnloadModule();
@@ -151,9 +171,23 @@ void Operator::Enable() {
   plan.replace = Choose(2) == 0;
   plan.has_module = world_.behaviour.modules;
   plan.has_callbacks = world_.behaviour.callbacks && plan.version < kCallbackSets;
-  const absl::StatusOr<std::string> enabled = world_.registry->Enable(world_.host.MakePatch(plan));
+  const absl::StatusOr<std::string> enabled =
+      world_.registry->Enable(world_.host.MakePatch(plan), SomeCanary());
   // A failure leaves no trace: neither the patch, nor a call that goes elsewhere.
   if (enabled.ok() || world_.registry->Status().transition.empty()) CheckSettled();
+}
+
+CanarySpec Operator::SomeCanary() {
+  switch (Choose(10)) {
+    case 1:
+      return {.threads = 1 + Choose(3)};
+    case 2:
+      return {.percent = 1 + Choose(100)};
+    case 3:
+      return {.names = Choose(4) == 0 ? "nobody" : "thread"};
+    default:
+      return {};
+  }
 }
 
 void Operator::Examine() {
@@ -199,6 +233,27 @@ void Operator::CheckSettled() {
   const int actual = world_.host.VersionAt(CodeAddress{*world_.host.Site(kBeta).slot});
   if (actual != expected) {
     Now().Violation("a slot leads to version %d, and on top is %d", actual, expected);
+  }
+}
+
+// Who was not chosen runs the new code only if who created it did.
+void Operator::CheckCanary() {
+  const std::vector<ThreadStatus> all = world_.registry->Threads();
+  const CoreStatus status = world_.registry->Status();
+  if (!status.canary_held || world_.forced) return;
+  const auto runs_old = [&all](int tid) {
+    return std::any_of(all.begin(), all.end(), [tid](const ThreadStatus& thread) {
+      return thread.tid == tid && thread.patch_state == 0;
+    });
+  };
+  for (const ThreadStatus& thread : all) {
+    if (thread.asked && thread.patch_state == 0) Now().Violation("a held canary has not switched");
+    if (thread.asked || thread.patch_state != 1) continue;
+    const SimulatedThread* const simulated = SimulatedThread::Find(thread.tid);
+    if (simulated == nullptr) continue;
+    if (simulated->creator_tid == 0 || runs_old(simulated->creator_tid)) {
+      Now().Violation("thread %d runs the canary's code, and was not chosen", thread.tid);
+    }
   }
 }
 

@@ -31,6 +31,8 @@ class Operator {
   void Require(const absl::Status& status, const char* what);
   void Sleep(absl::Duration time);
   void AwaitTransition();
+  // Until it is held.
+  void AwaitCanary();
 
   void Begin();
   void StartThread(Announcement announcement);
@@ -38,6 +40,7 @@ class Operator {
   void RunOperations(uint32_t count);
   void RunOperation();
   void Enable();
+  CanarySpec SomeCanary();
   void Examine();
   void Revert();
   void Force();
@@ -46,6 +49,7 @@ class Operator {
 
   // Outside of a transition all agree on what runs.
   void CheckSettled();
+  void CheckCanary();
   void DisableAll();
   // Everything off again; then nothing may be left.
   void End();

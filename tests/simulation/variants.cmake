@@ -41,6 +41,11 @@ mend_variant(handler_in_blocked_region blocked_region runtime/safepoint/blocked_
 # A thread that holds the core's mutex, or its own record's claim, runs the program's handlers.
 mend_variant(interrupted_in_core uninterrupted runtime/base/uninterrupted.cc
   "tls_state.mask = ChangeMask(SIG_BLOCK, kHeldBack);" "tls_state.mask = ChangeMask(SIG_BLOCK, 0);")
+# Threads that a canary did not choose switch at the first chance; or do so when they join.
+mend_variant(canary_for_all handshake runtime/safepoint/handshake.cc
+  "if (!request.Asks(record)) return SwitchResult::kNotAsked;" "")
+mend_variant(canary_joined handshake runtime/safepoint/handshake.cc
+  "SetEpoch(record, request->joining_epoch());" "SetEpoch(record, request->target_epoch());")
 # The scan does not look again when threads were born meanwhile.
 mend_variant(births_ignored coordinator runtime/transition/coordinator.cc
   "while (left == 0 && registry.births() != births)" "while (false)")

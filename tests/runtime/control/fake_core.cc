@@ -35,6 +35,7 @@ class PatchRegistry::State {
   std::string transition;
   bool patching = true;
   bool reversed = false;
+  bool canary = false;  // held at once
   TransitionReport last;
   std::map<std::string, ModuleParameters*> parameters;
   std::vector<std::unique_ptr<Patch>> kept;  // what has the parameters
@@ -60,7 +61,8 @@ class PatchRegistry::State {
   }
 
   void Step() {
-    if (!transition.empty() && (patching ? stuck_patching : stuck_unpatching) == 0) Complete();
+    if (!transition.empty() && !canary && (patching ? stuck_patching : stuck_unpatching) == 0)
+      Complete();
   }
 
   void Complete() {
@@ -96,7 +98,8 @@ absl::StatusOr<std::unique_ptr<PatchRegistry>> PatchRegistry::Create(CodeHost*, 
   return std::unique_ptr<PatchRegistry>(new PatchRegistry(std::move(state)));
 }
 
-absl::StatusOr<std::string> PatchRegistry::Enable(std::unique_ptr<Patch> patch) {
+absl::StatusOr<std::string> PatchRegistry::Enable(std::unique_ptr<Patch> patch,
+                                                  const CanarySpec& canary) {
   const std::lock_guard<std::mutex> lock(state_->mu);
   if (!state_->transition.empty()) {
     return absl::UnavailableError(
@@ -121,6 +124,7 @@ absl::StatusOr<std::string> PatchRegistry::Enable(std::unique_ptr<Patch> patch) 
   state_->patches.push_back(std::move(status));
   state_->parameters[name] = &patch->parameters;
   state_->kept.push_back(std::move(patch));
+  state_->canary = !canary.empty();
   state_->Begin(name, true);
   return name;
 }
@@ -150,6 +154,7 @@ absl::Status PatchRegistry::Disable(const std::string& patch) {
   if (!state_->transition.empty() && state_->transition != patch) {
     return absl::UnavailableError("EBUSY: another transition is running");
   }
+  state_->canary = false;
   state_->Begin(patch, false);
   return absl::OkStatus();
 }
@@ -159,7 +164,18 @@ absl::Status PatchRegistry::Reverse(const std::string& patch) {
   if (state_->transition != patch) return absl::FailedPreconditionError("EINVAL: no transition");
   state_->patching = !state_->patching;
   state_->reversed = true;
+  state_->canary = false;
   state_->Find(patch)->enabled = state_->patching;
+  state_->Step();
+  return absl::OkStatus();
+}
+
+absl::Status PatchRegistry::Promote(const std::string& patch) {
+  const std::lock_guard<std::mutex> lock(state_->mu);
+  if (state_->transition != patch || !state_->canary) {
+    return absl::FailedPreconditionError("EINVAL: no canary");
+  }
+  state_->canary = false;
   state_->Step();
   return absl::OkStatus();
 }
@@ -193,13 +209,13 @@ absl::Status PatchRegistry::Remove(const std::string& patch) {
   return absl::OkStatus();
 }
 
-absl::Status PatchRegistry::Wait(absl::Duration timeout) {
+absl::Status PatchRegistry::Wait(absl::Duration timeout, bool or_held) {
   const absl::Time deadline = absl::Now() + timeout;
   while (true) {
     {
       const std::lock_guard<std::mutex> lock(state_->mu);
       state_->Step();
-      if (state_->transition.empty()) return absl::OkStatus();
+      if (state_->transition.empty() || (or_held && state_->canary)) return absl::OkStatus();
     }
     if (absl::Now() >= deadline) return absl::DeadlineExceededError("thread worker is in old_f");
     absl::SleepFor(absl::Milliseconds(1));
@@ -247,6 +263,7 @@ CoreStatus PatchRegistry::Status() const {
   status.patches = state_->patches;
   status.transition = state_->transition;
   status.transition_patching = state_->patching;
+  status.canary = status.canary_held = state_->canary;
   status.threads_total = 2;
   status.threads_left = state_->transition.empty() ? 0 : 1;
   return status;

@@ -96,6 +96,45 @@ TEST_F(PatchServiceTest, TimeoutMayWaitOrForce) {
   EXPECT_TRUE(registry_->Status().patches[0].enabled);
 }
 
+TEST_F(PatchServiceTest, ACanaryIsHeldUntilItIsPromotedOrDisabled) {
+  const ApplyOptions canary = {.parameters = {}, .canary = {.threads = 2}};
+  EXPECT_EQ(Apply(MakeModule("fix", {"f"}), canary).outcome, Outcome::kCanary);
+  EXPECT_EQ(registry_->Status().transition, "fix");
+  // Asked for again, it is so already.
+  EXPECT_EQ(Apply(MakeModule("fix", {"f"}), canary).outcome, Outcome::kCanary);
+  EXPECT_EQ(service_.WaitIdle(absl::Milliseconds(10))->outcome, Outcome::kMigrating);
+  EXPECT_EQ(service_.Promote("fix", {})->outcome, Outcome::kComplete);
+  EXPECT_EQ(service_.Promote("fix", {})->outcome, Outcome::kNothingToDo);
+  ASSERT_EQ(service_.Disable("fix", {})->outcome, Outcome::kComplete);
+  EXPECT_FALSE(service_.Promote("fix", {}).ok());
+  EXPECT_FALSE(service_.Promote("none", {}).ok());
+  EXPECT_EQ(Apply(MakeModule("fix", {"f"}), canary).outcome, Outcome::kCanary);
+  EXPECT_EQ(service_.Disable("fix", {})->outcome, Outcome::kComplete);
+  // For all.
+  EXPECT_EQ(Apply(MakeModule("fix", {"f"}), canary).outcome, Outcome::kCanary);
+  EXPECT_EQ(Apply(MakeModule("fix", {"f"})).outcome, Outcome::kComplete);
+}
+
+TEST_F(PatchServiceTest, ACanaryIsNeitherPersistedNorForced) {
+  PatchService persistent(registry_.get(), &loader_, "/nowhere");
+  ApplyOptions options = {.persist = true, .parameters = {}, .canary = {.percent = 10}};
+  EXPECT_FALSE(persistent.Apply(MakeModule("fix", {"f"}), options).ok());
+  options.persist = false;
+  options.wait.on_timeout = TimeoutPolicy::kForce;
+  EXPECT_FALSE(persistent.Apply(MakeModule("fix", {"f"}), options).ok());
+  EXPECT_TRUE(registry_->Status().patches.empty());
+}
+
+TEST_F(PatchServiceTest, CanariesAreNumbersSharesOrNames) {
+  EXPECT_EQ(ParseCanary("3")->threads, 3u);
+  EXPECT_EQ(ParseCanary("10%")->percent, 10u);
+  EXPECT_EQ(ParseCanary("worker-*")->names, "worker-*");
+  EXPECT_EQ(ParseCanary("3x")->names, "3x");
+  for (const char* const wrong : {"", "0", "0%", "101%", "%", "a%", "-1%"}) {
+    EXPECT_FALSE(ParseCanary(wrong).ok()) << wrong;
+  }
+}
+
 TEST_F(PatchServiceTest, SecondPatchDuringATransitionIsBusy) {
   const StuckThreads stuck;
   Apply(MakeModule("fix", {"f"}), {.wait = {.no_wait = true}});

@@ -635,8 +635,8 @@ void HandleWithHostedCode(int) {
   handled.fetch_add(alpha(0));
 }
 
-// The core looks at all threads, the caller's own among them: a handler that ran on top of that would
-// wait for its own thread.
+// The core looks at all threads, the caller's own among them: a handler that ran on top of that
+// would wait for its own thread.
 TEST_F(TransitionTest, SignalsWaitWhileAThreadWorksForTheCore) {
   struct sigaction action = {};
   struct sigaction before;

@@ -321,7 +321,7 @@ class HostedStressTest : public testing::Test {
   // One random request.
   void Request(const Client& client, const std::vector<PatchModule>& modules,
                std::mt19937_64& random, Outcome* outcome) {
-    const size_t choice = random() % 20;
+    const size_t choice = random() % 22;
     const PatchModule& module = modules[random() % modules.size()];
     const std::string patch = absl::StrCat("/patches/", module.name);
     const std::string apply = "/patches?timeout_ns=30000000000";
@@ -331,8 +331,21 @@ class HostedStressTest : public testing::Test {
     if (choice < 15) return Post(client, patch + "/disable", "", outcome);
     if (choice < 17) return Post(client, patch + "/reverse", "", outcome);
     if (choice < 18) return Post(client, patch + "/remove", "", outcome);
+    if (choice >= 20) return TryCanary(client, module, random, outcome);
     if (choice < 19 || !may_force_) return Post(client, "/revert", "", outcome);
     ForcePatch(client, module, outcome);
+  }
+
+  // Some threads try a patch, and then all do or none. Whether it is a canary, or was refused
+  // because another transition runs, the last request suits both.
+  void TryCanary(const Client& client, const PatchModule& module, std::mt19937_64& random,
+                 Outcome* outcome) {
+    const std::string share = random() % 2 == 0 ? "30%25" : "3";
+    Post(client, "/patches?timeout_ns=30000000000&canary=" + share, module.bytes, outcome);
+    if (HasFatalFailure()) return;
+    const bool promoted = random() % 2 == 0;
+    Post(client, absl::StrCat("/patches/", module.name, promoted ? "/promote" : "/disable"), "",
+         outcome);
   }
 
   // Threads that are forced may mix, so the program is told of it before and after.
