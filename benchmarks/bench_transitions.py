@@ -42,7 +42,7 @@ class Program:
 
 def measure_threads(bench):
     folder = bench.folder("transitions")
-    for file in (harness.HERE / "transitions").iterdir():
+    for file in (harness.HERE / "transitions").glob("*.*"):
         shutil.copy(file, folder)
     (folder / "edited").mkdir()
     (folder / "edited" / "version.cc").write_text(

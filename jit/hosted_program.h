@@ -120,9 +120,10 @@ struct HostedProgram {
   ThreadLocalTable thread_locals;
   std::vector<std::pair<intptr_t, size_t>> tls_ranges;  // offset and size of each
   Initializers initializers;
-  // Address and size of each object's table of parameters, and of pointers to functions that are
-  // always held (MEND_UNIT).
+  // Address and size of each object's table of parameters, of owners of states, and of pointers to
+  // functions that are always held (MEND_UNIT).
   std::vector<std::pair<uintptr_t, size_t>> parameter_tables;
+  std::vector<std::pair<uintptr_t, size_t>> state_owner_tables;
   std::vector<std::pair<uintptr_t, size_t>> unit_tables;
   // Of a guest: its named data that lead to its text.
   std::vector<uintptr_t> text_pointers;

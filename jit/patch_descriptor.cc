@@ -33,6 +33,15 @@ struct RawState {
   uint32_t padding;
   uintptr_t data;
 };
+struct RawStateOwner {
+  uint64_t id;
+  uintptr_t setup;
+  uintptr_t enable;
+  uintptr_t disable;
+  uintptr_t release;
+  uintptr_t shadow_destructor;
+  uint64_t owns_shadow;
+};
 struct RawPatch {
   uintptr_t objects;
   uintptr_t states;
@@ -60,7 +69,13 @@ class Reader {
     descriptor_.address = reinterpret_cast<mend_patch*>(address);
     descriptor_.replace = raw.replace != 0;
     if (absl::Status status = ReadObjects(raw.objects); !status.ok()) return status;
-    return raw.states == 0 ? absl::OkStatus() : ReadStates(raw.states);
+    if (raw.states != 0) {
+      if (absl::Status status = ReadStates(raw.states); !status.ok()) return status;
+    }
+    for (const auto& [begin, size] : link_.object().state_owner_tables) {
+      if (absl::Status status = ReadStateOwners(begin, size); !status.ok()) return status;
+    }
+    return absl::OkStatus();
   }
 
   PatchDescriptor Take() { return std::move(descriptor_); }
@@ -154,9 +169,55 @@ class Reader {
       RawState raw;
       if (!Get(at, &raw)) return Invalid("the patch's array of states has no end");
       if (raw.id == 0) return absl::OkStatus();
-      descriptor_.states.push_back({raw.id, raw.version, reinterpret_cast<mend_state*>(at)});
+      descriptor_.states.push_back(
+          {.id = raw.id, .version = raw.version, .record = reinterpret_cast<mend_state*>(at)});
     }
     return Invalid("the patch has too many states");
+  }
+
+  absl::Status ReadStateOwners(uintptr_t begin, size_t size) {
+    if (size % sizeof(RawStateOwner) != 0)
+      return Invalid("the patch's owners of states are damaged");
+    for (uintptr_t at = begin; at < begin + size; at += sizeof(RawStateOwner)) {
+      RawStateOwner raw;
+      if (!Get(at, &raw)) return Invalid("the patch's owners of states are damaged");
+      if (absl::Status status = ReadStateOwner(raw); !status.ok()) return status;
+    }
+    return absl::OkStatus();
+  }
+
+  // Its functions and its shadow variables may come from two entries.
+  absl::Status ReadStateOwner(const RawStateOwner& raw) {
+    SystemState* owned = nullptr;
+    for (SystemState& state : descriptor_.states) {
+      if (state.id == raw.id) owned = &state;
+    }
+    if (owned == nullptr) {
+      return Invalid(absl::StrCat("the patch has no state ", raw.id, ", but an owner for it"));
+    }
+    for (const uintptr_t function :
+         {raw.setup, raw.enable, raw.disable, raw.release, raw.shadow_destructor}) {
+      if (function != 0 && FindText(function).empty()) {
+        return Invalid(absl::StrCat("a function of the owner of state ", raw.id, " is none"));
+      }
+    }
+    StateOwner& owner = owned->owner;
+    const bool is_shadow = raw.owns_shadow != 0;
+    if (is_shadow ? owner.owns_shadow
+                  : owner.setup != nullptr || owner.enable != nullptr || owner.disable != nullptr ||
+                        owner.release != nullptr) {
+      return Invalid(absl::StrCat("state ", raw.id, " has two owners"));
+    }
+    if (is_shadow) {
+      owner.owns_shadow = true;
+      owner.shadow_dtor = reinterpret_cast<mend_shadow_dtor>(raw.shadow_destructor);
+      return absl::OkStatus();
+    }
+    owner.setup = reinterpret_cast<int (*)(mend_state*)>(raw.setup);
+    owner.enable = reinterpret_cast<void (*)(mend_state*)>(raw.enable);
+    owner.disable = reinterpret_cast<void (*)(mend_state*)>(raw.disable);
+    owner.release = reinterpret_cast<void (*)(mend_state*)>(raw.release);
+    return absl::OkStatus();
   }
 
   // The text of the function that begins there, the patch's own or anybody else's; empty if none.

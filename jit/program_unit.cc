@@ -218,7 +218,9 @@ absl::Status ProgramUnit::MakeEntryStub(Symbol& function, HostedSymbol& symbol) 
 void ProgramUnit::RecordInitializers(LinkGraph& graph) {
   for (Section& section : graph.sections()) {
     const std::string_view name = View(section.getName());
-    if (!IsInitializerSection(name) && name != kParameterSection && name != kUnitSection) continue;
+    const bool is_table =
+        name == kParameterSection || name == kStateOwnerSection || name == kUnitSection;
+    if (!IsInitializerSection(name) && !is_table) continue;
     for (const Block* block : BlocksInOrder(section)) {
       arrays_.push_back({std::string(section.getName()), block->getAddress().getValue(),
                          block->getSize() / sizeof(uintptr_t)});
@@ -259,6 +261,10 @@ void ProgramUnit::Publish() {
   for (const Array& array : arrays_) {
     if (array.section == kParameterSection) {
       program_->parameter_tables.emplace_back(array.begin, array.count * sizeof(uintptr_t));
+      continue;
+    }
+    if (array.section == kStateOwnerSection) {
+      program_->state_owner_tables.emplace_back(array.begin, array.count * sizeof(uintptr_t));
       continue;
     }
     if (array.section == kUnitSection) {

@@ -80,6 +80,17 @@ struct mend_patch {
   bool replace;                           /* takes all older patches with it */
 };
 
+/* What comes and goes with a state of the patch; see MEND_STATE_CALLBACKS and MEND_STATE_SHADOW. */
+struct mend_state_owner {
+  unsigned long id;
+  int (*setup)(struct mend_state*);
+  void (*enable)(struct mend_state*);
+  void (*disable)(struct mend_state*);
+  void (*release)(struct mend_state*);
+  void (*shadow_dtor)(void* obj, void* shadow_data);
+  unsigned long owns_shadow;
+};
+
 /* What the macros below need of the language. */
 #ifdef __cplusplus
 #define MEND_NULL nullptr
@@ -168,6 +179,34 @@ void mend_safepoint(void);
 #define MEND_LIVEPATCH(patch_variable)                     \
   MEND_NAMED_POINTER(struct mend_patch*, __mend_livepatch, \
                      MEND_MUTABLE(struct mend_patch*, &(patch_variable)))
+
+/* What is done when a state appears and when it vanishes, whichever patches bring and take it. `id`
+ * is one of the patch's states; each function is called with the patch's record of it, and may be
+ * NULL.
+ *
+ *   setup    no active patch had the state: before any other callback. 0, or -ERRNO to refuse the
+ *            patch.
+ *   enable   all threads have switched: the state is there. Also when its vanishing is reversed.
+ *   disable  no patch will have it any more: the patch is disabled, or replaced by one without the
+ *            state. Before any other callback.
+ *   release  it is gone, or its appearing was reversed.
+ *
+ * A newer patch that has the state too takes it over: nothing runs, and if it declares callbacks
+ * for the state its record gets the older one's `data`. A patch that replaces others may lack a
+ * state that has `disable` or `release`, or owns shadow variables: it vanishes then. */
+#define MEND_STATE_CALLBACKS(id, setup, enable, disable, release) \
+  MEND_STATE_OWNER(__LINE__, id, setup, enable, disable, release, MEND_NULL, 0)
+
+/* The shadow variables of that id belong to the state: when it is gone they are freed, those of all
+ * objects, each with `dtor` (which may be NULL). */
+#define MEND_STATE_SHADOW(id, dtor) \
+  MEND_STATE_OWNER(__LINE__, id, MEND_NULL, MEND_NULL, MEND_NULL, MEND_NULL, dtor, 1)
+
+/* Not const: with and without addresses in it, it would be in two kinds of one section. */
+#define MEND_STATE_OWNER(line, ...) MEND_STATE_OWNER_AT(line, __VA_ARGS__)
+#define MEND_STATE_OWNER_AT(line, ...)                   \
+  static struct mend_state_owner mend_state_owner_##line \
+      __attribute__((used, section("mend_state_owners"), aligned(8))) = {__VA_ARGS__}
 
 /* For guest modules. `int fn(void)` runs after the constructors: 0, or -ERRNO to refuse the load.
  * `void fn(void)` runs before the destructors, when the module is unloaded. */

@@ -30,6 +30,7 @@ inline constexpr char kSourcesSection[] = ".mend.sources";
 //   __mend_module_init, __mend_module_exit
 //                       data: the address of a guest module's function, see <mend/livepatch.h>
 //   mend_parameters     section: an array of struct mend_parameter
+//   mend_state_owners   section: an array of struct mend_state_owner, of an explicit patch
 //   mend_units          section: an array of addresses of functions marked MEND_UNIT
 inline constexpr char kTlsOffsetPrefix[] = "__mend_tlsoff.";
 inline constexpr char kTlsImagePrefix[] = "__mend_tls.";
@@ -39,6 +40,7 @@ inline constexpr char kLivepatchPointer[] = "__mend_livepatch";
 inline constexpr char kModuleInitPointer[] = "__mend_module_init";
 inline constexpr char kModuleExitPointer[] = "__mend_module_exit";
 inline constexpr char kParameterSection[] = "mend_parameters";
+inline constexpr char kStateOwnerSection[] = "mend_state_owners";
 inline constexpr char kUnitSection[] = "mend_units";
 
 enum class Binding : uint8_t { kLocal, kGlobal, kWeak };

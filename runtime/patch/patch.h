@@ -78,11 +78,27 @@ struct PatchObject {
   bool post_unpatch_allowed = false;  // CB4
 };
 
+// What comes and goes with a state, whichever patches have it (beyond the rules; after the kernel's
+// later "livepatch: Move callbacks to state").
+struct StateOwner {
+  int (*setup)(mend_state*) = nullptr;     // it appears: before any callback; -errno refuses
+  void (*enable)(mend_state*) = nullptr;   // it is there: all threads have switched
+  void (*disable)(mend_state*) = nullptr;  // it is to vanish: before any callback
+  void (*release)(mend_state*) = nullptr;  // it has vanished, or has not come about after all
+  bool owns_shadow = false;                // the shadow variables of its id are freed with it
+  mend_shadow_dtor shadow_dtor = nullptr;  // for each of them; may be null
+
+  bool is_declared() const { return setup != nullptr || enable != nullptr || can_vanish(); }
+  // Whether the state can vanish because a newer patch does not know it.
+  bool can_vanish() const { return disable != nullptr || release != nullptr || owns_shadow; }
+};
+
 // A system state that the patch declares (rules M9, 1.11).
 struct SystemState {
   unsigned long id = 0;
   unsigned version = 0;
   mend_state* record = nullptr;  // the author's, in the module's data
+  StateOwner owner = {};
 };
 
 // The text and data of a linked patch module. Destroying it frees the text; the data stays, since

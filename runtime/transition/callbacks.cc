@@ -7,6 +7,7 @@
 #include "runtime/base/errno_status.h"
 #include "runtime/base/raw_syscall.h"
 #include "runtime/safepoint/hosted_call.h"
+#include "runtime/shadow/shadow_variable.h"
 
 namespace mend {
 namespace {
@@ -76,6 +77,33 @@ void Callbacks::PostUnpatch(PatchObject* object) {
     object->callbacks.post_unpatch(object->loaded);
   }
   object->post_unpatch_allowed = false;
+}
+
+absl::Status Callbacks::SetUpState(const Patch& patch, const SystemState& state) {
+  if (state.owner.setup == nullptr) return absl::OkStatus();
+  int result;
+  {
+    const Scope scope(this);
+    result = state.owner.setup(state.record);
+  }
+  if (result == 0) return absl::OkStatus();
+  const std::string text =
+      absl::StrCat("setup of state ", state.id, " failed for patch '", patch.name, "'");
+  events_->Append(MendEvent("state_setup_failed", patch.name, text));
+  return ErrnoStatus(ErrnoOfResult(result), text);
+}
+
+void Callbacks::CallOwner(const SystemState& state, void (*function)(mend_state*)) {
+  if (function == nullptr) return;
+  const Scope scope(this);
+  function(state.record);
+}
+
+void Callbacks::FreeShadows(const SystemState& state) {
+  if (!state.owner.owns_shadow) return;
+  // The destructor is hosted code.
+  const Scope scope(this);
+  ShadowTable::Get().FreeAll(state.id, state.owner.shadow_dtor);
 }
 
 bool Callbacks::InCallback() const {

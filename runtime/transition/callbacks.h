@@ -36,6 +36,13 @@ class Callbacks {
   // CB7: only after a PrePatch that succeeded, and once.
   void PostUnpatch(PatchObject* object);
 
+  // The owner's functions (may be null) with the state's record. Setup's errno refuses, and is
+  // logged; `patch` is for that.
+  absl::Status SetUpState(const Patch& patch, const SystemState& state);
+  void CallOwner(const SystemState& state, void (*function)(mend_state*));
+  // Frees the shadow variables that the state owns.
+  void FreeShadows(const SystemState& state);
+
   // Whether the calling thread is in one. Any thread may ask.
   bool InCallback() const;
   void PrepareFork() { forking_ = InCallback(); }

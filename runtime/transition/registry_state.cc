@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -129,11 +130,17 @@ absl::Status PatchRegistry::State::CheckStatesLocked(const Patch& patch) {
     }
     return nullptr;
   };
+  // By its newest holder, whose owner would take it off.
+  std::map<unsigned long, bool> can_vanish;
+  for (const Patch* const active : active_) {
+    for (const SystemState& state : active->states) can_vanish[state.id] = state.owner.can_vanish();
+  }
   for (const Patch* const active : active_) {
     if (active->replace_set != patch.replace_set) continue;
     for (const SystemState& state : active->states) {
       const unsigned* const version = version_of(state.id);
-      if (version == nullptr ? !patch.replace : *version >= state.version) continue;
+      const bool may_lack = !patch.replace || can_vanish[state.id];
+      if (version == nullptr ? may_lack : *version >= state.version) continue;
       const std::string text =
           absl::StrCat("Livepatch patch (", patch.name,
                        ") is not compatible with the already installed livepatches.");
@@ -184,12 +191,24 @@ absl::Status PatchRegistry::State::StartLocked(Patch* patch, bool patching,
     events_->Append(LivepatchEvent("enabling", patch->name,
                                    absl::StrCat("enabling patch '", patch->name, "'")));
   }
+  std::vector<Patch*> after = active_;
+  if (patching) {
+    std::erase_if(after, [&others](const Patch* active) {
+      return std::find(others.begin(), others.end(), active) != others.end();
+    });
+    after.push_back(patch);
+  } else {
+    const auto at = after.erase(std::find(after.begin(), after.end(), patch));
+    after.insert(at, restored.begin(), restored.end());
+  }
+  StateChanges states(&callbacks_, active_, after);
   transition_ =
       std::make_unique<Transition>(Transition::Environment{.host = host_,
                                                            .events = events_,
                                                            .table = &table_,
                                                            .callbacks = &callbacks_,
-                                                           .units = &units_},
+                                                           .units = &units_,
+                                                           .states = std::move(states)},
                                    patch, patching, std::move(others), LeftoverTrampolinesLocked());
   // Before the patch, as they were: it sees their states, and modules that come get them first.
   active_.insert(std::find(active_.begin(), active_.end(), patch), restored.begin(),

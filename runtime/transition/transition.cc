@@ -28,9 +28,9 @@ void NormalizeRanges(std::vector<CodeRange>* ranges) {
   *ranges = std::move(joined);
 }
 
-Transition::Transition(const Environment& environment, Patch* patch, bool patching,
+Transition::Transition(Environment environment, Patch* patch, bool patching,
                        std::vector<Patch*> others, std::vector<CodeRange> retired_trampolines)
-    : environment_(environment),
+    : environment_(std::move(environment)),
       patch_(patch),
       patching_(patching),
       others_(std::move(others)),
@@ -53,6 +53,7 @@ absl::Status Transition::Init() {
   for (const FunctionSite* const held : HeldFunctions()) PlanPoll(*held);
   if (absl::Status built = BuildTrampolines(0); !built.ok()) return built;
   if (patching_) {
+    if (absl::Status begun = environment_.states.Begin(); !begun.ok()) return begun;
     if (absl::Status patched = PatchLoadedObjects(); !patched.ok()) return patched;
     return RedirectObject(nullptr);
   }
@@ -63,6 +64,7 @@ absl::Status Transition::Init() {
     }
   }
   if (absl::Status redirected = RedirectObject(nullptr); !redirected.ok()) return redirected;
+  if (absl::Status begun = environment_.states.Begin(); !begun.ok()) return begun;
   RunPreUnpatch();
   return absl::OkStatus();
 }
@@ -407,6 +409,7 @@ void Transition::Finish() {
       environment_.callbacks->PostPatch(&object);
     }
   }
+  environment_.states.End(/*as_begun=*/to_new_);
   Log("transition_complete", absl::StrCat("'", patch_->name, "': ", Gerund(), " complete"));
 }
 

@@ -32,6 +32,7 @@
 #include "runtime/patch/redirection_table.h"
 #include "runtime/safepoint/handshake.h"
 #include "runtime/transition/callbacks.h"
+#include "runtime/transition/state_changes.h"
 
 namespace mend {
 
@@ -54,14 +55,15 @@ class Transition {
     Callbacks* callbacks;
     // Held by every patch: the MEND_UNIT functions of the guest modules that are there.
     const ModuleUnits* units;
+    StateChanges states;
   };
 
   // `others`: patching: those that go when this one has come (atomic replace). Unpatching: those
   // that come back when this one has gone (revert), for each of whose functions the patch has one,
   // if only a nop. `retired_trampolines`: of earlier transitions, in which threads may still stand;
   // sorted.
-  Transition(const Environment& environment, Patch* patch, bool patching,
-             std::vector<Patch*> others, std::vector<CodeRange> retired_trampolines);
+  Transition(Environment environment, Patch* patch, bool patching, std::vector<Patch*> others,
+             std::vector<CodeRange> retired_trampolines);
 
   // On failure the caller must Cancel.
   absl::Status Init();
@@ -140,7 +142,7 @@ class Transition {
   void Log(const char* kind, const std::string& text);
   const char* Gerund() const { return target_patched() ? "patching" : "unpatching"; }
 
-  const Environment environment_;
+  Environment environment_;
   Patch* const patch_;
   const bool patching_;
   const std::vector<Patch*> others_;

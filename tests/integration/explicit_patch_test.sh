@@ -56,6 +56,67 @@ ask plain "10 7 20"
 expect_code 0 "$mend" disable "$hosted_pid" quiet
 ask plain "1 7 2"
 
+# What comes and goes with a state: with the first patch that has it, with the last.
+# state_patch NAME LANGUAGE VERSION [MORE]
+state_patch() {
+  cat >"$work/$1.$2" <<END
+#include <mend/livepatch.h>
+static int key;
+static int setup(struct mend_state* state) {
+  mend_log("setup of %lu, version %u", state->id, state->version);
+  return mend_shadow_alloc(&key, 7, 8, 0, 0) ? 0 : -12;
+}
+static void enable(struct mend_state* state) { mend_log("enable %u", state->version); }
+static void disable(struct mend_state* state) { mend_log("disable %u", state->version); }
+static void release(struct mend_state* state) { mend_log("release %u", state->version); }
+static void destroy(void* object, void* data) {
+  (void)data;
+  mend_log("destroyed: %d", object != 0);
+}
+static int plain(int n) { return n + $3; }
+static const struct mend_func funcs[] = {MEND_FUNC("_Z5Plaini", plain), MEND_FUNCS_END};
+static const struct mend_object_desc objects[] = {
+    MEND_OBJECT(0, funcs, 0, 0, 0, 0), MEND_OBJECTS_END};
+static struct mend_state states[] = {{7, $3, 0}, MEND_STATES_END};
+static struct mend_patch patch = {objects, states, true};
+MEND_LIVEPATCH(patch);
+MEND_STATE_CALLBACKS(7, setup, enable, disable, release);
+MEND_STATE_SHADOW(7, destroy);
+${4:-}
+END
+  expect_code 0 "$patchc" build -o "$work/$1.mendpatch" --explicit "$work/$1.$2" -- -Wall -Werror
+}
+# logged LINES: what the patches have logged since the last look.
+seen=0
+logged() {
+  local all
+  all=$(grep -E '^(setup|enable|disable|release|destroyed)' "$work/events.log" || true)
+  expect "what was logged" "$1" "$(tail -n +$((seen + 1)) <<<"$all" | tr '\n' ';')"
+  seen=$(grep -c . <<<"$all" || true)
+}
+state_patch one c 1
+state_patch two cc 2
+state_patch both c 3 'MEND_STATE_SHADOW(7, 0);'
+state_patch stray c 4 'MEND_STATE_SHADOW(9, 0);'
+refused both "state 7 has two owners"
+refused stray "no state 9, but an owner for it"
+expect_code 0 "$patchc" apply "$work/one.mendpatch" --to "$hosted_pid"
+ask plain "1 7 2"
+logged "setup of 7, version 1;enable 1;"
+expect_code 0 "$patchc" apply "$work/two.mendpatch" --to "$hosted_pid"
+ask plain "2 7 2"
+expect "nothing, on the hand-over" "$seen" "$(grep -cE '^(setup|enable|disable|release|destroyed)' "$work/events.log")"
+# One that lacks the state takes it off; going back brings it again.
+expect_code 0 "$patchc" apply "$work/quiet.mendpatch" --to "$hosted_pid"
+logged "disable 2;release 2;destroyed: 1;"
+expect_code 0 "$mend" revert "$hosted_pid"
+logged "setup of 7, version 2;enable 2;"
+expect_code 0 "$mend" disable "$hosted_pid" two
+logged "disable 2;release 2;destroyed: 1;"
+# Nothing keeps the patch's text.
+expect_code 0 "$mend" remove "$hosted_pid" two
+expect_code 0 "$mend" remove "$hosted_pid" one
+
 # A function marked MEND_UNIT is held in every patch.
 ask u "in unit"
 expect_code 4 "$patchc" apply "$work/quiet.mendpatch" --to "$hosted_pid" --timeout 0.5
