@@ -21,6 +21,7 @@
 #include "patchc/driver_session.h"
 #include "patchc/link.h"
 #include "patchc/unit_compiler.h"
+#include "patchc/write_file.h"
 
 namespace mend::patchc {
 namespace {
@@ -33,14 +34,9 @@ bool WriteObject(const UnitResult& unit) {
     llvm::outs() << unit.object;
     return true;
   }
-  llvm::Error error =
-      llvm::writeToOutput(unit.output_file, [&unit](llvm::raw_ostream& file) -> llvm::Error {
-        file << unit.object;
-        return llvm::Error::success();
-      });
-  if (!error) return true;
-  llvm::errs() << "patchc: error: unable to write '" << unit.output_file
-               << "': " << llvm::toString(std::move(error)) << "\n";
+  const absl::Status written = WriteFile(unit.output_file, unit.object);
+  if (written.ok()) return true;
+  llvm::errs() << "patchc: error: " << std::string(written.message()) << "\n";
   return false;
 }
 

@@ -25,6 +25,7 @@
 #include "patchc/object_writer.h"
 #include "patchc/shell_library.h"
 #include "patchc/toolchain.h"
+#include "patchc/write_file.h"
 #include "runtime/format/object_description.h"
 #include "runtime/format/program_image.h"
 
@@ -53,15 +54,6 @@ class ScratchFile {
   std::string path_;
   std::unique_ptr<llvm::FileRemover> remover_;
 };
-
-bool WriteFile(const std::string& path, std::string_view contents) {
-  std::error_code error;
-  llvm::raw_fd_ostream file(path, error);
-  if (error) return false;
-  file.write(contents.data(), contents.size());
-  file.close();
-  return !file.has_error();
-}
 
 // The linker's command line, taken apart.
 struct LinkArguments {
@@ -217,8 +209,11 @@ int RunLinker(const LinkOptions& options, const std::vector<std::string>& argume
     absl::StatusOr<ScratchFile> file = ScratchFile::Create("rsp");
     std::string contents;
     for (const std::string& argument : arguments) contents += Quoted(argument) + "\n";
-    if (!file.ok() || !WriteFile(file->path(), contents)) {
-      llvm::errs() << "patchc: error: cannot write a response file for the linker\n";
+    absl::Status written = file.status();
+    if (written.ok()) written = WriteFile(file->path(), contents);
+    if (!written.ok()) {
+      llvm::errs() << "patchc: error: a response file for the linker: "
+                   << std::string(written.message()) << "\n";
       return -1;
     }
     response.emplace(*std::move(file));
@@ -276,8 +271,8 @@ class ProgramLink {
     if (!script.ok()) return Fail(script.status());
     const std::string discard = absl::StrCat("SECTIONS { /DISCARD/ : { *(", kObjectSection, ") *(",
                                              kSourcesSection, ") *(", kMembersSection, ") } }\n");
-    if (!WriteFile(script->path(), discard)) {
-      return Fail(absl::InternalError("cannot write a linker script"));
+    if (absl::Status written = WriteFile(script->path(), discard); !written.ok()) {
+      return Fail(written);
     }
     arguments_.ordinary.insert(arguments_.ordinary.end(), {"-T", script->path()});
     if (const int result = TraceLink(scratch, {}); result != 0 || done_) return result;
@@ -285,10 +280,8 @@ class ProgramLink {
     absl::StatusOr<std::string> object = AppendSections(
         ReadOrEmpty(scratch), {{kMembersSection, members, SHF_EXCLUDE, kImageAlignment}});
     if (!object.ok()) return Fail(object.status());
-    if (!WriteFile(arguments_.output, *object)) {
-      return Fail(absl::InternalError(absl::StrCat("cannot write ", arguments_.output)));
-    }
-    return 0;
+    const absl::Status written = WriteFile(arguments_.output, *object);
+    return written.ok() ? 0 : Fail(written);
   }
 
   // The link that the user asked for, to a scratch file. Sets done_ when that was all.
@@ -417,10 +410,7 @@ class ProgramLink {
     AddLinkedNames(sections);
     absl::StatusOr<std::string> object = AppendSections(*shell, sections);
     if (!object.ok()) return object.status();
-    if (!WriteFile(path, *object)) {
-      return absl::InternalError(absl::StrCat("cannot write ", path));
-    }
-    return absl::OkStatus();
+    return WriteFile(path, *object);
   }
 
   int LinkLauncher(const std::vector<std::string>& needed) {
@@ -495,10 +485,7 @@ class ProgramLink {
     absl::StatusOr<std::string> object =
         AppendSections({(*launcher)->getBufferStart(), (*launcher)->getBufferSize()}, sections);
     if (!object.ok()) return object.status();
-    if (!WriteFile(path, *object)) {
-      return absl::InternalError(absl::StrCat("cannot write ", path));
-    }
-    return absl::OkStatus();
+    return WriteFile(path, *object);
   }
 
   const LinkOptions options_;

@@ -10,6 +10,7 @@
 #include "patchc/commands/build_report.h"
 #include "patchc/commands/command.h"
 #include "patchc/commands/patch_options.h"
+#include "patchc/write_file.h"
 
 namespace mend::patchc {
 namespace {
@@ -61,7 +62,7 @@ int Build(const std::string& base, const std::string& output, const PatchOptions
   const int code = report->refusals.empty() ? kExitOk : kExitRefused;
   const bool write = code == kExitOk && !report->no_change && !output.empty();
   if (write) {
-    const absl::Status written = WriteModuleFile(output, SerializePatchModule(report->module));
+    const absl::Status written = WriteFile(output, SerializePatchModule(report->module));
     if (!written.ok()) return ReportError(written, options.json);
   }
   if (!options.json) {

@@ -16,6 +16,7 @@
 #include "patchc/patch_builder.h"
 #include "patchc/refusals.h"
 #include "patchc/text.h"
+#include "patchc/write_file.h"
 #include "runtime/format/patch_module.h"
 
 namespace mend::patchc {
@@ -73,24 +74,6 @@ absl::StatusOr<PatchModule> Build(const PatchOptions& options,
 
 }  // namespace
 
-absl::Status WriteModuleFile(const std::string& file, const std::string& contents) {
-  const std::string temporary = file + ".part";
-  {
-    std::ofstream stream(temporary, std::ios::binary);
-    stream << contents;
-    stream.close();
-    if (!stream) {
-      std::remove(temporary.c_str());
-      return absl::InternalError(absl::StrCat("cannot write ", file));
-    }
-  }
-  if (std::rename(temporary.c_str(), file.c_str()) != 0) {
-    std::remove(temporary.c_str());
-    return absl::InternalError(absl::StrCat("cannot write ", file));
-  }
-  return absl::OkStatus();
-}
-
 int BuildExplicit(const std::string& base, const PatchOptions& options,
                   const std::vector<std::string>& compiler_flags, const std::string& output) {
   if (options.inputs.empty() || !options.diffs.empty() || !options.allow_layout.empty() ||
@@ -103,8 +86,7 @@ int BuildExplicit(const std::string& base, const PatchOptions& options,
   }
   absl::StatusOr<PatchModule> module = Build(options, compiler_flags);
   if (!module.ok()) return ReportError(module.status(), options.json);
-  if (absl::Status written = WriteModuleFile(output, SerializePatchModule(*module));
-      !written.ok()) {
+  if (absl::Status written = WriteFile(output, SerializePatchModule(*module)); !written.ok()) {
     return ReportError(written, options.json);
   }
   if (!options.json) {

@@ -15,9 +15,6 @@ namespace mend::patchc {
 int BuildExplicit(const std::string& base, const PatchOptions& options,
                   const std::vector<std::string>& compiler_flags, const std::string& output);
 
-// Writes beside the file and renames: a reader sees the old module or the whole new one.
-absl::Status WriteModuleFile(const std::string& file, const std::string& contents);
-
 }  // namespace mend::patchc
 
 #endif  // MEND_PATCHC_COMMANDS_BUILD_EXPLICIT_H_

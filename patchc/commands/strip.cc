@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "patchc/commands/command.h"
 #include "patchc/object_writer.h"
+#include "patchc/write_file.h"
 #include "runtime/format/object_description.h"
 #include "runtime/format/program_image.h"
 
@@ -61,11 +62,7 @@ absl::StatusOr<std::string> Strip(const std::string& file) {
 // A new file in the place of the old one: that one may be running.
 absl::Status Replace(const std::string& path, const std::string& contents) {
   const std::string scratch = path + ".strip";
-  {
-    std::ofstream stream(scratch, std::ios::binary | std::ios::trunc);
-    stream.write(contents.data(), static_cast<std::streamsize>(contents.size()));
-    if (!stream.good()) return absl::InternalError("cannot write " + scratch);
-  }
+  if (absl::Status written = WriteFile(scratch, contents); !written.ok()) return written;
   llvm::ErrorOr<llvm::sys::fs::perms> permissions = llvm::sys::fs::getPermissions(path);
   std::error_code error = permissions.getError();
   if (!error) error = llvm::sys::fs::setPermissions(scratch, *permissions);

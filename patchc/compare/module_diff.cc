@@ -194,9 +194,19 @@ class UnitComparer {
                        [&](const std::string& owner) { return replaced_.contains(owner); });
   }
 
+  // What the macros of <mend/livepatch.h> define.
+  static bool IsLivepatchDeclaration(const std::string& name) {
+    return name == kLivepatchPointer || name == kModuleInitPointer || name == kModuleExitPointer ||
+           name.starts_with("mend_parameter_") || name.starts_with("mend_state_owner_");
+  }
+
   void CompareDatum(const DataDescription& edited) {
     const auto found = base_data_.find(edited.name);
     if (found == base_data_.end()) {
+      if (IsLivepatchDeclaration(edited.name)) {
+        Refuse(RefusalCode::kDeclarationInSource,
+               absl::StrCat("'", edited.name, "' of a source patch would have no effect"));
+      }
       if (kept_.contains(edited.name)) diff_.new_data.push_back(edited.name);
       return;
     }

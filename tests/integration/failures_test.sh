@@ -1,0 +1,154 @@
+# What goes wrong around a hosted program: clients that are killed in mid-apply, full disks, no memory, targets
+# that end. The program runs on as before, the error says what failed, and a retry succeeds.
+. "$(dirname "$0")/lib.sh"
+
+cat >"$work/serve.c" <<'SOURCE'
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+__attribute__((noinline)) int version(void) { return 1; }
+
+/* Replaced, and left only when a line comes. */
+__attribute__((noinline)) void stay(char* line, int size) {
+  printf("in %d\n", version());
+  fflush(stdout);
+  if (fgets(line, size, stdin)) printf("out %d\n", version());
+  fflush(stdout);
+}
+
+int main(void) {
+  char line[64];
+  while (fgets(line, sizeof line, stdin)) {
+    if (strcmp(line, "stay\n") == 0) {
+      stay(line, sizeof line);
+    } else {
+      printf("%d\n", version());
+      fflush(stdout);
+    }
+  }
+  return 0;
+}
+SOURCE
+mkdir "$work/new" "$work/patches"
+sed 's/return 1;/return 2;/; s/"in %d/"In %d/' "$work/serve.c" >"$work/new/serve.c"
+"$patchc" cc -O1 "$work/serve.c" -o "$work/serve"
+"$patchc" build -o "$work/fix.mendpatch" --name fix --base "$work/serve" "$work/new/serve.c" >/dev/null
+
+# await_status PATTERN: `mend status` comes to say so.
+await_status() {
+  local tries
+  for tries in $(seq 400); do
+    "$mend" status "$hosted_pid" >"$work/status.log" 2>&1
+    grep -qE "$1" "$work/status.log" && return
+    sleep 0.05
+  done
+  fail "after $tries looks the status is not '$1': $(cat "$work/status.log")"
+}
+retry() {
+  expect_code 0 "$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid"
+  ask go 2
+  expect_code 0 "$mend" disable "$hosted_pid" fix
+  ask go 1
+}
+
+start "$work/serve"
+await_target
+ask go 1
+
+# A client that is killed while its transition waits: the target keeps to the client's time-out.
+ask stay "in 1"
+"$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid" --timeout 2 >"$work/killed.log" 2>&1 &
+client=$!
+await_status "transition: patching 'fix'"
+kill -KILL "$client"
+wait "$client" 2>/dev/null || true
+await_status "last transition: unpatching 'fix', reversed"
+ask on "out 1"
+retry
+# One that is killed while it compiles, at no moment in particular.
+for delay in 0.005 0.02 0.05; do
+  "$patchc" apply "$work/new/serve.c" --name fix --to "$hosted_pid" --timeout 1 >"$work/killed.log" 2>&1 &
+  client=$!
+  sleep "$delay"
+  kill -KILL "$client" 2>/dev/null || true
+  wait "$client" 2>/dev/null || true
+  expect_code 0 "$mend" wait "$hosted_pid"
+  expect_code 0 "$mend" ls "$hosted_pid" livepatch
+  if [ -n "$output" ]; then expect_code 0 "$mend" disable "$hosted_pid" fix; fi
+  ask go 1
+done
+retry
+
+# A full disk, by a limit to the size of files: the error has a reason, an old module stays, nothing is left over.
+cat >"$work/full.sh" <<'FULL'
+# full.sh KIB COMMAND...: no file of the command's grows beyond that.
+trap '' XFSZ
+ulimit -f "$1"
+shift
+exec "$@"
+FULL
+mkdir "$work/disk"
+echo old >"$work/disk/serve.o"
+expect_code 1 bash "$work/full.sh" 1 "$patchc" cc -g -c "$work/serve.c" -o "$work/disk/serve.o"
+expect_match "the object cannot be written" "cannot write .*serve.o: File too large" "$output"
+# As clang does it, so that make does not take an old object for the new one.
+[ ! -e "$work/disk/serve.o" ] || fail "the old object is left"
+echo old >"$work/disk/fix.mendpatch"
+expect_code 1 bash "$work/full.sh" 1 "$patchc" build -o "$work/disk/fix.mendpatch" --base "$work/serve" "$work/new/serve.c"
+expect_match "the module cannot be written" "cannot write .*fix.mendpatch: File too large" "$output"
+expect "the old module" old "$(cat "$work/disk/fix.mendpatch")"
+expect "what is left over" "fix.mendpatch" "$(ls "$work/disk" | tr '\n' ' ' | sed 's/ $//')"
+# Devices stay devices, and full ones are told of.
+expect_code 0 "$patchc" build -o /dev/null --base "$work/serve" "$work/new/serve.c"
+expect_code 1 "$patchc" build -o /dev/full --base "$work/serve" "$work/new/serve.c"
+expect_match "a full device" "cannot write /dev/full: No space left on device" "$output"
+[ -c /dev/null ] && [ -c /dev/full ] || fail "a device was replaced by a file"
+
+# No memory for the compiler: it fails, whatever it says, and the target is as before.
+for limit in 200000 400000 600000; do
+  code=0
+  (ulimit -v "$limit" && exec "$patchc" apply "$work/new/serve.c" --name fix --to "$hosted_pid") \
+    >"$work/memory.log" 2>&1 || code=$?
+  if [ "$code" -eq 0 ]; then expect_code 0 "$mend" disable "$hosted_pid" fix; fi
+  expect_code 0 "$mend" wait "$hosted_pid"
+  ask go 1
+done
+[ "$code" -le 139 ] || fail "patchc without memory ended with $code"
+retry
+finish
+
+# A log and a patch directory that take nothing.
+rm -f "$work/in" "$work/out"
+mkfifo "$work/in" "$work/out"
+exec 7<>"$work/in" 8<>"$work/out"
+MEND_OPTIONS="--log /dev/full --patch-dir $work/patches" "$work/serve" <"$work/in" >"$work/out" 2>"$work/program.err" &
+hosted_pid=$!
+started+=("$hosted_pid")
+await_target
+ask go 1
+retry
+rmdir "$work/patches"
+expect_code 3 "$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid" --persist
+expect_match "what cannot be kept" "applied, but cannot be kept as .*No such file" "$output"
+ask go 2
+mkdir "$work/patches"
+expect_code 0 "$mend" disable "$hosted_pid" fix
+expect_code 0 "$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid" --persist
+[ -s "$work/patches/fix.mendpatch" ] || fail "the patch was not kept"
+expect_code 0 "$mend" disable "$hosted_pid" fix
+
+# A target that ends while a client waits for it.
+ask stay "in 1"
+"$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid" >"$work/ended.log" 2>&1 &
+client=$!
+await_status "transition: patching 'fix'"
+kill -KILL "$hosted_pid"
+code=0
+wait "$client" || code=$?
+expect "exit code of the client whose target ended" 6 "$code"
+expect_match "its message" "$hosted_pid|serve|did not answer" "$(cat "$work/ended.log")"
+wait "$hosted_pid" 2>/dev/null || true
+expect_code 6 "$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid"
+exec 7>&- 8>&-
