@@ -9,8 +9,16 @@
 #include "llvm/ExecutionEngine/Orc/SelfExecutorProcessControl.h"
 #include "llvm/ExecutionEngine/Orc/TaskDispatch.h"
 #include "llvm/Support/MemoryBufferRef.h"
+#include "runtime/base/address_space.h"
 
 namespace mend::jit {
+
+namespace {
+
+// LLVM's graph and our tables, for each byte of an object, about.
+constexpr size_t kBytesPerByte = 24;
+
+}  // namespace
 
 // A load, as ORC sees it.
 class LinkEngine::Load : public llvm::orc::MaterializationUnit {
@@ -66,6 +74,9 @@ LinkEngine::~LinkEngine() {
 }
 
 absl::StatusOr<GraphPtr> LinkEngine::BuildGraph(const std::string& name, std::string_view object) {
+  absl::Status may_map = CheckAddressSpace(kRequestAddressSpace + kBytesPerByte * object.size(),
+                                           absl::StrCat("linking ", name));
+  if (!may_map.ok()) return may_map;
   auto graph = llvm::jitlink::createLinkGraphFromObject(
       llvm::MemoryBufferRef(llvm::StringRef(object.data(), object.size()), name),
       session_->getSymbolStringPool());

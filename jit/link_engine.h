@@ -27,6 +27,8 @@ class LinkEngine {
   ~LinkEngine();
 
   // The graph of a relocatable object, whose bytes must stay where they are until it is linked.
+  // RESOURCE_EXHAUSTED ("ENOMEM: ...") where the process may not map what a link takes: LLVM ends
+  // the process when memory is refused in the middle of one.
   absl::StatusOr<GraphPtr> BuildGraph(const std::string& name, std::string_view object);
 
   // Links all graphs, each completely; they see one another's symbols and nobody else's. On failure

@@ -44,6 +44,7 @@ ApplyReport SummaryOf(const ApplyResult& report) {
   ApplyReport summary{.patch = report.patch,
                       .already_applied = report.outcome == Outcome::kNothingToDo,
                       .complete = report.outcome == Outcome::kComplete,
+                      .held = report.outcome == Outcome::kCanary,
                       .functions = {},
                       .link_ns = report.link_ns,
                       .switch_ns = 0,
@@ -171,7 +172,13 @@ absl::StatusOr<ApplyReport> Runtime::Apply(const std::string& module_file,
   const WaitPolicy wait{.timeout = request.timeout,
                         .on_timeout = PolicyOf(request.on_timeout),
                         .no_wait = !request.wait};
-  const absl::StatusOr<ApplyResult> report = impl_->host->patches().Apply(*bytes, {.wait = wait});
+  ApplyOptions options{.wait = wait, .parameters = {}, .canary = {}};
+  if (!request.canary.empty()) {
+    absl::StatusOr<CanarySpec> canary = ParseCanary(request.canary);
+    if (!canary.ok()) return canary.status();
+    options.canary = *std::move(canary);
+  }
+  const absl::StatusOr<ApplyResult> report = impl_->host->patches().Apply(*bytes, options);
   if (!report.ok()) return report.status();
   if (report->outcome == Outcome::kReversed) {
     return absl::DeadlineExceededError(
@@ -182,6 +189,9 @@ absl::StatusOr<ApplyReport> Runtime::Apply(const std::string& module_file,
 
 absl::Status Runtime::Disable(const std::string& patch, absl::Duration timeout) {
   return StatusOf(impl_->host->patches().Disable(patch, {.timeout = timeout}));
+}
+absl::Status Runtime::Promote(const std::string& patch, absl::Duration timeout) {
+  return StatusOf(impl_->host->patches().Promote(patch, {.timeout = timeout}));
 }
 absl::Status Runtime::Reverse(const std::string& patch) {
   return StatusOf(impl_->host->patches().Reverse(patch));

@@ -44,6 +44,9 @@ struct ApplyRequest {
   absl::Duration timeout = absl::Seconds(30);
   OnTimeout on_timeout = OnTimeout::kReverse;
   bool wait = true;  // false: return once the transition has started
+  // Only these threads switch, until Promote: "3" (the youngest), "10%" or a glob of thread names.
+  // Empty: all. Not with kForce.
+  std::string canary;
 };
 
 // What an Apply did.
@@ -51,6 +54,7 @@ struct ApplyReport {
   std::string patch;                   // final name: NAME~2 for a second generation
   bool already_applied = false;        // the same patch was enabled: nothing was done
   bool complete = false;               // every thread has switched
+  bool held = false;                   // the canary's threads have
   std::vector<std::string> functions;  // replaced, demangled
   int64_t link_ns = 0;
   int64_t switch_ns = 0;  // from the first opened entry to the last thread switched
@@ -93,6 +97,8 @@ class MEND_EXPORT Runtime {
 
   // Takes a patch off, by one transition that has completed when the call returns.
   absl::Status Disable(const std::string& patch, absl::Duration timeout = absl::Seconds(30));
+  // Has a canary's other threads switch too; all have when the call returns.
+  absl::Status Promote(const std::string& patch, absl::Duration timeout = absl::Seconds(30));
   // Turns the running transition of `patch` round.
   absl::Status Reverse(const std::string& patch);
   // Completes the running transition without regard to what threads run. Unsafe by nature.

@@ -133,5 +133,16 @@ class ConnectionServer : public httplib::Server {
 
 extern "C" __attribute__((visibility("default"))) void mend_control_http_serve(
     int connection, mend::HttpHandler* handler) {
-  mend::ConnectionServer(handler).Serve(connection);
+  try {
+    mend::ConnectionServer(handler).Serve(connection);
+  } catch (const std::exception&) {
+    // The library is out of memory. Without any more of it the client is told so.
+    static constexpr char kAnswer[] =
+        "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
+        "Content-Type: application/json\r\n\r\n"
+        "{\"schema\":1,\"errno\":\"ENOMEM\",\"code\":\"\",\"message\":\"ENOMEM: the target has no "
+        "memory "
+        "to answer\",\"exit_code\":3}\n";
+    (void)!::send(connection, kAnswer, sizeof kAnswer - 1, MSG_NOSIGNAL);
+  }
 }

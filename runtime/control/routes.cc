@@ -16,6 +16,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
+#include "runtime/base/address_space.h"
 #include "runtime/control/metrics.h"
 
 namespace mend {
@@ -203,6 +204,9 @@ absl::StatusOr<HttpResponse> ControlRoutes::PutAttribute(const HttpRequest& requ
 }
 
 absl::StatusOr<HttpResponse> ControlRoutes::PostRoute(const HttpRequest& request) {
+  // Nothing below can go back when memory is refused in the middle.
+  absl::Status may_map = CheckAddressSpace(kRequestAddressSpace, "a request");
+  if (!may_map.ok()) return may_map;
   const std::vector<std::string> segments = absl::StrSplit(request.path, '/', absl::SkipEmpty());
   if (segments.empty()) return NoSuchResource(request);
   if (segments[0] == "patches" && segments.size() == 1) return Apply(request);

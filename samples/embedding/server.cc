@@ -2,7 +2,8 @@
 //
 // The server itself is an ordinary native program; only what it loads through mend::Runtime is
 // hosted, and patched without the server taking notice. Each line on standard input is a request;
-// "apply FILE" applies a patch module from inside the process, "disable NAME" takes one off.
+// "apply FILE" applies a patch module from inside the process, "disable NAME" takes one off. "try
+// FILE" has one thread run it only, until "promote NAME".
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -23,14 +24,14 @@ int Fail(const absl::Status& status) {
   return 1;
 }
 
-void Apply(mend::Runtime& runtime, const std::string& file) {
+void Apply(mend::Runtime& runtime, const std::string& file, const std::string& canary) {
   const absl::StatusOr<mend::ApplyReport> summary =
-      runtime.Apply(file, {.timeout = absl::Seconds(5)});
+      runtime.Apply(file, {.timeout = absl::Seconds(5), .canary = canary});
   if (!summary.ok()) {
     std::cout << "refused: " << summary.status() << std::endl;
     return;
   }
-  std::cout << "applied " << summary->patch << " in "
+  std::cout << (summary->held ? "trying " : "applied ") << summary->patch << " in "
             << absl::ToDoubleMilliseconds(absl::Nanoseconds(summary->switch_ns)) << " ms:";
   for (const std::string& function : summary->functions) std::cout << " " << function;
   std::cout << std::endl;
@@ -40,7 +41,11 @@ void Serve(mend::Runtime& runtime, const Handler& handle) {
   std::string line;
   while (std::getline(std::cin, line)) {
     if (line.rfind("apply ", 0) == 0) {
-      Apply(runtime, line.substr(6));
+      Apply(runtime, line.substr(6), "");
+    } else if (line.rfind("try ", 0) == 0) {
+      Apply(runtime, line.substr(4), "1");
+    } else if (line.rfind("promote ", 0) == 0) {
+      std::cout << runtime.Promote(line.substr(8)) << std::endl;
     } else if (line.rfind("disable ", 0) == 0) {
       std::cout << runtime.Disable(line.substr(8)) << std::endl;
     } else {

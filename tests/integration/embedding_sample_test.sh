@@ -17,6 +17,15 @@ say "apply $work/inside.mendpatch"
 hear
 expect_match "applied from inside" "^applied inside in .*handle_request" "$answer"
 ask "POST /" "405 request 5: only GET is known"
+ask "disable inside" "OK"
+say "try $work/inside.mendpatch"
+hear
+expect_match "tried by one thread" "^trying inside in .*handle_request" "$answer"
+ask "POST /" "405 request 6: only GET is known"
+expect "its transition" 1 "$("$mend" get "$hosted_pid" livepatch/inside/transition)"
+ask "promote inside" "OK"
+expect "its transition" 0 "$("$mend" get "$hosted_pid" livepatch/inside/transition)"
+ask "POST /" "405 request 7: only GET is known"
 say "apply $work/no-such-file"
 hear
 expect_match "a missing module" "^refused: " "$answer"

@@ -152,3 +152,16 @@ expect_match "its message" "$hosted_pid|serve|did not answer" "$(cat "$work/ende
 wait "$hosted_pid" 2>/dev/null || true
 expect_code 6 "$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid"
 exec 7>&- 8>&-
+
+# A target that may not map what a link takes: refused, and alive.
+start "$work/serve"
+await_target
+ask go 1
+mapped=$(awk '/^VmSize/ { print $2 }' "/proc/$hosted_pid/status")
+prlimit --pid "$hosted_pid" --as="$(((mapped + 64 * 1024) * 1024)):unlimited"
+expect_code 3 "$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid"
+expect_match "not enough addresses" "ENOMEM: .*RLIMIT_AS" "$output"
+ask go 1
+prlimit --pid "$hosted_pid" --as=unlimited:unlimited
+retry
+finish
