@@ -95,6 +95,10 @@ TEST_F(UninterruptedTest, AMaskThatIsSetDuringAPauseStays) {
 }
 
 TEST_F(UninterruptedTest, AThreadThatWaitsForAConditionIsInterrupted) {
+#if __has_feature(thread_sanitizer)
+  GTEST_SKIP()
+      << "ThreadSanitizer runs handlers at the next call that it knows, and a raw futex is none";
+#endif
   Mutex mutex;
   std::thread announcer([&mutex] {
     while (handled == 0) std::this_thread::yield();
