@@ -52,14 +52,18 @@ pid_t SpawnShell(const std::string& command) {
 std::string RunHealthCommand(const std::string& command, int interrupt, bool* interrupted) {
   const pid_t pid = SpawnShell(command);
   if (pid < 0) return absl::StrCat("cannot be run: ", std::strerror(errno));
+  // Without pidfds (kernels before 5.3) it is waited for, however long it takes.
   const int end = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
   pollfd waits[] = {{.fd = end, .events = POLLIN, .revents = 0},
                     {.fd = interrupt, .events = POLLIN, .revents = 0}};
-  const int ready = poll(waits, 2, static_cast<int>(absl::ToInt64Milliseconds(kHealthMax)));
-  *interrupted = ready > 0 && waits[1].revents != 0 && WasInterrupted(interrupt);
-  const bool ended = ready > 0 && waits[0].revents != 0;
-  if (!ended) kill(-pid, SIGKILL);
-  close(end);
+  bool ended = end < 0;
+  if (!ended) {
+    const int ready = poll(waits, 2, static_cast<int>(absl::ToInt64Milliseconds(kHealthMax)));
+    *interrupted = ready > 0 && waits[1].revents != 0 && WasInterrupted(interrupt);
+    ended = ready > 0 && waits[0].revents != 0;
+    if (!ended) kill(-pid, SIGKILL);
+    close(end);
+  }
   int status = 0;
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
@@ -141,14 +145,13 @@ class Watcher {
       Say(absl::StrCat(canary.target.name, " (", canary.target.pid, ") has ended"));
       return true;
     }
-    const Json& transition = status["transition"];
+    const Json transition = status.value("transition", Json());
     if (transition.is_object() && transition.value("patch", "") == canary.patch) {
-      return transition.value("direction", "") == "patching" && !transition["canary"].is_object()
-                 ? SetSettled(canary, /*enabled=*/true)
-                 : !transition["canary"].is_object() && SetSettled(canary, /*enabled=*/false);
+      if (transition.value("canary", Json()).is_object()) return false;
+      return SetSettled(canary, transition.value("direction", "") == "patching");
     }
     bool enabled = false;
-    for (const Json& patch : status["patches"]) {
+    for (const Json& patch : status.value("patches", Json::array())) {
       if (patch.value("name", "") == canary.patch) enabled = patch.value("enabled", false);
     }
     return SetSettled(canary, enabled);

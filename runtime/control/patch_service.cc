@@ -280,6 +280,11 @@ absl::StatusOr<ApplyResult> PatchService::Reapply(const PatchStatus& same,
     if (!settled.ok()) return settled;
     return report;
   }
+  if (!options.canary.empty() && !same.enabled && !same.transition) {
+    return ErrnoStatus(EBUSY, absl::StrCat("patch '", same.name,
+                                           "' cannot be applied afresh, and is enabled for all "
+                                           "threads or none; remove it first"));
+  }
   absl::StatusOr<VerbReport> verb = Enable(same.name, options.wait);
   if (!verb.ok()) return verb.status();
   static_cast<VerbReport&>(report) = *std::move(verb);

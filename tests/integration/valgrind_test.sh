@@ -4,6 +4,7 @@
 
 command -v valgrind >/dev/null || { echo "skipped: valgrind is not installed"; exit 77; }
 valgrind -q --tool=none true >/dev/null 2>&1 || { echo "skipped: valgrind does not run here"; exit 77; }
+[ ! -e "$build/lib/libmend-asan.so" ] || { echo "skipped: AddressSanitizer does not run under valgrind"; exit 77; }
 
 hear() { read -r -t 120 -u 8 answer || fail "no output from the program within 120 s"; }
 

@@ -1,0 +1,58 @@
+# Limits to memory (RLIMIT_AS), of the compiler and of a target: what needs more is refused or fails, and the
+# program runs on as before.
+. "$(dirname "$0")/lib.sh"
+
+if [ -e "$build/lib/libmend-asan.so" ]; then
+  echo "AddressSanitizer itself does not run with a limit to addresses"
+  exit 77
+fi
+
+cat >"$work/serve.c" <<'SOURCE'
+#include <stdio.h>
+
+__attribute__((noinline)) int version(void) { return 1; }
+
+int main(void) {
+  char line[64];
+  while (fgets(line, sizeof line, stdin)) {
+    printf("%d\n", version());
+    fflush(stdout);
+  }
+  return 0;
+}
+SOURCE
+mkdir "$work/new"
+sed 's/return 1;/return 2;/' "$work/serve.c" >"$work/new/serve.c"
+"$patchc" cc -O1 "$work/serve.c" -o "$work/serve"
+"$patchc" build -o "$work/fix.mendpatch" --name fix --base "$work/serve" "$work/new/serve.c" >/dev/null
+
+retry() {
+  expect_code 0 "$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid"
+  ask go 2
+  expect_code 0 "$mend" disable "$hosted_pid" fix
+  ask go 1
+}
+
+start "$work/serve"
+await_target
+ask go 1
+
+# No memory for the compiler: it fails, whatever it says, and the target is as before.
+for limit in 200000 400000 600000; do
+  code=0
+  (ulimit -v "$limit" && exec "$patchc" apply "$work/new/serve.c" --name fix --to "$hosted_pid") \
+    >"$work/memory.log" 2>&1 || code=$?
+  if [ "$code" -eq 0 ]; then expect_code 0 "$mend" disable "$hosted_pid" fix; fi
+  expect_code 0 "$mend" wait "$hosted_pid"
+  ask go 1
+done
+
+# A target that may not map what a link takes: refused, and alive.
+mapped=$(awk '/^VmSize/ { print $2 }' "/proc/$hosted_pid/status")
+prlimit --pid "$hosted_pid" --as="$(((mapped + 64 * 1024) * 1024)):unlimited"
+expect_code 3 "$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid"
+expect_match "not enough addresses" "ENOMEM: .*RLIMIT_AS" "$output"
+ask go 1
+prlimit --pid "$hosted_pid" --as=unlimited:unlimited
+retry
+finish
