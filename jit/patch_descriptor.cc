@@ -176,8 +176,9 @@ class Reader {
   }
 
   absl::Status ReadStateOwners(uintptr_t begin, size_t size) {
-    if (size % sizeof(RawStateOwner) != 0)
+    if (size % sizeof(RawStateOwner) != 0) {
       return Invalid("the patch's owners of states are damaged");
+    }
     for (uintptr_t at = begin; at < begin + size; at += sizeof(RawStateOwner)) {
       RawStateOwner raw;
       if (!Get(at, &raw)) return Invalid("the patch's owners of states are damaged");
