@@ -165,6 +165,26 @@ class HostedProgram {
            info.si_pid == pid_;
   }
 
+  // Where each thread is: its name and state, and what it waits for in the kernel, as far as that
+  // tells (a program that does not answer may be stuck in itself, or in a clone or munmap that
+  // takes a minute).
+  std::string WhereThreadsAre() const {
+    std::string text;
+    std::error_code ignored;
+    for (const auto& task :
+         fs::directory_iterator(absl::StrCat("/proc/", pid_, "/task"), ignored)) {
+      const std::string status = ReadFile(task.path() / "status");
+      const size_t state = status.find("State:");
+      absl::StrAppend(&text, task.path().filename().string(), " ", ReadFile(task.path() / "comm"));
+      if (state != std::string::npos) {
+        absl::StrAppend(&text, "  ", status.substr(state, status.find('\n', state) - state), "\n");
+      }
+      absl::StrAppend(&text, "  syscall ", ReadFile(task.path() / "syscall"), "  ",
+                      ReadFile(task.path() / "wchan"), "\n", ReadFile(task.path() / "stack"));
+    }
+    return text;
+  }
+
   std::string socket() const { return socket_; }
 
  private:
@@ -306,8 +326,9 @@ class HostedStressTest : public testing::Test {
   // Posts, and counts the answer, which must be one that the contract names.
   void Post(const Client& client, const std::string& path, const std::string& body,
             Outcome* outcome) {
-    // Longer than a transition may take before it is reversed.
-    const RequestOptions patience{.timeout = absl::Seconds(60)};
+    // Longer than a transition may take before it is reversed, and than a virtual machine's kernel
+    // was seen to take over a thread's stack ("workqueue lockup" in its log).
+    const RequestOptions patience{.timeout = absl::Seconds(150)};
     const absl::StatusOr<Reply> reply = client.Post(path, body, patience);
     ++outcome->requests;
     if (!reply.ok() && HasDiedAsItMay(outcome)) return;
@@ -432,7 +453,8 @@ class HostedStressTest : public testing::Test {
       return;
     }
     ASSERT_FALSE(HasFatalFailure()) << ReadFile(directory_ / "stderr").substr(0, 4000) << "\n"
-                                    << LastOf(ReadFile(directory_ / "log"));
+                                    << LastOf(ReadFile(directory_ / "log")) << "\n"
+                                    << program.WhereThreadsAre();
     int status = 0;
     const std::string report = program.Finish(&status);
     EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0)
