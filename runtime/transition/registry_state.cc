@@ -201,15 +201,14 @@ absl::Status PatchRegistry::State::StartLocked(Patch* patch, bool patching,
     const auto at = after.erase(std::find(after.begin(), after.end(), patch));
     after.insert(at, restored.begin(), restored.end());
   }
-  StateChanges states(&callbacks_, active_, after);
   transition_ =
       std::make_unique<Transition>(Transition::Environment{.host = host_,
                                                            .events = events_,
                                                            .table = &table_,
                                                            .callbacks = &callbacks_,
-                                                           .units = &units_,
-                                                           .states = std::move(states)},
-                                   patch, patching, std::move(others), LeftoverTrampolinesLocked());
+                                                           .units = &units_},
+                                   patch, patching, std::move(others), LeftoverTrampolinesLocked(),
+                                   StateChanges(&callbacks_, active_, after));
   // Before the patch, as they were: it sees their states, and modules that come get them first.
   active_.insert(std::find(active_.begin(), active_.end(), patch), restored.begin(),
                  restored.end());

@@ -1,10 +1,10 @@
 // PatchRegistry::State: what the registry keeps, and the steps it takes, all under one mutex.
 //
-// A transition goes through two phases. kSwitching: scans until every thread has acknowledged.
-// Then it completes: slots and entries settle. kGrace: until every thread was seen outside of the
-// trampolines, or for a bounded time. What is still in use then is kept, and looked after in the
-// background (`leftovers_`), so that a thread which cannot be walked holds up nothing but its own
-// trampolines.
+// A transition goes through two phases. kSwitching: scans until every thread that is asked has
+// acknowledged (a canary then stays in this phase, and nothing is done for it). Then it completes:
+// slots and entries settle. kGrace: until every thread was seen outside of the trampolines, or for
+// a bounded time. What is still in use then is kept, and looked after in the background
+// (`leftovers_`), so that a thread which cannot be walked holds up nothing but its own trampolines.
 //
 // The mutex is held for single steps only, each a scan at most, so that fork never waits long.
 #ifndef MEND_RUNTIME_TRANSITION_REGISTRY_STATE_H_

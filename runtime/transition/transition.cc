@@ -28,14 +28,16 @@ void NormalizeRanges(std::vector<CodeRange>* ranges) {
   *ranges = std::move(joined);
 }
 
-Transition::Transition(Environment environment, Patch* patch, bool patching,
-                       std::vector<Patch*> others, std::vector<CodeRange> retired_trampolines)
-    : environment_(std::move(environment)),
+Transition::Transition(const Environment& environment, Patch* patch, bool patching,
+                       std::vector<Patch*> others, std::vector<CodeRange> retired_trampolines,
+                       StateChanges states)
+    : environment_(environment),
       patch_(patch),
       patching_(patching),
       others_(std::move(others)),
       retired_trampolines_(std::move(retired_trampolines)),
-      epoch_(Handshake::Get().NextEpoch()) {}
+      epoch_(Handshake::Get().NextEpoch()),
+      states_(std::move(states)) {}
 
 void Transition::Log(const char* kind, const std::string& text) {
   environment_.events->Append(LivepatchEvent(kind, patch_->name, text));
@@ -53,7 +55,7 @@ absl::Status Transition::Init() {
   for (const FunctionSite* const held : HeldFunctions()) PlanPoll(*held);
   if (absl::Status built = BuildTrampolines(0); !built.ok()) return built;
   if (patching_) {
-    if (absl::Status begun = environment_.states.Begin(); !begun.ok()) return begun;
+    if (absl::Status begun = states_.Begin(); !begun.ok()) return begun;
     if (absl::Status patched = PatchLoadedObjects(); !patched.ok()) return patched;
     return RedirectObject(nullptr);
   }
@@ -64,7 +66,7 @@ absl::Status Transition::Init() {
     }
   }
   if (absl::Status redirected = RedirectObject(nullptr); !redirected.ok()) return redirected;
-  if (absl::Status begun = environment_.states.Begin(); !begun.ok()) return begun;
+  if (absl::Status begun = states_.Begin(); !begun.ok()) return begun;
   RunPreUnpatch();
   return absl::OkStatus();
 }
@@ -409,7 +411,7 @@ void Transition::Finish() {
       environment_.callbacks->PostPatch(&object);
     }
   }
-  environment_.states.End(/*as_begun=*/to_new_);
+  states_.End(/*as_begun=*/to_new_);
   Log("transition_complete", absl::StrCat("'", patch_->name, "': ", Gerund(), " complete"));
 }
 

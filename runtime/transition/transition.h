@@ -55,15 +55,15 @@ class Transition {
     Callbacks* callbacks;
     // Held by every patch: the MEND_UNIT functions of the guest modules that are there.
     const ModuleUnits* units;
-    StateChanges states;
   };
 
   // `others`: patching: those that go when this one has come (atomic replace). Unpatching: those
   // that come back when this one has gone (revert), for each of whose functions the patch has one,
   // if only a nop. `retired_trampolines`: of earlier transitions, in which threads may still stand;
   // sorted.
-  Transition(Environment environment, Patch* patch, bool patching, std::vector<Patch*> others,
-             std::vector<CodeRange> retired_trampolines);
+  Transition(const Environment& environment, Patch* patch, bool patching,
+             std::vector<Patch*> others, std::vector<CodeRange> retired_trampolines,
+             StateChanges states);
 
   // On failure the caller must Cancel.
   absl::Status Init();
@@ -142,7 +142,7 @@ class Transition {
   void Log(const char* kind, const std::string& text);
   const char* Gerund() const { return target_patched() ? "patching" : "unpatching"; }
 
-  Environment environment_;
+  const Environment environment_;
   Patch* const patch_;
   const bool patching_;
   const std::vector<Patch*> others_;
@@ -152,6 +152,7 @@ class Transition {
   bool to_new_ = true;
   bool reversed_ = false;
   bool canary_ = false;
+  StateChanges states_;
   bool cancelled_ = false;
   std::vector<Move> moves_;
   std::vector<CodeRange> trampolines_;

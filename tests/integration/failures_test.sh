@@ -46,12 +46,6 @@ await_status() {
   done
   fail "after $tries looks the status is not '$1': $(cat "$work/status.log")"
 }
-retry() {
-  expect_code 0 "$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid"
-  ask go 2
-  expect_code 0 "$mend" disable "$hosted_pid" fix
-  ask go 1
-}
 
 start "$work/serve"
 await_target
@@ -66,7 +60,7 @@ kill -KILL "$client"
 wait "$client" 2>/dev/null || true
 await_status "last transition: unpatching 'fix', reversed"
 ask on "out 1"
-retry
+goes_in_and_out
 # One that is killed while it compiles, at no moment in particular.
 for delay in 0.005 0.02 0.05; do
   "$patchc" apply "$work/new/serve.c" --name fix --to "$hosted_pid" --timeout 1 >"$work/killed.log" 2>&1 &
@@ -79,7 +73,7 @@ for delay in 0.005 0.02 0.05; do
   if [ -n "$output" ]; then expect_code 0 "$mend" disable "$hosted_pid" fix; fi
   ask go 1
 done
-retry
+goes_in_and_out
 
 # A full disk, by a limit to the size of files: the error has a reason, an old module stays, nothing is left over.
 cat >"$work/full.sh" <<'FULL'
@@ -106,7 +100,7 @@ expect_code 1 "$patchc" build -o /dev/full --base "$work/serve" "$work/new/serve
 expect_match "a full device" "cannot write /dev/full: No space left on device" "$output"
 [ -c /dev/null ] && [ -c /dev/full ] || fail "a device was replaced by a file"
 
-retry
+goes_in_and_out
 finish
 
 # A log and a patch directory that take nothing.
@@ -118,7 +112,7 @@ hosted_pid=$!
 started+=("$hosted_pid")
 await_target
 ask go 1
-retry
+goes_in_and_out
 rmdir "$work/patches"
 expect_code 3 "$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid" --persist
 expect_match "what cannot be kept" "applied, but cannot be kept as .*No such file" "$output"

@@ -79,6 +79,14 @@ ask() {
   expect "answer to '$1'" "$2" "$answer"
 }
 
+# goes_in_and_out: $work/fix.mendpatch can be applied, and taken off: the answers to "go" are 2, then 1.
+goes_in_and_out() {
+  expect_code 0 "$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid"
+  ask go 2
+  expect_code 0 "$mend" disable "$hosted_pid" fix
+  ask go 1
+}
+
 # Ends the program by the end of its input; it must exit with the code (default 0).
 finish() {
   local code=0

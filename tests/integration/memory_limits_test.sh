@@ -26,13 +26,6 @@ sed 's/return 1;/return 2;/' "$work/serve.c" >"$work/new/serve.c"
 "$patchc" cc -O1 "$work/serve.c" -o "$work/serve"
 "$patchc" build -o "$work/fix.mendpatch" --name fix --base "$work/serve" "$work/new/serve.c" >/dev/null
 
-retry() {
-  expect_code 0 "$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid"
-  ask go 2
-  expect_code 0 "$mend" disable "$hosted_pid" fix
-  ask go 1
-}
-
 start "$work/serve"
 await_target
 ask go 1
@@ -54,5 +47,5 @@ expect_code 3 "$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid"
 expect_match "not enough addresses" "ENOMEM: .*RLIMIT_AS" "$output"
 ask go 1
 prlimit --pid "$hosted_pid" --as=unlimited:unlimited
-retry
+goes_in_and_out
 finish
