@@ -67,6 +67,8 @@ void Uninterrupted::End() noexcept {
 }
 
 uint64_t Uninterrupted::MaskBefore() noexcept { return tls_state.mask; }
+void Uninterrupted::SetMaskAfter(uint64_t mask) noexcept { tls_state.mask = mask; }
+uint64_t Uninterrupted::HeldBack() noexcept { return kHeldBack; }
 
 Uninterrupted::Pause::Pause() noexcept
     : depth_(tls_state.depth), cancel_state_(tls_state.cancel_state) {

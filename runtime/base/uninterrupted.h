@@ -33,9 +33,12 @@ class Uninterrupted {
   static void Begin() noexcept;
   static void End() noexcept;
 
-  // The signal mask (the kernel's form) that the calling thread had before the outermost scope.
-  // REQUIRES: in a scope.
+  // The signal mask (the kernel's form) that the calling thread had before the outermost scope, and
+  // is to have after it. REQUIRES: in a scope.
   static uint64_t MaskBefore() noexcept;
+  static void SetMaskAfter(uint64_t mask) noexcept;
+  // What a scope adds to the mask.
+  static uint64_t HeldBack() noexcept;
 
   // Outside again, within: while the thread sleeps without the core's locks, or runs the program's
   // code. Handlers run, and a mask that is set meanwhile is kept. Cancellation stays off.

@@ -159,6 +159,7 @@ Node ModuleFolder(const Source& source) {
 Node ThreadsFolder(PatchRegistry* registry) {
   Node folder = Folder("threads");
   for (const ThreadStatus& status : registry->Threads()) {
+    if (status.tid == 0) continue;  // a suspended context
     Node thread = Folder(absl::StrCat(status.tid));
     thread.children.push_back(Attribute("patch_state", absl::StrCat(status.patch_state)));
     folder.children.push_back(std::move(thread));

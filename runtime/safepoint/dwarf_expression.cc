@@ -280,6 +280,7 @@ bool StackMemory::Load(uintptr_t address, unsigned size, uintptr_t* value) const
   if (address < bounds_.low || address >= bounds_.high || bounds_.high - address < size) {
     return false;
   }
+  address += displacement_;
   switch (size) {
     case 1:
       *value = LoadUnchecked<uint8_t>(address);

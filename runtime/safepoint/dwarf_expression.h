@@ -46,7 +46,9 @@ class FrameRegisters {
 // The part of a stack that may be read: from the innermost frame's red zone up to its end.
 class StackMemory {
  public:
-  explicit StackMemory(StackBounds bounds) noexcept : bounds_(bounds) {}
+  // The byte at an address is read `displacement` further on, modulo the address space.
+  StackMemory(StackBounds bounds, uintptr_t displacement) noexcept
+      : bounds_(bounds), displacement_(displacement) {}
 
   uintptr_t low() const noexcept { return bounds_.low; }
   uintptr_t high() const noexcept { return bounds_.high; }
@@ -56,6 +58,7 @@ class StackMemory {
 
  private:
   StackBounds bounds_;
+  uintptr_t displacement_;
 };
 
 enum class ExpressionResult : uint8_t { kOk, kMalformed, kOutOfBounds };

@@ -53,8 +53,8 @@ void Handshake::Publish(const SwitchRequest* request) {
 }
 
 SwitchResult Handshake::Attempt(ThreadRecord& record, const SwitchRequest& request,
-                                const RegisterContext* context, SwitchWay way) noexcept
-    [[clang::nonblocking]] {
+                                const RegisterContext* context, SwitchWay way,
+                                uintptr_t displacement) noexcept [[clang::nonblocking]] {
   if (record.ack.load(std::memory_order_relaxed) >= request.generation) {
     return SwitchResult::kAlreadySwitched;
   }
@@ -62,8 +62,10 @@ SwitchResult Handshake::Attempt(ThreadRecord& record, const SwitchRequest& reque
   const bool meets =
       request.switches && request.Meets(record.epoch.load(std::memory_order_relaxed));
   if (!meets && context != nullptr) {
-    const StackCheckResult result =
-        CheckStack(*context, record.stack, record.alternate_stack, request);
+    const WalkOptions options{.stack = record.stack,
+                              .alternate_stack = record.alternate_stack,
+                              .displacement = displacement};
+    const StackCheckResult result = CheckStack(*context, options, request);
     if (result.reason != SwitchResult::kSwitched) {
       RecordFailure(record, request, result);
       return result.reason;

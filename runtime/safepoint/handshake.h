@@ -108,10 +108,11 @@ class Handshake {
 
   // Tries to satisfy `request` for `record`'s thread: called by that thread itself, or by whoever
   // claimed it. `context` is where its innermost frame is; null when it has no hosted frame.
-  // Updates the record's straggler on failure.
+  // Of a suspended context, the bytes of whose stack may go any time, a copy is walked, which lies
+  // `displacement` further on. Updates the record's straggler on failure.
   SwitchResult Attempt(ThreadRecord& record, const SwitchRequest& request,
-                       const RegisterContext* context, SwitchWay way) noexcept
-      [[clang::nonblocking]];
+                       const RegisterContext* context, SwitchWay way,
+                       uintptr_t displacement = 0) noexcept [[clang::nonblocking]];
 
   // The thread itself, without any hosted frame on its stack: takes the target state.
   void SwitchAtBoundary(ThreadRecord& record) noexcept [[clang::nonblocking]];

@@ -105,7 +105,7 @@ void ArmPoll(ThreadRecord& record) {
 
 void SingleThread::Enter() {
   ThreadRecord* const self = ThreadRegistry::CurrentRecord();
-  if (self == nullptr) return;
+  if (self == nullptr || ThreadRegistry::Get().has_contexts()) return;
   const int64_t deadline = MonotonicNs() + kFallAsleepMaxNs;
   // ORDER[T22]: what the last to fall asleep did before; pairs with FallAsleep.
   while (const uint32_t awake = awake_.load(std::memory_order_acquire)) {

@@ -39,6 +39,7 @@ class SingleThread {
  public:
   // Tells libc that there is one thread, unless there is another that is not the runtime's, one of
   // the runtime's is (and stays for a moment) awake, or libc is not one that can be told.
+  // Nor with contexts (thread_registry.h), since the thread goes from one record to another.
   // REQUIRES: the caller is registered, and in no operation of libc's.
   static void Enter();
 

@@ -59,17 +59,11 @@ const CodeRange* FindRange(const CodeRange* ranges, size_t count, CodeAddress pc
   return low < count && ranges[low].Contains(pc) ? &ranges[low] : nullptr;
 }
 
-StackCheckResult CheckStack(const RegisterContext& context, StackBounds stack,
-                            StackBounds alternate_stack, const SwitchRequest& request) noexcept
-    [[clang::nonblocking]] {
+StackCheckResult CheckStack(const RegisterContext& context, const WalkOptions& stacks,
+                            const SwitchRequest& request) noexcept [[clang::nonblocking]] {
   Search search{.request = &request, .result = {}};
   if (MEND_FAILPOINT("safepoint/stack_check_off")) return search.result;
-  const bool on_alternate_stack =
-      alternate_stack.low <= context.rsp && context.rsp < alternate_stack.high;
-  // Nothing live is below the stack pointer, so that is the lowest address that may be read.
-  if (!on_alternate_stack) stack.low = context.rsp - kRedZone;
-  const WalkOptions options{.stack = stack, .alternate_stack = alternate_stack};
-  const WalkResult walk = WalkStack(context, options, VisitFrame, &search);
+  const WalkResult walk = WalkStack(context, stacks, VisitFrame, &search);
   search.result.walk_end = walk.end;
   if (walk.end != WalkEnd::kComplete && walk.end != WalkEnd::kStopped) {
     search.result.reason = SwitchResult::kUnreliableStack;

@@ -25,10 +25,10 @@ struct StackCheckResult {
   WalkEnd walk_end = WalkEnd::kComplete;
 };
 
+// A thread on a stack that is none of those it is known to have is in doubt.
 // REQUIRES: the thread is the caller, or cannot run until the call has returned.
-StackCheckResult CheckStack(const RegisterContext& context, StackBounds stack,
-                            StackBounds alternate_stack, const SwitchRequest& request) noexcept
-    [[clang::nonblocking]];
+StackCheckResult CheckStack(const RegisterContext& context, const WalkOptions& stacks,
+                            const SwitchRequest& request) noexcept [[clang::nonblocking]];
 
 // The range of the sorted, disjoint `ranges` that contains `pc`, or null.
 const CodeRange* FindRange(const CodeRange* ranges, size_t count, CodeAddress pc) noexcept

@@ -75,7 +75,7 @@ class Walker {
       : options_(options),
         table_(UnwindTable::Get()),
         registers_(StartRegisters(from)),
-        stack_(StackBounds{}) {}
+        stack_(StackBounds{}, 0) {}
 
   WalkResult Run(WalkVisitor visitor, void* argument) noexcept [[clang::nonblocking]] {
     WalkResult result;
@@ -116,7 +116,7 @@ class Walker {
   bool EnterStack(uintptr_t rsp, StackBounds stack) noexcept {
     if (rsp < stack.low || rsp > stack.high || stack.low == stack.high) return false;
     const uintptr_t red_zone = rsp - std::min(rsp, kRedZone);
-    stack_ = StackMemory({std::max(red_zone, stack.low), stack.high});
+    stack_ = StackMemory({std::max(red_zone, stack.low), stack.high}, options_.displacement);
     return true;
   }
 

@@ -56,6 +56,8 @@ struct WalkOptions {
   // The thread's signal stack, if it has one: frames may lie there until a signal frame leads off
   // it.
   StackBounds alternate_stack;
+  // Where the stack's bytes are read, less where they belong: not zero for a copy.
+  uintptr_t displacement = 0;
   // The walk is complete when a frame's CFA equals this (the thread's recorded base), or when the
   // unwind data says that a frame is the outermost one (return address undefined, as in clone and
   // _start).

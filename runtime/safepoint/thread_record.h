@@ -104,6 +104,9 @@ struct ThreadRecord {
   // An operating system thread that the registry found, rather than one that was announced: its
   // end is not announced either, so nobody writes to its words from outside.
   std::atomic<bool> adopted{false};
+  // A context that no thread runs (thread_registry.h). It has no id and no words, and is kBlocked
+  // at its anchor, or kStarting when it has not begun. Changes under the registry's adoption_mu_.
+  std::atomic<bool> suspended{false};
   // The epoch of the transition whose canary the thread was chosen for; 0: none. Written under the
   // patch registry's mutex, before the request that asks it, and by who makes the record anew.
   std::atomic<uint32_t> canary{0};
@@ -113,6 +116,13 @@ struct ThreadRecord {
   RegisterContext anchor;
   StackBounds stack;
   StackBounds alternate_stack;
+  // Of a suspended context that has begun: where on its stack its record's address stands. Whoever
+  // uses that memory for something else overwrites it.
+  uintptr_t suspension_mark = 0;
+  // Guarded by the registry's adoption_mu_: whether it is listed among the contexts, and then the
+  // thread whose own stack it is; 0: nobody's.
+  bool is_listed = false;
+  pid_t stack_owner = 0;
 
   // Owning thread only.
   uint32_t enter_depth = 0;

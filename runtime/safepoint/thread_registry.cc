@@ -55,7 +55,14 @@ StackBounds CallersStack() {
   size_t size = 0;
   pthread_attr_getstack(&attributes, &low, &size);
   pthread_attr_destroy(&attributes);
-  return {.low = reinterpret_cast<uintptr_t>(low), .high = reinterpret_cast<uintptr_t>(low) + size};
+  const uintptr_t high = reinterpret_cast<uintptr_t>(low) + size;
+  // The process's own stack may grow when its limit is raised. The kernel maps nothing else into so
+  // many bytes.
+  constexpr size_t kMainStackGap = size_t{128} << 20;
+  if (RawSyscall(SYS_gettid) == RawSyscall(SYS_getpid) && size < kMainStackGap) {
+    size = kMainStackGap;
+  }
+  return {.low = high - size, .high = high};
 }
 
 // The thread itself, without a hosted frame.
@@ -104,12 +111,17 @@ ThreadRecord* ThreadRegistry::AddRecord() {
   record->tid.store(0, std::memory_order_relaxed);
   record->blocked_in.store(nullptr, std::memory_order_relaxed);
   record->adopted.store(false, std::memory_order_relaxed);
-  record->canary.store(0, std::memory_order_relaxed);
+  record->suspended.store(false, std::memory_order_relaxed);
+  // ORDER[T24]: after the id; pairs with PatchRegistry::State::MarkCanaryLocked.
+  record->canary.store(0, std::memory_order_release);
   record->in_slow_path.store(false, std::memory_order_relaxed);
   record->signal_in_flight.store(false, std::memory_order_relaxed);
   record->straggler.transition_epoch.store(0, std::memory_order_relaxed);
   record->stack = {};
   record->alternate_stack = {};
+  record->suspension_mark = 0;
+  record->is_listed = false;
+  record->stack_owner = 0;
   record->enter_depth = 0;
   record->outside_when_left = false;
   // Claimed: the coordinator takes it for a thread that is not done yet.
@@ -147,28 +159,32 @@ ThreadRecord* ThreadRegistry::PrepareChild() {
   const Uninterrupted uninterrupted;
   ThreadRecord* const child = AddRecord();
   if (child == nullptr) return nullptr;
+  InheritState(child);
+  child->activity.ReleaseClaim(Activity::kStarting);
+  return child;
+}
+
+void ThreadRegistry::InheritState(ThreadRecord* child) {
   const ThreadRecord* const creator = CurrentRecord();
   if (creator == nullptr) {
     Handshake::Get().Join(*child);
-  } else {
-    // The acknowledgement first: when the creator switches between the two loads, the child is
-    // merely asked once more. The other way round it would pass for switched.
-    const uint64_t ack = creator->ack.load(std::memory_order_relaxed);
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    child->epoch.store(creator->epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    // It stays while it is read: later ones are not answered for the child, which is listed.
-    const SwitchRequest* const request = Handshake::Get().Current();
-    const bool switched =
-        request != nullptr && request->Meets(child->epoch.load(std::memory_order_relaxed));
-    if (switched && request->switches && request->to_new && ack >= request->generation) {
-      request->tally->ways[static_cast<size_t>(SwitchWay::kCreated)].fetch_add(
-          1, std::memory_order_relaxed);
-    }
-    // ORDER[T5]: the epoch before the ack; pairs with Coordinator::Visit.
-    child->ack.store(ack, std::memory_order_release);
+    return;
   }
-  child->activity.ReleaseClaim(Activity::kStarting);
-  return child;
+  // The acknowledgement first: when the creator switches between the two loads, the child is merely
+  // asked once more. The other way round it would pass for switched.
+  const uint64_t ack = creator->ack.load(std::memory_order_relaxed);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  child->epoch.store(creator->epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  // It stays while it is read: later ones are not answered for the child, which is listed.
+  const SwitchRequest* const request = Handshake::Get().Current();
+  const bool switched =
+      request != nullptr && request->Meets(child->epoch.load(std::memory_order_relaxed));
+  if (switched && request->switches && request->to_new && ack >= request->generation) {
+    request->tally->ways[static_cast<size_t>(SwitchWay::kCreated)].fetch_add(
+        1, std::memory_order_relaxed);
+  }
+  // ORDER[T5]: the epoch before the ack; pairs with Coordinator::Visit.
+  child->ack.store(ack, std::memory_order_release);
 }
 
 void ThreadRegistry::AbandonChild(ThreadRecord* child) {
@@ -196,6 +212,7 @@ void ThreadRegistry::EndThread() {
          !record->activity.TryResume(Activity::kBlocked, Activity::kRunning)) {
     YieldProcessor();
   }
+  EndContextsOf(record);
   // While it still counts: the request that it reads may be freed as soon as it does not.
   SwitchCallerAtBoundary(*record);
   record->activity.Set(Activity::kGone);
@@ -281,17 +298,28 @@ void ThreadRegistry::ChildAfterFork() {
   adoption_mu_.ResetAfterFork();
   mu_.ResetAfterFork();
   ThreadRecord* const own = CurrentRecord();
+  const pid_t own_tid = own == nullptr ? -1 : own->tid.load(std::memory_order_relaxed);
+  const auto new_tid = static_cast<pid_t>(RawSyscall(SYS_gettid));
   for (ThreadRecord* record = first(); record != nullptr; record = record->next) {
     // A signal that was on its way to the forking thread stays in the parent.
     record->signal_in_flight.store(false, std::memory_order_relaxed);
     record->pinned.store(false, std::memory_order_relaxed);
     if (record == own || record->activity.Get() == Activity::kGone) continue;
+    // A context that no thread was on can go on in this one, but not another thread's own stack,
+    // nor one that another thread was about to make.
+    if (record->suspended.load(std::memory_order_relaxed) &&
+        record->activity.Get() != Activity::kClaimed) {
+      if (record->stack_owner == own_tid) record->stack_owner = new_tid;
+      if (record->stack_owner == 0 || record->stack_owner == new_tid) continue;
+    }
+    UnlistContext(record);
     record->activity.Set(Activity::kGone);
     record->words.store(nullptr, std::memory_order_relaxed);
     FreeRecord(record);
   }
   if (own != nullptr) {
-    own->tid.store(static_cast<pid_t>(RawSyscall(SYS_gettid)), std::memory_order_relaxed);
+    if (own->stack_owner == own_tid) own->stack_owner = new_tid;
+    own->tid.store(new_tid, std::memory_order_relaxed);
   }
 }
 
@@ -321,7 +349,9 @@ int ThreadRegistry::AdoptUnknownThreads() {
   absl::flat_hash_set<pid_t> known;
   for (ThreadRecord* record = first(); record != nullptr; record = record->next) {
     if (record->activity.Get() == Activity::kGone) continue;
-    if (record->adopted.load(std::memory_order_relaxed) && ReapAdopted(record)) continue;
+    // A context that no thread is on.
+    if (record->suspended.load(std::memory_order_relaxed)) continue;
+    if (record->adopted.load(std::memory_order_relaxed) && ReapAdoptedLocked(record)) continue;
     known.insert(record->tid.load(std::memory_order_relaxed));
   }
   // A starting thread exists already, maybe, and its record does not know its id yet.
@@ -360,10 +390,16 @@ void ThreadRegistry::BindAdopted(ThreadRecord* record, ThreadWords* words) noexc
 }
 
 bool ThreadRegistry::ReapAdopted(ThreadRecord* record) {
+  MutexLock lock(&adoption_mu_);
+  return ReapAdoptedLocked(record);
+}
+
+bool ThreadRegistry::ReapAdoptedLocked(ThreadRecord* record) {
   const long pid = RawSyscall(SYS_getpid);
   if (RawSyscall(SYS_tgkill, pid, record->tid.load(std::memory_order_relaxed), 0) == 0) {
     return false;
   }
+  UnlistContext(record);
   record->activity.Set(Activity::kGone);
   record->words.store(nullptr, std::memory_order_relaxed);
   FreeRecord(record);

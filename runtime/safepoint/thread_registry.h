@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 
 #include "absl/base/thread_annotations.h"
 #include "runtime/base/mutex.h"
@@ -18,6 +19,9 @@
 #include "runtime/safepoint/thread_state.h"
 
 namespace mend {
+
+// How a context that no thread runs is called where threads have names.
+inline constexpr char kSuspendedContext[] = "suspended context";
 
 class ThreadRegistry {
  public:
@@ -55,6 +59,28 @@ class ThreadRegistry {
   // The thread's signal stack, from the interposed sigaltstack; {0,0} when disabled.
   void SetAlternateStack(StackBounds stack);
 
+  // --- contexts: stacks that threads leave and come back to (makecontext, swapcontext) ---
+  //
+  // To the core a context is a thread: it has a record, hence a patch state of its own, which goes
+  // with it to whichever thread runs it; and a transition waits for it while none does. A thread's
+  // own stack is a context too, from when it is first left. Each stack has one record at most;
+  // where stacks lie within others (an array in a frame), an address belongs to the innermost. All
+  // require an Uninterrupted scope, which those that Depart leave to Arrive's side.
+
+  // A context that has not begun, on `stack`, with the caller's patch state. What was suspended
+  // there before is forgotten.
+  void PrepareContext(StackBounds stack);
+  // The caller is about to go on at `rsp` and to call Arrive there. The context that it leaves
+  // stands at `anchor` for whoever looks at it, and *mark, on its stack, stays as it is while it is
+  // left. False: nothing to do, and no Arrive, since `rsp` is on the stack that the caller is on,
+  // or on one that another thread is on, or nobody knows the caller.
+  bool Depart(uintptr_t rsp, const RegisterContext& anchor, uintptr_t* mark);
+  // The same, and the context that it leaves is over.
+  bool DepartForGood(uintptr_t rsp);
+  void Arrive();
+  // Whether there has ever been a context; what is said of a program's only thread is void then.
+  bool has_contexts() const { return has_contexts_.load(std::memory_order_relaxed); }
+
   // --- fork: called around the real fork, in the forking thread ---
   // In the child only the forking thread is left; it keeps its state.
   void PrepareFork() ABSL_NO_THREAD_SAFETY_ANALYSIS;
@@ -90,6 +116,9 @@ class ThreadRegistry {
   bool ReapAdopted(ThreadRecord* record);
   // Looks up the stack of an adopted thread that has told where it stands.
   void FindStack(ThreadRecord* record);
+  // The memory of a suspended context's stack has gone or is used for something else: nobody can
+  // come back to it. REQUIRES: the caller has claimed it.
+  void ForgetContext(ThreadRecord* record);
   // The thread whose words these are learns that it has been adopted. Async-signal-safe.
   static void BindAdopted(ThreadRecord* record, ThreadWords* words) noexcept [[clang::nonblocking]];
 
@@ -106,9 +135,21 @@ class ThreadRegistry {
   ThreadRecord* AddRecord();
   void FreeRecord(ThreadRecord* record);
   void BindToCaller(ThreadRecord* record);
+  // A new record gets the caller's patch state, or what Join says. It stays claimed.
+  void InheritState(ThreadRecord* child);
   ThreadRecord* RegisterCaller(Activity activity);
   // The record that AdoptUnknownThreads gave to a thread; null if none.
   ThreadRecord* FindAdopted(pid_t tid) const;
+
+  bool SwitchContext(uintptr_t rsp, const RegisterContext* anchor, uintptr_t* mark);
+  ThreadRecord* ClaimContextAt(uintptr_t rsp, bool* retry)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(adoption_mu_);
+  void ListContext(ThreadRecord* record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(adoption_mu_);
+  void UnlistContext(ThreadRecord* record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(adoption_mu_);
+  void EndContext(ThreadRecord* record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(adoption_mu_);
+  // The contexts that the calling thread, which ends, will not come back to.
+  void EndContextsOf(ThreadRecord* record);
+  bool ReapAdoptedLocked(ThreadRecord* record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(adoption_mu_);
 
   std::atomic<ThreadRecord*> head_{nullptr};
   std::atomic<uint64_t> births_{0};
@@ -117,6 +158,9 @@ class ThreadRegistry {
   // found it, holds this while it looks whether there is one, so that no thread has two: the second
   // would never be answered for. Nests inside the patch registry's mutex.
   Mutex adoption_mu_ ABSL_ACQUIRED_BEFORE(mu_);
+  // By the ends of their stacks; made when the first one is, for good.
+  std::multimap<uintptr_t, ThreadRecord*>* contexts_ ABSL_GUARDED_BY(adoption_mu_) = nullptr;
+  std::atomic<bool> has_contexts_{false};
   // Protects the free list; not the list of records, which only grows. Nests
   // inside the patch registry's mutex.
   Mutex mu_;

@@ -110,14 +110,31 @@ bool Coordinator::VisitClaimable(ThreadRecord& record, Activity activity,
                                  const SwitchRequest& request) {
   if (!record.activity.TryClaim(activity)) return false;
   const bool blocked = activity == Activity::kBlocked;
+  const bool suspended = blocked && record.suspended.load(std::memory_order_relaxed);
+  RegisterContext anchor;
+  if (blocked) anchor = record.anchor;
+  uintptr_t displacement = 0;
+  if (suspended) {
+    switch (stack_copy_.Take(record)) {
+      case StackCopy::Outcome::kStackGone:
+        ThreadRegistry::Get().ForgetContext(&record);
+        return true;
+      case StackCopy::Outcome::kCannotRead:
+        anchor = {};  // on no stack: "not now"
+        break;
+      case StackCopy::Outcome::kTaken:
+        displacement = stack_copy_.displacement();
+    }
+  }
   const SwitchResult result = Handshake::Get().Attempt(
-      record, request, blocked ? &record.anchor : nullptr,
+      record, request, blocked ? &anchor : nullptr,
       blocked ? SwitchWay::kBlocked
-              : (activity == Activity::kStarting ? SwitchWay::kCreated : SwitchWay::kOutside));
+              : (activity == Activity::kStarting ? SwitchWay::kCreated : SwitchWay::kOutside),
+      displacement);
   const bool done = result == SwitchResult::kSwitched || result == SwitchResult::kAlreadySwitched;
   // A thread that is asleep whenever the scan comes by, always inside a held function, polls when
   // it wakes: at the latest where it enters the function again.
-  if (!done && blocked) {
+  if (!done && blocked && !suspended) {
     record.poll_credit.store(kPollCredit, std::memory_order_relaxed);
     // ORDER[T4]: the request was published before the poll byte; pairs with AnswerPoll.
     record.words.load(std::memory_order_relaxed)->poll.store(1, std::memory_order_release);
@@ -203,7 +220,11 @@ void Coordinator::ReportHeld(ThreadRecord& record, const SwitchRequest& request)
   if (age_ns < kHeldUpNs) return;
   const Straggler straggler = StragglerOf(record, request.epoch);
   const pid_t tid = record.tid.load(std::memory_order_relaxed);
-  if (straggler_tid_ != tid) straggler_name_ = ThreadName(tid);
+  if (record.suspended.load(std::memory_order_relaxed)) {
+    straggler_name_ = kSuspendedContext;
+  } else if (straggler_tid_ != tid || tid == 0) {
+    straggler_name_ = ThreadName(tid);
+  }
   straggler_tid_ = tid;
   straggler_pc_ = straggler.pc;
   if (!request.switches) return;
@@ -232,10 +253,11 @@ Straggler Coordinator::StragglerOf(const ThreadRecord& record, uint32_t epoch) c
 }
 
 std::string Coordinator::DescribeStraggler() const {
-  if (straggler_tid_ == 0) return "";
+  if (straggler_tid_ == 0 && straggler_name_.empty()) return "";
+  std::string who = straggler_name_.empty() ? "thread" : straggler_name_;
+  if (straggler_tid_ != 0) absl::StrAppend(&who, " (", straggler_tid_, ")");
   std::string function = straggler_pc_.is_null() ? "" : loader_->Describe(straggler_pc_);
-  return absl::StrCat(straggler_name_.empty() ? "thread" : straggler_name_, " (", straggler_tid_,
-                      ")", function.empty() ? "" : " in ", function);
+  return absl::StrCat(who, function.empty() ? "" : " in ", function);
 }
 
 unsigned Coordinator::ForceLeft(const SwitchRequest& request) {

@@ -17,6 +17,7 @@
 #include "runtime/base/event_log.h"
 #include "runtime/patch/patch.h"
 #include "runtime/safepoint/handshake.h"
+#include "runtime/safepoint/stack_copy.h"
 #include "runtime/safepoint/thread_registry.h"
 #include "runtime/transition/patch_registry.h"
 
@@ -69,6 +70,7 @@ class Coordinator {
   int64_t now_ns_ = 0;
   int64_t backoff_ns_ = 0;
   bool poked_ = false;
+  StackCopy stack_copy_;  // of the suspended context that is looked at
   pid_t straggler_tid_ = 0;
   std::string straggler_name_;
   CodeAddress straggler_pc_;

@@ -104,7 +104,7 @@ struct PatchStatus {
 };
 
 struct ThreadStatus {
-  pid_t tid = 0;
+  pid_t tid = 0;  // 0: a suspended context (ThreadRegistry), which no thread runs
   std::string name;
   Activity activity = Activity::kRunning;
   std::string blocked_in;          // libc function, when blocked

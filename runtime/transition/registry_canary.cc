@@ -20,46 +20,44 @@
 namespace mend {
 namespace {
 
-struct Candidate {
-  pid_t tid;
-  ThreadRecord* record;
-};
-
 // Threads that have begun and not ended, the youngest first as far as their ids tell.
-std::vector<Candidate> LiveThreads() {
-  std::vector<Candidate> live;
+std::vector<ChosenThread> LiveThreads() {
+  std::vector<ChosenThread> live;
   for (ThreadRecord* record = ThreadRegistry::Get().first(); record != nullptr;
        record = record->next) {
     const pid_t tid = record->tid.load(std::memory_order_relaxed);
     if (record->activity.Get() != Activity::kGone && tid != 0) live.push_back({tid, record});
   }
   std::sort(live.begin(), live.end(),
-            [](const Candidate& a, const Candidate& b) { return a.tid > b.tid; });
+            [](const ChosenThread& a, const ChosenThread& b) { return a.tid > b.tid; });
   return live;
 }
 
 }  // namespace
 
-std::vector<ThreadRecord*> PatchRegistry::State::ChooseCanaryLocked(
-    const CanarySpec& canary) const {
-  std::vector<ThreadRecord*> chosen;
+std::vector<ChosenThread> PatchRegistry::State::ChooseCanaryLocked(const CanarySpec& canary) const {
+  std::vector<ChosenThread> chosen;
   if (canary.empty()) return chosen;
-  const std::vector<Candidate> live = LiveThreads();
+  const std::vector<ChosenThread> live = LiveThreads();
   const size_t share = (live.size() * canary.percent + 99) / 100;
   const size_t most = canary.percent != 0 ? share : size_t{canary.threads};
-  for (const Candidate& candidate : live) {
+  for (const ChosenThread& candidate : live) {
     const bool named = !canary.names.empty() &&
                        ::fnmatch(canary.names.c_str(), ThreadName(candidate.tid).c_str(), 0) == 0;
-    if (canary.names.empty() ? chosen.size() < most : named) chosen.push_back(candidate.record);
+    if (canary.names.empty() ? chosen.size() < most : named) chosen.push_back(candidate);
   }
   return chosen;
 }
 
-void PatchRegistry::State::MarkCanaryLocked(const std::vector<ThreadRecord*>& chosen) {
-  for (ThreadRecord* const record : chosen) {
-    // ORDER[T1]: before the request is published. If the thread has ended meanwhile, whoever has
-    // its record now is chosen, or nobody.
-    record->canary.store(transition_->epoch(), std::memory_order_relaxed);
+void PatchRegistry::State::MarkCanaryLocked(const std::vector<ChosenThread>& chosen) {
+  for (const auto& [tid, record] : chosen) {
+    // ORDER[T1]: before the request is published. ORDER[T24]: reads what AddRecord wrote if it
+    // comes after it, and then sees that the record has no id, or another thread's.
+    record->canary.exchange(transition_->epoch(), std::memory_order_acq_rel);
+    // The thread has ended, or runs a context, and somebody else has its record, or will: not him.
+    if (record->tid.load(std::memory_order_relaxed) != tid) {
+      record->canary.store(0, std::memory_order_relaxed);
+    }
   }
   const std::string& name = transition_->patch()->name;
   events_->Append(MendEvent("canary_started", name,

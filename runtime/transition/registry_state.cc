@@ -172,7 +172,7 @@ absl::Status PatchRegistry::State::StartLocked(Patch* patch, bool patching,
                                                std::vector<Patch*> restored,
                                                const CanarySpec& canary) {
   MEND_CHECK(transition_ == nullptr, "two transitions at a time");
-  const std::vector<ThreadRecord*> chosen = ChooseCanaryLocked(canary);
+  const std::vector<ChosenThread> chosen = ChooseCanaryLocked(canary);
   absl::Status ready;
   if (!canary.empty() && chosen.empty()) {
     ready = ErrnoStatus(ENOENT, "the canary names no thread of the program");

@@ -29,6 +29,12 @@
 
 namespace mend {
 
+// A thread that a canary is for.
+struct ChosenThread {
+  pid_t tid;
+  ThreadRecord* record;
+};
+
 class PatchRegistry::State {
  public:
   State(CodeHost* host, PatchLoader* loader, EventLog* events, const RegistryOptions& options)
@@ -172,10 +178,10 @@ class PatchRegistry::State {
   void KeepHistoryLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
 
   // Whom the canary is for; none when it names nobody.
-  std::vector<ThreadRecord*> ChooseCanaryLocked(const CanarySpec& canary) const
+  std::vector<ChosenThread> ChooseCanaryLocked(const CanarySpec& canary) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // Marks them for the transition. Their requests are yet to be published.
-  void MarkCanaryLocked(const std::vector<ThreadRecord*>& chosen) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  void MarkCanaryLocked(const std::vector<ChosenThread>& chosen) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // All that were chosen have switched: nothing goes on until somebody says how.
   void HoldCanaryLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
 

@@ -40,12 +40,17 @@ PatchStatus StatusOf(const Patch& patch) {
 // A third of a second: longer than it takes a running thread to be signalled a few times.
 constexpr int64_t kExamineNs = 333'000'000;
 
-// A thread that has begun and not ended, without its part in a transition.
+// A thread that has begun and not ended, or a suspended context, without its part in a transition.
 std::optional<ThreadStatus> ThreadOf(const ThreadRecord& record) {
   ThreadStatus thread;
   thread.activity = record.activity.Get();
+  if (thread.activity == Activity::kGone) return std::nullopt;
+  if (record.suspended.load(std::memory_order_relaxed)) {
+    thread.name = kSuspendedContext;
+    return thread;
+  }
   thread.tid = record.tid.load(std::memory_order_relaxed);
-  if (thread.activity == Activity::kGone || thread.tid == 0) return std::nullopt;
+  if (thread.tid == 0) return std::nullopt;
   thread.name = ThreadName(thread.tid);
   const char* const blocked_in = record.blocked_in.load(std::memory_order_relaxed);
   if (thread.activity == Activity::kBlocked && blocked_in != nullptr) {
@@ -145,6 +150,12 @@ std::vector<ThreadStatus> PatchRegistry::State::ThreadsLocked() const {
     std::optional<ThreadStatus> found = ThreadOf(*record);
     if (!found.has_value()) continue;
     ThreadStatus& thread = *found;
+    // Of contexts, which may be many, those that a transition waits for.
+    if (thread.tid == 0 &&
+        (transition_ == nullptr || !transition_->published() ||
+         record->ack.load(std::memory_order_relaxed) >= transition_->request().generation)) {
+      continue;
+    }
     if (transition_ != nullptr && transition_->published()) {
       const bool switched = record->epoch.load(std::memory_order_relaxed) >= transition_->epoch();
       thread.patch_state = switched == transition_->patching() ? 1 : 0;

@@ -63,7 +63,7 @@ class Arena {
   }
 
  private:
-  static constexpr size_t kBytes = size_t{64} << 20;
+  static constexpr size_t kBytes = size_t{512} << 20;
   static constexpr size_t kGranule = 16;
   static constexpr size_t kHeader = 16;
   char* begin_ = nullptr;

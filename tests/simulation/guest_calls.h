@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <functional>
 
+#include "runtime/safepoint/stack_walker.h"
+
 namespace mend::simulation {
 
 // Sleeps in a blocked region.
@@ -15,6 +17,11 @@ void RunInDynamicLoader(const std::function<void()>& call);
 
 // Runs `handler` as guest_libc runs a program's signal handler.
 void RunProgramHandler(const std::function<void()>& handler);
+// What guest_libc does for makecontext, and around a switch of stacks. `mark`: where the context
+// that is left says so; null: it is over. False: the core knows of no such context.
+void MakeContext(StackBounds stack);
+bool DepartForContext(uintptr_t rsp, uintptr_t* mark);
+void ArriveInContext();
 // The calling thread's words.
 bool PollIsSet();
 uint32_t CallersEpoch();

@@ -18,6 +18,8 @@
 // What stands for a call that does not block goes to the scheduler here.
 #pragma clang diagnostic ignored "-Wfunction-effects"
 
+extern "C" void MendFiberSwitch(void** save_sp, void* load_sp);
+
 namespace mend::simulation {
 namespace {
 
@@ -44,13 +46,16 @@ SimulatedThread* World::NewThread(Announcement announcement) {
   return threads.back().get();
 }
 
-bool World::ModuleIsUsed() const {
-  return std::any_of(threads.begin(), threads.end(),
-                     [](const auto& thread) { return !thread->done && thread->in_module; });
+bool World::ModuleIsUsed(bool suspended) const {
+  return std::any_of(threads.begin(), threads.end(), [suspended](const auto& thread) {
+    return !thread->done && thread->in_module && (!suspended || thread->fiber == nullptr);
+  });
 }
 
 void World::LoadOrUnloadModule() {
   if (!behaviour.modules || module_user != nullptr) return;
+  // Whoever waits for a suspended context may be the only one that could run it.
+  if (host.has_module() && ModuleIsUsed(/*suspended=*/true)) return;
   module_user = Now().running();
   if (host.has_module()) {
     UnloadModule();
@@ -74,7 +79,7 @@ void World::LoadModule() {
 void World::UnloadModule() {
   static int nothing;
   module_is_live = false;
-  while (ModuleIsUsed()) Now().Sleep(&nothing, 50'000);
+  while (ModuleIsUsed(/*suspended=*/false)) Now().Sleep(&nothing, 50'000);
   if (!registry->ModuleGoing(host.module()).ok()) Now().Violation("a module cannot go");
   const std::vector<CodeRange> text = {host.module_text()};
   for (int tries = 0; tries < 100; ++tries) {
@@ -120,11 +125,7 @@ SimulatedThread* SimulatedThread::Find(int tid) {
 
 SimulatedThread* SimulatedThread::OfStack(uintptr_t address) {
   for (const auto& thread : CurrentWorld()->threads) {
-    if (thread->fiber == nullptr) continue;
-    if (address >= reinterpret_cast<uintptr_t>(thread->fiber->stack_low) &&
-        address < reinterpret_cast<uintptr_t>(thread->fiber->stack_high)) {
-      return thread.get();
-    }
+    if (address >= thread->stack_low && address < thread->stack_high) return thread.get();
   }
   return nullptr;
 }
@@ -145,7 +146,16 @@ bool SimulatedThread::Queue(int tid, const siginfo_t& info) {
 
 void SimulatedThread::Start(ThreadRecord* record) {
   record_ = record;
-  fiber = Now().Spawn("thread", [this] { Main(); });
+  takes_signals_ = record != nullptr;
+  home_ = this;
+  Fiber* const own = Now().Spawn("thread", [this] { Main(); });
+  stack_low = reinterpret_cast<uintptr_t>(own->stack_low);
+  stack_high = reinterpret_cast<uintptr_t>(own->stack_high);
+  BecomeOwner(own);
+}
+
+void SimulatedThread::BecomeOwner(Fiber* of) {
+  fiber = of;
   fiber->owner = this;
   fiber->interrupt = [this] { HandleInterrupt(); };
   fiber->timer = [this] { MaybeInterrupt(); };
@@ -155,6 +165,7 @@ void SimulatedThread::Main() {
   words_ = &tls_thread_words;
   if (announcement == Announcement::kProgram) ThreadRegistry::Get().BeginThread(record_);
   RunUnits();
+  RunLeftContexts();
   // The end of a thread that was merely found is not announced.
   const ThreadRecord* const record = ThreadRegistry::CurrentRecord();
   if (record != nullptr && !record->adopted.load()) {
@@ -171,6 +182,7 @@ void SimulatedThread::RunUnits() {
   while (units_done < behaviour_->units || (stays && !CurrentWorld()->stopping)) {
     RunUnit();
     MaybeLoadOrUnloadModule();
+    if (MaySwapContexts() && Choose(2) == 1) SwapSomewhere();
     ++units_done;
     ++CurrentWorld()->units;
     if (behaviour_->blocks && Choose(4) == 0) BlockedSleep(20'000);
@@ -357,6 +369,9 @@ void SimulatedThread::Work(int depth) {
     return;
   }
   switch (Choose(8)) {
+    case 3:
+      if (MaySwapContexts()) InHost([this] { SwapSomewhere(); });
+      break;
     case 0:
       if (behaviour_->blocks)
         InHost([] { BlockedSleep(static_cast<int64_t>(Choose(200)) * 1'000); });
@@ -392,6 +407,103 @@ void SimulatedThread::CreateThread() {
   child->done = true;
 }
 
+// --- contexts ---
+
+bool SimulatedThread::MaySwapContexts() const {
+  return behaviour_->contexts_max > 0 && home_->announcement == Announcement::kProgram &&
+         !in_handler_ && !CurrentWorld()->stopping &&
+         (!in_module || CurrentWorld()->module_is_live);
+}
+
+void SimulatedThread::StartContext() {
+  constexpr size_t kBytes = 64 * 1024;
+  tid = 0;
+  stack_low = reinterpret_cast<uintptr_t>(::operator new(kBytes));
+  stack_high = stack_low + kBytes;
+  // What MendFiberSwitch takes off, see Scheduler::Spawn.
+  auto** const top = reinterpret_cast<void**>(stack_high) - 8;
+  for (int i = 0; i < 8; ++i) top[i] = nullptr;
+  top[6] = reinterpret_cast<void*>(+[] { Current()->RunContext(); });
+  MakeContext({.low = stack_low, .high = stack_high});
+  sp_ = top;
+}
+
+// On the context's own stack.
+void SimulatedThread::RunContext() {
+  ArriveInContext();
+  do {
+    RunHostedUnit();
+    ++CurrentWorld()->units;
+    if (MaySwapContexts() && Choose(2) == 1) SwapSomewhere();
+  } while (Choose(3) != 0 && !CurrentWorld()->stopping);
+  SwapTo(home_, /*for_good=*/true);
+}
+
+// Home, to a context that nobody runs, or to a new one.
+void SimulatedThread::SwapSomewhere() {
+  std::vector<SimulatedThread*> places;
+  size_t live = 0;
+  for (const auto& thread : CurrentWorld()->threads) {
+    if (thread->announcement != Announcement::kContext || thread->done) continue;
+    ++live;
+    if (thread->IsSuspended()) places.push_back(thread.get());
+  }
+  if (home_ != this) places.push_back(home_);
+  const bool may_make = live < static_cast<size_t>(behaviour_->contexts_max);
+  const auto count = static_cast<uint32_t>(places.size()) + (may_make ? 1 : 0);
+  if (count == 0) return;
+  const uint32_t chosen = Choose(count);
+  if (chosen < places.size()) return SwapTo(places[chosen], /*for_good=*/false);
+  SimulatedThread* const made = CurrentWorld()->NewThread(Announcement::kContext);
+  made->StartContext();
+  // Another thread may have taken it since it was made.
+  if (made->IsSuspended()) SwapTo(made, /*for_good=*/false);
+}
+
+// So that a transition which waits for a suspended context ends.
+void SimulatedThread::RunLeftContexts() {
+  if (behaviour_->contexts_max == 0 || announcement != Announcement::kProgram) return;
+  const auto& threads = CurrentWorld()->threads;
+  while (true) {
+    const auto left = std::find_if(threads.begin(), threads.end(), [](const auto& thread) {
+      return thread->announcement == Announcement::kContext && thread->IsSuspended();
+    });
+    if (left == threads.end()) return;
+    SwapTo(left->get(), /*for_good=*/false);
+  }
+}
+
+void SimulatedThread::SwapTo(SimulatedThread* to, bool for_good) {
+  uintptr_t mark = 0;
+  mark_ = &mark;
+  to->taken_ = true;  // nobody else goes there
+  const auto rsp = reinterpret_cast<uintptr_t>(to->sp_);
+  if (!DepartForContext(rsp, for_good ? nullptr : &mark)) {
+    Now().Violation("a context cannot be gone to");
+  }
+  // What belongs to the thread, at one point.
+  to->tid = std::exchange(tid, 0);
+  to->home_ = home_;
+  if (home_ != this) home_ = nullptr;
+  to->takes_signals_ = takes_signals_;
+  to->words_ = std::exchange(words_, nullptr);
+  to->asked_ = 0;
+  to->info_ = info_;
+  to->safepoint_pending_ = std::exchange(safepoint_pending_, false);
+  to->program_pending_ = std::exchange(program_pending_, false);
+  to->BecomeOwner(std::exchange(fiber, nullptr));
+  to->taken_ = false;
+  done = for_good;
+  MendFiberSwitch(&sp_, to->sp_);
+  ArriveInContext();
+}
+
+void SimulatedThread::Abandon() {
+  done = true;
+  if (mark_ != nullptr) *mark_ = 0;  // it has begun
+  CurrentWorld()->contexts_abandoned = true;
+}
+
 void SimulatedThread::BecomeOnlyThread() {
   tid += 1'000;
   safepoint_pending_ = false;
@@ -402,7 +514,7 @@ void SimulatedThread::BecomeOnlyThread() {
 // --- signals ---
 
 void SimulatedThread::MaybeInterrupt() {
-  if (done || in_handler_ || fiber == nullptr || record_ == nullptr) return;
+  if (done || in_handler_ || fiber == nullptr || !takes_signals_) return;
   program_pending_ = true;
   if (!fiber->blocks_signals) fiber->interrupt_pending = true;
 }
@@ -439,7 +551,8 @@ void SimulatedThread::HandleSafepointSignal() {
 void SimulatedThread::HandleProgramSignal() {
   program_pending_ = false;
   // Elsewhere, in the runtime's own code, guest_libc has the program's signals wait.
-  if (pc.is_null() && record_->activity.Get() != Activity::kBlocked) return;
+  const ThreadRecord* const record = ThreadRegistry::CurrentRecord();
+  if (pc.is_null() && (record == nullptr || record->activity.Get() != Activity::kBlocked)) return;
   in_handler_ = true;
   fiber->interrupts_off = false;
   fiber->interrupted_asleep = false;

@@ -37,6 +37,7 @@ struct Behaviour {
   bool modules = false;
   int loads_left = 12;  // how often the threads themselves make the module come or go
   bool callbacks = false;
+  int contexts_max = 0;  // how many stacks threads leave and come back to
 };
 
 // How the runtime gets to know a thread.
@@ -44,8 +45,12 @@ enum class Announcement : uint8_t {
   kProgram,  // by pthread_create: all its life counts
   kHost,     // by mend::Function: while it is in hosted code
   kNone,     // not at all: it calls hosted code through a raw pointer
+  kContext,  // none of its own: the program's threads run it in turn (makecontext)
 };
 
+// What runs hosted code on one stack: a thread, or a context that threads go to and leave. Of a
+// thread that runs a context, what the system knows of it (its fiber, id, signals, words) is the
+// context's meanwhile.
 class SimulatedThread {
  public:
   static SimulatedThread* Current();
@@ -63,6 +68,13 @@ class SimulatedThread {
 
   // `record`: from PrepareChild, of a kProgram thread.
   void Start(ThreadRecord* record);
+  // A kContext: makes its stack, and tells the core of it.
+  void StartContext();
+  bool IsSuspended() const { return fiber == nullptr && sp_ != nullptr && !done && !taken_; }
+  // In a forked child that has nobody to run it: its stack is used for something else.
+  void Abandon();
+  // Of a thread that has left its own stack: whose fiber is it?
+  SimulatedThread* home() const { return home_; }
   void MaybeInterrupt();  // sends the program's own signal
   // The thread's stack is walked.
   void NoteWalk();
@@ -82,7 +94,9 @@ class SimulatedThread {
   bool in_module = false;     // the program keeps the module open
   std::vector<Frame> frames;  // outermost first; what the thread returns to
   CodeAddress pc;             // null: in host code
-  Fiber* fiber = nullptr;
+  Fiber* fiber = nullptr;     // of who runs it
+  uintptr_t stack_low = 0;
+  uintptr_t stack_high = 0;
   int units_done = 0;
   int creator_tid = 0;  // 0: none that it could inherit from
 
@@ -98,6 +112,12 @@ class SimulatedThread {
   int RunBody(Function function, int version);
   void Work(int depth);
   void CreateThread();
+  void RunContext();
+  bool MaySwapContexts() const;
+  void SwapSomewhere();
+  void RunLeftContexts();
+  void SwapTo(SimulatedThread* to, bool for_good);
+  void BecomeOwner(Fiber* of);
   void Step(CodeAddress at);
   void PollAt(CodeAddress return_address);
   void Agree(int first, int second, const char* where);
@@ -112,6 +132,11 @@ class SimulatedThread {
   ModelHost* const host_;
   Behaviour* const behaviour_;
   ThreadRecord* record_ = nullptr;
+  bool takes_signals_ = false;
+  void* sp_ = nullptr;               // while it is suspended
+  uintptr_t* mark_ = nullptr;        // on its stack: what says that it is suspended
+  bool taken_ = false;               // a thread is on its way to it
+  SimulatedThread* home_ = nullptr;  // the thread whose fiber it runs on, on its own stack
   const ThreadWords* words_ = nullptr;
   uint64_t asked_ = 0;  // the generation of the request that its poll byte was last set for
   uint64_t own_walks_ = 0;
@@ -133,7 +158,8 @@ struct World {
   bool forced = false;               // from here on mixes are the operator's own doing
   bool entries_may_be_open = false;  // one could not be closed
   const Fiber* nothrow_new_fails_on = nullptr;
-  bool module_is_live = false;  // the program may call it
+  bool contexts_abandoned = false;  // there are some that nobody will go back to
+  bool module_is_live = false;      // the program may call it
   // Who makes it come or go, or forks: the lock of the C library around modules.
   const Fiber* module_user = nullptr;
   int pid = 1'000'000;
@@ -150,7 +176,7 @@ struct World {
  private:
   void LoadModule();
   void UnloadModule();
-  bool ModuleIsUsed() const;
+  bool ModuleIsUsed(bool suspended) const;
 };
 World*& CurrentWorld();
 

@@ -31,10 +31,18 @@ void ContinueInChild(World& world) {
   ++world.depth;
   ++world.pid;
   Now().KeepOnly(caller);
+  SimulatedThread* const self = SimulatedThread::Current();
+  SimulatedThread* const home = self == nullptr ? nullptr : self->home();
   for (const auto& thread : world.threads) {
-    if (thread->fiber == caller) {
+    const bool context = thread->announcement == Announcement::kContext;
+    if (thread.get() == self) {
       thread->BecomeOnlyThread();
-    } else {
+    } else if (context && !thread->done) {
+      // The program's threads run contexts, and there is none of them, maybe; or one that is not
+      // here ran this one, left it, or was on its way to it.
+      const bool has_runner = home != nullptr && home->announcement == Announcement::kProgram;
+      if (!has_runner || !thread->IsSuspended()) thread->Abandon();
+    } else if (thread.get() != home) {
       thread->done = true;
     }
   }

@@ -163,6 +163,8 @@ void RegistryInspector::CheckNothingLeft() {
        record = record->next) {
     const Activity activity = record->activity.Get();
     if (record->adopted.load() || activity == Activity::kGone) continue;
+    // Forgotten by the next scan.
+    if (record->suspended.load() && CurrentWorld()->contexts_abandoned) continue;
     Now().Violation("the record of thread %d is left, with activity %d", record->tid.load(),
                     static_cast<int>(activity));
   }

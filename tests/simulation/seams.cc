@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -215,6 +216,7 @@ constinit std::atomic<int> SingleThread::runtime_threads_{0};
 constinit std::atomic<uint32_t> SingleThread::mode_{SingleThread::kOff};
 constinit std::atomic<bool> SingleThread::awaited_{false};
 void SingleThread::LeaveSlowPath() {}
+bool SingleThread::Leave() { return false; }
 void SingleThread::NoteSlowPath(const ThreadRecord&) noexcept [[clang::nonblocking]] {}
 void SingleThread::NoteInterruptedSlowPath(const ThreadRecord&, uintptr_t) noexcept
     [[clang::nonblocking]] {}
@@ -277,6 +279,12 @@ long RawSyscall(long number, long a, long b, long c, long d, long, long) noexcep
                         reinterpret_cast<uint64_t*>(c));
     case SYS_tgkill:
       return SimulatedThread::Find(static_cast<int>(b)) != nullptr ? 0 : -ESRCH;
+    case SYS_process_vm_readv: {
+      const auto& to = *reinterpret_cast<const iovec*>(b);
+      const auto& from = *reinterpret_cast<const iovec*>(d);
+      memcpy(to.iov_base, from.iov_base, from.iov_len);
+      return static_cast<long>(from.iov_len);
+    }
     case SYS_rt_tgsigqueueinfo:
       Point();
       return SimulatedThread::Queue(static_cast<int>(b), *reinterpret_cast<const siginfo_t*>(d))
@@ -314,8 +322,7 @@ StackBounds MappingAround(uintptr_t address) {
   Point();
   const auto* const thread = simulation::SimulatedThread::OfStack(address);
   if (thread == nullptr) return {};
-  return {.low = reinterpret_cast<uintptr_t>(thread->fiber->stack_low),
-          .high = reinterpret_cast<uintptr_t>(thread->fiber->stack_high)};
+  return {.low = thread->stack_low, .high = thread->stack_high};
 }
 
 }  // namespace mend

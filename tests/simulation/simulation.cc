@@ -19,6 +19,7 @@
 #include <new>
 #include <string>
 
+#include "runtime/safepoint/thread_registry.h"
 #include "tests/simulation/arena.h"
 #include "tests/simulation/chooser.h"
 #include "tests/simulation/guest_calls.h"
@@ -61,12 +62,19 @@ void PrintWorld(World& world) {
            event.tid == 0 ? "" : std::to_string(event.tid).c_str());
   }
   for (const auto& thread : world.threads) {
-    constexpr const char* kAnnounced[] = {"program's", "host's", "raw"};
+    constexpr const char* kAnnounced[] = {"program's", "host's", "raw", "context, on"};
     printf("  %s thread %d: %s, %d units, pc %#lx, returns to",
            kAnnounced[static_cast<int>(thread->announcement)], thread->tid,
            thread->done ? "ended" : "alive", thread->units_done, thread->pc.value);
     for (const SimulatedThread::Frame& frame : thread->frames) printf(" %#lx", frame.pc.value);
     printf("\n");
+  }
+  for (const ThreadRecord* record = ThreadRegistry::Get().first(); record != nullptr;
+       record = record->next) {
+    if (record->activity.Get() == Activity::kGone) continue;
+    printf("  record %d: activity %d%s%s, epoch %u, acknowledged %lu\n", record->tid.load(),
+           static_cast<int>(record->activity.Get()), record->suspended.load() ? ", suspended" : "",
+           record->adopted.load() ? ", adopted" : "", record->epoch.load(), record->ack.load());
   }
 }
 
@@ -91,6 +99,7 @@ Behaviour RandomBehaviour(Chooser* chooser) {
   behaviour.raw_threads = chooser->Choose(3) == 0;
   behaviour.modules = chooser->Choose(3) == 0;
   behaviour.callbacks = chooser->Choose(3) == 0;
+  if (chooser->Choose(3) == 0) behaviour.contexts_max = 1 + static_cast<int>(chooser->Choose(3));
   if (chooser->Choose(16) == 0) behaviour.forks_left = 1 + static_cast<int>(chooser->Choose(2));
   return behaviour;
 }

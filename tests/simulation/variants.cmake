@@ -115,3 +115,28 @@ mend_variant(callback_after_veto callbacks runtime/transition/callbacks.cc
 # What a revert brings back lies on top of the patch that goes.
 mend_variant(restored_on_top transition runtime/transition/transition.cc
   "versions.InsertBelow(above->second, &function);" "versions.Push(&function);")
+# A context runs with the patch state of the thread that runs it.
+mend_variant(context_state_of_thread thread_contexts runtime/safepoint/thread_contexts.cc
+  "words.epoch.store(record->epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);" "")
+# Nobody waits for what is suspended.
+mend_variant(suspended_ignored coordinator runtime/transition/coordinator.cc
+  "if (activity == Activity::kGone || !request.Asks(record)) return true;"
+  "if (activity == Activity::kGone || !request.Asks(record) || record.suspended.load()) return true;")
+# A new context passes for switched like who made it, and is not.
+mend_variant(context_state_not_inherited thread_contexts runtime/safepoint/thread_contexts.cc
+  "made->suspended.store(true, std::memory_order_relaxed);\n  InheritState(made);"
+  "made->suspended.store(true, std::memory_order_relaxed);\n  InheritState(made);\n  made->epoch.store(1);")
+# Whoever switches a suspended context writes to the words of the thread that has left it.
+mend_variant(words_of_left_context thread_contexts runtime/safepoint/thread_contexts.cc
+  "old->words.store(nullptr, std::memory_order_relaxed);" "")
+# The signal for a record that a thread has left is not awaited, and counts for the one that it took.
+mend_variant(context_signal_not_awaited thread_contexts runtime/safepoint/thread_contexts.cc
+  "AwaitUnused(*old);\n    tls_thread_words.record.store(target, std::memory_order_relaxed);"
+  "tls_thread_words.record.store(target, std::memory_order_relaxed);\n    AwaitUnused(*old);")
+# A forked child keeps a context that another thread was about to make.
+mend_variant(unmade_context_in_child thread_registry runtime/safepoint/thread_registry.cc
+  "record->suspended.load(std::memory_order_relaxed) &&\n        record->activity.Get() != Activity::kClaimed)"
+  "record->suspended.load(std::memory_order_relaxed))")
+# A record that a canary's thread has given back is marked all the same, for who has it next.
+mend_variant(mark_of_ended_thread registry_canary runtime/transition/registry_canary.cc
+  "if (record->tid.load(std::memory_order_relaxed) != tid) {" "if (false) {")
