@@ -3,7 +3,9 @@
 // It is the way back of an atomic replace after that has completed. The patch gets nops for what
 // the others have and it does not, the others go below it on the func_stacks, and then it is taken
 // off as any patch: its pre_unpatch and post_unpatch run, and find the others' states as previous
-// ones. The others' callbacks do not run, as they did not when they were replaced.
+// ones. The others' callbacks do not run, as they did not when they were replaced. So a patch that
+// was enabled again meanwhile, in vain, is none that could come back: its pre_patch has refused, or
+// its post_unpatch has run, and it would be taken off later as if neither had.
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -15,12 +17,31 @@
 
 namespace mend {
 
+// Its callbacks are about to run.
+void PatchRegistry::State::NoteEnabledAgainLocked(Patch* patch) {
+  bool has_callbacks = false;
+  for (PatchObject& object : patch->objects) {
+    object.post_unpatch_allowed = false;
+    const ObjectCallbacks& callbacks = object.callbacks;
+    has_callbacks = has_callbacks || callbacks.pre_patch != nullptr ||
+                    callbacks.post_patch != nullptr || callbacks.pre_unpatch != nullptr ||
+                    callbacks.post_unpatch != nullptr;
+  }
+  if (!has_callbacks) return;
+  for (Apply& apply : history_) {
+    if (std::find(apply.replaced.begin(), apply.replaced.end(), patch) != apply.replaced.end()) {
+      apply.tried_again = patch->name;
+    }
+  }
+}
+
 void PatchRegistry::State::KeepHistoryLocked() {
   Patch* const patch = transition_->patch();
   if (!transition_->target_patched()) {
     std::erase_if(history_, [patch](const Apply& apply) { return apply.patch == patch; });
   } else if (transition_->patching()) {
-    history_.push_back({.patch = patch, .replaced = transition_->others(), .removed = ""});
+    history_.push_back(
+        {.patch = patch, .replaced = transition_->others(), .removed = "", .tried_again = ""});
   }
 }
 
@@ -56,6 +77,12 @@ absl::StatusOr<std::string> PatchRegistry::State::RevertLocked() {
   if (!last->removed.empty()) {
     return ErrnoStatus(ENOENT, absl::StrCat("patch '", last->removed, "', which '",
                                             last->patch->name, "' replaced, was removed"));
+  }
+  if (!last->tried_again.empty()) {
+    return ErrnoStatus(
+        EINVAL, absl::StrCat("patch '", last->tried_again, "', which '", last->patch->name,
+                             "' replaced, was enabled again since, in vain, and its callbacks "
+                             "have run; apply it again"));
   }
   Patch* const patch = last->patch;
   const std::vector<Patch*> restored = last->replaced;

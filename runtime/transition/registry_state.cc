@@ -154,7 +154,6 @@ absl::Status PatchRegistry::State::CheckStatesLocked(const Patch& patch) {
 absl::Status PatchRegistry::State::PrepareLocked(Patch* patch) {
   absl::Status prepared;
   for (PatchObject& object : patch->objects) {
-    object.post_unpatch_allowed = false;
     mend_object* const loaded = LoadedObjectLocked(object.name);
     if (loaded == nullptr) continue;
     prepared = ResolveLocked(patch, &object, loaded);
@@ -187,6 +186,7 @@ absl::Status PatchRegistry::State::StartLocked(Patch* patch, bool patching,
   report_.patch = patch->name;
   std::vector<Patch*> others = restored;
   if (patching) {
+    NoteEnabledAgainLocked(patch);
     others = ReplacedByLocked(*patch);
     events_->Append(LivepatchEvent("enabling", patch->name,
                                    absl::StrCat("enabling patch '", patch->name, "'")));

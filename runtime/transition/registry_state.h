@@ -170,11 +170,14 @@ class PatchRegistry::State {
   struct Apply {
     Patch* patch;
     std::vector<Patch*> replaced;
-    std::string removed;  // one of those was removed since
+    // Of those one was removed since; or enabled again in vain, so that its callbacks have run.
+    std::string removed;
+    std::string tried_again;
   };
   const Apply* LastApplyLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   absl::Status PrepareRestoredLocked(Patch* patch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   void DropActiveLocked(const std::vector<Patch*>& patches) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  void NoteEnabledAgainLocked(Patch* patch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   void KeepHistoryLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
 
   // Whom the canary is for; none when it names nobody.

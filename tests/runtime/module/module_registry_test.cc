@@ -495,6 +495,24 @@ TEST_F(RevertTest, WhatWasRemovedCannotComeBack) {
   EXPECT_EQ(local(0), 3);
 }
 
+// Its pre_patch has refused, or its post_unpatch has run: it would come back as if neither had.
+TEST_F(RevertTest, WhatWasEnabledAgainInVainCannotComeBack) {
+  EnableAndWait(MakeObjectPatch("old", {{Local(), Local2()}}, {}, DemoCallbacks()));
+  EnableAndWait(MakeObjectPatch("new", {{Local(), Local3()}}, {}, OtherCallbacks(), true));
+  TheCallbackWorld().pre_patch_results[""] = -EBUSY;
+  ASSERT_FALSE(registry().EnableAgain("old").ok());
+  TheCallbackWorld().pre_patch_results.clear();
+  const absl::Status refused = registry().Revert().status();
+  EXPECT_EQ(ErrnoOfStatus(refused), EINVAL);
+  EXPECT_THAT(refused.message(), HasSubstr("'old', which 'new' replaced, was enabled again"));
+  EXPECT_EQ(local(0), 3);
+  // The way out.
+  ASSERT_TRUE(registry().EnableAgain("old").ok());
+  ASSERT_TRUE(registry().Wait(kSoon).ok());
+  EXPECT_EQ(local(0), 2);
+  DisableAndWait("old");
+}
+
 TEST_F(RevertTest, PreviousStatesAreTheRestoredPatches) {
   mend_state old_state = {.id = 1, .version = 1, .data = nullptr};
   mend_state new_state = {.id = 1, .version = 2, .data = nullptr};
