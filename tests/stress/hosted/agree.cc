@@ -8,7 +8,8 @@
 //
 // The threads are many more than the processors, so most of them sleep most of the time, in every
 // way: inside a unit (then they are blocked, and hold the patch back until they wake), or between
-// two. Two threads never rest.
+// two. Two threads never rest. And contexts (makecontext) are left in the middle of units, and go
+// on in other threads.
 //
 // Protocol: agree SCALE PLUGIN. Prints "ready"; answers "force" and "forced" with the same word,
 // and what runs in between may mix; at the end of its input prints "units N mixes M failures F".
@@ -28,6 +29,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -320,6 +322,82 @@ constexpr void (*kWaits[])() = {SleepFor,     ClockSleep,    ReadPipe, ReadLine,
 
 }  // namespace
 
+// --- units that go from thread to thread ---
+
+// A context that is left in the middle of each unit, for whichever worker takes it next.
+struct Fiber {
+  ucontext_t self;
+  ucontext_t* worker = nullptr;  // who runs it now
+  bool done = false;
+  std::vector<char> stack = std::vector<char>(64 * 1024);
+};
+
+__attribute__((noinline)) void HeldYield(Fiber* fiber, bool deep) {
+  const Unit unit = BeginUnit();
+  if (deep) HeldRecursion(20, nullptr);
+  swapcontext(&fiber->self, fiber->worker);
+  EndUnit(unit, "HeldYield");
+}
+
+namespace {
+
+std::mutex fibers_mutex;
+std::vector<Fiber*> idle_fibers;
+
+// On the fiber's own stack.
+void RunFiber(unsigned high, unsigned low) {
+  auto* const fiber = reinterpret_cast<Fiber*>(uintptr_t{high} << 32 | low);
+  for (unsigned turn = 0; !stopping.load(std::memory_order_relaxed); ++turn) {
+    HeldYield(fiber, turn % 2 == 0);
+    if (turn % 8 == 0) HeldThrow();
+    // Between two units, too.
+    if (turn % 3 == 0) swapcontext(&fiber->self, fiber->worker);
+  }
+  fiber->done = true;
+  setcontext(fiber->worker);
+}
+
+void StartFiber(Fiber* fiber) {
+  getcontext(&fiber->self);
+  fiber->self.uc_stack.ss_sp = fiber->stack.data();
+  fiber->self.uc_stack.ss_size = fiber->stack.size();
+  fiber->self.uc_link = nullptr;
+  const auto address = reinterpret_cast<uintptr_t>(fiber);
+  makecontext(&fiber->self, reinterpret_cast<void (*)()>(&RunFiber), 2,
+              static_cast<unsigned>(address >> 32), static_cast<unsigned>(address));
+  idle_fibers.push_back(fiber);
+}
+
+// Runs the fiber that has waited longest, up to its next swap. False: there is none.
+bool RunAnyFiber() {
+  ucontext_t here;
+  Fiber* fiber = nullptr;
+  {
+    const std::lock_guard<std::mutex> lock(fibers_mutex);
+    if (idle_fibers.empty()) return false;
+    fiber = idle_fibers.front();
+    idle_fibers.erase(idle_fibers.begin());
+  }
+  fiber->worker = &here;
+  swapcontext(&here, &fiber->self);
+  const std::lock_guard<std::mutex> lock(fibers_mutex);
+  if (fiber->done) {
+    delete fiber;
+  } else {
+    idle_fibers.push_back(fiber);
+  }
+  return true;
+}
+
+}  // namespace
+
+// Leaves its own stack in the middle of a unit.
+__attribute__((noinline)) void HeldFiber() {
+  const Unit unit = BeginUnit();
+  RunAnyFiber();
+  EndUnit(unit, "HeldFiber");
+}
+
 // --- units that make threads and processes ---
 
 __attribute__((noinline)) void HeldSpawn() {
@@ -543,6 +621,9 @@ void Start(Threads* threads, int scale, const char* plugin) {
   }
   threads->RepeatResting(2 * scale, HeldLock);
   for (void (*wait)() : kWaits) threads->RepeatResting(scale, [wait] { HeldWait(wait); });
+  for (int i = 0; i < 4 * scale; ++i) StartFiber(new Fiber);
+  threads->RepeatResting(scale, HeldFiber);
+  threads->RepeatResting(scale, RunAnyFiber);
   threads->RepeatResting(1, ForkAndWait);
   threads->RepeatResting(2, [plugin] { LivePlugin(plugin); });
 }
@@ -570,6 +651,8 @@ int main(int argc, char** argv) {
   stopping = true;
   ticker.join();  // first: it names the others
   threads.Join();
+  while (RunAnyFiber()) {
+  }
   std::printf("units %lu mixes %lu failures %lu\n", units.load(), mixes.load(), failures.load());
   return 0;
 }
