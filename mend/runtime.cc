@@ -12,6 +12,7 @@
 #include "mend/compile.h"
 #include "mend/host.h"
 #include "mend/read_file.h"
+#include "runtime/base/uninterrupted.h"
 #include "runtime/safepoint/blocked_region.h"
 #include "runtime/safepoint/runtime_thread.h"
 #include "runtime/safepoint/thread_registry.h"
@@ -31,13 +32,25 @@ TimeoutPolicy PolicyOf(OnTimeout on_timeout) {
   return TimeoutPolicy::kReverse;
 }
 
+// The transition timed out. Names who held it up.
+absl::Status ReversedError(const VerbReport& report) {
+  std::string text = absl::StrCat("patch '", report.patch, "': ");
+  if (report.stragglers.empty()) {
+    absl::StrAppend(&text, "not every thread switched in time");
+  } else {
+    const ThreadStatus& thread = report.stragglers.front();
+    absl::StrAppend(&text, "held up by ", thread.name);
+    if (thread.tid != 0) absl::StrAppend(&text, " (", thread.tid, ")");
+    if (!thread.straggler_function.empty()) {
+      absl::StrAppend(&text, " in ", thread.straggler_function);
+    }
+  }
+  return absl::DeadlineExceededError(absl::StrCat(text, "; reversed"));
+}
+
 absl::Status StatusOf(const absl::StatusOr<VerbReport>& report) {
   if (!report.ok()) return report.status();
-  if (report->outcome == Outcome::kReversed) {
-    return absl::DeadlineExceededError(
-        absl::StrCat("patch '", report->patch, "': not every thread switched in time; reversed"));
-  }
-  return absl::OkStatus();
+  return report->outcome == Outcome::kReversed ? ReversedError(*report) : absl::OkStatus();
 }
 
 ApplyReport SummaryOf(const ApplyResult& report) {
@@ -88,7 +101,33 @@ void LeaveBlocked() noexcept {
   }
 }
 
+// Leaves an Uninterrupted scope to Arrive's side, if it departs.
+void DepartForStack(const void* destination, const Anchor& anchor, uintptr_t* mark) noexcept {
+  RegisterContext here;
+  std::memcpy(&here, &anchor, sizeof here);
+  ThreadRegistry::Get().StayInside();
+  Uninterrupted::Begin();
+  if (!ThreadRegistry::Get().Depart(reinterpret_cast<uintptr_t>(destination), here, mark)) {
+    Uninterrupted::End();
+  }
+}
+
 }  // namespace internal
+
+ForeignStack::ForeignStack(void* low, size_t size)
+    : low_(reinterpret_cast<uintptr_t>(low)), high_(low_ + size) {
+  const Uninterrupted uninterrupted;
+  ThreadRegistry::Get().PrepareContext({.low = low_, .high = high_});
+}
+
+ForeignStack::~ForeignStack() {
+  const Uninterrupted uninterrupted;
+  ThreadRegistry::Get().ForgetContextOn({.low = low_, .high = high_});
+}
+
+void StackSwitch::Arrive() noexcept {
+  if (ThreadRegistry::Get().Arrive()) Uninterrupted::End();
+}
 
 struct Runtime::Impl {
   Host* host = nullptr;
@@ -178,28 +217,32 @@ absl::StatusOr<ApplyReport> Runtime::Apply(const std::string& module_file,
     if (!canary.ok()) return canary.status();
     options.canary = *std::move(canary);
   }
+  // A thread with hosted frames may wait for itself, too.
+  const BlockedRegion region("Runtime::Apply");
   const absl::StatusOr<ApplyResult> report = impl_->host->patches().Apply(*bytes, options);
   if (!report.ok()) return report.status();
-  if (report->outcome == Outcome::kReversed) {
-    return absl::DeadlineExceededError(
-        absl::StrCat("patch '", report->patch, "': not every thread switched in time; reversed"));
-  }
+  if (report->outcome == Outcome::kReversed) return ReversedError(*report);
   return SummaryOf(*report);
 }
 
 absl::Status Runtime::Disable(const std::string& patch, absl::Duration timeout) {
+  const BlockedRegion region("Runtime::Disable");
   return StatusOf(impl_->host->patches().Disable(patch, {.timeout = timeout}));
 }
 absl::Status Runtime::Promote(const std::string& patch, absl::Duration timeout) {
+  const BlockedRegion region("Runtime::Promote");
   return StatusOf(impl_->host->patches().Promote(patch, {.timeout = timeout}));
 }
 absl::Status Runtime::Reverse(const std::string& patch) {
+  const BlockedRegion region("Runtime::Reverse");
   return StatusOf(impl_->host->patches().Reverse(patch));
 }
 absl::Status Runtime::Force(const std::string& patch) {
+  const BlockedRegion region("Runtime::Force");
   return StatusOf(impl_->host->patches().Force(patch));
 }
 absl::Status Runtime::Remove(const std::string& patch) {
+  const BlockedRegion region("Runtime::Remove");
   return StatusOf(impl_->host->patches().Remove(patch));
 }
 

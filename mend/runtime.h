@@ -130,6 +130,27 @@ struct Anchor {
 MEND_EXPORT bool EnterBlocked(const Anchor& anchor) noexcept;
 MEND_EXPORT void LeaveBlocked() noexcept;
 
+MEND_EXPORT void DepartForStack(const void* destination, const Anchor& anchor,
+                                uintptr_t* mark) noexcept;
+
+// Stores the registers of the function that this is inlined into.
+__attribute__((always_inline)) inline void Capture(Anchor* anchor) noexcept {
+  uintptr_t scratch;
+  __asm__ volatile(
+      "1: leaq 1b(%%rip), %0\n\t"
+      "movq %0, 0(%1)\n\t"
+      "movq %%rsp, 8(%1)\n\t"
+      "movq %%rbp, 16(%1)\n\t"
+      "movq %%rbx, 24(%1)\n\t"
+      "movq %%r12, 32(%1)\n\t"
+      "movq %%r13, 40(%1)\n\t"
+      "movq %%r14, 48(%1)\n\t"
+      "movq %%r15, 56(%1)"
+      : "=&r"(scratch)
+      : "r"(anchor)
+      : "memory");
+}
+
 }  // namespace internal
 
 // Around a host's own blocking call below hosted frames (hosted code called the host, and the host
@@ -140,20 +161,7 @@ class BlockingCall {
   // Inlined, so that the anchor is the caller's own frame.
   __attribute__((always_inline)) BlockingCall() noexcept {
     internal::Anchor anchor;
-    uintptr_t scratch;
-    __asm__ volatile(
-        "1: leaq 1b(%%rip), %0\n\t"
-        "movq %0, 0(%1)\n\t"
-        "movq %%rsp, 8(%1)\n\t"
-        "movq %%rbp, 16(%1)\n\t"
-        "movq %%rbx, 24(%1)\n\t"
-        "movq %%r12, 32(%1)\n\t"
-        "movq %%r13, 40(%1)\n\t"
-        "movq %%r14, 48(%1)\n\t"
-        "movq %%r15, 56(%1)"
-        : "=&r"(scratch)
-        : "r"(&anchor)
-        : "memory");
+    internal::Capture(&anchor);
     entered_ = internal::EnterBlocked(anchor);
   }
   ~BlockingCall() {
@@ -164,6 +172,57 @@ class BlockingCall {
 
  private:
   bool entered_;
+};
+
+// A stack of the host's own, a fiber's, on which hosted code may run: it calls the host, which goes
+// on with another fiber, and comes back, in another thread maybe. Hosted frames that are suspended
+// so are waited for like those of a thread, and go on with the version that they began with.
+//
+// Each switch is told of by a StackSwitch. (swapcontext needs neither, in a host that is linked
+// with libmend before libc.) A thread that has switched stacks counts as one of the program from
+// then on: where it waits in ways that mend does not know, it is signalled after the poke interval.
+//
+//   mend::ForeignStack stack(memory, size);                          // before anything runs there
+//   { mend::StackSwitch leaving(fiber->sp); SwitchTo(&sp, fiber); }  // until somebody comes back
+//   void Begin() { mend::StackSwitch::Arrive(); ... }                // where a fiber begins
+class MEND_EXPORT ForeignStack {
+ public:
+  // [low, low + size). Has the calling thread's patch state.
+  ForeignStack(void* low, size_t size);
+  // Nothing will run there any more. REQUIRES: nothing does.
+  ~ForeignStack();
+  ForeignStack(const ForeignStack&) = delete;
+  ForeignStack& operator=(const ForeignStack&) = delete;
+
+ private:
+  uintptr_t low_;
+  uintptr_t high_;
+};
+
+// Keep it in the frame that switches, from before until after; the switch must come next. The
+// thread's signals wait meanwhile (two system calls).
+class StackSwitch {
+ public:
+  // `destination`: an address on the stack that it goes to, as its saved stack pointer. The
+  // thread's own stack is gone back to in the same way. Inlined, so that the anchor is the caller's
+  // own frame.
+  __attribute__((always_inline)) explicit StackSwitch(const void* destination) noexcept {
+    internal::Anchor anchor;
+    internal::Capture(&anchor);
+    internal::DepartForStack(destination, anchor, const_cast<uintptr_t*>(&mark_));
+  }
+  ~StackSwitch() {
+    Arrive();
+    mark_ = 0;
+  }
+  StackSwitch(const StackSwitch&) = delete;
+  StackSwitch& operator=(const StackSwitch&) = delete;
+
+  // The first thing on a stack that nothing has run on yet.
+  MEND_EXPORT static void Arrive() noexcept;
+
+ private:
+  volatile uintptr_t mark_ = 0;
 };
 
 }  // namespace mend

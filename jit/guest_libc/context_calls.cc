@@ -67,6 +67,7 @@ void ByArrivalStub(const ucontext_t& to, ucontext_t* left, ucontext_t* way) {
   volatile uintptr_t mark = 0;
   RegisterContext here;
   mend::internal::CaptureRegisters(&here);
+  ThreadRegistry::Get().StayInside();
   Uninterrupted::Begin();
   if (!ThreadRegistry::Get().Depart(StackPointer(*to), here, const_cast<uintptr_t*>(&mark))) {
     Uninterrupted::End();
@@ -83,6 +84,7 @@ void ByArrivalStub(const ucontext_t& to, ucontext_t* left, ucontext_t* way) {
   volatile uintptr_t mark = 0;
   RegisterContext here;
   mend::internal::CaptureRegisters(&here);
+  ThreadRegistry::Get().StayInside();
   Uninterrupted::Begin();
   if (!ThreadRegistry::Get().Depart(StackPointer(*to), here, const_cast<uintptr_t*>(&mark))) {
     Uninterrupted::End();

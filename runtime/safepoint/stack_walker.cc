@@ -97,6 +97,7 @@ class Walker {
       if (IsBase(frame.cfa)) return result;
       result.end = StepOut(frame.cfa, &outermost);
       if (outermost) return result;
+      if (result.end == WalkEnd::kComplete && IsBegun()) return result;
     }
   }
 
@@ -123,6 +124,14 @@ class Walker {
   // A CFA below the frame's own stack pointer is wrong, whatever it happens to equal.
   bool IsBase(uintptr_t cfa) const noexcept {
     return options_.base_cfa != 0 && cfa == options_.base_cfa && cfa > registers_.Get(kDwarfRsp);
+  }
+
+  // Whoever makes a stack by hand, as for a fiber, puts a null where its first function returns to.
+  // Believed at the very end of a stack only.
+  bool IsBegun() const noexcept {
+    constexpr uintptr_t kMadeByHand = 256;
+    return registers_.Get(kDwarfReturnAddress) == 0 &&
+           stack_.high() - registers_.Get(kDwarfRsp) <= kMadeByHand;
   }
 
   // The first frame, and one that a signal interrupted, are at `pc` itself; a return address may

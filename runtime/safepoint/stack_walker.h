@@ -60,7 +60,7 @@ struct WalkOptions {
   uintptr_t displacement = 0;
   // The walk is complete when a frame's CFA equals this (the thread's recorded base), or when the
   // unwind data says that a frame is the outermost one (return address undefined, as in clone and
-  // _start).
+  // _start), or a return address at the end of the stack is null.
   uintptr_t base_cfa = 0;
   size_t frames_max = 100000;
 };

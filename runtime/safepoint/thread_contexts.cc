@@ -69,7 +69,7 @@ void ThreadRegistry::EndContext(ThreadRecord* record) {
 }
 
 void ThreadRegistry::PrepareContext(StackBounds stack) {
-  if (CurrentRecord() == nullptr || stack.low >= stack.high) return;
+  if (stack.low >= stack.high) return;
   // Its only thread is not where libc's fast paths for one thread look for it (SingleThread).
   SingleThread::Leave();
   ThreadRecord* const made = AddRecord();
@@ -135,7 +135,11 @@ bool ThreadRegistry::SwitchContext(uintptr_t rsp, const RegisterContext* anchor,
   while (retry) {
     MutexLock lock(&adoption_mu_);
     if (!old->is_listed) {
-      old->stack_owner = tid;
+      // Or a stack that it went to before anybody knew it.
+      const bool own = anchor == nullptr || Contains(old->stack, anchor->rsp) ||
+                       Contains(old->alternate_stack, anchor->rsp);
+      if (!own) old->stack = MappingAround(anchor->rsp);
+      old->stack_owner = own ? tid : 0;
       ListContext(old);
     }
     ThreadRecord* const target = ClaimContextAt(rsp, &retry);
@@ -172,8 +176,10 @@ bool ThreadRegistry::Depart(uintptr_t rsp, const RegisterContext& anchor, uintpt
 
 bool ThreadRegistry::DepartForGood(uintptr_t rsp) { return SwitchContext(rsp, nullptr, nullptr); }
 
-void ThreadRegistry::Arrive() {
+bool ThreadRegistry::Arrive() {
   ThreadRecord* const record = tls_target;
+  if (record == nullptr) return false;
+  tls_target = nullptr;
   ThreadWords& words = tls_thread_words;
   words.epoch.store(record->epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);
   const SwitchRequest* const request = Handshake::Get().Current();
@@ -184,6 +190,38 @@ void ThreadRegistry::Arrive() {
   // ORDER[T12]: the words' contents before the pointer; pairs with Coordinator::Visit.
   record->words.store(&words, std::memory_order_release);
   record->activity.ReleaseClaim(Activity::kRunning);
+  return true;
+}
+
+void ThreadRegistry::StayInside() {
+  ThreadRecord* record = CurrentRecord();
+  if (record == nullptr) {
+    record = RegisterCaller(Activity::kOutside);
+    if (!record->adopted.load(std::memory_order_relaxed)) AnnounceEndOfCaller();
+  }
+  record->outside_when_left = false;
+  // Or claimed, from there.
+  for (Activity now = record->activity.Get();
+       now == Activity::kOutside || now == Activity::kClaimed; now = record->activity.Get()) {
+    if (record->activity.TryResume(Activity::kOutside, Activity::kRunning)) {
+      SwitchCallerAtBoundary(*record);
+      return;
+    }
+    YieldProcessor();
+  }
+}
+
+void ThreadRegistry::ForgetContextOn(StackBounds stack) {
+  while (has_contexts()) {
+    MutexLock lock(&adoption_mu_);
+    const auto [first, last] = contexts_->equal_range(stack.high);
+    const auto found = std::find_if(first, last, [stack](const auto& entry) {
+      return entry.second->stack.low == stack.low && entry.second->suspended.load();
+    });
+    if (found == last) return;
+    if (!ClaimForSelf(*found->second)) continue;
+    return EndContext(found->second);
+  }
 }
 
 void ThreadRegistry::ForgetContext(ThreadRecord* record) {

@@ -65,8 +65,15 @@ StackBounds CallersStack() {
   return {.low = high - size, .high = high};
 }
 
+}  // namespace
+
+CreatingRuntimeThread::CreatingRuntimeThread() noexcept { ++tls_creating_runtime_thread; }
+CreatingRuntimeThread::~CreatingRuntimeThread() { --tls_creating_runtime_thread; }
+
+ThreadRegistry& ThreadRegistry::Get() { return holder.registry; }
+
 // The thread itself, without a hosted frame.
-void SwitchCallerAtBoundary(ThreadRecord& record) noexcept {
+void ThreadRegistry::SwitchCallerAtBoundary(ThreadRecord& record) noexcept {
   // A safepoint signal must not answer a newer request in the middle of this one.
   record.in_slow_path.store(true, std::memory_order_relaxed);
   Handshake::Get().SwitchAtBoundary(record);
@@ -74,7 +81,7 @@ void SwitchCallerAtBoundary(ThreadRecord& record) noexcept {
 }
 
 // Foreign threads end without a word to us: a thread-specific value has its destructor called.
-void AnnounceEndOfCaller() {
+void ThreadRegistry::AnnounceEndOfCaller() {
   static const pthread_key_t key = [] {
     pthread_key_t made;
     const int error = pthread_key_create(&made, [](void*) { ThreadRegistry::Get().EndThread(); });
@@ -83,13 +90,6 @@ void AnnounceEndOfCaller() {
   }();
   pthread_setspecific(key, &tls_thread_words);
 }
-
-}  // namespace
-
-CreatingRuntimeThread::CreatingRuntimeThread() noexcept { ++tls_creating_runtime_thread; }
-CreatingRuntimeThread::~CreatingRuntimeThread() { --tls_creating_runtime_thread; }
-
-ThreadRegistry& ThreadRegistry::Get() { return holder.registry; }
 
 ThreadRecord* ThreadRegistry::AddRecord() {
   ThreadRecord* record = nullptr;

@@ -77,7 +77,13 @@ class ThreadRegistry {
   bool Depart(uintptr_t rsp, const RegisterContext& anchor, uintptr_t* mark);
   // The same, and the context that it leaves is over.
   bool DepartForGood(uintptr_t rsp);
-  void Arrive();
+  // False: the caller has not departed for anywhere.
+  bool Arrive();
+  // A thread of an embedding host is about to leave its stack: it counts for all its life from now
+  // on, as the program's do, since nobody can say which stack's business it is outside for.
+  void StayInside();
+  // Whoever made the context on this stack says that nobody will go back to it.
+  void ForgetContextOn(StackBounds stack);
   // Whether there has ever been a context; what is said of a program's only thread is void then.
   bool has_contexts() const { return has_contexts_.load(std::memory_order_relaxed); }
 
@@ -135,6 +141,8 @@ class ThreadRegistry {
   ThreadRecord* AddRecord();
   void FreeRecord(ThreadRecord* record);
   void BindToCaller(ThreadRecord* record);
+  static void SwitchCallerAtBoundary(ThreadRecord& record) noexcept;
+  static void AnnounceEndOfCaller();
   // A new record gets the caller's patch state, or what Join says. It stays claimed.
   void InheritState(ThreadRecord* child);
   ThreadRecord* RegisterCaller(Activity activity);
