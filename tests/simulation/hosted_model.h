@@ -37,6 +37,7 @@ struct Behaviour {
   bool modules = false;
   int loads_left = 12;  // how often the threads themselves make the module come or go
   bool callbacks = false;
+  bool canaries = false;  // most patches are tried by some threads first
   int contexts_max = 0;  // how many stacks threads leave and come back to
 };
 

@@ -178,7 +178,7 @@ void Operator::Enable() {
 }
 
 CanarySpec Operator::SomeCanary() {
-  switch (Choose(10)) {
+  switch (Choose(world_.behaviour.canaries ? 4 : 10)) {
     case 1:
       return {.threads = 1 + Choose(3)};
     case 2:

@@ -137,6 +137,3 @@ mend_variant(context_signal_not_awaited thread_contexts runtime/safepoint/thread
 mend_variant(unmade_context_in_child thread_registry runtime/safepoint/thread_registry.cc
   "record->suspended.load(std::memory_order_relaxed) &&\n        record->activity.Get() != Activity::kClaimed)"
   "record->suspended.load(std::memory_order_relaxed))")
-# A record that a canary's thread has given back is marked all the same, for who has it next.
-mend_variant(mark_of_ended_thread registry_canary runtime/transition/registry_canary.cc
-  "if (record->tid.load(std::memory_order_relaxed) != tid) {" "if (false) {")
