@@ -1,9 +1,14 @@
-// syscall(2), for programs and libraries (abseil, Rust and the like) that use the futex themselves.
+// syscall(2), for programs and libraries (abseil, Rust and the like) that use the futex themselves,
+// and for those that confine themselves.
 #include <linux/futex.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "jit/guest_libc/blocking.h"
+#include "jit/guest_libc/seccomp_filter.h"
 #include "jit/guest_libc/signal_mask.h"
+#include "runtime/safepoint/safepoint.h"
 
 namespace mend::jit {
 namespace {
@@ -39,8 +44,27 @@ long WaitOnFutex(long word, long operation, long value, long timeout, long word2
   });
 }
 
+MEND_NEXT(int, prctl, int, long, long, long, long);
+
+// Makes a call that confines the calling thread to what `filter` allows.
+template <typename Call>
+auto Confine(long filter, Call call) {
+  if (FilterAllows(*reinterpret_cast<const sock_fprog*>(filter), SYS_rt_sigreturn)) return call();
+  ForgoSafepointSignal();
+  // A signal that was sent before that arrives before the thread is in the region.
+  const BlockedRegion region("seccomp");
+  return call();
+}
+
 }  // namespace
 }  // namespace mend::jit
+
+// Variadic as syscall is.
+MEND_INTERPOSE(int, prctl, int option, long a, long b, long c, long d) {
+  using namespace mend::jit;
+  const auto call = [&] { return next_prctl(option, a, b, c, d); };
+  return option == PR_SET_SECCOMP && a == SECCOMP_MODE_FILTER && b != 0 ? Confine(b, call) : call();
+}
 
 MEND_INTERPOSE(long, syscall, long number, long a, long b, long c, long d, long e, long f) {
   using namespace mend::jit;
@@ -48,6 +72,11 @@ MEND_INTERPOSE(long, syscall, long number, long a, long b, long c, long d, long 
     case SYS_futex:
       if (IsFutexWait(b)) return WaitOnFutex(a, b, c, d, e, f);
       break;
+    case SYS_seccomp:
+      if (a != SECCOMP_SET_MODE_FILTER || c == 0) break;
+      return Confine(c, [&] { return next_syscall(number, a, b, c, d, e, f); });
+    case SYS_prctl:
+      return mend_libc_prctl(static_cast<int>(a), b, c, d, e);
     // The calls that a program makes directly because libc had no name for them once.
     case SYS_futex_waitv:
     case SYS_io_getevents:

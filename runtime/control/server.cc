@@ -139,7 +139,8 @@ struct ControlServer::State {
   enum class Table { kNotYet, kShared, kOwn, kNobodyServes };
   Table table ABSL_GUARDED_BY(mu) = Table::kNotYet;
   bool stopping ABSL_GUARDED_BY(mu) = false;
-  bool hung_up ABSL_GUARDED_BY(mu) = false;  // HangUp has used the descriptors for the last time
+  bool unlinking ABSL_GUARDED_BY(mu) = false;  // HangUp is to remove the socket's file
+  bool hung_up ABSL_GUARDED_BY(mu) = false;    // HangUp has used the descriptors for the last time
   int threads ABSL_GUARDED_BY(mu) = 0;
   std::set<int> connections ABSL_GUARDED_BY(mu);
   HttpServeFunction serve ABSL_GUARDED_BY(mu) = nullptr;
@@ -239,13 +240,22 @@ bool AcceptConnection(const std::shared_ptr<State>& state, int listener) {
   return true;
 }
 
+void RemoveSocketFile(State* state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(state->mu) {
+  ::unlink(state->path.c_str());
+  state->path.clear();
+  state->unlinking = false;
+}
+
 // Waits for the end of the server, then ends its threads' waits. In a thread of its own, since only
-// one that shares the server's descriptors can.
+// one that shares the server's descriptors can; it removes the socket's file, too.
 void HangUp(State* state) {
   const MutexLock lock(&state->mu);
-  {
+  while (!state->stopping) {
     const RuntimeThreadSleep sleep;
-    state->mu.Await([state]() ABSL_SHARED_LOCKS_REQUIRED(state->mu) { return state->stopping; });
+    state->mu.Await([state]() ABSL_SHARED_LOCKS_REQUIRED(state->mu) {
+      return state->stopping || state->unlinking;
+    });
+    if (state->unlinking) RemoveSocketFile(state);
   }
   ::eventfd_write(state->wake, 1);
   // Their readers and writers fail at once, and the threads end.
@@ -367,10 +377,21 @@ ControlServer::~ControlServer() {
 }
 
 void ControlServer::Unlink() {
-  MutexLock lock(&state_->mu);
+  State* const state = state_.get();
+  MutexLock lock(&state->mu);
   // A child that was made by a raw system call must not take its parent's socket away.
-  if (!state_->path.empty() && state_->owner == ::getpid()) ::unlink(state_->path.c_str());
-  state_->path.clear();
+  if (state->path.empty() || state->owner != ::getpid()) {
+    state->path.clear();
+    return;
+  }
+  if (state->table != State::Table::kOwn && state->table != State::Table::kShared) {
+    RemoveSocketFile(state);
+    return;
+  }
+  // Not by this thread: the program may have confined it to system calls that do not include this
+  // one (seccomp), or to a root that does not contain the socket.
+  state->unlinking = true;
+  state->mu.Await([state]() ABSL_SHARED_LOCKS_REQUIRED(state->mu) { return state->path.empty(); });
 }
 
 std::string ControlServer::socket_path() const {
@@ -403,6 +424,7 @@ void ControlServer::ChildAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   state_->table = State::Table::kNotYet;
   state_->connections.clear();
   state_->hung_up = false;
+  state_->unlinking = false;
   state_->path.clear();
   state_->threads = 1;  // the starter below, which counts for the destructor
   const absl::Status started = StartControlThread("mend-control", [state = state_] {

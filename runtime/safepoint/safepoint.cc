@@ -21,6 +21,7 @@ namespace {
 
 // Written before the first transition, by whoever creates the registry.
 constinit std::atomic<bool> has_safepoint_signal{false};
+constinit std::atomic<bool> signal_forgone{false};
 
 // Answers the current request from a safepoint. `rewind` may be null; else it is the PC that the
 // thread goes on from, and is moved back to the beginning of the trampoline that it is in.
@@ -137,6 +138,11 @@ absl::Status InstallSafepointSignal() {
 
 bool HasSafepointSignal() { return has_safepoint_signal.load(std::memory_order_relaxed); }
 
+void ForgoSafepointSignal() {
+  // ORDER[T7]: before the calling thread stops running; pairs with SendSafepointSignal.
+  signal_forgone.store(true, std::memory_order_seq_cst);
+}
+
 bool SendSafepointSignal(ThreadRecord& record) {
   if (!HasSafepointSignal()) return false;
 #ifdef MEND_THREAD_SANITIZER
@@ -145,9 +151,11 @@ bool SendSafepointSignal(ThreadRecord& record) {
   return false;
 #else
   if (record.signal_in_flight.load(std::memory_order_relaxed)) return false;
-  // ORDER[T7]: raised before reading the activity; pairs with ActivityWord::Set, AwaitSignal.
+  // ORDER[T7]: raised before reading the activity, and whether the signal is forgone; pairs with
+  // ActivityWord::Set, AwaitSignal, ForgoSafepointSignal.
   record.signal_in_flight.store(true, std::memory_order_seq_cst);
-  if (record.activity.Get() != Activity::kRunning) {
+  if (signal_forgone.load(std::memory_order_seq_cst) ||
+      record.activity.Get() != Activity::kRunning) {
     // ORDER[T7]: pairs with AwaitSignal.
     record.signal_in_flight.store(false, std::memory_order_seq_cst);
     return false;

@@ -18,6 +18,11 @@ namespace mend {
 absl::Status InstallSafepointSignal();
 bool HasSafepointSignal();
 
+// From now on no thread is signalled: the calling one is about to confine itself to system calls
+// that do not include the return from a signal handler. Running threads switch at polls alone, or
+// when they stop running.
+void ForgoSafepointSignal();
+
 // A running thread whose poll byte is set looks at the current request, from where `context` is.
 // Preserves errno.
 void AnswerPoll(const RegisterContext& context) noexcept;

@@ -1,0 +1,115 @@
+# Processes that confine their own threads (seccomp), as OpenSSH's unprivileged children do: whoever makes
+# a system call that the filter does not name is killed. Such a process is patched while it waits and
+# while it computes; neither that nor its end makes a call that it would not make natively.
+. "$(dirname "$0")/lib.sh"
+cd "$work"
+
+cat >serve.c <<'SOURCE'
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+__attribute__((noinline)) int answer(void) { return 1; }
+
+#define ALLOW(name) \
+  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+
+/* No unlink, and no return from a signal handler but where that is asked for. */
+static void confine(int may_return) {
+  struct sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_rt_sigreturn, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, may_return ? SECCOMP_RET_ALLOW : SECCOMP_RET_KILL_PROCESS),
+      ALLOW(read), ALLOW(write), ALLOW(close), ALLOW(futex), ALLOW(brk), ALLOW(munmap), ALLOW(getpid),
+      ALLOW(gettid), ALLOW(nanosleep), ALLOW(clock_nanosleep), ALLOW(rt_sigprocmask), ALLOW(exit),
+      ALLOW(exit_group), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)};
+  struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+    exit(3);
+}
+
+static void say(int value) {
+  char line[16];
+  int size = snprintf(line, sizeof line, "%d\n", value);
+  if (write(1, line, size) != size) exit(3);
+}
+
+/* A second or two of calls, without a loop that polls. */
+__attribute__((noinline)) unsigned compute(unsigned n) { return n < 2 ? n : compute(n - 1) + compute(n - 2); }
+
+static void serve(void) {
+  char line[8];
+  while (read(0, line, 3) == 3) {
+    if (memcmp(line, "on", 2) == 0) say(compute(43) != 0);
+    if (memcmp(line, "go", 2) == 0) say(answer());
+  }
+}
+
+/* The process that is confined; its end is told. */
+int main(int argc, char** argv) {
+  if (argc > 1) {
+    confine(strcmp(argv[1], "signals") == 0);
+    serve();
+    return 7;
+  }
+  pid_t child = fork();
+  if (child == 0) {
+    char line[8];
+    if (read(0, line, 3) != 3) return 3; /* the test has seen its socket */
+    confine(0);
+    say(0);
+    serve();
+    exit(7);
+  }
+  int status;
+  say(child);
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  return WIFSIGNALED(status) ? 100 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+SOURCE
+"$patchc" cc -O1 serve.c -o serve
+mkdir edited && sed 's/return 1;/return 2;/' serve.c >edited/serve.c
+"$patchc" build --base serve edited/serve.c --name fix -o fix.mendpatch >/dev/null
+
+# patch_computing ARGUMENT: the program confines itself, and is patched while it waits and computes.
+patch_computing() {
+  start ./serve "$1"
+  await_target
+  ask go 1
+  goes_in_and_out
+  say on
+  sleep 0.1
+  expect_code 0 "$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid"
+  hear
+  ask go 2
+  finish 7
+  expect "the socket of the confined program" "" "$(ls "$XDG_RUNTIME_DIR/mend")"
+}
+patch_computing plain
+expect_match "how it switched when it may not be signalled" "switched +1 (poll|blocked)" "$output"
+patch_computing signals
+expect_match "how it switched when it may be" "switched +1 signal" "$output"
+
+# A child: as it is forked, its socket is made.
+start ./serve
+parent=$hosted_pid
+hear
+hosted_pid=$answer
+started+=("$hosted_pid")
+await_target
+ask on 0
+ask go 1
+goes_in_and_out
+hosted_pid=$parent
+finish 7
+expect "the socket of the confined child" "" "$(ls "$XDG_RUNTIME_DIR/mend")"
