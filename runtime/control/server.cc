@@ -250,13 +250,13 @@ void RemoveSocketFile(State* state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(state->mu) {
 // one that shares the server's descriptors can; it removes the socket's file, too.
 void HangUp(State* state) {
   const MutexLock lock(&state->mu);
-  while (!state->stopping) {
+  do {
     const RuntimeThreadSleep sleep;
     state->mu.Await([state]() ABSL_SHARED_LOCKS_REQUIRED(state->mu) {
       return state->stopping || state->unlinking;
     });
     if (state->unlinking) RemoveSocketFile(state);
-  }
+  } while (!state->stopping);
   ::eventfd_write(state->wake, 1);
   // Their readers and writers fail at once, and the threads end.
   for (const int connection : state->connections) ::shutdown(connection, SHUT_RDWR);
@@ -325,6 +325,7 @@ absl::Status StartListening(const std::shared_ptr<State>& state, const std::stri
                                  [state, fd = *listener, wake] { AcceptLoop(state, fd, wake); });
     if (!started.ok()) --state->threads;
   }
+  if (!started.ok()) state->table = State::Table::kNobodyServes;
   const auto is_served = [state = state.get()]() ABSL_SHARED_LOCKS_REQUIRED(state->mu) {
     return state->table != State::Table::kNotYet;
   };
@@ -384,14 +385,13 @@ void ControlServer::Unlink() {
     state->path.clear();
     return;
   }
-  if (state->table != State::Table::kOwn && state->table != State::Table::kShared) {
-    RemoveSocketFile(state);
-    return;
-  }
   // Not by this thread: the program may have confined it to system calls that do not include this
-  // one (seccomp), or to a root that does not contain the socket.
+  // one (seccomp), or to a root that does not contain the socket. Who does it may not be there yet.
   state->unlinking = true;
-  state->mu.Await([state]() ABSL_SHARED_LOCKS_REQUIRED(state->mu) { return state->path.empty(); });
+  state->mu.Await([state]() ABSL_SHARED_LOCKS_REQUIRED(state->mu) {
+    return state->path.empty() || state->table == State::Table::kNobodyServes;
+  });
+  if (!state->path.empty()) RemoveSocketFile(state);
 }
 
 std::string ControlServer::socket_path() const {

@@ -16,6 +16,7 @@ cat >serve.c <<'SOURCE'
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 __attribute__((noinline)) int answer(void) { return 1; }
@@ -54,8 +55,27 @@ static void serve(void) {
   }
 }
 
+/* Children that end at about the moment when their socket is made, 20 ms after the fork. */
+static int end_early(void) {
+  int status, failed = 0;
+  for (int i = 0; i < 200; ++i) {
+    pid_t child = fork();
+    if (child == 0) {
+      confine(0);
+      struct timespec pause = {0, 15000000 + i * 50000};
+      nanosleep(&pause, NULL);
+      exit(7);
+    }
+    if (child < 0) return 4;
+    if (i % 10 == 9)
+      for (int left = 10; left > 0; --left) failed += wait(&status) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 7;
+  }
+  return failed == 0 ? 7 : 8;
+}
+
 /* The process that is confined; its end is told. */
 int main(int argc, char** argv) {
+  if (argc > 1 && strcmp(argv[1], "early") == 0) return end_early();
   if (argc > 1) {
     confine(strcmp(argv[1], "signals") == 0);
     serve();
@@ -113,3 +133,5 @@ goes_in_and_out
 hosted_pid=$parent
 finish 7
 expect "the socket of the confined child" "" "$(ls "$XDG_RUNTIME_DIR/mend")"
+
+expect_code 7 ./serve early
