@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "jit/guest_libc/guest_libc.h"
 #include "mend/host.h"
 #include "mend/host_options.h"
@@ -27,12 +28,21 @@ constexpr int kExitRefusedToRun = 126;
   std::_Exit(kExitRefusedToRun);
 }
 
+// Lives for ever; null for no words.
+const char* MakeAssignment(const std::vector<std::string>& words) {
+  if (words.empty()) return nullptr;
+  const auto* const text =
+      new std::string(absl::StrCat(kOptionsVariable, "=", JoinOptionWords(words)));
+  return text->c_str();
+}
+
 HostOptions TakeOptions() {
   const char* const value = std::getenv(kOptionsVariable);
-  absl::StatusOr<HostOptions> options =
-      ParseHostOptions(SplitOptionWords(value == nullptr ? "" : value));
+  const std::vector<std::string> words = SplitOptionWords(value == nullptr ? "" : value);
+  absl::StatusOr<HostOptions> options = ParseHostOptions(words);
   if (!options.ok()) Refuse(options.status());
-  // Programs that this one starts have their own options.
+  // Programs that this one starts have their own options, unless it starts itself.
+  jit::PassToItself(MakeAssignment(words), MakeAssignment(WordsForChild(words)));
   unsetenv(kOptionsVariable);
   return *std::move(options);
 }

@@ -1,6 +1,7 @@
 #include "mend/host_options.h"
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
@@ -81,6 +82,18 @@ absl::StatusOr<HostOptions> ParseHostOptions(const std::vector<std::string>& wor
   }
 #endif
   return options;
+}
+
+std::vector<std::string> WordsForChild(const std::vector<std::string>& words) {
+  std::vector<std::string> kept;
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (words[i] == "--socket") {
+      ++i;
+    } else if (!absl::StartsWith(words[i], "--socket=")) {
+      kept.push_back(words[i]);
+    }
+  }
+  return kept;
 }
 
 std::vector<std::string> SplitOptionWords(std::string_view value) {

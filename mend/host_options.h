@@ -31,6 +31,9 @@ struct HostOptions {
 // Reads option words. INVALID_ARGUMENT names the option and what is wrong with it.
 absl::StatusOr<HostOptions> ParseHostOptions(const std::vector<std::string>& words);
 
+// The words for another process of the same program, which cannot have the same control socket.
+std::vector<std::string> WordsForChild(const std::vector<std::string>& words);
+
 // The words of a MEND_OPTIONS value, and the value for words.
 std::vector<std::string> SplitOptionWords(std::string_view value);
 std::string JoinOptionWords(const std::vector<std::string>& words);

@@ -2,16 +2,24 @@
 // program, which has no handler for it and would die. A thread in a blocked region is sent none.
 //
 // In the child of a vfork the record is the parent's, who would find itself blocked for ever: there
-// the call is made without a region. No signal is sent to that process.
+// the call is made without a region. No signal is sent to that process. For the same reason nothing
+// here allocates.
 #include "jit/guest_libc/exec.h"
 
+#include <alloca.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
 
 #include "jit/guest_libc/blocking.h"
+#include "jit/guest_libc/guest_libc.h"
 #include "runtime/base/raw_syscall.h"
 
 namespace mend::jit {
@@ -25,6 +33,66 @@ int Exec(const char* function, Call call) {
   if (RawSyscall(SYS_getpid) != process_id) return call();
   const BlockedRegion region(function);
   return call();
+}
+
+// What PassToItself was told. Constant afterwards.
+struct OwnProgram {
+  const char* assignment = nullptr;
+  const char* of_child = nullptr;
+  long process = 0;
+  dev_t device = 0;
+  ino_t file = 0;
+};
+OwnProgram own_program;
+
+// What an exec of `path` (as for execveat) is to have in its environment, or null.
+const char* AssignmentFor(int folder, const char* path, int flags) {
+  if (own_program.assignment == nullptr && own_program.of_child == nullptr) return nullptr;
+  const int saved_errno = errno;
+  struct stat status;
+  const bool is_itself = fstatat(folder, path, &status, flags) == 0 &&
+                         status.st_dev == own_program.device && status.st_ino == own_program.file;
+  errno = saved_errno;
+  if (!is_itself) return nullptr;
+  return RawSyscall(SYS_getpid) == own_program.process ? own_program.assignment
+                                                       : own_program.of_child;
+}
+
+bool HasName(const char* entry, const char* assignment) {
+  const size_t size = static_cast<size_t>(strchr(assignment, '=') - assignment) + 1;
+  return strncmp(entry, assignment, size) == 0;
+}
+
+// Calls `call` with the environment, and the assignment in it unless the name is there.
+template <typename Call>
+int WithAssignment(char* const* environment, const char* assignment, Call call) {
+  size_t count = 0;
+  for (; environment != nullptr && environment[count] != nullptr; ++count) {
+    if (assignment != nullptr && HasName(environment[count], assignment)) assignment = nullptr;
+  }
+  if (assignment == nullptr) return call(environment);
+  auto** const extended = static_cast<char**>(alloca((count + 2) * sizeof(char*)));
+  for (size_t i = 0; i < count; ++i) extended[i] = environment[i];
+  extended[count] = const_cast<char*>(assignment);
+  extended[count + 1] = nullptr;
+  return call(extended);
+}
+
+// The first file of that name in $PATH, as execvp finds it; empty without one.
+void FindInPath(const char* name, char (&path)[PATH_MAX]) {
+  const char* folder = getenv("PATH");
+  while (folder != nullptr) {
+    const char* const end = strchrnul(folder, ':');
+    const size_t size = static_cast<size_t>(end - folder);
+    if (size + 1 + strlen(name) < sizeof path) {
+      memcpy(path, folder, size);
+      path[size] = '/';
+      strcpy(path + size + 1, name);
+      if (size != 0 && access(path, X_OK) == 0) return;
+    }
+    folder = *end == ':' ? end + 1 : nullptr;
+  }
+  path[0] = '\0';
 }
 
 // The number of arguments up to the null pointer that ends them, itself not counted.
@@ -46,21 +114,66 @@ void ReadArguments(const char* first, va_list rest, size_t count, char** to) {
 
 void RememberProcess() { process_id = RawSyscall(SYS_getpid); }
 
+void PassToItself(const char* assignment, const char* of_child) {
+  struct stat status;
+  if (stat("/proc/self/exe", &status) != 0) return;
+  own_program = {assignment, of_child, RawSyscall(SYS_getpid), status.st_dev, status.st_ino};
+}
+
+namespace {
+
+MEND_NEXT(int, execve, const char*, char* const*, char* const*);
+MEND_NEXT(int, execveat, int, const char*, char* const*, char* const*, int);
+MEND_NEXT(int, fexecve, int, char* const*, char* const*);
+MEND_NEXT(int, execvpe, const char*, char* const*, char* const*);
+
+int ExecuteFile(const char* path, char* const* arguments, char* const* environment) {
+  return WithAssignment(environment, AssignmentFor(AT_FDCWD, path, 0), [&](char* const* complete) {
+    return Exec("execve", [&] { return next_execve(path, arguments, complete); });
+  });
+}
+
+int ExecuteInPath(const char* file, char* const* arguments, char* const* environment) {
+  char path[PATH_MAX];
+  FindInPath(file, path);
+  const bool is_path = strchr(file, '/') != nullptr;
+  const char* const assignment = AssignmentFor(AT_FDCWD, is_path ? file : path, 0);
+  return WithAssignment(environment, assignment, [&](char* const* complete) {
+    return Exec("execvpe", [&] { return next_execvpe(file, arguments, complete); });
+  });
+}
+
+}  // namespace
 }  // namespace mend::jit
 
-#define MEND_EXEC(name, parameters, arguments)                            \
-  MEND_NEXT(int, name, MEND_UNWRAP parameters);                           \
-  MEND_INTERPOSE(int, name, MEND_UNWRAP parameters) {                     \
-    return mend::jit::Exec(#name, [&] { return next_##name arguments; }); \
-  }
-// clang-format off
-MEND_EXEC(execve, (const char* path, char* const* arguments, char* const* environment), (path, arguments, environment))
-MEND_EXEC(execveat, (int folder, const char* path, char* const* arguments, char* const* environment, int flags), (folder, path, arguments, environment, flags))
-MEND_EXEC(fexecve, (int fd, char* const* arguments, char* const* environment), (fd, arguments, environment))
-MEND_EXEC(execv, (const char* path, char* const* arguments), (path, arguments))
-MEND_EXEC(execvp, (const char* file, char* const* arguments), (file, arguments))
-MEND_EXEC(execvpe, (const char* file, char* const* arguments, char* const* environment), (file, arguments, environment))
-// clang-format on
+MEND_INTERPOSE(int, execve, const char* path, char* const* arguments, char* const* environment) {
+  return mend::jit::ExecuteFile(path, arguments, environment);
+}
+MEND_INTERPOSE(int, execv, const char* path, char* const* arguments) {
+  return mend::jit::ExecuteFile(path, arguments, environ);
+}
+MEND_INTERPOSE(int, execvp, const char* file, char* const* arguments) {
+  return mend::jit::ExecuteInPath(file, arguments, environ);
+}
+MEND_INTERPOSE(int, execvpe, const char* file, char* const* arguments, char* const* environment) {
+  return mend::jit::ExecuteInPath(file, arguments, environment);
+}
+MEND_INTERPOSE(int, execveat, int folder, const char* path, char* const* arguments,
+               char* const* environment, int flags) {
+  using namespace mend::jit;
+  return WithAssignment(
+      environment, AssignmentFor(folder, path, flags), [&](char* const* complete) {
+        return Exec("execveat",
+                    [&] { return next_execveat(folder, path, arguments, complete, flags); });
+      });
+}
+MEND_INTERPOSE(int, fexecve, int fd, char* const* arguments, char* const* environment) {
+  using namespace mend::jit;
+  return WithAssignment(
+      environment, AssignmentFor(fd, "", AT_EMPTY_PATH), [&](char* const* complete) {
+        return Exec("fexecve", [&] { return next_fexecve(fd, arguments, complete); });
+      });
+}
 
 // The variadic ones: on the stack, since the child of a vfork must not allocate.
 #define MEND_EXEC_LIST(name, call_with_arguments)                                          \

@@ -35,6 +35,12 @@ void SetThreadStartHook(void (*hook)());
 // although the runtime's own threads still run.
 void RegisterProgramMainThread();
 
+// From now on, an exec of the file that this process runs gets the assignment (NAME=VALUE) in its
+// environment, unless that has the name already: a server that executes itself anew, for a
+// connection or to be reconfigured, goes on with its options. Another process (a forked child) that
+// does so gets `of_child`. Both must live for ever; null: none.
+void PassToItself(const char* assignment, const char* of_child);
+
 // From now on, a thread that dies of a fault or of abort(), as the program has set no handler of
 // its own for that signal, first writes its stack to standard error, hosted functions with the
 // patch whose version they are; then the process dies as it would have.
