@@ -27,14 +27,17 @@ absl::Status ExplainConnection(const std::string& socket_path) {
         absl::StrCat("path of socket '", socket_path, "' is too long"));
   }
   std::memcpy(address.sun_path, socket_path.data(), socket_path.size());
-  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  // Not blocking: a process that is stopped takes no connections, and its queue may be full.
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return absl::UnavailableError(std::strerror(errno));
   const int error =
       ::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 ? 0 : errno;
   ::close(fd);
   const std::string message =
-      absl::StrCat("cannot reach '", socket_path,
-                   "': ", error == 0 ? "the target closed the connection" : std::strerror(error));
+      absl::StrCat("cannot reach '", socket_path, "': ",
+                   error == 0        ? "the target closed the connection"
+                   : error == EAGAIN ? "the target does not take connections"
+                                     : std::strerror(error));
   if (error == EACCES || error == EPERM) return absl::PermissionDeniedError(message);
   return error == ENOENT ? absl::NotFoundError(message) : absl::UnavailableError(message);
 }

@@ -136,3 +136,37 @@ expect_match "its message" "$hosted_pid|serve|did not answer" "$(cat "$work/ende
 wait "$hosted_pid" 2>/dev/null || true
 expect_code 6 "$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid"
 exec 7>&- 8>&-
+
+# A target that is stopped while so many clients wait that its queue is full: whoever asks is told.
+cat >"$work/crowd.c" <<'SOURCE'
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+int main(int argc, char** argv) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  strcpy(address.sun_path, argv[1]);
+  while (connect(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0), (struct sockaddr*)&address, sizeof address) == 0) {
+  }
+  puts("full");
+  fflush(stdout);
+  pause();
+}
+SOURCE
+"$patchc" cc "$work/crowd.c" -o "$work/crowd"
+start "$work/serve"
+await_target
+kill -STOP "$hosted_pid"
+MEND_OPTIONS=--no-socket "$work/crowd" "$XDG_RUNTIME_DIR/mend/$hosted_pid.sock" >"$work/crowd.out" &
+started+=("$!")
+for tries in $(seq 200); do
+  [ -s "$work/crowd.out" ] && break
+  sleep 0.05
+done
+expect "the queue" full "$(cat "$work/crowd.out")"
+expect_code 6 "$mend" status "$hosted_pid"
+expect_match "its message" "does not take connections" "$output"
+expect_code 0 "$mend" ps
+kill -CONT "$hosted_pid"
+kill -KILL "$hosted_pid"
