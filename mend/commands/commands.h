@@ -20,6 +20,8 @@ struct TargetVerb {
   std::function<absl::StatusOr<Reply>(const Client&)> request;
   std::function<std::string(const Json& answer)> text;
   bool plain = false;  // the answer is text for people already, unless JSON was asked for
+  // What is asked for is that a patch is gone: fulfilled in one of several that never had it.
+  bool undoes = false;
 };
 
 // Carries the verb out on every target that `operand` names and prints the answers. Exits 6 when

@@ -67,7 +67,8 @@ int SwitchPatch(const std::string& target, const std::string& patch, const std::
                       return PostWithProgress(client, path, "", OptionsFor(wait.timeout_s),
                                               verb + " " + patch);
                     },
-                    [&](const Json& answer) { return VerbText(answer, past); }});
+                    [&](const Json& answer) { return VerbText(answer, past); },
+                    /*plain=*/false, /*undoes=*/verb == "disable"});
 }
 
 int RevertLastApply(const std::string& target, const WaitFlags& wait, bool json) {
@@ -94,7 +95,8 @@ int RemovePatch(const std::string& target, const std::string& patch, bool json) 
                    {[&](const Client& client) {
                       return client.Post(PatchPath(patch, "remove"), "", OptionsFor(10));
                     },
-                    [](const Json& answer) { return VerbText(answer, "removed"); }});
+                    [](const Json& answer) { return VerbText(answer, "removed"); },
+                    /*plain=*/false, /*undoes=*/true});
 }
 
 int WaitForTransition(const std::string& target, double timeout_s, bool json) {

@@ -2,6 +2,7 @@
 // running programs apply it.
 #include <cstdio>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -108,7 +109,8 @@ class Applier {
   }
 
   // One of several that ends meanwhile, as workers do, has nothing left to patch.
-  static Outcome Ended(const Target& target) { return MakeOutcome(target, kExitOk, "ended"); }
+  static constexpr char kEnded[] = "ended";
+  static Outcome Ended(const Target& target) { return MakeOutcome(target, kExitOk, kEnded); }
 
   Outcome ApplyTo(const Target& target, bool is_one_of_several) {
     // A build takes its time, so each is looked at when it is its turn.
@@ -131,11 +133,10 @@ class Applier {
     const std::string key = KeyOf(target, *modules);
     auto built = built_.find(key);
     if (built == built_.end()) {
-      absl::StatusOr<ReadyModule> module = BuildFor(target, *std::move(modules));
-      if (!module.ok()) return refused(module.status());
-      built = built_.emplace(key, *std::move(module)).first;
+      built = built_.emplace(key, BuildFor(target, *std::move(modules))).first;
     }
-    const ReadyModule& module = built->second;
+    if (!built->second.ok()) return refused(built->second.status());
+    const ReadyModule& module = *built->second;
     if (!module.report.refusals.empty() || module.no_change) {
       return NotSent(target, module.report, options_.patch.json);
     }
@@ -172,12 +173,15 @@ class Applier {
     json["schema"] = 1;
     json["exit_code"] = kExitOk;
     json["targets"] = Json::array();
-    bool all_alike = true;
+    std::set<int> codes;
     for (const Outcome& outcome : outcomes) {
-      all_alike = all_alike && outcome.exit_code == outcomes.front().exit_code;
+      // One that has ended says nothing about the others: all of those may be refused.
+      if (outcome.json.value("outcome", "") != kEnded) codes.insert(outcome.exit_code);
       json["targets"].push_back(outcome.json);
     }
-    const int code = all_alike ? outcomes.front().exit_code : static_cast<int>(kExitSomeFailed);
+    const int code = codes.empty()       ? static_cast<int>(kExitOk)
+                     : codes.size() == 1 ? *codes.begin()
+                                         : static_cast<int>(kExitSomeFailed);
     json["exit_code"] = code;
     if (options_.patch.json) Print(json);
     return code;
@@ -189,7 +193,7 @@ class Applier {
 
   const ApplyOptions options_;
   std::unique_ptr<ReadyModule> ready_;
-  std::map<std::string, ReadyModule> built_;  // by KeyOf
+  std::map<std::string, absl::StatusOr<ReadyModule>> built_;  // by KeyOf
 };
 
 }  // namespace

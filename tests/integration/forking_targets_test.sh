@@ -65,6 +65,10 @@ for turn in 1 2 3; do
   sleep 0.5
   expect "workers that still have the patch" "" "$(tail -n +$((lines + 1)) churn.out | grep -v ' 1$')"
 done
+# A refusal is all that is said, although some of the workers end before their turn.
+mkdir broken && sed 's/return 1;/return undeclared;/' serve.c >broken/serve.c
+expect_code 3 "$patchc" apply --json broken/serve.c --to churn
+expect_match "a worker that has ended" '"outcome":"ended"' "$output"
 kill -KILL "$hosted_pid"
 
 # One that has no control socket is named.

@@ -73,7 +73,17 @@ sed -i 's/answer() + 10/answer() + 20/' serve.c
 expect_code 0 "$patchc" apply --json serve.c --to serve --name twenty
 for pid in $pids; do expect_match "a report of $pid" "\"target\": *\"$pid\"" "$output"; done
 everyone 21
+# One that came later does not have the patch: there is nothing to disable, which is no failure.
+MEND_OPTIONS="--name serve --log $work/late.log" ./serve late 2>/dev/null &
+late=$!
+started+=("$late")
+targets 4
 expect_code 0 "$mend" disable serve twenty
+expect_match "the one without the patch" "serve \($late\): ENOENT" "$output"
+expect_code 7 "$mend" disable serve twenty-one
+kill -KILL "$late"
+wait "$late" || true
+targets 3
 everyone 11
 
 # One that is held up times out and goes back; the others take the patch.
