@@ -3,11 +3,12 @@
 #   lua      scripts of our own (tests/real/suites/lua: Debian's source has no test suite), Debian's lua5.4
 #   sqlite   the amalgamation: speedtest1's own verification, and scripts in tests/real/suites/sql
 #   leveldb, snappy   their GoogleTest suites, built by their own CMake files
+#   redis    its ./runtest: types, scripts, access lists, expiry, transactions, publishing, replication, saving
 # A suite whose source cannot be fetched is skipped by name.
 . "$(dirname "$0")/lib.sh"
 shift
 suites=("$@")
-[ ${#suites[@]} -gt 0 ] || suites=(lua sqlite leveldb snappy)
+[ ${#suites[@]} -gt 0 ] || suites=(lua sqlite leveldb snappy redis)
 jobs=${MEND_JOBS:-$(nproc)}
 native=(clang-22 clang++-22) hosted=("$build/bin/mend-cc" "$build/bin/mend-c++")
 failed=0 skipped=0 passed=0
@@ -134,6 +135,39 @@ suite_snappy() {
   build_cmake snappy native "${native[@]}" -DSNAPPY_BUILD_BENCHMARKS=OFF
   build_cmake snappy hosted "${hosted[@]}" -DSNAPPY_BUILD_BENCHMARKS=OFF
   compare_gtests snappy
+}
+
+redis_units=(unit/type/{string,incr,list,list-2,list-3,set,zset,hash,stream,stream-cgroups}
+  unit/{scripting,functions,acl,acl-v2,expire,multi,pubsub,pubsubshard,protocol,keyspace,scan,dump}
+  integration/{replication-2,rdb})
+
+# Some of redis' tests wait for so long and no longer, so a unit that fails on a busy machine has a second try.
+run_redis_unit() {
+  local variant=$1 unit=$2 try
+  for try in 1 2; do
+    (cd "$real/suites/redis-$variant" &&
+      TERM=dumb run_to "$run/$variant.all" ./runtest --single "$unit" --clients 1 --baseport "$((25000 + 200 * try))")
+    # Without how long it took, and how many seconds it says to have waited.
+    grep -aE '^\[(ok|err|exception|ignore|skip)\]' "$run/$variant.all" | sed -E 's/ \([0-9]+ ms\)//' \
+      >"$run/$variant" || true
+    tail -n 1 "$run/$variant.all" >>"$run/$variant"
+    grep -qE '^\[(err|exception)|^exit [^0]' "$run/$variant" || return 0
+  done
+}
+
+suite_redis() {
+  command -v tclsh >/dev/null || { echo "skipped: redis: its test suite is written in tcl"; return 77; }
+  source_of redis 5 || return $?
+  local unit
+  make -s -C "$real/suites/redis-native/src" -j "$jobs" CC="${native[0]}" MALLOC=libc BUILD_TLS=no \
+    USE_SYSTEMD=no >"$run/log" 2>&1 || build_failed "$run/log" redis
+  make -s -C "$real/suites/redis-hosted/src" -j "$jobs" CC="$patchc cc" MALLOC=libc BUILD_TLS=no \
+    USE_SYSTEMD=no >"$run/log" 2>&1 || build_failed "$run/log" redis
+  for unit in "${redis_units[@]}"; do
+    run_redis_unit native "$unit"
+    run_redis_unit hosted "$unit"
+    same "redis:$unit ($(grep -c '^.ok' "$run/native") tests)" "$run/native" "$run/hosted"
+  done
 }
 
 mkdir -p "$real/suites"
