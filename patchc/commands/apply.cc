@@ -125,15 +125,19 @@ class Applier {
 
   Outcome ApplyToRunning(const Target& target) {
     if (ready_ != nullptr) return SendPatch(target, ready_->bytes, nullptr, options_.send);
+    // A process that is gone cannot be read any more, which says nothing of the patch.
     const auto refused = [&](const absl::Status& status) {
-      return Failure(target, kExitRefused, std::string(Std(status.message())), options_.patch.json);
+      const int code = HasEnded(target) ? kExitUnreachable : kExitRefused;
+      return Failure(target, code, std::string(Std(status.message())), options_.patch.json);
     };
     absl::StatusOr<BaseObjects> modules = OpenModules(target, options_.patch);
     if (!modules.ok()) return refused(modules.status());
     const std::string key = KeyOf(target, *modules);
     auto built = built_.find(key);
     if (built == built_.end()) {
-      built = built_.emplace(key, BuildFor(target, *std::move(modules))).first;
+      absl::StatusOr<ReadyModule> module = BuildFor(target, *std::move(modules));
+      if (!module.ok() && HasEnded(target)) return refused(module.status());
+      built = built_.emplace(key, std::move(module)).first;
     }
     if (!built->second.ok()) return refused(built->second.status());
     const ReadyModule& module = *built->second;
