@@ -6,6 +6,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <string>
+#include <utility>
 
 #include "runtime/control/http.h"
 
@@ -15,6 +17,7 @@ namespace {
 constexpr int kIdleTimeoutMs = 60'000;
 constexpr int kWriteTimeoutMs = 60'000;
 constexpr int kRequestsMax = 100'000;
+constexpr int kUnsupportedMediaType = 415;
 
 // A connected stream socket, buffered for reading: the library reads headers byte by byte.
 class ConnectionStream : public httplib::Stream {
@@ -75,12 +78,12 @@ class ConnectionStream : public httplib::Stream {
   size_t end_ = 0;
 };
 
-HttpRequest ToRequest(const httplib::Request& request) {
+HttpRequest ToRequest(const httplib::Request& request, std::string body) {
   HttpRequest translated;
   translated.method = request.method;
   translated.path = request.path;
   translated.query.assign(request.params.begin(), request.params.end());
-  translated.body = request.body;
+  translated.body = std::move(body);
   return translated;
 }
 
@@ -103,15 +106,29 @@ class ConnectionServer : public httplib::Server {
  public:
   explicit ConnectionServer(HttpHandler* handler) : handler_(handler) {
     set_payload_max_length(kRequestBytesMax);
-    const auto handle = [this](const httplib::Request& request, httplib::Response& response) {
-      HttpResponse answer = handler_->Handle(ToRequest(request));
-      response.status = answer.status;
-      if (answer.next) return StreamResponse(std::move(answer), &response);
-      response.set_content(answer.body, answer.content_type);
+    Get("[^]*", [this](const httplib::Request& request, httplib::Response& response) {
+      Answer(request, {}, response);
+    });
+    // A body is what the request is about, whatever type the client gives it: the library would
+    // take curl's for the fields of a form.
+    const auto with_body = [this](const httplib::Request& request, httplib::Response& response,
+                                  const httplib::ContentReader& content) {
+      if (request.is_multipart_form_data()) {
+        response.status = kUnsupportedMediaType;
+        response.set_header("Connection", "close");
+        return;
+      }
+      std::string body;
+      const bool is_whole = content([&body](const char* data, size_t size) {
+        body.append(data, size);
+        return true;
+      });
+      // The library has said why.
+      if (!is_whole) return;
+      Answer(request, std::move(body), response);
     };
-    Get("[^]*", handle);
-    Put("[^]*", handle);
-    Post("[^]*", handle);
+    Put("[^]*", with_body);
+    Post("[^]*", with_body);
   }
 
   void Serve(int connection) {
@@ -125,6 +142,13 @@ class ConnectionServer : public httplib::Server {
   }
 
  private:
+  void Answer(const httplib::Request& request, std::string body, httplib::Response& response) {
+    HttpResponse answer = handler_->Handle(ToRequest(request, std::move(body)));
+    response.status = answer.status;
+    if (answer.next) return StreamResponse(std::move(answer), &response);
+    response.set_content(answer.body, answer.content_type);
+  }
+
   HttpHandler* const handler_;
 };
 

@@ -301,6 +301,26 @@ TEST_F(ControlServerTest, SeveralRequestsOnOneConnection) {
   EXPECT_THAT(answers, HasSubstr("# EOF"));
 }
 
+// curl says of a body that it is a form's, unless it is told otherwise.
+TEST_F(ControlServerTest, BodyIsTheModuleWhateverItsTypeIs) {
+  const auto post = [this](const std::string& type, const std::string& body) {
+    const int fd = Connect(server_->socket_path());
+    EXPECT_GE(fd, 0);
+    std::string answer = Exchange(
+        fd, absl::StrCat("POST /patches HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: ",
+                         type, "\r\nContent-Length: ", body.size(), "\r\n\r\n", body));
+    ::close(fd);
+    return answer;
+  };
+  const std::string form = "application/x-www-form-urlencoded";
+  EXPECT_THAT(post(form, MakeModule("fix", {"f"})), HasSubstr("\"outcome\":\"complete\""));
+  // More than the library takes for a form.
+  EXPECT_THAT(post(form, std::string(20'000, 'x')), HasSubstr("not a usable patch module"));
+  EXPECT_THAT(post("multipart/form-data; boundary=b", "--b\r\n\r\nx\r\n--b--\r\n"),
+              HasSubstr(" 415 "));
+  EXPECT_EQ(Get("/livepatch/fix/enabled").body, "1\n");
+}
+
 TEST_F(ControlServerTest, GarbageDoesNoHarm) {
   for (const char* garbage : {"\n\n\n\n", "GET\r\n\r\n", "\x16\x03\x01\x02\r\n\r\n",
                               "POST /patches HTTP/1.1\r\nContent-Length: -1\r\n\r\n"}) {
