@@ -268,8 +268,7 @@ mend_state* PatchRegistry::State::PreviousStateLocked(unsigned long id) {
     return nullptr;
   }
   mend_state* found = nullptr;
-  for (const Patch* const patch : active_) {
-    if (patch == transition_->patch()) break;
+  for (const Patch* const patch : older_) {
     for (const SystemState& state : patch->states) {
       if (state.id == id) found = state.record;
     }

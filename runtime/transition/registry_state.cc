@@ -231,6 +231,7 @@ absl::Status PatchRegistry::State::StartLocked(Patch* patch, bool patching,
   if (!canary.empty()) MarkCanaryLocked(chosen);
   transition_->Start(/*canary=*/!canary.empty());
   started_ns_ = MonotonicNs();
+  older_.assign(active_.begin(), std::find(active_.begin(), active_.end(), patch));
   // Threads that are blocked, outside or starting need no more than this.
   StepLocked();
   Handshake::Get().WakeCoordinator();

@@ -227,6 +227,8 @@ class PatchRegistry::State {
   // By module that is gone: what patches had linked for it, until no thread is in it.
   std::map<std::string, std::vector<CodeRange>> gone_text_ ABSL_GUARDED_BY(mu);
   ModuleUnits units_ ABSL_GUARDED_BY(mu);  // of `modules_`
+  // Those before the patch in transition when that began, to its end: what it replaces, too.
+  std::vector<Patch*> older_ ABSL_GUARDED_BY(mu);
   bool warned_of_state_ ABSL_GUARDED_BY(mu) = false;
   Coordinator coordinator_ ABSL_GUARDED_BY(mu);
   std::unique_ptr<Transition> transition_ ABSL_GUARDED_BY(mu);

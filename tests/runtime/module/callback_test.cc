@@ -802,10 +802,29 @@ TEST_F(StateTest, SR4_PreviousStateIsTheLastOlderPatchs) {
     };
   }
   EnableAndWait(WithStates("three", {{.id = 1, .version = 3, .record = &third}}, true));
-  // After the replacement there are none before it.
-  EXPECT_THAT(seen, ElementsAre(&second, nullptr));
+  // In post_patch, too, where `data` is taken over (SR6).
+  EXPECT_THAT(seen, ElementsAre(&second, &second));
   seen.clear();
+  // After the replacement there are none before it.
   DisableAndWait("three");
+  EXPECT_THAT(seen, ElementsAre(nullptr, nullptr));
+}
+
+TEST_F(StateTest, SR4_OfOneThatGoesTheOlderOnesOnly) {
+  mend_state records[3] = {{.id = 1, .version = 1, .data = nullptr},
+                           {.id = 1, .version = 1, .data = nullptr},
+                           {.id = 1, .version = 1, .data = nullptr}};
+  EnableAndWait(WithStates("one", {{.id = 1, .version = 1, .record = &records[0]}}, false));
+  EnableAndWait(WithStates("two", {{.id = 1, .version = 1, .record = &records[1]}}, false));
+  EnableAndWait(WithStates("three", {{.id = 1, .version = 1, .record = &records[2]}}, false));
+  std::vector<mend_state*> seen;
+  for (const char* kind : {"pre_unpatch", "post_unpatch"}) {
+    TheCallbackWorld().hooks[kind] = [&] { seen.push_back(registry().PreviousState(1)); };
+  }
+  DisableAndWait("two");
+  EXPECT_THAT(seen, ElementsAre(&records[0], &records[0]));
+  seen.clear();
+  DisableAndWait("one");
   EXPECT_THAT(seen, ElementsAre(nullptr, nullptr));
 }
 
