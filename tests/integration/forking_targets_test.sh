@@ -96,3 +96,103 @@ expect_code 0 "$patchc" apply two.mendpatch --to confined
 sleep 0.2
 expect "the confined child" "$child 2" "$(grep "^$child " confined.out | tail -n 1)"
 expect_code 0 "$patchc" apply two.mendpatch --to "$child"
+
+# --- callbacks that fork ---
+
+cat >forker.c <<'SOURCE'
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+__attribute__((noinline)) int answer(void) { return 1; }
+int main(int argc, char** argv) {
+  const pid_t first = getpid();
+  char line[64];
+  (void)argc;
+  while (fgets(line, sizeof line, stdin)) {
+    if (!strncmp(line, "open", 4) && !dlopen(argv[1], RTLD_NOW)) return 4;
+    while (getpid() != first) {
+      dprintf(2, "child %d\n", answer());
+      usleep(20000);
+    }
+    printf("%d\n", answer());
+    fflush(stdout);
+  }
+  return 0;
+}
+SOURCE
+echo 'int plugin(void) { return 1; }' >plugin.c
+cat >forking.c <<'SOURCE'
+#include <mend/livepatch.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+extern int answer(void);
+static int patched(void) { return 2; }
+/* One that ends, and one that executes another program. */
+static void helper(const char* where) {
+  int status = -1;
+  pid_t child = fork();
+  if (child == 0) _exit(answer());
+  if (waitpid(child, &status, 0) == child) mend_log("%s: child %d", where, WEXITSTATUS(status));
+  child = fork();
+  if (child == 0) {
+    execl("/bin/false", "false", (char*)0);
+    _exit(9);
+  }
+  if (waitpid(child, &status, 0) == child) mend_log("%s: exec %d", where, WEXITSTATUS(status));
+}
+static int pre(struct mend_object* o) { (void)o; helper("pre"); return 0; }
+static void post(struct mend_object* o) { (void)o; helper("post"); }
+static void unpre(struct mend_object* o) { (void)o; helper("unpre"); }
+static void unpost(struct mend_object* o) { (void)o; helper("unpost"); }
+/* The child goes on with what the program did: it loads the module. */
+static int coming(struct mend_object* o) {
+  mend_log("coming %s: forked %d", mend_object_name(o), fork() >= 0);
+  return 0;
+}
+static const struct mend_func funcs[] = {MEND_FUNC("answer", patched), MEND_FUNCS_END};
+static const struct mend_object_desc objects[] = {
+    MEND_OBJECT(0, funcs, pre, post, unpre, unpost), MEND_OBJECT("plugin", 0, coming, 0, 0, 0),
+    MEND_OBJECTS_END};
+static struct mend_patch patch = {objects, 0, true};
+MEND_LIVEPATCH(patch);
+SOURCE
+"$patchc" cc -O1 forker.c -o forker -ldl
+"$patchc" cc -shared plugin.c -o plugin.so
+"$patchc" build -o forking.mendpatch --explicit forking.c >/dev/null
+start ./forker "$work/plugin.so"
+ask go 1
+parent=$hosted_pid
+expect_code 0 "$patchc" apply forking.mendpatch --to "$parent"
+ask go 2
+ask open 2
+child=$(pgrep -P "$parent")
+started+=("$child")
+await_child() {
+  local tries
+  for tries in $(seq 200); do
+    [ "$(tail -n 1 program.err)" = "child $1" ] && return
+    sleep 0.05
+  done
+  fail "the child does not answer $1 after $tries tries: $(tail -n 1 program.err)"
+}
+await_child 2
+# It has the patch and the module, and is operated on by itself.
+expect "the child's module" plugin "$("$mend" ls "$child" module | grep plugin)"
+expect "the child's patch" 1 "$("$mend" get "$child" livepatch/forking/plugin/patched)"
+expect_code 0 "$mend" disable "$child" forking
+await_child 1
+ask go 2
+expect_code 0 "$mend" enable "$child" forking
+await_child 2
+expect_code 0 "$mend" disable "$parent" forking
+ask go 1
+await_child 2
+kill -KILL "$child"
+expect "what the callbacks forked, in the parent's turn" \
+  "pre: child 1;pre: exec 1;post: child 2;post: exec 1;" \
+  "$(grep -E '^(pre|post): ' events.log | head -n 4 | tr '\n' ';')"
+expect "what they forked at last" "unpre: child 2;unpre: exec 1;unpost: child 1;unpost: exec 1;" \
+  "$(grep -E '^(unpre|unpost): ' events.log | tail -n 4 | tr '\n' ';')"
+finish
