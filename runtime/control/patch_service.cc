@@ -219,14 +219,17 @@ absl::StatusOr<ApplyResult> PatchService::Apply(std::string_view module_bytes,
   const CoreStatus before = registry_->Status();
   if (const PatchStatus* same = FindSame(before, *module); same != nullptr && !options.dry_run) {
     if (same->enabled || same->transition) return Reapply(*same, options, std::move(report));
-    // A disabled or replaced one starts afresh, data included. One that cannot be freed (it was
-    // forced) is put back as it is.
-    if (!registry_->Remove(same->name).ok()) return Reapply(*same, options, std::move(report));
+    // A disabled or replaced one starts afresh, data included, and makes room when it has begun.
+    // One that cannot be freed (it was forced) is put back as it is.
+    const absl::StatusOr<int> users = registry_->References(same->name);
+    if (!users.ok() || *users != 0) return Reapply(*same, options, std::move(report));
   }
   start = absl::Now();
   absl::StatusOr<std::unique_ptr<Patch>> patch = loader_->Load(*module);
   if (!patch.ok()) return patch.status();
   if (absl::Status set = (*patch)->parameters.SetAll(options.parameters); !set.ok()) return set;
+  (*patch)->file = std::make_shared<const std::string>(module_bytes);
+  (*patch)->allow_inlined = options.allow_inlined;
   report.link_ns = SinceNs(start);
   Describe(**patch, &report);
   for (const PatchStatus& older : before.patches) {
@@ -285,7 +288,7 @@ absl::StatusOr<ApplyResult> PatchService::Reapply(const PatchStatus& same,
                                            "' cannot be applied afresh, and is enabled for all "
                                            "threads or none; remove it first"));
   }
-  absl::StatusOr<VerbReport> verb = Enable(same.name, options.wait);
+  absl::StatusOr<VerbReport> verb = Switch(same.name, /*enable=*/true, options.wait);
   if (!verb.ok()) return verb.status();
   static_cast<VerbReport&>(report) = *std::move(verb);
   return report;
@@ -322,6 +325,17 @@ absl::StatusOr<VerbReport> PatchService::Disable(const std::string& patch, const
 }
 
 absl::StatusOr<VerbReport> PatchService::Enable(const std::string& patch, const WaitPolicy& wait) {
+  const absl::StatusOr<PatchStatus> found = FindPatch(patch);
+  if (!found.ok()) return found.status();
+  if (!found->enabled && !found->transition && found->file != nullptr) {
+    // It starts afresh, as if applied again; with the parameters that it has.
+    absl::StatusOr<ApplyResult> applied =
+        Apply(*found->file, {.wait = wait,
+                             .allow_inlined = found->allow_inlined,
+                             .parameters = found->parameter_values});
+    if (!applied.ok()) return applied.status();
+    return static_cast<VerbReport&>(*applied);
+  }
   return Switch(patch, /*enable=*/true, wait);
 }
 

@@ -108,36 +108,51 @@ absl::StatusOr<std::string> ModuleParameters::Get(std::string_view name) const {
 
 absl::Status ModuleParameters::Set(std::string_view name, std::string_view value) {
   MutexLock lock(&mu_);
-  const Parameter* const parameter = Find(name);
-  if (parameter == nullptr) {
-    return ErrnoStatus(ENOENT, absl::StrCat("there is no parameter '", View(name), "'"));
+  for (Parameter& parameter : parameters_) {
+    if (parameter.name != name) continue;
+    absl::Status set = SetLocked(parameter, value);
+    if (set.ok()) parameter.value = std::string(value);
+    return set;
   }
+  return ErrnoStatus(ENOENT, absl::StrCat("there is no parameter '", View(name), "'"));
+}
+
+absl::Status ModuleParameters::SetLocked(const Parameter& parameter, std::string_view value) {
   int error = 0;
   long number = 0;
   bool flag = false;
-  switch (parameter->kind) {
+  switch (parameter.kind) {
     case ParameterKind::kBool:
       error = ParseKernelBool(value, &flag) ? 0 : EINVAL;
-      if (error == 0) Store(parameter->variable, flag);
+      if (error == 0) Store(parameter.variable, flag);
       break;
     case ParameterKind::kInt:
       error = ParseLong(value, std::numeric_limits<int>::min(), std::numeric_limits<int>::max(),
                         &number);
-      if (error == 0) Store(parameter->variable, static_cast<int>(number));
+      if (error == 0) Store(parameter.variable, static_cast<int>(number));
       break;
     case ParameterKind::kLong:
       error = ParseLong(value, std::numeric_limits<long>::min(), std::numeric_limits<long>::max(),
                         &number);
-      if (error == 0) Store(parameter->variable, number);
+      if (error == 0) Store(parameter.variable, number);
       break;
     case ParameterKind::kString:
       if (value.ends_with('\n')) value.remove_suffix(1);
-      Store(parameter->variable, strings_.emplace(value).first->c_str());
+      Store(parameter.variable, strings_.emplace(value).first->c_str());
       break;
   }
   if (error == 0) return absl::OkStatus();
-  return ErrnoStatus(error,
-                     absl::StrCat("parameter '", View(name), "' cannot be '", View(value), "'"));
+  return ErrnoStatus(
+      error, absl::StrCat("parameter '", parameter.name, "' cannot be '", View(value), "'"));
+}
+
+ParameterValues ModuleParameters::Values() const {
+  MutexLock lock(&mu_);
+  ParameterValues values;
+  for (const Parameter& parameter : parameters_) {
+    if (parameter.value.has_value()) values.emplace_back(parameter.name, *parameter.value);
+  }
+  return values;
 }
 
 absl::Status ModuleParameters::SetAll(const ParameterValues& values) {

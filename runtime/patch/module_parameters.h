@@ -10,6 +10,7 @@
 #define MEND_RUNTIME_PATCH_MODULE_PARAMETERS_H_
 
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -46,14 +47,19 @@ class ModuleParameters {
   absl::Status Set(std::string_view name, std::string_view value);
   // At load: EINVAL names the first that is unknown or cannot be parsed.
   absl::Status SetAll(const ParameterValues& values);
+  // What has been set, each to its last value.
+  ParameterValues Values() const;
 
  private:
   struct Parameter {
     std::string name;
     ParameterKind kind;
     void* variable;
+    std::optional<std::string> value = std::nullopt;  // that was set
   };
   const Parameter* Find(std::string_view name) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status SetLocked(const Parameter& parameter, std::string_view value)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   mutable Mutex mu_;
   std::vector<Parameter> parameters_ ABSL_GUARDED_BY(mu_);

@@ -107,6 +107,8 @@ struct SystemState {
 class LinkedModule {
  public:
   virtual ~LinkedModule() = default;
+  // The patch has been enabled. One that never is leaves the data of earlier ones as it was.
+  virtual void Commit() {}
   virtual uint64_t text_bytes() const = 0;
   virtual uint64_t data_bytes() const = 0;
 };
@@ -128,6 +130,10 @@ struct Patch {
   // Text of functions that the module adds and that replace none: on no stack when it is freed.
   std::vector<CodeRange> added_text;
   std::unique_ptr<LinkedModule> module;  // may be null in tests
+  // The file that it came in, to be linked anew when it is enabled again; null: it comes back as it
+  // is. `allow_inlined`: see PatchModule.
+  std::shared_ptr<const std::string> file;
+  bool allow_inlined = false;
 
   // Kept by the core.
   bool enabled = false;

@@ -75,12 +75,9 @@ absl::StatusOr<std::string> PatchRegistry::Enable(std::unique_ptr<Patch> patch,
   if (absl::Status compatible = state.CheckStatesLocked(*patch); !compatible.ok()) {
     return compatible;
   }
-  // The same patch, disabled, makes room: it starts afresh, its data included.
-  Patch* const older = state.FindLocked(patch->name);
-  if (older != nullptr && !older->enabled && older->content_hash == patch->content_hash &&
-      state.CheckIdleLocked().ok() && state.CheckUnusedLocked(*older).ok()) {
-    state.EraseLocked(older);
-  }
+  // The same patch, disabled, makes room: it starts afresh, its data included. If it is refused,
+  // all is as it was.
+  PatchAside older = state.SetAsideLocked(*patch);
   patch->name = state.FreeNameLocked(patch->name);
   patch->enabled = false;
   patch->forced = false;
@@ -90,8 +87,11 @@ absl::StatusOr<std::string> PatchRegistry::Enable(std::unique_ptr<Patch> patch,
   if (started.ok()) started = state.StartLocked(added, /*patching=*/true, {}, canary);
   if (!started.ok()) {
     state.EraseLocked(added);
+    state.PutBackLocked(std::move(older));
     return started;
   }
+  if (older.patch != nullptr) state.EraseLocked(older.patch.get());
+  if (added->module != nullptr) added->module->Commit();
   return added->name;
 }
 
@@ -263,7 +263,6 @@ absl::StatusOr<int> PatchRegistry::References(const std::string& name) {
   const Patch* const patch = state.FindLocked(name);
   if (patch == nullptr) return NoSuchPatch(name);
   if (patch->enabled || state.InTransitionLocked(patch)) return 1;
-  if (!patch->forced) return 0;
   return state.CheckIdleLocked().ok() && state.CheckUnusedLocked(*patch).ok() ? 0 : 1;
 }
 

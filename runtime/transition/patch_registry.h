@@ -101,6 +101,10 @@ struct PatchStatus {
   std::vector<ObjectStatus> objects;
   std::vector<FunctionStatus> functions;
   std::vector<std::string> parameters;
+  // To apply it once more: see Patch, and what parameters were set.
+  std::shared_ptr<const std::string> file;
+  bool allow_inlined = false;
+  ParameterValues parameter_values;
 };
 
 struct ThreadStatus {

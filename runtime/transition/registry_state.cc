@@ -101,6 +101,25 @@ void PatchRegistry::State::EraseLocked(const Patch* patch) {
                 [patch](const std::unique_ptr<Patch>& other) { return other.get() == patch; });
 }
 
+PatchAside PatchRegistry::State::SetAsideLocked(const Patch& patch) {
+  for (size_t i = patches_.size(); i-- > 0;) {
+    const Patch& older = *patches_[i];
+    if (BareName(older.name) != BareName(patch.name) || older.content_hash != patch.content_hash) {
+      continue;
+    }
+    if (older.enabled || !CheckIdleLocked().ok() || !CheckUnusedLocked(older).ok()) return {};
+    PatchAside aside{.patch = std::move(patches_[i]), .place = i};
+    patches_.erase(patches_.begin() + static_cast<ptrdiff_t>(i));
+    return aside;
+  }
+  return {};
+}
+
+void PatchRegistry::State::PutBackLocked(PatchAside aside) {
+  if (aside.patch == nullptr) return;
+  patches_.insert(patches_.begin() + static_cast<ptrdiff_t>(aside.place), std::move(aside.patch));
+}
+
 // --- one transition ---
 
 void PatchRegistry::State::AwaitGraceLocked() {
@@ -212,6 +231,7 @@ absl::Status PatchRegistry::State::StartLocked(Patch* patch, bool patching,
   // Before the patch, as they were: it sees their states, and modules that come get them first.
   active_.insert(std::find(active_.begin(), active_.end(), patch), restored.begin(),
                  restored.end());
+  older_.assign(active_.begin(), std::find(active_.begin(), active_.end(), patch));
   phase_ = Phase::kSwitching;
   canary_held_ = false;
   coordinator_.Begin(patch->name);
@@ -231,7 +251,6 @@ absl::Status PatchRegistry::State::StartLocked(Patch* patch, bool patching,
   if (!canary.empty()) MarkCanaryLocked(chosen);
   transition_->Start(/*canary=*/!canary.empty());
   started_ns_ = MonotonicNs();
-  older_.assign(active_.begin(), std::find(active_.begin(), active_.end(), patch));
   // Threads that are blocked, outside or starting need no more than this.
   StepLocked();
   Handshake::Get().WakeCoordinator();

@@ -35,6 +35,12 @@ struct ChosenThread {
   ThreadRecord* record;
 };
 
+// A patch that has been taken off the registry's list for a while, and where it was.
+struct PatchAside {
+  std::unique_ptr<Patch> patch;
+  size_t place = 0;
+};
+
 class PatchRegistry::State {
  public:
   State(CodeHost* host, PatchLoader* loader, EventLog* events, const RegistryOptions& options)
@@ -109,6 +115,9 @@ class PatchRegistry::State {
   std::string FreeNameLocked(const std::string& name) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   Patch* AddLocked(std::unique_ptr<Patch> patch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   void EraseLocked(const Patch* patch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // Takes the same patch, disabled and unused, off the list; null without one.
+  PatchAside SetAsideLocked(const Patch& patch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  void PutBackLocked(PatchAside aside) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
 
   Transition* transition() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) { return transition_.get(); }
   bool InTransitionLocked(const Patch* patch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
@@ -218,6 +227,8 @@ class PatchRegistry::State {
 
   std::vector<std::unique_ptr<Patch>> patches_ ABSL_GUARDED_BY(mu);  // in the order of adding
   std::vector<Patch*> active_ ABSL_GUARDED_BY(mu);  // enabled or in transition, in load order
+  // Those before the patch in transition when that began, to its end: what it replaces, too.
+  std::vector<Patch*> older_ ABSL_GUARDED_BY(mu);
   std::vector<Apply> history_ ABSL_GUARDED_BY(mu);  // oldest first
   RedirectionTable table_ ABSL_GUARDED_BY(mu);
   Callbacks callbacks_;
@@ -227,8 +238,6 @@ class PatchRegistry::State {
   // By module that is gone: what patches had linked for it, until no thread is in it.
   std::map<std::string, std::vector<CodeRange>> gone_text_ ABSL_GUARDED_BY(mu);
   ModuleUnits units_ ABSL_GUARDED_BY(mu);  // of `modules_`
-  // Those before the patch in transition when that began, to its end: what it replaces, too.
-  std::vector<Patch*> older_ ABSL_GUARDED_BY(mu);
   bool warned_of_state_ ABSL_GUARDED_BY(mu) = false;
   Coordinator coordinator_ ABSL_GUARDED_BY(mu);
   std::unique_ptr<Transition> transition_ ABSL_GUARDED_BY(mu);

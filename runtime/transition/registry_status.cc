@@ -21,6 +21,9 @@ PatchStatus StatusOf(const Patch& patch) {
   status.forced = patch.forced;
   status.content_hash = patch.content_hash;
   status.parameters = patch.parameters.Names();
+  status.file = patch.file;
+  status.allow_inlined = patch.allow_inlined;
+  status.parameter_values = patch.parameters.Values();
   for (const PatchObject& object : patch.objects) {
     status.objects.push_back({.name = object.name, .patched = object.patched});
     for (const PatchFunction& function : object.functions) {

@@ -117,6 +117,53 @@ logged "disable 2;release 2;destroyed: 1;"
 expect_code 0 "$mend" remove "$hosted_pid" two
 expect_code 0 "$mend" remove "$hosted_pid" one
 
+# Applied or enabled once more, it starts afresh, but for what was set; refused, it stays as it was.
+cat >"$work/fresh.c" <<'END'
+#include <mend/livepatch.h>
+static int runs, refuse, level = 1;
+MEND_PARAM_INT(refuse);
+MEND_PARAM_INT(level);
+static int pre(struct mend_object* object) {
+  (void)object;
+  mend_log("setup as run %d at level %d", ++runs, level);
+  return refuse ? -19 : 0;
+}
+static int plain(int n) { return n + 4; }
+static const struct mend_func funcs[] = {MEND_FUNC("_Z5Plaini", plain), MEND_FUNCS_END};
+static const struct mend_object_desc objects[] = {
+    MEND_OBJECT(0, funcs, pre, 0, 0, 0), MEND_OBJECTS_END};
+static struct mend_patch patch = {objects, 0, true};
+MEND_LIVEPATCH(patch);
+END
+expect_code 0 "$patchc" build -o "$work/fresh.mendpatch" --explicit "$work/fresh.c"
+expect_code 0 "$patchc" apply "$work/fresh.mendpatch" --to "$hosted_pid" --param level=7
+expect_code 0 "$mend" disable "$hosted_pid" fresh
+expect_code 0 "$mend" enable "$hosted_pid" fresh
+logged "setup as run 1 at level 7;setup as run 1 at level 7;"
+ask plain "4 7 2"
+expect_code 0 "$mend" disable "$hosted_pid" fresh
+expect_code 0 "$mend" set "$hosted_pid" module/fresh/parameters/refuse 1
+expect_code 3 "$mend" enable "$hosted_pid" fresh
+expect_match "the callback's refusal" "ENODEV: No such device" "$output"
+expect_code 3 "$patchc" apply "$work/fresh.mendpatch" --to "$hosted_pid" --param refuse=1
+expect_code 3 "$patchc" apply "$work/fresh.mendpatch" --to "$hosted_pid" --param nothing=1
+logged "setup as run 1 at level 7;setup as run 1 at level 1;"
+expect "a parameter of what is still there" 7 "$("$mend" get "$hosted_pid" module/fresh/parameters/level)"
+ask plain "1 7 2"
+expect_code 0 "$mend" set "$hosted_pid" module/fresh/parameters/refuse 0
+expect_code 0 "$mend" enable "$hosted_pid" fresh
+logged "setup as run 1 at level 7;"
+# One that was replaced is there to go back to, whoever asked for it in vain.
+expect_code 0 "$patchc" apply "$work/quiet.mendpatch" --to "$hosted_pid"
+expect_code 3 "$patchc" apply "$work/fresh.mendpatch" --to "$hosted_pid" --param refuse=1
+ask plain "10 7 20"
+expect_code 0 "$mend" revert "$hosted_pid"
+ask plain "4 7 2"
+expect_code 0 "$mend" disable "$hosted_pid" fresh
+expect_code 0 "$mend" remove "$hosted_pid" fresh
+expect_code 0 "$mend" remove "$hosted_pid" quiet
+ask plain "1 7 2"
+
 # A function marked MEND_UNIT is held in every patch.
 ask u "in unit"
 expect_code 4 "$patchc" apply "$work/quiet.mendpatch" --to "$hosted_pid" --timeout 0.5

@@ -107,6 +107,10 @@ absl::StatusOr<std::string> PatchRegistry::Enable(std::unique_ptr<Patch> patch,
   }
   PatchStatus status;
   status.name = patch->name;
+  // The same one, disabled, makes room.
+  std::erase_if(state_->patches, [&patch](const PatchStatus& older) {
+    return older.name == patch->name && !older.enabled && older.content_hash == patch->content_hash;
+  });
   for (int generation = 2; state_->Find(status.name) != nullptr; ++generation) {
     status.name = absl::StrCat(patch->name, "~", generation);
   }
