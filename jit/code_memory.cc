@@ -366,6 +366,12 @@ absl::Status CodeMemory::WriteEntries(absl::Span<const EntryWrite> writes) {
   return absl::OkStatus();
 }
 
+uintptr_t CodeMemory::EndOf(MemoryKind kind, uintptr_t address) const {
+  MutexLock lock(&mu_);
+  const Area& area = areas_[static_cast<size_t>(kind)];
+  return address >= area.begin && address - area.begin < area.used ? area.begin + area.used : 0;
+}
+
 size_t CodeMemory::permanent_bytes() const {
   MutexLock lock(&mu_);
   size_t bytes = 0;

@@ -84,6 +84,8 @@ class CodeMemory {
   absl::Status WriteEntries(absl::Span<const EntryWrite> writes);
 
   bool Contains(uintptr_t address) const { return address - base_ < size_; }
+  // The end of the permanent memory of that kind that contains `address`; 0 when none does.
+  uintptr_t EndOf(MemoryKind kind, uintptr_t address) const;
   // Bytes in use for good, of all kinds; and by modules and trampolines.
   size_t permanent_bytes() const;
   size_t module_bytes() const;

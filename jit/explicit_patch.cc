@@ -34,21 +34,21 @@ void StoreWord(const LateWord& word, uintptr_t value) {
 
 }  // namespace
 
-std::unique_ptr<ModuleArena> ParkedArenas::Take(const std::string& content_hash) {
+ParkedPatches::Parked ParkedPatches::Take(const std::string& content_hash) {
   const MutexLock lock(&mu_);
-  const auto found = arenas_.find(content_hash);
-  if (found == arenas_.end()) return nullptr;
-  std::unique_ptr<ModuleArena> arena = std::move(found->second);
-  arenas_.erase(found);
-  return arena;
+  const auto found = parked_.find(content_hash);
+  if (found == parked_.end()) return {};
+  Parked parked = std::move(found->second);
+  parked_.erase(found);
+  return parked;
 }
 
-void ParkedArenas::Park(const std::string& content_hash, std::unique_ptr<ModuleArena> arena) {
+void ParkedPatches::Park(const std::string& content_hash, Parked parked) {
   const MutexLock lock(&mu_);
-  arenas_.emplace(content_hash, std::move(arena));
+  parked_.emplace(content_hash, std::move(parked));
 }
 
-ExplicitPatch::ExplicitPatch(const HostedProgram* program, ParkedArenas* parked,
+ExplicitPatch::ExplicitPatch(const HostedProgram* program, ParkedPatches* parked,
                              const PatchModule& module)
     : program_(program),
       parked_(parked),
@@ -57,14 +57,13 @@ ExplicitPatch::ExplicitPatch(const HostedProgram* program, ParkedArenas* parked,
       content_hash_(module.content_hash),
       allow_inlined_(module.allow_inlined) {}
 
-absl::Status ExplicitPatch::Load(const HostedProgram* program, ParkedArenas* parked,
+absl::Status ExplicitPatch::Load(const HostedProgram* program, ParkedPatches* parked,
                                  const PatchModule& module, const ProgramArguments& arguments,
                                  Patch& patch) {
   std::unique_ptr<ExplicitPatch> loaded(new ExplicitPatch(program, parked, module));
   loaded->arguments_ = arguments;
   if (absl::Status linked = loaded->Link(); !linked.ok()) return linked;
   if (absl::Status filled = loaded->Fill(module, patch); !filled.ok()) return filled;
-  loaded->kept_.reset();
   patch.module = std::move(loaded);
   return absl::OkStatus();
 }
@@ -72,7 +71,9 @@ absl::Status ExplicitPatch::Load(const HostedProgram* program, ParkedArenas* par
 absl::Status ExplicitPatch::Link() {
   std::vector<ProgramObject> objects;
   for (const ExplicitObject& object : objects_) objects.push_back({object.name, object.bytes});
-  std::unique_ptr<ModuleArena> arena = parked_->Take(content_hash_);
+  ParkedPatches::Parked parked = parked_->Take(content_hash_);
+  if (parked.link != nullptr) return Revive(std::move(parked));
+  std::unique_ptr<ModuleArena> arena = std::move(parked.arena);
   const bool is_known = arena != nullptr;
   absl::Status status;
   if (is_known) {
@@ -91,23 +92,41 @@ absl::Status ExplicitPatch::Link() {
     // Somebody may point to its data still.
     arena->FreeText();
     if (absl::Status restored = arena->Restore(*kept_); !restored.ok()) return restored;
-    parked_->Park(content_hash_, std::move(arena));
+    parked_->Park(content_hash_,
+                  {.arena = std::move(arena), .link = {}, .objects = {}, .linked_data = {}});
   }
   return status;
+}
+
+absl::Status ExplicitPatch::Revive(ParkedPatches::Parked parked) {
+  link_ = std::move(parked.link);
+  objects_ = std::move(parked.objects);
+  linked_data_ = std::move(parked.linked_data);
+  is_pinned_ = true;
+  kept_ = link_->SaveData();
+  return link_->RestoreData(linked_data_);
 }
 
 ExplicitPatch::~ExplicitPatch() {
   if (link_ == nullptr) return;
   link_->RunFinalizers();
+  if (is_pinned_) {
+    // Somebody may still call what the data leads to, and unwind through it.
+    if (kept_.has_value()) (void)link_->RestoreData(*kept_);
+    parked_->Park(content_hash_, {.arena = nullptr,
+                                  .link = std::move(link_),
+                                  .objects = std::move(objects_),
+                                  .linked_data = std::move(linked_data_)});
+    return;
+  }
   for (const CodeRange& text : named_) program_->index.RemoveVersion(text);
   std::unique_ptr<ModuleArena> arena = link_->TakeArena();
-  if (!is_pinned_) arena->FreeText();
+  arena->FreeText();
   link_.reset();
   // It did not come to anything. If that fails, the data is as the link left it.
-  if (kept_.has_value() && !is_pinned_) (void)arena->Restore(*kept_);
-  // Pinned text is not written again while somebody may run it: it is not offered for reuse.
-  parked_->Park(is_pinned_ ? absl::StrCat("pinned ", content_hash_) : content_hash_,
-                std::move(arena));
+  if (kept_.has_value()) (void)arena->Restore(*kept_);
+  parked_->Park(content_hash_,
+                {.arena = std::move(arena), .link = {}, .objects = {}, .linked_data = {}});
 }
 
 void ExplicitPatch::RunInitializers() {
@@ -115,7 +134,10 @@ void ExplicitPatch::RunInitializers() {
 }
 
 absl::Status ExplicitPatch::Fill(const PatchModule& module, Patch& patch) {
-  absl::StatusOr<PatchDescriptor> descriptor = ReadPatchDescriptor(*link_, module.name);
+  absl::StatusOr<uintptr_t> address = link_->NamedPointer(kLivepatchPointer);
+  if (!address.ok()) return address.status();
+  absl::StatusOr<PatchDescriptor> descriptor = ReadPatchDescriptor(
+      *link_, {.patch = *address, .state_owners = link_->object().state_owner_tables}, module.name);
   if (!descriptor.ok()) return descriptor.status();
   patch.descriptor = descriptor->address;
   patch.replace = descriptor->replace && module.replace;
@@ -141,7 +163,10 @@ absl::Status ExplicitPatch::Fill(const PatchModule& module, Patch& patch) {
   }
   if (absl::Status read = ReadLateSymbols(patch); !read.ok()) return read;
   for (FunctionSite& site : link_->UnitFunctions()) patch.held.push_back(std::move(site));
-  is_pinned_ = LeadsToText(link_->object(), *descriptor);
+  if (!is_pinned_ && LeadsToText(link_->object(), *descriptor)) {
+    is_pinned_ = true;
+    linked_data_ = link_->SaveData();
+  }
   NameFunctions(patch);
   return absl::OkStatus();
 }

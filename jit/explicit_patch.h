@@ -4,9 +4,10 @@
 // The descriptor is the author's data, and an untrusted input: it is read once, after linking, and
 // every pointer in it has to lie where such a thing can lie.
 //
-// Its data stays for good, since live objects may point to it, and serves the next link of the same
-// module, which begins with fresh data: unless that link fails, then it is as it was. Its text is
-// freed with it, unless data that stays leads to it (a virtual table).
+// Its data stays for good, since live objects may point to it, and serves the next patch of the
+// same module, which begins with fresh data: unless that patch is refused, then it is as it was.
+// Its text is freed with it, unless data that stays leads to it (a virtual table): then all that
+// was linked stays as it is, and is that next patch.
 //
 // Thread safety: the session serialises links; a patch may be destroyed by any thread.
 #ifndef MEND_JIT_EXPLICIT_PATCH_H_
@@ -24,6 +25,7 @@
 #include "absl/status/statusor.h"
 #include "jit/guest_link.h"
 #include "jit/late_symbols.h"
+#include "jit/linked_patch.h"
 #include "jit/module_arena.h"
 #include "jit/module_loader.h"
 #include "jit/unit_facts.h"
@@ -33,29 +35,41 @@
 
 namespace mend::jit {
 
-// The data of explicit patches that are gone, by the content of their modules. Thread-safe.
-class ParkedArenas {
+// What explicit patches that are gone have left, by the content of their modules. Thread-safe.
+class ParkedPatches {
  public:
-  std::unique_ptr<ModuleArena> Take(const std::string& content_hash) ABSL_LOCKS_EXCLUDED(mu_);
-  void Park(const std::string& content_hash, std::unique_ptr<ModuleArena> arena)
-      ABSL_LOCKS_EXCLUDED(mu_);
+  struct Parked {
+    std::unique_ptr<ModuleArena> arena;  // the data of one whose text is freed
+    // Of one whose text stays: its link, the objects that this refers to, and the data as the link
+    // made it.
+    std::unique_ptr<GuestLink> link;
+    std::vector<ExplicitObject> objects;
+    ModuleArena::Contents linked_data;
+  };
+
+  // Empty when there is nothing.
+  Parked Take(const std::string& content_hash) ABSL_LOCKS_EXCLUDED(mu_);
+  void Park(const std::string& content_hash, Parked parked) ABSL_LOCKS_EXCLUDED(mu_);
 
   void PrepareFork() ABSL_EXCLUSIVE_LOCK_FUNCTION(mu_) { mu_.Lock(); }
   void AfterFork() ABSL_UNLOCK_FUNCTION(mu_) { mu_.Unlock(); }
 
  private:
   Mutex mu_;
-  std::multimap<std::string, std::unique_ptr<ModuleArena>> arenas_ ABSL_GUARDED_BY(mu_);
+  std::multimap<std::string, Parked> parked_ ABSL_GUARDED_BY(mu_);
 };
 
-class ExplicitPatch : public LinkedModule {
+class ExplicitPatch : public LinkedPatch {
  public:
   // Links `module` and fills `patch`, whose module becomes the result. Nothing of it has run.
   // INVALID_ARGUMENT ("EINVAL: ...") for a descriptor that is wrong; else as PatchLoader::Load.
-  static absl::Status Load(const HostedProgram* program, ParkedArenas* parked,
+  static absl::Status Load(const HostedProgram* program, ParkedPatches* parked,
                            const PatchModule& module, const ProgramArguments& arguments,
                            Patch& patch);
   ~ExplicitPatch() override;
+
+  ExplicitPatch* AsExplicit() override { return this; }
+  void Commit() override { kept_.reset(); }
 
   // The patch's own constructors; hosted code.
   void RunInitializers();
@@ -79,22 +93,26 @@ class ExplicitPatch : public LinkedModule {
   }
 
  private:
-  ExplicitPatch(const HostedProgram* program, ParkedArenas* parked, const PatchModule& module);
+  ExplicitPatch(const HostedProgram* program, ParkedPatches* parked, const PatchModule& module);
   absl::Status Link();
+  // A patch of the same module, whose text is still there, comes back.
+  absl::Status Revive(ParkedPatches::Parked parked);
   absl::Status Fill(const PatchModule& module, Patch& patch);
   absl::Status ReadLateSymbols(const Patch& patch);
   void NameFunctions(Patch& patch);
 
   const HostedProgram* const program_;
-  ParkedArenas* const parked_;
-  const std::vector<ExplicitObject> objects_;
+  ParkedPatches* const parked_;
+  std::vector<ExplicitObject> objects_;
   const std::string name_;
   const std::string content_hash_;
   const bool allow_inlined_;
   ProgramArguments arguments_;
   std::unique_ptr<GuestLink> link_;
-  // Of the data that is reused, until the patch is complete.
+  // Of the data that is reused, until the patch is enabled.
   std::optional<ModuleArena::Contents> kept_;
+  // The data before any code of the patch has run; when its text stays.
+  ModuleArena::Contents linked_data_;
   // References to guest modules that may not be there, by module.
   struct LateReference {
     LateSymbol symbol;

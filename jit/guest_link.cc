@@ -20,25 +20,6 @@ void __cxa_finalize(void* dso) noexcept;
 namespace mend::jit {
 namespace {
 
-// The layout of struct mend_parameter of <mend/livepatch.h>.
-struct ParameterEntry {
-  uintptr_t name;
-  uintptr_t variable;
-  uint64_t kind;
-  uint64_t size;
-};
-
-struct ParameterType {
-  ParameterKind kind;
-  size_t size;
-};
-constexpr ParameterType kParameterTypes[] = {{ParameterKind::kBool, sizeof(bool)},
-                                             {ParameterKind::kInt, sizeof(int)},
-                                             {ParameterKind::kLong, sizeof(long)},
-                                             {ParameterKind::kString, sizeof(char*)}};
-
-constexpr size_t kStringMax = 64 * 1024;
-
 // atexit and its kin are part of every object natively: they add the object's own handle to the
 // call. A thunk does so: it sets up to two argument registers and jumps to the real function.
 //
@@ -147,6 +128,11 @@ GuestLink::~GuestLink() {
 
 std::unique_ptr<ModuleArena> GuestLink::TakeArena() { return std::move(arena_); }
 
+absl::Status GuestLink::RestoreData(const ModuleArena::Contents& contents) {
+  for (const auto& [offset, size] : object_->tls_ranges) object_->tls->Publish(offset, size);
+  return arena_->Restore(contents);
+}
+
 void GuestLink::RunInitializers(int argc, char** argv, char** envp) {
   object_->initializers.Run(argc, argv, envp, handle_);
 }
@@ -165,39 +151,24 @@ void* GuestLink::FindInLibraries(const std::string& name) const {
   return nullptr;
 }
 
-absl::StatusOr<std::string> GuestLink::String(uintptr_t address) const {
-  const uintptr_t end = arena_->DataEnd(address);
-  if (end == 0) return absl::InvalidArgumentError("EINVAL: a string outside of the module");
-  const size_t most = std::min(kStringMax, static_cast<size_t>(end - address));
-  const char* const bytes = reinterpret_cast<const char*>(address);
-  const size_t size = strnlen(bytes, most);
-  if (size == most) return absl::InvalidArgumentError("EINVAL: a string without an end");
-  return std::string(bytes, size);
-}
-
 absl::Status GuestLink::AddParameters(ModuleParameters& parameters) const {
   for (const auto& [begin, size] : object_->parameter_tables) {
-    if (size % sizeof(ParameterEntry) != 0) {
-      return absl::InvalidArgumentError("EINVAL: the module's table of parameters is damaged");
-    }
-    for (uintptr_t at = begin; at < begin + size; at += sizeof(ParameterEntry)) {
-      ParameterEntry entry;
-      memcpy(&entry, reinterpret_cast<const void*>(at), sizeof(entry));
-      absl::StatusOr<std::string> name = String(entry.name);
-      if (!name.ok()) return name.status();
-      const bool known = entry.kind >= 1 && entry.kind <= std::size(kParameterTypes);
-      const ParameterType* const type = known ? &kParameterTypes[entry.kind - 1] : nullptr;
-      if (type == nullptr || type->size != entry.size ||
-          !arena_->HoldsData(entry.variable, entry.size)) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("EINVAL: parameter '", *name, "' has a variable of another type"));
-      }
-      absl::Status added =
-          parameters.Add(*name, type->kind, reinterpret_cast<void*>(entry.variable));
-      if (!added.ok()) return added;
-    }
+    absl::Status added = LinkedData::AddParameters(begin, size, parameters);
+    if (!added.ok()) return added;
   }
   return absl::OkStatus();
+}
+
+CodeRange GuestLink::FindText(CodeAddress entry) const {
+  if (const HostedSymbol* const own = object_->index.FindEntry(entry)) {
+    return {entry, entry + own->size};
+  }
+  return FindProcessText(*program_, entry);
+}
+
+bool GuestLink::HasStub(CodeAddress entry) const {
+  const HostedSymbol* const own = object_->index.FindEntry(entry);
+  return own != nullptr && own->slot != nullptr;
 }
 
 std::vector<FunctionSite> GuestLink::UnitFunctions() const {
@@ -208,7 +179,7 @@ absl::StatusOr<uintptr_t> GuestLink::NamedPointer(const std::string& name) const
   const HostedSymbol* const symbol = object_->index.FindGlobal(name);
   if (symbol == nullptr) return uintptr_t{0};
   if (symbol->is_function || symbol->size != sizeof(uintptr_t) ||
-      !arena_->HoldsData(symbol->address, sizeof(uintptr_t))) {
+      !Holds(symbol->address, sizeof(uintptr_t))) {
     return absl::InvalidArgumentError(absl::StrCat("EINVAL: ", name, " is no pointer"));
   }
   uintptr_t value = 0;

@@ -18,13 +18,14 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "jit/hosted_program.h"
+#include "jit/linked_data.h"
 #include "jit/module_arena.h"
 #include "runtime/format/program_image.h"
 #include "runtime/patch/module_parameters.h"
 
 namespace mend::jit {
 
-class GuestLink {
+class GuestLink : public LinkedData {
  public:
   // Links everything; nothing of it runs. The objects' bytes must stay as long as the result.
   // `name`: the object's, for its functions. `version`: the patch that it is, if it is one, for
@@ -37,14 +38,24 @@ class GuestLink {
                                                          const std::vector<ProgramObject>& objects,
                                                          const std::vector<std::string>& libraries);
   // REQUIRES: no thread can reach the text any more.
-  ~GuestLink();
+  ~GuestLink() override;
   GuestLink(const GuestLink&) = delete;
   GuestLink& operator=(const GuestLink&) = delete;
 
   const HostedProgram& object() const { return *object_; }
   const ModuleArena& arena() const { return *arena_; }
+  uintptr_t DataEnd(uintptr_t address) const override { return arena_->DataEnd(address); }
+  uintptr_t WritableEnd(uintptr_t address) const override { return arena_->WritableEnd(address); }
+  CodeRange FindText(CodeAddress entry) const override;
+  bool HasStub(CodeAddress entry) const override;
+
   // What is left of the memory is the caller's; the rest of the link is of no more use.
   std::unique_ptr<ModuleArena> TakeArena();
+
+  // The data, to be put back later: as it is when nothing of it has run, that is as if it had been
+  // linked anew, thread-locals included.
+  ModuleArena::Contents SaveData() const { return arena_->Save(); }
+  absl::Status RestoreData(const ModuleArena::Contents& contents);
 
   // Constructors in native order, and what they and the code registered for exit, latest first.
   void RunInitializers(int argc, char** argv, char** envp);
@@ -62,8 +73,6 @@ class GuestLink {
   absl::StatusOr<uintptr_t> NamedPointer(const std::string& name) const;
   // The same, to a function: null, or one within the text. INVALID_ARGUMENT otherwise.
   absl::StatusOr<uintptr_t> NamedFunction(const std::string& name) const;
-  // The string at `address`, which has to lie in the module's data. INVALID_ARGUMENT otherwise.
-  absl::StatusOr<std::string> String(uintptr_t address) const;
 
  private:
   GuestLink(const HostedProgram* program, std::unique_ptr<ModuleArena> arena)

@@ -103,10 +103,10 @@ absl::Status ModuleArena::Reuse() {
 
 ModuleArena::Contents ModuleArena::Save() const {
   Contents contents{.mark = Position(), .bytes = {}};
-  for (size_t kind = 0; kind < chunks_.size(); ++kind) {
-    for (const Chunk& chunk : chunks_[kind]) {
+  for (const MemoryKind kind : {MemoryKind::kConstant, MemoryKind::kData}) {
+    for (const Chunk& chunk : ChunksOf(kind)) {
       const char* const begin = reinterpret_cast<const char*>(chunk.begin);
-      contents.bytes[kind].emplace_back(begin, begin + chunk.used);
+      contents.bytes[static_cast<size_t>(kind)].emplace_back(begin, begin + chunk.used);
     }
   }
   return contents;
@@ -135,20 +135,22 @@ std::vector<CodeRange> ModuleArena::text() const {
   return ranges;
 }
 
-uintptr_t ModuleArena::DataEnd(uintptr_t address) const {
-  for (const MemoryKind kind : {MemoryKind::kConstant, MemoryKind::kData}) {
-    for (const Chunk& chunk : ChunksOf(kind)) {
-      if (address >= chunk.begin && address - chunk.begin < chunk.used) {
-        return chunk.begin + chunk.used;
-      }
+uintptr_t ModuleArena::EndOf(MemoryKind kind, uintptr_t address) const {
+  for (const Chunk& chunk : ChunksOf(kind)) {
+    if (address >= chunk.begin && address - chunk.begin < chunk.used) {
+      return chunk.begin + chunk.used;
     }
   }
   return 0;
 }
 
-bool ModuleArena::HoldsData(uintptr_t address, size_t size) const {
-  const uintptr_t end = DataEnd(address);
-  return end != 0 && size <= end - address;
+uintptr_t ModuleArena::DataEnd(uintptr_t address) const {
+  const uintptr_t end = EndOf(MemoryKind::kConstant, address);
+  return end != 0 ? end : WritableEnd(address);
+}
+
+uintptr_t ModuleArena::WritableEnd(uintptr_t address) const {
+  return EndOf(MemoryKind::kData, address);
 }
 
 size_t ModuleArena::bytes(MemoryKind kind) const {

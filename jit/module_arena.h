@@ -49,20 +49,20 @@ class ModuleArena {
   // Makes what FreeText left writable and empty, to be allocated again.
   absl::Status Reuse();
 
-  // What FreeText left, to be put back when it was reused for nothing.
+  // Constants and data, to be put back when they were reused for nothing.
   struct Contents {
     Mark mark;
-    std::array<std::vector<std::vector<char>>, 3> bytes;  // of each chunk
+    std::array<std::vector<std::vector<char>>, 3> bytes;  // of each chunk; of text none
   };
   Contents Save() const;
-  // REQUIRES: the text that was allocated since Save is freed.
+  // REQUIRES: text that was allocated since Save is freed.
   absl::Status Restore(const Contents& contents);
 
   std::vector<CodeRange> text() const;
-  // Whether `size` bytes from `address` on lie in what was allocated of constants and data.
-  bool HoldsData(uintptr_t address, size_t size) const;
   // The end of the constants or data that contain `address`; 0 when none do.
   uintptr_t DataEnd(uintptr_t address) const;
+  // The same of data alone.
+  uintptr_t WritableEnd(uintptr_t address) const;
   size_t bytes(MemoryKind kind) const;
 
  private:
@@ -73,6 +73,8 @@ class ModuleArena {
     size_t used = 0;
     bool sealed = false;  // not writable any more
   };
+  // The end of what was allocated of that kind and contains `address`; 0 when nothing does.
+  uintptr_t EndOf(MemoryKind kind, uintptr_t address) const;
   std::vector<Chunk>& ChunksOf(MemoryKind kind) { return chunks_[static_cast<size_t>(kind)]; }
   const std::vector<Chunk>& ChunksOf(MemoryKind kind) const {
     return chunks_[static_cast<size_t>(kind)];

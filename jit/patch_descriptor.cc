@@ -1,14 +1,10 @@
 #include "jit/patch_descriptor.h"
 
-#include <dlfcn.h>
-#include <elf.h>
-#include <link.h>
 #include <string.h>
 
 #include <limits>
 
 #include "absl/strings/str_cat.h"
-#include "runtime/format/object_description.h"
 
 namespace mend::jit {
 namespace {
@@ -61,18 +57,22 @@ absl::Status Invalid(const std::string& what) {
 
 class Reader {
  public:
-  explicit Reader(const GuestLink& link) : link_(link) {}
+  Reader(const LinkedData& data, const PatchDeclarations& declared)
+      : data_(data), declared_(declared) {}
 
-  absl::Status Read(uintptr_t address) {
+  absl::Status Read() {
     RawPatch raw;
-    if (!Get(address, &raw)) return Invalid("the patch's descriptor is not part of the patch");
-    descriptor_.address = reinterpret_cast<mend_patch*>(address);
+    if (!Get(declared_.patch, &raw))
+      return Invalid("the patch's descriptor is not part of the patch");
+    descriptor_.address = reinterpret_cast<mend_patch*>(declared_.patch);
     descriptor_.replace = raw.replace != 0;
-    if (absl::Status status = ReadObjects(raw.objects); !status.ok()) return status;
+    if (raw.objects != 0 || !declared_.is_source_patch) {
+      if (absl::Status status = ReadObjects(raw.objects); !status.ok()) return status;
+    }
     if (raw.states != 0) {
       if (absl::Status status = ReadStates(raw.states); !status.ok()) return status;
     }
-    for (const auto& [begin, size] : link_.object().state_owner_tables) {
+    for (const auto& [begin, size] : declared_.state_owners) {
       if (absl::Status status = ReadStateOwners(begin, size); !status.ok()) return status;
     }
     return absl::OkStatus();
@@ -83,7 +83,7 @@ class Reader {
  private:
   template <typename T>
   bool Get(uintptr_t address, T* value) {
-    if (address % alignof(T) != 0 || !link_.arena().HoldsData(address, sizeof(T))) return false;
+    if (address % alignof(T) != 0 || !data_.Holds(address, sizeof(T))) return false;
     memcpy(value, reinterpret_cast<const void*>(address), sizeof(T));
     descriptor_.parts.emplace_back(address, sizeof(T));
     return true;
@@ -94,7 +94,7 @@ class Reader {
       RawObject raw;
       if (!Get(at, &raw)) return Invalid("the patch's array of objects has no end");
       if (raw.name == kEndOfObjects) {
-        if (i == 0) return Invalid("the patch has no objects");
+        if (i == 0 && !declared_.is_source_patch) return Invalid("the patch has no objects");
         return absl::OkStatus();
       }
       if (absl::Status status = ReadObject(raw); !status.ok()) return status;
@@ -105,7 +105,7 @@ class Reader {
   absl::Status ReadObject(const RawObject& raw) {
     DescribedObject object;
     if (raw.name != 0) {
-      absl::StatusOr<std::string> name = link_.String(raw.name);
+      absl::StatusOr<std::string> name = data_.String(raw.name);
       if (!name.ok()) return name.status();
       if (name->empty() || name->size() > kObjectNameMax) {
         return Invalid(absl::StrCat("an object's name is empty or longer than ", kObjectNameMax));
@@ -114,7 +114,7 @@ class Reader {
     }
     for (const uintptr_t callback :
          {raw.pre_patch, raw.post_patch, raw.pre_unpatch, raw.post_unpatch}) {
-      if (callback != 0 && FindText(callback).empty()) {
+      if (callback != 0 && data_.FindText(CodeAddress{callback}).empty()) {
         return Invalid(absl::StrCat("a callback of object '", object.name, "' is no function"));
       }
     }
@@ -134,8 +134,11 @@ class Reader {
       RawFunction raw;
       if (!Get(at, &raw)) return Invalid("the patch has an array of functions without an end");
       if (raw.old_name == 0 && raw.new_function == 0) return absl::OkStatus();
+      if (declared_.is_source_patch) {
+        return Invalid("a source patch names a function to replace; edit that function instead");
+      }
       if (raw.old_name == 0) return Invalid("a function of the patch has no old name");
-      absl::StatusOr<std::string> name = link_.String(raw.old_name);
+      absl::StatusOr<std::string> name = data_.String(raw.old_name);
       if (!name.ok()) return name.status();
       if (name->empty() || name->size() > kFunctionNameMax) {
         return Invalid(
@@ -152,13 +155,12 @@ class Reader {
       function.old_name = *std::move(name);
       function.sympos = static_cast<unsigned>(raw.old_sympos);
       function.entry = CodeAddress{raw.new_function};
-      function.text = FindText(raw.new_function);
+      function.text = data_.FindText(function.entry);
       if (function.text.empty()) {
         return absl::NotFoundError(absl::StrCat("ENOENT: kallsyms size lookup failed for '",
                                                 function.old_name, "' replacement"));
       }
-      const HostedSymbol* const own = link_.object().index.FindEntry(function.entry);
-      function.has_stub = own != nullptr && own->slot != nullptr;
+      function.has_stub = data_.HasStub(function.entry);
       object.functions.push_back(std::move(function));
     }
     return Invalid("the patch has too many functions");
@@ -198,7 +200,7 @@ class Reader {
     }
     for (const uintptr_t function :
          {raw.setup, raw.enable, raw.disable, raw.release, raw.shadow_destructor}) {
-      if (function != 0 && FindText(function).empty()) {
+      if (function != 0 && data_.FindText(CodeAddress{function}).empty()) {
         return Invalid(absl::StrCat("a function of the owner of state ", raw.id, " is none"));
       }
     }
@@ -221,40 +223,24 @@ class Reader {
     return absl::OkStatus();
   }
 
-  // The text of the function that begins there, the patch's own or anybody else's; empty if none.
-  CodeRange FindText(uintptr_t address) const {
-    const CodeAddress entry{address};
-    const HostedProgram& object = link_.object();
-    const HostedSymbol* symbol = object.index.FindEntry(entry);
-    if (symbol == nullptr) symbol = object.parent->index.FindEntry(entry);
-    if (symbol != nullptr) return {entry, entry + symbol->size};
-    Dl_info info;
-    void* extra = nullptr;
-    if (dladdr1(reinterpret_cast<void*>(address), &info, &extra, RTLD_DL_SYMENT) == 0 ||
-        info.dli_saddr != reinterpret_cast<void*>(address) || extra == nullptr) {
-      return {};
-    }
-    const auto* const exported = static_cast<const ElfW(Sym)*>(extra);
-    const unsigned type = ELF64_ST_TYPE(exported->st_info);
-    if (type != STT_FUNC) return {};
-    return {entry, entry + exported->st_size};
-  }
-
-  const GuestLink& link_;
+  const LinkedData& data_;
+  const PatchDeclarations& declared_;
   PatchDescriptor descriptor_;
 };
 
 }  // namespace
 
-absl::StatusOr<PatchDescriptor> ReadPatchDescriptor(const GuestLink& link,
+absl::StatusOr<PatchDescriptor> ReadPatchDescriptor(const LinkedData& data,
+                                                    const PatchDeclarations& declared,
                                                     const std::string& module_name) {
-  absl::StatusOr<uintptr_t> address = link.NamedPointer(kLivepatchPointer);
-  if (!address.ok()) return address.status();
-  if (*address == 0) {
+  if (declared.patch == 0 && declared.is_source_patch) {
+    return Invalid("the patch declares what belongs to a state, but no states: MEND_LIVEPATCH");
+  }
+  if (declared.patch == 0) {
     return Invalid(absl::StrCat("module ", module_name, " is not marked as a livepatch module"));
   }
-  Reader reader(link);
-  absl::Status read = reader.Read(*address);
+  Reader reader(data, declared);
+  absl::Status read = reader.Read();
   if (!read.ok()) return read;
   return reader.Take();
 }

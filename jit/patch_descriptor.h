@@ -1,4 +1,4 @@
-// Reads the struct mend_patch of an explicit patch's linked data, pointer by pointer.
+// Reads the struct mend_patch in a patch's linked data, pointer by pointer.
 #ifndef MEND_JIT_PATCH_DESCRIPTOR_H_
 #define MEND_JIT_PATCH_DESCRIPTOR_H_
 
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "jit/guest_link.h"
+#include "jit/linked_data.h"
 #include "runtime/patch/patch.h"
 
 namespace mend::jit {
@@ -36,9 +36,19 @@ struct PatchDescriptor {
   std::vector<std::pair<uintptr_t, size_t>> parts;
 };
 
+// What a patch module declares of itself, as linked.
+struct PatchDeclarations {
+  uintptr_t patch = 0;  // the struct mend_patch; 0: there is none
+  std::vector<std::pair<uintptr_t, size_t>> state_owners;  // tables of struct mend_state_owner
+  // A source patch's functions are what the comparison found: it names none, and need have no
+  // objects.
+  bool is_source_patch = false;
+};
+
 // `module_name` is for the message when there is no descriptor. INVALID_ARGUMENT ("EINVAL: ...") or
 // NOT_FOUND ("ENOENT: ...") say what is wrong.
-absl::StatusOr<PatchDescriptor> ReadPatchDescriptor(const GuestLink& link,
+absl::StatusOr<PatchDescriptor> ReadPatchDescriptor(const LinkedData& data,
+                                                    const PatchDeclarations& declared,
                                                     const std::string& module_name);
 
 }  // namespace mend::jit

@@ -32,7 +32,7 @@ struct PatchLinker::State {
   const std::shared_ptr<PatchedObject> own;
   std::map<const HostedProgram*, std::shared_ptr<PatchedObject>> guests;
   UnitFactsCache facts;
-  ParkedArenas parked;
+  ParkedPatches parked;
 };
 
 namespace {
@@ -51,10 +51,6 @@ absl::StatusOr<FunctionSite> FindHeld(const HostedProgram& program, const PatchM
   site.name = std::string(parsed.function);
   site.sympos = std::max(parsed.position, 1u);
   return site;
-}
-
-SourcePatch* AsSourcePatch(const Patch& patch) {
-  return patch.descriptor == nullptr ? static_cast<SourcePatch*>(patch.module.get()) : nullptr;
 }
 
 }  // namespace
@@ -92,7 +88,7 @@ absl::Status PatchLinker::ResolveObject(const std::string& program_name, const P
   if (hosted == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat("EINVAL: object '", shown, "' is not loaded"));
   }
-  if (SourcePatch* const source = AsSourcePatch(patch);
+  if (SourcePatch* const source = LinkedPatch::Of(patch).AsSource();
       source != nullptr && hosted->parent != nullptr) {
     absl::Status linked = source->LinkObject(state_->Of(*hosted), state_->facts, object);
     if (!linked.ok()) return linked;
@@ -100,8 +96,7 @@ absl::Status PatchLinker::ResolveObject(const std::string& program_name, const P
   // Names of this patch: a copy in a function that is replaced too is no old code.
   std::set<std::string> replaced;
   for (const PatchFunction& function : object.functions) replaced.insert(function.old.name);
-  const auto* const explicit_patch =
-      patch.descriptor != nullptr ? static_cast<const ExplicitPatch*>(patch.module.get()) : nullptr;
+  const ExplicitPatch* const explicit_patch = LinkedPatch::Of(patch).AsExplicit();
   std::vector<FunctionSite> sites;
   std::map<CodeAddress, std::string> entries;
   for (const PatchFunction& function : object.functions) {
@@ -134,12 +129,10 @@ absl::Status PatchLinker::ResolveObject(const std::string& program_name, const P
   return absl::OkStatus();
 }
 
-void PatchLinker::ForgetObject(const Patch& patch, const PatchObject& object) {
-  if (SourcePatch* const source = AsSourcePatch(patch)) {
-    source->ForgetObject(object.name);
-  } else {
-    static_cast<const ExplicitPatch*>(patch.module.get())->ReleaseLateSymbols(object.name);
-  }
+void PatchLinker::ForgetObject(const Patch& patch, PatchObject& object) {
+  LinkedPatch& linked = LinkedPatch::Of(patch);
+  if (SourcePatch* const source = linked.AsSource()) source->ForgetObject(object);
+  if (const ExplicitPatch* const own = linked.AsExplicit()) own->ReleaseLateSymbols(object.name);
 }
 
 void PatchLinker::Forget(const HostedProgram& guest) {

@@ -45,7 +45,7 @@ class PatchLinker : public std::enable_shared_from_this<PatchLinker> {
   absl::Status ResolveObject(const std::string& program_name, const Patch& patch,
                              PatchObject& object);
   // See the core's PatchLoader.
-  void ForgetObject(const Patch& patch, const PatchObject& object);
+  void ForgetObject(const Patch& patch, PatchObject& object);
   // A guest module is freed, and what patches have left in it.
   void Forget(const HostedProgram& guest);
 

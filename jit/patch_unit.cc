@@ -1,5 +1,7 @@
 #include "jit/patch_unit.h"
 
+#include <string.h>
+
 #include <algorithm>
 #include <string_view>
 
@@ -27,6 +29,19 @@ namespace x86_64 = llvm::jitlink::x86_64;
 constexpr int64_t kDisplacementSize = 4;
 // Fingerprints follow references to unnamed constants this far.
 constexpr int kFingerprintDepth = 8;
+constexpr size_t kPage = 4096;
+
+// Where the structures of <mend/livepatch.h> have pointers to others of them.
+constexpr uint64_t kObjectsOfPatch = 0;
+constexpr uint64_t kStatesOfPatch = 8;
+constexpr uint64_t kSizeOfObject = 48;
+constexpr uint64_t kFunctionsOfObject = 8;
+constexpr uint64_t kVariableOfParameter = 8;
+
+bool IsDeclaration(std::string_view name) {
+  return name == kLivepatchPointer || name.starts_with(kStateOwnerPrefix) ||
+         name.starts_with(kParameterPrefix);
+}
 
 bool IsUnwindSection(const Section& section) {
   return section.getName() == ".eh_frame" || section.getName().starts_with(".gcc_except_table");
@@ -87,11 +102,16 @@ llvm::Error PatchUnitLink::BeforePrune(LinkGraph& graph) {
   graph_ = &graph;
   for (Symbol* symbol : graph.defined_symbols()) symbol->setLive(false);
   NameBlocks();
+  FindOwn();
   ChooseRoots();
   while (!worklist_.empty()) {
     Block* block = worklist_.back();
     worklist_.pop_back();
     BindEdges(*block);
+  }
+  if (!faults_.empty()) {
+    return ToError(absl::FailedPreconditionError(
+        absl::StrCat(plan_.unit_name, ": ", absl::StrJoin(faults_, "; "))));
   }
   if (!missing_.empty()) {
     return ToError(absl::FailedPreconditionError(
@@ -100,7 +120,131 @@ llvm::Error PatchUnitLink::BeforePrune(LinkGraph& graph) {
                      " and in the patch: ", absl::StrJoin(missing_, ", "))));
   }
   FindPins();
-  return llvm::Error::success();
+  return ToError(AllocateOwn());
+}
+
+bool PatchUnitLink::IsNew(const Block& block) const {
+  const Section& section = block.getSection();
+  if (!IsAllocated(section) || IsExecutable(section) || IsUnwindSection(section)) return false;
+  const auto named = names_.find(&block);
+  return named == names_.end() || plan_.new_data.contains(std::string(*named->second->getName()));
+}
+
+void PatchUnitLink::FindOwn() {
+  for (Symbol* symbol : graph_->defined_symbols()) {
+    if (!HasSourceName(*symbol)) continue;
+    const std::string name(*symbol->getName());
+    if (!IsDeclaration(name) || !plan_.new_data.contains(name)) continue;
+    declarations_.push_back(symbol);
+    own_.insert(&symbol->getBlock());
+    if (name == kLivepatchPointer) FollowDescriptor(*symbol);
+    if (name.starts_with(kParameterPrefix)) FollowParameter(*symbol);
+  }
+  if (own_.empty()) return;
+  // Found again, it would lead to another patch's.
+  for (bool grows = true; grows;) {
+    grows = false;
+    for (Block* block : graph_->blocks()) {
+      if (own_.contains(block) || !IsNew(*block)) continue;
+      const bool leads_there =
+          std::any_of(block->edges().begin(), block->edges().end(), [this](const Edge& edge) {
+            return edge.getTarget().isDefined() && own_.contains(&edge.getTarget().getBlock());
+          });
+      if (!leads_there) continue;
+      own_.insert(block);
+      grows = true;
+    }
+  }
+  for (Symbol* symbol : graph_->defined_symbols()) {
+    if (!own_.contains(&symbol->getBlock()) || !symbol->hasName() ||
+        !View(*symbol->getName()).starts_with(kTlsImagePrefix)) {
+      continue;
+    }
+    faults_.push_back(
+        absl::StrCat("a thread-local begins with the address of what the patch declares: ",
+                     Demangled(View(*symbol->getName()).substr(sizeof(kTlsImagePrefix) - 1))));
+  }
+}
+
+PatchUnitLink::Place PatchUnitLink::FollowPointer(const Block& block, uint64_t offset) {
+  for (const Edge& edge : block.edges()) {
+    if (!edge.isRelocation() || edge.getOffset() != offset) continue;
+    Symbol& target = edge.getTarget();
+    if (!target.isDefined() || !IsNew(target.getBlock())) {
+      // The compiler names the section where it can.
+      const auto named = target.isDefined() ? names_.find(&target.getBlock()) : names_.end();
+      const Symbol& symbol = named == names_.end() ? target : *named->second;
+      faults_.push_back(absl::StrCat("the patch's descriptor leads to '",
+                                     symbol.hasName() ? Demangled(View(*symbol.getName())) : "?",
+                                     "', which the patch does not add in the same source"));
+      return {};
+    }
+    own_.insert(&target.getBlock());
+    return {&target.getBlock(), target.getOffset() + static_cast<uint64_t>(edge.getAddend())};
+  }
+  return {};
+}
+
+void PatchUnitLink::FollowDescriptor(const Symbol& pointer) {
+  const Place patch = FollowPointer(pointer.getBlock(), pointer.getOffset());
+  if (patch.block == nullptr) return;
+  FollowPointer(*patch.block, patch.offset + kStatesOfPatch);
+  const Place objects = FollowPointer(*patch.block, patch.offset + kObjectsOfPatch);
+  if (objects.block == nullptr) return;
+  for (uint64_t at = objects.offset; at < objects.block->getSize(); at += kSizeOfObject) {
+    FollowPointer(*objects.block, at + kFunctionsOfObject);
+  }
+}
+
+// A variable of the running program stays what it is.
+void PatchUnitLink::FollowParameter(const Symbol& entry) {
+  const uint64_t offset = entry.getOffset() + kVariableOfParameter;
+  for (const Edge& edge : entry.getBlock().edges()) {
+    if (!edge.isRelocation() || edge.getOffset() != offset) continue;
+    const Symbol& variable = edge.getTarget();
+    if (variable.isDefined() && IsNew(variable.getBlock())) own_.insert(&variable.getBlock());
+  }
+}
+
+absl::Status PatchUnitLink::AllocateOwn() {
+  std::vector<const Block*> blocks;
+  for (Block* block : graph_->blocks()) {
+    if (own_.contains(block) && kept_.contains(block)) blocks.push_back(block);
+  }
+  uint64_t size = 0;
+  for (const Block* block : blocks) {
+    if (block->getAlignment() > kPage) {
+      return absl::InvalidArgumentError("an alignment of more than a page in a patch");
+    }
+    size = llvm::jitlink::alignToBlock(size, *block);
+    reserved_[block] = size;
+    size += block->getSize();
+  }
+  absl::StatusOr<ModulePages> pages = object_->memory->AllocateModule(0, size);
+  if (!pages.ok()) return pages.status();
+  data_pages_ = *pages;
+  for (const Block* block : blocks) reserved_[block] += data_pages_.rest;
+  return absl::OkStatus();
+}
+
+std::optional<uintptr_t> PatchUnitLink::ReservedAddress(const Block& block) const {
+  const auto found = reserved_.find(&block);
+  if (found == reserved_.end()) return std::nullopt;
+  return found->second;
+}
+
+void PatchUnitLink::ReadDeclarations() {
+  for (const Symbol* symbol : declarations_) {
+    const std::string_view name = View(*symbol->getName());
+    const uintptr_t address = symbol->getAddress().getValue();
+    if (name.starts_with(kStateOwnerPrefix)) {
+      declared_.state_owners.emplace_back(address, symbol->getSize());
+    } else if (name.starts_with(kParameterPrefix)) {
+      parameter_tables_.emplace_back(address, symbol->getSize());
+    } else if (symbol->getSize() == sizeof(declared_.patch)) {
+      memcpy(&declared_.patch, reinterpret_cast<const void*>(address), sizeof(declared_.patch));
+    }
+  }
 }
 
 void PatchUnitLink::NameBlocks() {
@@ -193,6 +337,10 @@ std::optional<intptr_t> PatchUnitLink::FindThreadOffset(const std::string& name)
 
 void PatchUnitLink::KeepDatum(Symbol& symbol) {
   Block& block = symbol.getBlock();
+  if (own_.contains(&block)) {
+    own_symbols_.push_back(&symbol);
+    return Keep(block, Placement::kData);
+  }
   const bool local = symbol.getScope() == Scope::Local;
   const std::string key = KeyOf(symbol);
   const std::string fingerprint = Fingerprint(block, kFingerprintDepth);
@@ -289,6 +437,7 @@ std::optional<uintptr_t> PatchUnitLink::RunningAddress(const std::string& name) 
 
 void PatchUnitLink::KeepUnnamed(Block& block, Edge& edge) {
   if (kept_.contains(&block)) return;
+  if (own_.contains(&block)) return Keep(block, Placement::kData);
   if (IsExecutable(block.getSection())) return Keep(block, Placement::kModuleText);
   // Written by the program and without a name: a table that belongs to this version alone.
   if (!IsConstant(block.getSection())) return Keep(block, Placement::kData);
@@ -323,6 +472,8 @@ void PatchUnitLink::FindPins() {
   for (const auto& [block, placement] : kept_) {
     if (placement != Placement::kConstant && placement != Placement::kData) continue;
     data_bytes_ += block->getSize();
+    // It goes with the text.
+    if (own_.contains(block)) continue;
     for (const Edge& edge : block->edges()) {
       if (!edge.getTarget().isDefined()) continue;
       const auto target = kept_.find(&edge.getTarget().getBlock());
@@ -412,6 +563,8 @@ llvm::Error PatchUnitLink::AfterFixup(LinkGraph& graph) {
     datum.datum.address = datum.symbol->getAddress().getValue();
     Export(*datum.symbol);
   }
+  for (const Symbol* symbol : own_symbols_) Export(*symbol);
+  ReadDeclarations();
   for (NewConstant& constant : new_constants_) {
     constant.address = constant.block->getAddress().getValue();
   }

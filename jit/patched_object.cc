@@ -32,6 +32,7 @@ LinkedUnits::~LinkedUnits() {
     part.rows.Unregister();
     part.debugged = {};
     program_->memory->FreeModule(part.pages);
+    program_->memory->FreeModule(part.data_pages);
   }
 }
 

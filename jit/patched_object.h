@@ -56,6 +56,7 @@ class LinkedUnits {
  public:
   struct Part {
     ModulePages pages;
+    ModulePages data_pages;  // of data that goes with the text
     UnwindRows rows;
     std::vector<std::pair<CodeRange, std::string>> versions;  // of functions, for messages
     uint64_t data_bytes = 0;

@@ -149,8 +149,9 @@ absl::StatusOr<std::unique_ptr<Patch>> Session::Load(const PatchModule& module) 
     patch = state_->patches->Load(module, state_->arguments);
   }
   // Hosted code, which may load something itself.
-  if (patch.ok() && (*patch)->descriptor != nullptr) {
-    static_cast<ExplicitPatch*>((*patch)->module.get())->RunInitializers();
+  if (patch.ok()) {
+    ExplicitPatch* const own = LinkedPatch::Of(**patch).AsExplicit();
+    if (own != nullptr) own->RunInitializers();
   }
   return patch;
 }

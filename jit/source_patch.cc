@@ -10,6 +10,20 @@
 namespace mend::jit {
 namespace {
 
+// Stands for the callbacks of a guest module that its own source declares, as long as it is not
+// there: the core is to know that there are any.
+int UnlinkedCallback(mend_object* /*object*/) { return 0; }
+
+bool HasCallbacks(const ObjectCallbacks& callbacks) {
+  return callbacks.pre_patch != nullptr || callbacks.post_patch != nullptr ||
+         callbacks.pre_unpatch != nullptr || callbacks.post_unpatch != nullptr;
+}
+
+bool DeclaresPatch(const PatchUnit& unit) {
+  return std::find(unit.new_data.begin(), unit.new_data.end(), kLivepatchPointer) !=
+         unit.new_data.end();
+}
+
 std::vector<const PatchUnit*> UnitsOf(const std::vector<PatchUnit>& units,
                                       const std::string& module) {
   std::vector<const PatchUnit*> found;
@@ -41,6 +55,7 @@ absl::Status SourcePatch::Load(std::shared_ptr<void> keep_alive,
   std::unique_ptr<SourcePatch> loaded(
       new SourcePatch(std::move(keep_alive), &program->object(), module));
   const std::vector<const PatchUnit*> own = UnitsOf(module.units, "");
+  UnitsResult declared;
   if (!own.empty()) {
     absl::StatusOr<UnitsResult> result =
         LinkUnits(loaded->program_, *program, facts, {module.name, own, {}});
@@ -53,8 +68,10 @@ absl::Status SourcePatch::Load(std::shared_ptr<void> keep_alive,
     patch.added_text = std::move(result->added_text);
     loaded->program_globals_ = std::move(result->globals);
     loaded->linked_[""] = {program, std::move(result->text)};
+    declared = *std::move(result);
   }
   loaded->DescribeObjects(patch);
+  if (absl::Status read = loaded->ReadDeclarations(declared, patch); !read.ok()) return read;
   patch.module = std::move(loaded);
   return absl::OkStatus();
 }
@@ -67,6 +84,7 @@ void SourcePatch::DescribeObjects(Patch& patch) const {
       object = patch.objects.emplace(patch.objects.end());
       object->name = unit.module;
     }
+    if (DeclaresPatch(unit)) object->callbacks.pre_patch = &UnlinkedCallback;
     for (const PatchedFunction& described : unit.functions) {
       PatchFunction function;
       function.old.object = unit.module;
@@ -79,6 +97,65 @@ void SourcePatch::DescribeObjects(Patch& patch) const {
       object->functions.push_back(std::move(function));
     }
   }
+}
+
+absl::Status SourcePatch::ReadDeclarations(const UnitsResult& result, Patch& patch) const {
+  for (const auto& [table, size] : result.parameter_tables) {
+    absl::Status added = result.data->AddParameters(table, size, patch.parameters);
+    if (!added.ok()) return added;
+  }
+  if (result.declared.patch == 0 && result.declared.state_owners.empty()) return absl::OkStatus();
+  absl::StatusOr<PatchDescriptor> descriptor =
+      ReadPatchDescriptor(*result.data, result.declared, name_);
+  if (!descriptor.ok()) return descriptor.status();
+  patch.descriptor = descriptor->address;
+  patch.replace = descriptor->replace && patch.replace;
+  patch.states = std::move(descriptor->states);
+  // In the descriptor's order, and then what it does not name.
+  std::vector<PatchObject> found = std::move(patch.objects);
+  patch.objects.clear();
+  for (const DescribedObject& described : descriptor->objects) {
+    const auto at = std::find_if(found.begin(), found.end(), [&described](const PatchObject& o) {
+      return o.name == described.name;
+    });
+    PatchObject object;
+    object.name = described.name;
+    if (at != found.end()) {
+      object = std::move(*at);
+      found.erase(at);
+    }
+    if (HasCallbacks(object.callbacks) && HasCallbacks(described.callbacks)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("EINVAL: callbacks for module '", object.name,
+                       "' are declared in a source of the program and in one of its own"));
+    }
+    if (!HasCallbacks(object.callbacks)) object.callbacks = described.callbacks;
+    patch.objects.push_back(std::move(object));
+  }
+  std::move(found.begin(), found.end(), std::back_inserter(patch.objects));
+  return absl::OkStatus();
+}
+
+absl::Status SourcePatch::ReadCallbacks(const UnitsResult& result, PatchObject& object) const {
+  if (result.declared.patch == 0) return absl::OkStatus();
+  absl::StatusOr<PatchDescriptor> descriptor =
+      ReadPatchDescriptor(*result.data, result.declared, name_);
+  if (!descriptor.ok()) return descriptor.status();
+  if (!descriptor->states.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("EINVAL: a source of module '", object.name,
+                     "' declares states; declare them in a source of the program"));
+  }
+  for (const DescribedObject& described : descriptor->objects) {
+    if (described.name == object.name) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "EINVAL: a source of module '", object.name, "' declares callbacks for ",
+        described.name.empty() ? "the program" : absl::StrCat("module '", described.name, "'"),
+        "; declare them there"));
+  }
+  if (descriptor->objects.empty()) return absl::OkStatus();
+  object.callbacks = descriptor->objects.front().callbacks;
+  return absl::OkStatus();
 }
 
 absl::Status SourcePatch::LinkObject(const std::shared_ptr<PatchedObject>& into,
@@ -96,6 +173,7 @@ absl::Status SourcePatch::LinkObject(const std::shared_ptr<PatchedObject>& into,
     return absl::FailedPreconditionError(
         absl::StrCat("module '", object.name, "' does not use every function that the patch has"));
   }
+  if (absl::Status read = ReadCallbacks(*result, object); !read.ok()) return read;
   for (size_t i = 0; i < late.size(); ++i) {
     PatchFunction& linked = result->functions[i];
     // The name that it has had all along, in logs and in the attribute tree.
@@ -109,9 +187,15 @@ absl::Status SourcePatch::LinkObject(const std::shared_ptr<PatchedObject>& into,
   return absl::OkStatus();
 }
 
-void SourcePatch::ForgetObject(const std::string& name) {
-  const auto found = linked_.find(name);
+void SourcePatch::ForgetObject(PatchObject& object) {
+  const auto found = linked_.find(object.name);
   if (found == linked_.end()) return;
+  if (std::any_of(guest_units_.begin(), guest_units_.end(), [&object](const PatchUnit& unit) {
+        return unit.module == object.name && DeclaresPatch(unit);
+      })) {
+    object.callbacks = {};
+    object.callbacks.pre_patch = &UnlinkedCallback;
+  }
   found->second.object->Keep(std::move(found->second.text));
   linked_.erase(found);
 }

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "jit/linked_patch.h"
 #include "jit/patched_object.h"
 #include "jit/unit_facts.h"
 #include "jit/units_link.h"
@@ -22,7 +23,7 @@
 
 namespace mend::jit {
 
-class SourcePatch : public LinkedModule {
+class SourcePatch : public LinkedPatch {
  public:
   // Links what is the program's, and fills `patch`, whose module becomes the result. Functions of
   // guest modules have no place and no new side yet. `keep_alive` is held as long as the result:
@@ -32,12 +33,14 @@ class SourcePatch : public LinkedModule {
                            const PatchModule& module, Patch& patch);
   ~SourcePatch() override;
 
+  SourcePatch* AsSource() override { return this; }
+
   // The guest module is there: links the units that are for it, and fills in the functions of
   // `object`. Nothing to do when they are linked. An error leaves `object` as it was.
   absl::Status LinkObject(const std::shared_ptr<PatchedObject>& into, UnitFactsCache& facts,
                           PatchObject& object);
   // The guest module goes; what was linked for it stays until the module's own text is freed.
-  void ForgetObject(const std::string& name);
+  void ForgetObject(PatchObject& object);
 
   uint64_t text_bytes() const override;
   uint64_t data_bytes() const override;
@@ -51,6 +54,10 @@ class SourcePatch : public LinkedModule {
   SourcePatch(std::shared_ptr<void> keep_alive, const HostedProgram* program,
               const PatchModule& module);
   void DescribeObjects(Patch& patch) const;
+  // What the program's units declare by <mend/livepatch.h>.
+  absl::Status ReadDeclarations(const UnitsResult& result, Patch& patch) const;
+  // What a guest module's units declare: callbacks for that module.
+  absl::Status ReadCallbacks(const UnitsResult& result, PatchObject& object) const;
 
   const std::shared_ptr<void> keep_alive_;
   const HostedProgram* const program_;

@@ -13,6 +13,63 @@
 namespace mend::jit {
 namespace {
 
+// What the links of a patch have made and found.
+class UnitsData : public LinkedData {
+ public:
+  UnitsData(const HostedProgram* program, const HostedProgram* object,
+            const std::vector<std::unique_ptr<PatchUnitLink>>& links)
+      : program_(program), object_(object) {
+    for (const auto& link : links) {
+      const ModulePages& pages = link->data_pages();
+      if (pages.rest_size != 0) own_data_.emplace_back(pages.rest, pages.rest + pages.rest_size);
+      for (const auto& [text, name] : link->new_text()) own_text_.push_back(text);
+    }
+  }
+
+  uintptr_t DataEnd(uintptr_t address) const override {
+    const uintptr_t end = WritableEnd(address);
+    if (end != 0) return end;
+    if (object_->arena != nullptr && object_->arena->DataEnd(address) != 0) {
+      return object_->arena->DataEnd(address);
+    }
+    return program_->memory->EndOf(MemoryKind::kConstant, address);
+  }
+  uintptr_t WritableEnd(uintptr_t address) const override {
+    for (const auto& [begin, end] : own_data_) {
+      if (address >= begin && address < end) return end;
+    }
+    if (object_->arena != nullptr && object_->arena->WritableEnd(address) != 0) {
+      return object_->arena->WritableEnd(address);
+    }
+    return program_->memory->EndOf(MemoryKind::kData, address);
+  }
+  // The values of a string go with the patch.
+  bool MayHoldParameter(uintptr_t address, size_t size, ParameterKind kind) const override {
+    const bool is_own = std::any_of(
+        own_data_.begin(), own_data_.end(),
+        [address](const auto& range) { return address >= range.first && address < range.second; });
+    return (is_own || kind != ParameterKind::kString) &&
+           LinkedData::MayHoldParameter(address, size, kind);
+  }
+  CodeRange FindText(CodeAddress entry) const override {
+    for (const CodeRange& text : own_text_) {
+      if (text.begin == entry) return text;
+    }
+    if (const HostedSymbol* const symbol = object_->index.FindEntry(entry)) {
+      return {entry, entry + symbol->size};
+    }
+    return FindProcessText(*program_, entry);
+  }
+  // A source patch's descriptor names no functions.
+  bool HasStub(CodeAddress /*entry*/) const override { return false; }
+
+ private:
+  const HostedProgram* const program_;
+  const HostedProgram* const object_;
+  std::vector<std::pair<uintptr_t, uintptr_t>> own_data_;
+  std::vector<CodeRange> own_text_;
+};
+
 // One link: plans, links, and tells what came of it.
 class Linking {
  public:
@@ -196,6 +253,7 @@ absl::Status Linking::Protect() {
 void Linking::FreePages() {
   for (const auto& link : links_) {
     object_.memory->FreeModule(link->pages());
+    object_.memory->FreeModule(link->data_pages());
     link->ReleaseThreadLocals();
   }
 }
@@ -203,7 +261,12 @@ void Linking::FreePages() {
 std::unique_ptr<LinkedUnits> Linking::Text(const HostedProgram* program) const {
   std::vector<LinkedUnits::Part> parts;
   for (const auto& link : links_) {
-    LinkedUnits::Part part{link->pages(), link->rows(), link->new_text(), link->data_bytes(), {}};
+    LinkedUnits::Part part{.pages = link->pages(),
+                           .data_pages = link->data_pages(),
+                           .rows = link->rows(),
+                           .versions = link->new_text(),
+                           .data_bytes = link->data_bytes(),
+                           .debugged = {}};
     if (object_.debug != nullptr) part.debugged = object_.debug->Add(link->linked(), what_.patch);
     for (const auto& [name, replacement] : link->plan().replaced) {
       part.versions.emplace_back(replacement.text, name);
@@ -237,9 +300,22 @@ std::vector<PatchFunction> Linking::Functions() const {
 
 UnitsResult Linking::Result(const HostedProgram* program) {
   for (const auto& link : links_) link->Publish(into_);
-  UnitsResult result{
-      .text = Text(program), .functions = Functions(), .added_text = {}, .globals = {}};
+  UnitsResult result{.text = Text(program),
+                     .functions = Functions(),
+                     .added_text = {},
+                     .globals = {},
+                     .declared = {},
+                     .parameter_tables = {},
+                     .data = std::make_unique<UnitsData>(program, &object_, links_)};
+  result.declared.is_source_patch = true;
   for (const auto& link : links_) {
+    const PatchDeclarations& declared = link->declared();
+    // Names of which the link would have refused a second one.
+    if (declared.patch != 0) result.declared.patch = declared.patch;
+    result.declared.state_owners.insert(result.declared.state_owners.end(),
+                                        declared.state_owners.begin(), declared.state_owners.end());
+    result.parameter_tables.insert(result.parameter_tables.end(), link->parameter_tables().begin(),
+                                   link->parameter_tables().end());
     for (const auto& [range, name] : link->new_text()) result.added_text.push_back(range);
     result.globals.insert(link->exported().begin(), link->exported().end());
   }

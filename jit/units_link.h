@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "jit/linked_data.h"
+#include "jit/patch_descriptor.h"
 #include "jit/patched_object.h"
 #include "jit/unit_facts.h"
 #include "runtime/format/patch_module.h"
@@ -30,6 +32,10 @@ struct UnitsResult {
   std::vector<CodeRange> added_text;     // of new functions
   // New functions and data that units of other objects may refer to.
   std::map<std::string, uintptr_t> globals;
+  // What the units declare by <mend/livepatch.h>, to be read with the help of `data`.
+  PatchDeclarations declared;
+  std::vector<std::pair<uintptr_t, size_t>> parameter_tables;
+  std::unique_ptr<LinkedData> data;
 };
 
 // Links everything; nothing of it is visible. FAILED_PRECONDITION names what does not match the

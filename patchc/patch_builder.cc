@@ -44,6 +44,7 @@ absl::StatusOr<BuildReport> PatchBuilder::Build(const BuildOptions& options) {
   if (report_.refusals.empty()) {
     if (absl::Status closed = CloseOverObjects(affected_); !closed.ok()) return closed;
     RefuseWhatTheBuildRegisters();
+    RefuseDeclarations();
   }
   for (size_t object = 0; object < objects_.size(); ++object) {
     if (absl::Status explained = Explain(object); !explained.ok()) return explained;
@@ -257,6 +258,32 @@ void PatchBuilder::RefuseWhatTheBuildRegisters(AffectedUnit& unit) {
          absl::StrCat(file, " names '", DisplayName(datum.name),
                       "', which the diff adds: the build generates code that uses it"),
          {}});
+  }
+}
+
+void PatchBuilder::RefuseDeclarations() {
+  for (AffectedObject& object : affected_) {
+    const std::string* declares = nullptr;  // the source that has the object's descriptor
+    for (AffectedUnit& unit : object.units) {
+      const std::string& source = object.base->units()[unit.unit].description.source;
+      for (const std::string& name : unit.diff.new_data) {
+        const bool is_descriptor = name == kLivepatchPointer;
+        if (is_descriptor && declares != nullptr) {
+          unit.diff.refusals.push_back(
+              {RefusalCode::kSymbolDuplicate,
+               absl::StrCat(source, ": MEND_LIVEPATCH stands in ", *declares, " already"),
+               {}});
+        }
+        if (is_descriptor) declares = &source;
+        const bool is_of_patch =
+            name.starts_with(kStateOwnerPrefix) || name.starts_with(kParameterPrefix);
+        if (!is_of_patch || unit.diff.module.empty()) continue;
+        unit.diff.refusals.push_back(
+            {RefusalCode::kDeclarationInSource,
+             absl::StrCat(source, ": '", name, "' in a source of module '", unit.diff.module, "'"),
+             {}});
+      }
+    }
   }
 }
 

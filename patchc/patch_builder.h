@@ -77,6 +77,8 @@ class PatchBuilder {
   // alive when the generated code registers it.
   void RefuseWhatTheBuildRegisters();
   void RefuseWhatTheBuildRegisters(AffectedUnit& unit);
+  // Of what the patch declares by <mend/livepatch.h>: what is there twice, or in a guest module.
+  void RefuseDeclarations();
   void FillModule(const BuildOptions& options);
 
   BaseObjects& objects_;

@@ -152,9 +152,10 @@ class UnitComparer {
   void FindKept() {
     std::vector<std::string> pending(replaced_.begin(), replaced_.end());
     pending.insert(pending.end(), diff_.new_functions.begin(), diff_.new_functions.end());
-    // Another unit of the patch may use a new global, and reach through it what that refers to.
+    // Another unit of the patch may use a new global, and reach through it what that refers to. The
+    // host reads what the patch declares.
     for (const DataDescription& datum : sides_.edited.data) {
-      if (IsNewGlobal(datum)) pending.push_back(datum.name);
+      if (IsNewGlobal(datum) || IsNewDeclaration(datum)) pending.push_back(datum.name);
     }
     while (!pending.empty()) {
       const std::string name = std::move(pending.back());
@@ -171,6 +172,10 @@ class UnitComparer {
 
   bool IsNewGlobal(const DataDescription& edited) const {
     return edited.binding == Binding::kGlobal && !base_data_.contains(edited.name);
+  }
+
+  bool IsNewDeclaration(const DataDescription& edited) const {
+    return IsPatchDeclaration(edited.name) && !base_data_.contains(edited.name);
   }
 
   // A datum that the patch brings along: new, or a constant whose contents are the patch's.
@@ -194,19 +199,51 @@ class UnitComparer {
                        [&](const std::string& owner) { return replaced_.contains(owner); });
   }
 
-  // What the macros of <mend/livepatch.h> define.
-  static bool IsLivepatchDeclaration(const std::string& name) {
-    return name == kLivepatchPointer || name == kModuleInitPointer || name == kModuleExitPointer ||
-           name.starts_with("mend_parameter_") || name.starts_with("mend_state_owner_");
+  // What the macros of <mend/livepatch.h> define for a patch: its descriptor, what belongs to its
+  // states, its parameters.
+  static bool IsPatchDeclaration(const std::string& name) {
+    return name == kLivepatchPointer || name.starts_with(kStateOwnerPrefix) ||
+           name.starts_with(kParameterPrefix);
+  }
+
+  static bool IsModuleDeclaration(const std::string& name) {
+    return name == kModuleInitPointer || name == kModuleExitPointer;
+  }
+
+  // Constants that a declaration of both sides leads to are compared with it: nobody else reads
+  // them. A function counts by its name.
+  bool DeclaresTheSame(const std::string& declaration) const {
+    std::set<std::string> seen;
+    std::vector<std::string> pending = {declaration};
+    while (!pending.empty()) {
+      const std::string name = std::move(pending.back());
+      pending.pop_back();
+      const auto edited = edited_data_.find(name);
+      if (edited == edited_data_.end() || !seen.insert(name).second) continue;
+      const auto base = base_data_.find(name);
+      if (base == base_data_.end() || Differs(*base->second, *edited->second)) return false;
+      for (const std::string& target : Edited(name).references) pending.push_back(target);
+    }
+    return true;
+  }
+
+  void CheckDeclaration(const std::string& name) {
+    if (!base_data_.contains(name)) {
+      if (!IsModuleDeclaration(name)) return;
+      Refuse(RefusalCode::kDeclarationInSource,
+             absl::StrCat("'", name, "' of a source patch would have no effect"));
+    } else if (!DeclaresTheSame(name)) {
+      Refuse(RefusalCode::kDeclarationInSource,
+             absl::StrCat("the edit changes '", name, "', which was compiled into what runs"));
+    }
   }
 
   void CompareDatum(const DataDescription& edited) {
     const auto found = base_data_.find(edited.name);
+    if (IsPatchDeclaration(edited.name) || IsModuleDeclaration(edited.name)) {
+      CheckDeclaration(edited.name);
+    }
     if (found == base_data_.end()) {
-      if (IsLivepatchDeclaration(edited.name)) {
-        Refuse(RefusalCode::kDeclarationInSource,
-               absl::StrCat("'", edited.name, "' of a source patch would have no effect"));
-      }
       if (kept_.contains(edited.name)) diff_.new_data.push_back(edited.name);
       return;
     }

@@ -26,11 +26,12 @@ inline constexpr char kSourcesSection[] = ".mend.sources";
 //                       section .mend.tls.NAME; linkage, size and alignment are NAME's
 //   __mend_poll         the pseudo thread-local of the poll byte: __mend_tlsoff.__mend_poll
 //   __mend_poll_slow    the cold path of a poll; preserves every register
-//   __mend_livepatch    data: the address of the struct mend_patch of an explicit patch
+//   __mend_livepatch    data: the address of the struct mend_patch of a patch
 //   __mend_module_init, __mend_module_exit
 //                       data: the address of a guest module's function, see <mend/livepatch.h>
-//   mend_parameters     section: an array of struct mend_parameter
-//   mend_state_owners   section: an array of struct mend_state_owner, of an explicit patch
+//   mend_parameters     section: an array of struct mend_parameter, each named mend_parameter_...
+//   mend_state_owners   section: an array of struct mend_state_owner of a patch, each named
+//                       mend_state_owner_...
 //   mend_units          section: an array of addresses of functions marked MEND_UNIT
 inline constexpr char kTlsOffsetPrefix[] = "__mend_tlsoff.";
 inline constexpr char kTlsImagePrefix[] = "__mend_tls.";
@@ -40,7 +41,9 @@ inline constexpr char kLivepatchPointer[] = "__mend_livepatch";
 inline constexpr char kModuleInitPointer[] = "__mend_module_init";
 inline constexpr char kModuleExitPointer[] = "__mend_module_exit";
 inline constexpr char kParameterSection[] = "mend_parameters";
+inline constexpr char kParameterPrefix[] = "mend_parameter_";
 inline constexpr char kStateOwnerSection[] = "mend_state_owners";
+inline constexpr char kStateOwnerPrefix[] = "mend_state_owner_";
 inline constexpr char kUnitSection[] = "mend_units";
 
 enum class Binding : uint8_t { kLocal, kGlobal, kWeak };

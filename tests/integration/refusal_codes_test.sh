@@ -111,16 +111,12 @@ echo 'int f(void) { return 2; }' >one/unit.c
 expect_code 3 "$patchc" apply unit.mendpatch --name other --to nobody
 expect_match "an option that is fixed in the module" MEND-E0130 "$output"
 
-# What <mend/livepatch.h> declares has no effect in a source patch, so it is not taken for one.
-for declaration in 'static struct mend_patch patch = {0, 0, 0}; MEND_LIVEPATCH(patch);' \
-  'static int level; MEND_PARAM_INT(level);' \
-  'static int start(void) { return 0; } MEND_MODULE_INIT(start);'; do
-  program declared c <<'SOURCE'
+# A guest module's init function has run, or never will.
+program declared c <<'SOURCE'
 #include <mend/livepatch.h>
 __attribute__((noinline)) int one(void) { return 1; }
 int main(void) { return one() - 1; }
 SOURCE
-  sed -i 's/return 1;/return 2;/' declared.c
-  echo "$declaration" >>declared.c
-  refuse 0134 'source patch' --base declared declared.c
-done
+sed -i 's/return 1;/return 2;/' declared.c
+echo 'static int start(void) { return 0; } MEND_MODULE_INIT(start);' >>declared.c
+refuse 0134 '__mend_module_init' --base declared declared.c

@@ -377,6 +377,89 @@ TEST_F(ExplicitPatchTest, ALoadThatFailsLeavesTheDataOfTheOneBefore) {
   EXPECT_EQ(*count, 5) << "starts afresh";
 }
 
+// Who links it does not yet know whether it is let in.
+TEST_F(ExplicitPatchTest, APatchThatIsNeverEnabledLeavesTheDataOfTheOneBefore) {
+  const PatchModule module = ExplicitText("static int count = 5; int* g(void) { return &count; }" +
+                                          Replacing("{\"broken\", (F)g, 0}"));
+  const auto count_of = [](const Patch& patch) {
+    return reinterpret_cast<int* (*)()>(patch.objects[0].functions[0].new_body.value)();
+  };
+  auto first = session_->Load(module);
+  ASSERT_TRUE(first.ok()) << first.status().ToString();
+  (*first)->module->Commit();
+  int* const count = count_of(**first);
+  *count = 77;
+  first->reset();
+  for (int i = 0; i < 2; ++i) {
+    auto refused = session_->Load(module);
+    ASSERT_TRUE(refused.ok()) << refused.status().ToString();
+    EXPECT_EQ(count_of(**refused), count);
+    EXPECT_EQ(*count, 5);
+    refused->reset();
+    EXPECT_EQ(*count, 77);
+  }
+  auto enabled = session_->Load(module);
+  ASSERT_TRUE(enabled.ok()) << enabled.status().ToString();
+  (*enabled)->module->Commit();
+  enabled->reset();
+  EXPECT_EQ(*count, 5);
+}
+
+TEST_F(ExplicitPatchTest, TextThatDataLeadsToStaysAndIsThatOfTheNextLoad) {
+  const PatchModule module = ExplicitText(
+      "static int one(int n) { return n + 1; } static int two(int n) { return n + 2; }"
+      "struct table { int (*f)(int); int count; };"
+      "struct table table = {one, 5};"
+      "int f(int n) { table.f = two; table.count += n; return table.count + 3; }"
+      "struct table* g(void) { return &table; }" +
+      Replacing("{\"broken\", (F)f, 0}, {\"steady\", (F)g, 0}"));
+  struct Table {
+    int (*f)(int);
+    int count;
+  };
+  Table* table = nullptr;
+  SessionUsage once;
+  for (int round = 0; round < 5; ++round) {
+    auto patch = session_->Load(module);
+    ASSERT_TRUE(patch.ok()) << patch.status().ToString();
+    (*patch)->module->Commit();
+    const auto& functions = (*patch)->objects[0].functions;
+    auto* const now = reinterpret_cast<Table* (*)()>(functions[1].new_body.value)();
+    if (round == 0) table = now;
+    EXPECT_EQ(now, table);
+    EXPECT_EQ(table->f(10), 11) << "starts afresh";
+    EXPECT_EQ(reinterpret_cast<int (*)(int)>(functions[0].new_body.value)(2), 10);
+    EXPECT_EQ(session_->Describe(CodeAddress{reinterpret_cast<uintptr_t>(table->f)}), "two");
+    patch->reset();
+    EXPECT_EQ(table->f(10), 12) << "live objects lead there still";
+    EXPECT_EQ(session_->Describe(CodeAddress{reinterpret_cast<uintptr_t>(table->f)}), "two")
+        << "and whoever unwinds knows it";
+    if (round == 0) once = session_->Usage();
+    EXPECT_EQ(session_->Usage().module_bytes, once.module_bytes);
+    EXPECT_EQ(session_->Usage().permanent_bytes, once.permanent_bytes);
+  }
+  // One that is refused leaves all as it was.
+  const int count = table->count;
+  auto refused = session_->Load(module);
+  ASSERT_TRUE(refused.ok()) << refused.status().ToString();
+  EXPECT_EQ(table->count, 5);
+  refused->reset();
+  EXPECT_EQ(table->count, count);
+  EXPECT_EQ(table->f(10), 12);
+}
+
+TEST_F(ExplicitPatchTest, ParametersAreVariables) {
+  const std::string parameter =
+      "struct parameter { const char* name; void* variable; unsigned long kind, size; };"
+      "__attribute__((used, section(\"mend_parameters\"), aligned(8)))"
+      "static const struct parameter p0 = {\"level\", (void*)&level, 2, sizeof level};"
+      "int f(int n) { return n; }" +
+      Replacing("{\"broken\", (F)f, 0}");
+  EXPECT_EQ(Outcome(ExplicitText("static int level = 1;" + parameter)), "fine");
+  EXPECT_THAT(Outcome(ExplicitText("static const volatile int level = 1;" + parameter)),
+              HasSubstr("EINVAL: the variable of parameter 'level' is constant"));
+}
+
 TEST_F(ExplicitPatchTest, RefusalsLeaveNothingBehind) {
   Outcome(ExplicitText("int f(int n) { return n; }" + Replacing("{\"nothing\", (F)f, 0}")));
   const SessionUsage before = session_->Usage();

@@ -1,5 +1,6 @@
 // Linking patch modules into a running program. The core is not here: a test that wants a patch to
 // take effect stores the new bodies into the slots and opens the entries itself.
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -296,6 +297,100 @@ TEST(PatchLinkTest, DataThatStaysKeepsTheTextItLeadsTo) {
   }
   EXPECT_EQ(answer(), 42);
   EXPECT_EQ(session->Usage().module_bytes + session->Usage().permanent_bytes, bytes);
+}
+
+// As <mend/livepatch.h> has them.
+constexpr char kDeclarations[] =
+    "struct object { const char* name; const void* funcs; void *pre, *post, *preun, *postun; };"
+    "struct state { unsigned long id; unsigned version; void* data; };"
+    "struct patch { const struct object* objects; struct state* states; _Bool replace; };"
+    "struct parameter { const char* name; void* variable; unsigned long kind, size; };"
+    "static int applied = 10; static int level = 1; static struct patch patch;"
+    "static struct state states[] = {{7, 1, &applied}, {0, 0, 0}};"
+    "static struct state* const mine = &states[0];"
+    "static int pre(void* o) { states[0].version = 9; return ++applied; }"
+    "static const struct object objects[] = {{0, 0, (void*)pre, 0, 0, 0},"
+    " {\"guest\", 0, 0, 0, 0, (void*)pre}, {(const char*)~0UL, 0, 0, 0, 0, 0}};"
+    "static struct patch patch = {objects, states, 1};"
+    "__attribute__((used)) struct patch* const __mend_livepatch = &patch;"
+    "__attribute__((used, section(\"mend_parameters\"), aligned(8)))"
+    "static const struct parameter mend_parameter_level = {\"level\", (void*)&level, 2, 4};";
+
+PatchUnit Declaring(const std::string& more = "") {
+  PatchUnit unit = Unit("counter",
+                        Compile(std::string(kCounterFixed) + kDeclarations +
+                                "int* of(int n) { return n ? &level : &applied; }"
+                                "void* record(void) { return mine; }" +
+                                more),
+                        {Replaces("step", Binding::kLocal)});
+  unit.new_functions = {"pre", "of", "record"};
+  unit.new_data = {"applied", "level",
+                   "patch",   "states",
+                   "objects", "__mend_livepatch",
+                   "mine",    "mend_parameter_level"};
+  return unit;
+}
+
+TEST(PatchLinkTest, WhatASourcePatchDeclaresIsItsOwn) {
+  const std::vector<std::string> objects = {CounterUnit()};
+  auto session = Host(objects);
+  ASSERT_NE(session, nullptr);
+  SessionUsage once;
+  int applied = 10;
+  for (int round = 0; round < 4; ++round) {
+    auto first = session->Load(Module({Declaring()}));
+    auto second = session->Load(Module({Declaring()}));
+    ASSERT_TRUE(first.ok()) << first.status().ToString();
+    ASSERT_TRUE(second.ok()) << second.status().ToString();
+    for (Patch* const patch : {first->get(), second->get()}) {
+      ASSERT_EQ(patch->states.size(), 1u);
+      EXPECT_EQ(patch->states[0].id, 7u);
+      EXPECT_EQ(patch->states[0].record->version, 1u) << "as in the source";
+      EXPECT_EQ(*static_cast<int*>(patch->states[0].record->data), applied) << "a static is one";
+      EXPECT_EQ(patch->descriptor->states, patch->states[0].record);
+      ASSERT_EQ(patch->objects.size(), 2u);
+      EXPECT_EQ(patch->objects[0].name, "");
+      EXPECT_EQ(patch->objects[0].functions.size(), 1u);
+      EXPECT_EQ(patch->objects[1].name, "guest");
+      EXPECT_EQ(patch->objects[1].callbacks.pre_patch, nullptr);
+      EXPECT_NE(patch->objects[1].callbacks.post_unpatch, nullptr);
+      EXPECT_EQ(patch->objects[0].callbacks.pre_patch(nullptr), ++applied);
+      EXPECT_EQ(patch->states[0].record->version, 9u);
+      EXPECT_EQ(*patch->parameters.Get("level"), "1");
+      EXPECT_TRUE(patch->parameters.Set("level", "5").ok());
+    }
+    EXPECT_NE((*first)->states[0].record, (*second)->states[0].record);
+    first->reset();
+    EXPECT_EQ((*second)->states[0].record->version, 9u) << "outlives the other";
+    second->reset();
+    if (round == 1) once = session->Usage();
+  }
+  EXPECT_EQ(session->Usage().permanent_bytes, once.permanent_bytes);
+  EXPECT_EQ(session->Usage().module_bytes, once.module_bytes);
+}
+
+TEST(PatchLinkTest, WrongDeclarationsAreRefused) {
+  const std::vector<std::string> objects = {CounterUnit()};
+  auto session = Host(objects);
+  ASSERT_NE(session, nullptr);
+  ASSERT_EQ(LoadError(*session, Module({Declaring()})), "loaded");
+  const SessionUsage before = session->Usage();
+  // Whose descriptor is data that this patch does not have.
+  PatchUnit elsewhere = Declaring();
+  elsewhere.new_data.erase(
+      std::find(elsewhere.new_data.begin(), elsewhere.new_data.end(), "states"));
+  EXPECT_THAT(LoadError(*session, Module({elsewhere})), HasSubstr("leads to 'states'"));
+  PatchUnit owner = Declaring(
+      "__attribute__((used, section(\"mend_state_owners\"), aligned(8)))"
+      "static void* mend_state_owner_1[3] = {(void*)8};");
+  owner.new_data.push_back("mend_state_owner_1");
+  EXPECT_THAT(LoadError(*session, Module({owner})), HasSubstr("EINVAL: the patch's owners"));
+  PatchUnit stray = Declaring(
+      "__attribute__((used, section(\"mend_state_owners\"), aligned(8)))"
+      "static void* mend_state_owner_1[7] = {(void*)8};");
+  stray.new_data.push_back("mend_state_owner_1");
+  EXPECT_THAT(LoadError(*session, Module({stray})), HasSubstr("no state 8, but an owner for it"));
+  EXPECT_EQ(session->Usage().module_bytes, before.module_bytes);
 }
 
 TEST(PatchLinkTest, RefusalsNameWhatIsWrongAndLeaveNothing) {
