@@ -102,6 +102,7 @@ llvm::Error PatchUnitLink::BeforePrune(LinkGraph& graph) {
   graph_ = &graph;
   for (Symbol* symbol : graph.defined_symbols()) symbol->setLive(false);
   NameBlocks();
+  FindUnitFunctions();
   FindOwn();
   ChooseRoots();
   while (!worklist_.empty()) {
@@ -121,6 +122,39 @@ llvm::Error PatchUnitLink::BeforePrune(LinkGraph& graph) {
   }
   FindPins();
   return ToError(AllocateOwn());
+}
+
+// The table itself is not taken: it lists functions of the unit that are the program's.
+void PatchUnitLink::FindUnitFunctions() {
+  Section* const table = graph_->findSectionByName(kUnitSection);
+  if (table == nullptr) return;
+  for (const Block* block : table->blocks()) {
+    for (const Edge& edge : block->edges()) {
+      const Symbol& target = edge.getTarget();
+      if (!edge.isRelocation() || !target.isDefined()) continue;
+      const auto named = names_.find(&target.getBlock());
+      if (named != names_.end()) marked_.emplace(*named->second->getName());
+    }
+  }
+}
+
+void PatchUnitLink::ReadUnitFunctions() {
+  for (const Symbol* symbol : new_function_symbols_) {
+    const std::string name(*symbol->getName());
+    if (marked_.erase(name) == 0) continue;
+    FunctionSite site;
+    site.unit = plan_.unit_name;
+    site.name = name;
+    site.entry = CodeAddress{symbol->getAddress().getValue()};
+    site.size = symbol->getSize();
+    unit_functions_.push_back(std::move(site));
+  }
+  for (const std::string& name : marked_) {
+    const HostedSymbol* running = object_->index.FindInUnit(plan_.unit, name);
+    if (running == nullptr) running = object_->index.FindGlobal(name);
+    if (running == nullptr || !running->is_function) continue;
+    unit_functions_.push_back(object_->index.Site(*running));
+  }
 }
 
 bool PatchUnitLink::IsNew(const Block& block) const {
@@ -565,6 +599,7 @@ llvm::Error PatchUnitLink::AfterFixup(LinkGraph& graph) {
   }
   for (const Symbol* symbol : own_symbols_) Export(*symbol);
   ReadDeclarations();
+  ReadUnitFunctions();
   for (NewConstant& constant : new_constants_) {
     constant.address = constant.block->getAddress().getValue();
   }

@@ -77,6 +77,8 @@ class PatchUnitLink : public GraphEditor {
   const ModulePages& data_pages() const { return data_pages_; }
   // What the unit declares by <mend/livepatch.h>, and the tables of parameters.
   const PatchDeclarations& declared() const { return declared_; }
+  // Functions that the unit marks MEND_UNIT: new ones, and those that the mark is new of.
+  const std::vector<FunctionSite>& unit_functions() const { return unit_functions_; }
   const std::vector<std::pair<uintptr_t, size_t>>& parameter_tables() const {
     return parameter_tables_;
   }
@@ -129,6 +131,8 @@ class PatchUnitLink : public GraphEditor {
   Place FollowPointer(const llvm::jitlink::Block& block, uint64_t offset);
   bool IsNew(const llvm::jitlink::Block& block) const;
   absl::Status AllocateOwn();
+  void FindUnitFunctions();
+  void ReadUnitFunctions();
   void ReadDeclarations();
   void KeepDatum(llvm::jitlink::Symbol& symbol);
   void Keep(llvm::jitlink::Block& block, Placement placement);
@@ -176,6 +180,8 @@ class PatchUnitLink : public GraphEditor {
   ModulePages data_pages_;
   PatchDeclarations declared_;
   std::vector<std::pair<uintptr_t, size_t>> parameter_tables_;
+  std::set<std::string> marked_;  // names in the unit's table of MEND_UNIT functions
+  std::vector<FunctionSite> unit_functions_;
   UnwindRows rows_;
   DebugCollector debug_;
   std::vector<std::pair<CodeRange, std::string>> new_text_;

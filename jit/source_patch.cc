@@ -66,6 +66,13 @@ absl::Status SourcePatch::Load(std::shared_ptr<void> keep_alive,
     }
     patch.objects.push_back(std::move(object));
     patch.added_text = std::move(result->added_text);
+    // The program's own are held in every patch.
+    for (FunctionSite& site : result->unit_functions) {
+      const bool is_known =
+          std::any_of(patch.held.begin(), patch.held.end(),
+                      [&site](const FunctionSite& held) { return held.entry == site.entry; });
+      if (!is_known) patch.held.push_back(std::move(site));
+    }
     loaded->program_globals_ = std::move(result->globals);
     loaded->linked_[""] = {program, std::move(result->text)};
     declared = *std::move(result);

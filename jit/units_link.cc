@@ -306,10 +306,13 @@ UnitsResult Linking::Result(const HostedProgram* program) {
                      .globals = {},
                      .declared = {},
                      .parameter_tables = {},
+                     .unit_functions = {},
                      .data = std::make_unique<UnitsData>(program, &object_, links_)};
   result.declared.is_source_patch = true;
   for (const auto& link : links_) {
     const PatchDeclarations& declared = link->declared();
+    result.unit_functions.insert(result.unit_functions.end(), link->unit_functions().begin(),
+                                 link->unit_functions().end());
     // Names of which the link would have refused a second one.
     if (declared.patch != 0) result.declared.patch = declared.patch;
     result.declared.state_owners.insert(result.declared.state_owners.end(),

@@ -35,6 +35,7 @@ struct UnitsResult {
   // What the units declare by <mend/livepatch.h>, to be read with the help of `data`.
   PatchDeclarations declared;
   std::vector<std::pair<uintptr_t, size_t>> parameter_tables;
+  std::vector<FunctionSite> unit_functions;  // that they mark MEND_UNIT
   std::unique_ptr<LinkedData> data;
 };
 

@@ -301,6 +301,52 @@ mkdir -p late
 refused_build "a module's parameter" "MEND-E0134.*mend_parameter_level" late/plugin.c
 finish
 
+# A function that the edit marks MEND_UNIT is held, one that runs already and one that it adds.
+cat >unit.c <<'END'
+#include <mend/livepatch.h>
+#include <stdio.h>
+static char line[64];
+__attribute__((noinline)) int value(int n) { return n + 1; }
+__attribute__((noinline)) int outer(int n) {
+  int before = value(n);
+  return fgets(line, sizeof line, stdin) ? before * 1000 + value(n) : 0;
+}
+__attribute__((noinline)) int other(int n) { return value(n); }
+int main(void) {
+  puts("ready");
+  fflush(stdout);
+  while (fgets(line, sizeof line, stdin)) {
+    printf("%d\n", line[0] == 'o' ? outer(0) : line[0] == 'p' ? other(0) : value(0));
+    fflush(stdout);
+  }
+  return 0;
+}
+END
+"$patchc" cc -O2 unit.c -o unit
+mkdir -p marked added
+sed 's/return n + 1;/return n + 2;/; s/^__attribute__((noinline)) int outer/MEND_UNIT int outer/' unit.c >marked/unit.c
+sed -e 's/int other(int n) {.*/int other(int n) { return added(n); }/' \
+  -e 's/^__attribute__((noinline)) int other/MEND_UNIT int added(int n) { return outer(n) + 10; }\n&/' unit.c >added/unit.c
+start ./unit
+hear
+say outer
+sleep 0.2
+expect_code 4 "$patchc" apply marked/unit.c --to "$hosted_pid" --name marked --timeout 0.5
+expect_match "who holds it" "outer" "$output"
+ask on 1001
+expect_code 0 "$patchc" apply marked/unit.c --to "$hosted_pid" --name marked
+say outer
+ask on 2002
+expect_code 0 "$patchc" apply added/unit.c --to "$hosted_pid" --name added
+say p
+sleep 0.2
+expect_code 4 "$mend" disable "$hosted_pid" added --timeout 0.5
+expect_match "who holds it" "added" "$output"
+ask on 1011
+expect_code 0 "$mend" disable "$hosted_pid" added
+ask go 1
+finish
+
 # What was compiled with declarations keeps them; an edit beside them is an edit like any other.
 cp one/counter.c merged.c
 "$patchc" cc -O2 merged.c -ldl -o merged
