@@ -139,8 +139,10 @@ std::map<std::string, KnownFunction> PatchBuilder::KnownFunctions(
     const ObjectDescription& description) {
   std::map<std::string, KnownFunction> known;
   for (const FunctionDescription& function : description.functions) {
-    known[function.name].ir_hash = function.ir_hash;
-    known[function.name].has_code = true;
+    KnownFunction& entry = known[function.name];
+    entry.ir_hash = function.ir_hash;
+    entry.has_code = true;
+    entry.copies.insert(function.inlined.begin(), function.inlined.end());
   }
   // What the optimiser makes of others, as of a coroutine, has no input. It would be missing if
   // these were left out.

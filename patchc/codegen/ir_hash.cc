@@ -423,7 +423,10 @@ void IrHasher::DescribeGlobal(const llvm::GlobalValue& global) {
   Add(global.getLinkage());
   Add(global.getVisibility());
   Add(global.getThreadLocalMode());
-  Add(static_cast<uint64_t>(global.getUnnamedAddr()));
+  // That nobody in the module compares a function's address matters to no code generator, and
+  // depends on what else is in the module.
+  Add(llvm::isa<llvm::Function>(global) ? global.hasGlobalUnnamedAddr()
+                                        : static_cast<uint64_t>(global.getUnnamedAddr()));
   Add(global.isDSOLocal());
   Add(global.getAddressSpace());
   Add(global.isDeclarationForLinker());

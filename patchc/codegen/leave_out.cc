@@ -80,26 +80,64 @@ void Close(FunctionSet& set, const References& edges) {
   }
 }
 
-// What the optimiser has to see: all that may come out in another way than on record, with all that
-// this depends on; and what cannot be left out.
-FunctionSet Needed(llvm::Module& module, const FunctionSet& edited) {
-  References callees, callers;
-  FunctionSet needed;
+// By function: those that may have copies of it.
+class Copies {
+ public:
+  explicit Copies(const std::map<std::string, KnownFunction>& known) : known_(known) {}
+
+  // `references`: what it refers to.
+  void Add(llvm::Function& function, const llvm::SmallVectorImpl<llvm::Function*>& references) {
+    const KnownFunction* const on_record = Code(function);
+    if (on_record != nullptr) {
+      for (const std::string& name : on_record->copies) {
+        llvm::Function* const copied = function.getParent()->getFunction(name);
+        if (copied != nullptr) holders_[copied].push_back(&function);
+      }
+    }
+    for (llvm::Function* target : references) {
+      // What is not on record is in its callers, or new.
+      const bool may_hold = on_record == nullptr || Code(*target) == nullptr ||
+                            target->hasFnAttribute(llvm::Attribute::AlwaysInline);
+      if (may_hold) holders_[target].push_back(&function);
+    }
+  }
+
+  const References& holders() const { return holders_; }
+
+ private:
+  const KnownFunction* Code(const llvm::Function& function) const {
+    const auto found = known_.find(function.getName().str());
+    return found != known_.end() && found->second.has_code ? &found->second : nullptr;
+  }
+
+  const std::map<std::string, KnownFunction>& known_;
+  References holders_;
+};
+
+// What an edit makes of a unit's functions.
+struct Reach {
+  FunctionSet affected;
+  FunctionSet needed;  // what the optimiser has to see
+};
+
+Reach ReachOf(llvm::Module& module, const FunctionSet& edited,
+              const std::map<std::string, KnownFunction>& known) {
+  References callees;
+  Copies copies(known);
+  Reach reach;
   const auto named = OtherwiseNamed(module);
   for (llvm::Function& function : module) {
     if (function.isDeclaration()) continue;
-    for (llvm::Function* target : callees[&function] = ReferencesOf(function)) {
-      callers[target].push_back(&function);
-    }
+    copies.Add(function, callees[&function] = ReferencesOf(function));
     if (IsReachedOtherwise(function, named) || function.isPresplitCoroutine()) {
-      needed.insert(&function);
+      reach.needed.insert(&function);
     }
   }
-  FunctionSet affected = edited;
-  Close(affected, callers);
-  needed.insert(affected.begin(), affected.end());
-  Close(needed, callees);
-  return needed;
+  reach.affected = edited;
+  Close(reach.affected, copies.holders());
+  reach.needed.insert(reach.affected.begin(), reach.affected.end());
+  Close(reach.needed, callees);
+  return reach;
 }
 
 }  // namespace
@@ -125,21 +163,26 @@ llvm::PreservedAnalyses PrunePass::run(llvm::Module& module, llvm::ModuleAnalysi
   }
   if (hashes_->known.empty()) return llvm::PreservedAnalyses::all();
 
-  const FunctionSet needed = Needed(module, edited);
-  llvm::SmallVector<llvm::GlobalValue*, 64> named;
+  const Reach reach = ReachOf(module, edited, hashes_->known);
+  // What only functions call that are left out must not be taken for unused.
+  llvm::SmallVector<llvm::GlobalValue*, 64> called;
   for (llvm::Function& function : module) {
-    if (function.isDeclaration() || needed.contains(&function)) continue;
-    if (function.hasAvailableExternallyLinkage()) {
-      function.deleteBody();
-      continue;
-    }
-    LeaveOut(function);
+    if (function.isDeclaration()) continue;
     const std::string name = function.getName().str();
-    if (!hashes_->known.at(name).has_code) continue;
-    hashes_->left_out.insert(name);
-    named.push_back(&function);
+    const auto known = hashes_->known.find(name);
+    const bool has_code = known != hashes_->known.end() && known->second.has_code;
+    if (has_code) called.push_back(&function);
+    if (reach.affected.contains(&function)) continue;
+    if (reach.needed.contains(&function)) {
+      if (has_code) hashes_->unaffected.insert(name);
+    } else if (function.hasAvailableExternallyLinkage()) {
+      function.deleteBody();
+    } else {
+      LeaveOut(function);
+      if (has_code) hashes_->left_out.insert(name);
+    }
   }
-  if (!named.empty()) llvm::appendToCompilerUsed(module, named);
+  if (!called.empty()) llvm::appendToCompilerUsed(module, called);
   return llvm::PreservedAnalyses::none();
 }
 
@@ -153,6 +196,10 @@ llvm::PreservedAnalyses LeaveOutPass::run(llvm::Module& module, llvm::ModuleAnal
     defined.push_back(&function);
     const std::string name = function.getName().str();
     if (hashes_->left_out.contains(name)) continue;
+    if (hashes_->unaffected.contains(name) && !IsReachedOtherwise(function, named)) {
+      unchanged.push_back(&function);
+      continue;
+    }
     const std::string hash = hasher.Hash(function);
     if (hash.empty()) continue;
     hashes_->found[name] = hash;

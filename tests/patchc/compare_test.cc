@@ -810,6 +810,25 @@ TEST_F(CompareTest, FindsWhatDependsOnAnEditFarAway) {
             });
 }
 
+// The program's code of the callers has no copy of it, so they are right as they are. Optimising
+// them would have been most of the work: of a unit whose functions call one another in circles, all
+// of it.
+TEST_F(CompareTest, AFunctionThatGetsSmallEnoughToInlineTakesNoCallersAlong) {
+  std::string large = "static int large(int x) {\n";
+  for (int i = 0; i < 60; ++i) absl::StrAppend(&large, "  x = outside(x + ", i, ") * 3;\n");
+  const std::string source = absl::StrCat("extern int outside(int);\n", large,
+                                          "  return x;\n}\n"
+                                          "int first(int x) { return large(x) + 1; }\n"
+                                          "int second(int x) { return first(x) + large(x); }\n");
+  MakeProgram({{"large.c", source}});
+  SourceEdits edits(bases_);
+  Write("edited/large.c", Replaced(source, "static int large(int x) {\n",
+                                   "static int large(int x) {\n  return x;\n"));
+  ASSERT_TRUE(edits.AddFile(folder_ + "/edited/large.c").ok());
+  EXPECT_THAT(Functions(BuildWith(edits, {}, Way::kUsual)), ElementsAre("large changed"));
+  EXPECT_THAT(left_out_, UnorderedElementsAre("first", "second"));
+}
+
 // The optimiser makes functions of a coroutine that no source has.
 TEST_F(CompareTest, KeepsCoroutinesWhole) {
   const std::string source =
