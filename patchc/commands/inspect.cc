@@ -302,7 +302,7 @@ int RunInspect(const CommandArguments& arguments) {
     return kExitRefused;
   }
   if (json) {
-    std::printf("%s\n", description->dump(2).c_str());
+    std::printf("%s\n", description->dump(2, ' ', false, Json::error_handler_t::replace).c_str());
   } else {
     PrintText(*description);
   }

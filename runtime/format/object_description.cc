@@ -1,142 +1,161 @@
 #include "runtime/format/object_description.h"
 
+#include <algorithm>
+#include <cstdint>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "runtime/format/byte_order.h"
 #include "runtime/format/frame.h"
 #include "runtime/format/json_fields.h"
+#include "runtime/format/packed_fields.h"
 
 namespace mend {
 namespace {
 
 constexpr char kObjectMagic[] = "MENDOBJT";
 constexpr char kSourcesMagic[] = "MENDSRCS";
-constexpr uint64_t kVersion = 3;
-constexpr char kWhat[] = "object description";
+constexpr uint64_t kVersion = 4;
 
-// Source paths and type names are bytes, not text; what is no UTF-8 is replaced rather than
-// refused.
-std::string Dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-template <typename T>
-Json ToJsonArray(const std::vector<T>& values, Json (*to_json)(const T&)) {
-  Json array = Json::array();
-  for (const T& value : values) array.push_back(to_json(value));
-  return array;
+// Names that reach people and patch modules are text. Source paths and type names may be any bytes:
+// what is no UTF-8 is replaced rather than refused.
+std::string Valid(const std::string& text) {
+  const bool is_ascii = std::all_of(text.begin(), text.end(),
+                                    [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+  if (is_ascii) return text;
+  const Json json = text;
+  return Json::parse(json.dump(-1, ' ', false, Json::error_handler_t::replace)).get<std::string>();
 }
 
-Json SourceJson(const SourceDescription& source) {
-  return {{"path", source.path}, {"hash", source.hash}, {"system", source.is_system}};
-}
-SourceDescription ReadSource(JsonFields& fields) {
-  return {fields.String("path"), fields.String("hash"), fields.Bool("system")};
-}
+class Writer : public PackedWriter {
+ public:
+  void Text(const std::string& text) { PackedWriter::Text(Valid(text)); }
+  void Texts(const std::vector<std::string>& texts) {
+    Each(texts, [this](const std::string& text) { Text(text); });
+  }
+  template <typename Things, typename Write>
+  void Each(const Things& things, Write write) {
+    Number(things.size());
+    for (const auto& thing : things) write(thing);
+  }
 
-Binding ReadBinding(JsonFields& fields) {
-  const uint64_t binding = fields.Number("binding");
-  if (binding > static_cast<uint64_t>(Binding::kWeak)) fields.FailValue("binding");
-  return static_cast<Binding>(binding);
-}
+  void Source(const SourceDescription& source) {
+    Text(source.path);
+    Hash(source.hash);
+    Bool(source.is_system);
+  }
+  void Function(const FunctionDescription& function) {
+    Text(function.name);
+    Number(static_cast<uint64_t>(function.binding));
+    Number(function.size);
+    Bool(function.patchable);
+    Hash(function.fingerprint);
+    Hash(function.ir_hash);
+    Bool(function.nounwind);
+    Texts(function.inlined);
+  }
+  void Data(const DataDescription& data) {
+    Text(data.name);
+    Number(static_cast<uint64_t>(data.binding));
+    Number(data.size);
+    Bool(data.is_constant);
+    Bool(data.is_thread_local);
+    Hash(data.fingerprint);
+    Text(data.type);
+  }
+  void Field(const FieldDescription& field) {
+    Text(field.name);
+    Text(field.type);
+    Number(field.offset_bits);
+    Number(field.size_bits);
+  }
+  void Record(const RecordDescription& record) {
+    Text(record.name);
+    Text(record.kind);
+    Number(record.size_bytes);
+    Number(record.alignment_bytes);
+    Each(record.fields, [this](const FieldDescription& field) { Field(field); });
+    Texts(record.vtable);
+  }
+};
 
-Json FunctionJson(const FunctionDescription& function) {
-  return {{"name", function.name},
-          {"binding", static_cast<uint64_t>(function.binding)},
-          {"size", function.size},
-          {"patchable", function.patchable},
-          {"fingerprint", function.fingerprint},
-          {"ir", function.ir_hash},
-          {"nounwind", function.nounwind},
-          {"inlined", function.inlined}};
-}
-FunctionDescription ReadFunction(JsonFields& fields) {
-  return {fields.String("name"),    ReadBinding(fields),          fields.Number("size"),
-          fields.Bool("patchable"), fields.String("fingerprint"), fields.String("ir"),
-          fields.Bool("nounwind"),  fields.Strings("inlined")};
-}
+// In the order of Writer's fields: an initialiser list is evaluated from left to right.
+class Reader : public PackedReader {
+ public:
+  using PackedReader::PackedReader;
 
-Json DataJson(const DataDescription& data) {
-  return {{"name", data.name},
-          {"binding", static_cast<uint64_t>(data.binding)},
-          {"size", data.size},
-          {"constant", data.is_constant},
-          {"thread_local", data.is_thread_local},
-          {"fingerprint", data.fingerprint},
-          {"type", data.type}};
-}
-DataDescription ReadData(JsonFields& fields) {
-  return {fields.String("name"),   ReadBinding(fields),         fields.Number("size"),
-          fields.Bool("constant"), fields.Bool("thread_local"), fields.String("fingerprint"),
-          fields.String("type")};
-}
+  template <typename T>
+  std::vector<T> Each(T (Reader::*read)()) {
+    std::vector<T> things;
+    const size_t count = Count();
+    things.reserve(count);
+    for (size_t i = 0; i < count; ++i) things.push_back((this->*read)());
+    return things;
+  }
 
-Json FieldJson(const FieldDescription& field) {
-  return {{"name", field.name},
-          {"type", field.type},
-          {"offset_bits", field.offset_bits},
-          {"size_bits", field.size_bits}};
-}
-FieldDescription ReadField(JsonFields& fields) {
-  return {fields.String("name"), fields.String("type"), fields.Number("offset_bits"),
-          fields.Number("size_bits")};
-}
-
-Json RecordJson(const RecordDescription& record) {
-  return {{"name", record.name},
-          {"kind", record.kind},
-          {"size", record.size_bytes},
-          {"alignment", record.alignment_bytes},
-          {"fields", ToJsonArray(record.fields, FieldJson)},
-          {"vtable", record.vtable}};
-}
-RecordDescription ReadRecord(JsonFields& fields) {
-  return {fields.String("name"),
-          fields.String("kind"),
-          fields.Number("size"),
-          fields.Number("alignment"),
-          fields.Objects<FieldDescription>("fields", ReadField),
-          fields.Strings("vtable")};
-}
+  Binding ReadBinding() {
+    const uint64_t binding = Number();
+    if (binding > static_cast<uint64_t>(Binding::kWeak)) Fail("is damaged");
+    return static_cast<Binding>(binding);
+  }
+  SourceDescription Source() { return {Text(), Hash(), Bool()}; }
+  FunctionDescription Function() {
+    return {Text(), ReadBinding(), Number(), Bool(), Hash(), Hash(), Bool(), Texts()};
+  }
+  DataDescription Data() {
+    return {Text(), ReadBinding(), Number(), Bool(), Bool(), Hash(), Text()};
+  }
+  FieldDescription Field() { return {Text(), Text(), Number(), Number()}; }
+  RecordDescription Record() {
+    return {Text(), Text(), Number(), Number(), Each(&Reader::Field), Texts()};
+  }
+};
 
 }  // namespace
 
 std::string SerializeObjectDescription(const ObjectDescription& description) {
-  const Json json = {{"version", kVersion},
-                     {"compiler", description.compiler},
-                     {"directory", description.directory},
-                     {"source", description.source},
-                     {"output", description.output},
-                     {"arguments", description.arguments},
-                     {"language", description.language},
-                     {"sources", ToJsonArray(description.sources, SourceJson)},
-                     {"functions", ToJsonArray(description.functions, FunctionJson)},
-                     {"data", ToJsonArray(description.data, DataJson)},
-                     {"records", ToJsonArray(description.records, RecordJson)},
-                     {"inputs", description.input_hashes}};
-  return WrapFrame(kObjectMagic, Dump(json));
+  Writer writer;
+  writer.Text(description.compiler);
+  writer.Text(description.directory);
+  writer.Text(description.source);
+  writer.Text(description.output);
+  writer.Texts(description.arguments);
+  writer.Text(description.language);
+  writer.Each(description.sources, [&](const auto& source) { writer.Source(source); });
+  writer.Each(description.functions, [&](const auto& function) { writer.Function(function); });
+  writer.Each(description.data, [&](const auto& data) { writer.Data(data); });
+  writer.Each(description.records, [&](const auto& record) { writer.Record(record); });
+  writer.Each(description.input_hashes, [&](const auto& input) {
+    writer.Text(input.first);
+    writer.Hash(input.second);
+  });
+  return WrapFrame(kObjectMagic, writer.Finish(kVersion));
 }
 
 absl::StatusOr<ObjectDescription> ParseObjectDescription(std::string_view section) {
-  const absl::StatusOr<std::string> text = UnwrapFrame(kObjectMagic, section);
-  if (!text.ok()) return text.status();
-  const Json json = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  const absl::StatusOr<std::string> bytes = UnwrapFrame(kObjectMagic, section);
+  if (!bytes.ok()) return bytes.status();
   absl::Status status;
-  JsonFields fields(json, kWhat, &status);
-  if (status.ok() && fields.Number("version") != kVersion) fields.FailValue("version");
-  ObjectDescription description{
-      .compiler = fields.String("compiler"),
-      .directory = fields.String("directory"),
-      .source = fields.String("source"),
-      .output = fields.String("output"),
-      .arguments = fields.Strings("arguments"),
-      .language = fields.String("language"),
-      .sources = fields.Objects<SourceDescription>("sources", ReadSource),
-      .functions = fields.Objects<FunctionDescription>("functions", ReadFunction),
-      .data = fields.Objects<DataDescription>("data", ReadData),
-      .records = fields.Objects<RecordDescription>("records", ReadRecord),
-      .input_hashes = fields.StringMap("inputs")};
+  Reader reader(*bytes, "the object's description", kVersion, &status);
+  ObjectDescription description{.compiler = reader.Text(),
+                                .directory = reader.Text(),
+                                .source = reader.Text(),
+                                .output = reader.Text(),
+                                .arguments = reader.Texts(),
+                                .language = reader.Text(),
+                                .sources = reader.Each(&Reader::Source),
+                                .functions = reader.Each(&Reader::Function),
+                                .data = reader.Each(&Reader::Data),
+                                .records = reader.Each(&Reader::Record),
+                                .input_hashes = {}};
+  const size_t inputs = reader.Count();
+  for (size_t i = 0; i < inputs; ++i) {
+    std::string name = reader.Text();
+    description.input_hashes[std::move(name)] = reader.Hash();
+  }
+  reader.End();
   if (!status.ok()) return status;
   return description;
 }

@@ -1,8 +1,11 @@
 // What mend writes it reads back, and what is foreign, cut off or damaged it refuses: every prefix
 // and every single-bit change of each format is tried.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/format/frame.h"
@@ -191,8 +194,49 @@ TEST(ObjectDescriptionTest, SurvivesTheRoundTrip) {
   EXPECT_EQ(read->functions[0].size, 12u);
   EXPECT_TRUE(read->functions[0].patchable);
   EXPECT_EQ(read->records[0].fields[0].offset_bits, 32u);
-  EXPECT_EQ(read->arguments.size(), 2u);
+  // Bytes that are no UTF-8 are replaced: names end in JSON.
+  EXPECT_EQ(read->arguments, (std::vector<std::string>{"-O2", "-DX=\"\uFFFD\""}));
   EXPECT_EQ(read->input_hashes, SampleDescription().input_hashes);
+}
+
+TEST(ObjectDescriptionTest, HashesOfAnyKindSurvive) {
+  const std::map<std::string, std::string> hashes = {{"full", "0123456789abcdef0123456789abcdef"},
+                                                     {"none", ""},
+                                                     {"odd", "abc"},
+                                                     {"upper", "AB"},
+                                                     {"text", "xy"}};
+  ObjectDescription description;
+  description.input_hashes = hashes;
+  const auto read = ParseObjectDescription(SerializeObjectDescription(description));
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->input_hashes, hashes);
+}
+
+TEST(ObjectDescriptionTest, OtherVersionsAreRefusedByName) {
+  for (const auto& [contents, version] :
+       {std::pair<std::string, std::string>(R"({"version":3})", "version 3 or older"),
+        std::pair<std::string, std::string>("\x05", "version 5")}) {
+    const auto read = ParseObjectDescription(WrapFrame("MENDOBJT", contents));
+    ASSERT_FALSE(read.ok());
+    EXPECT_THAT(std::string(read.status().message()),
+                testing::AllOf(testing::HasSubstr(version), testing::HasSubstr("version 4")));
+  }
+}
+
+TEST(ObjectDescriptionTest, DamageIsRefusedOrReadAsSomethingElse) {
+  const std::string contents =
+      *UnwrapFrame("MENDOBJT", SerializeObjectDescription(SampleDescription()));
+  for (size_t size = 0; size < contents.size(); ++size) {
+    EXPECT_FALSE(ParseObjectDescription(WrapFrame("MENDOBJT", contents.substr(0, size))).ok());
+  }
+  EXPECT_FALSE(ParseObjectDescription(WrapFrame("MENDOBJT", contents + 'x')).ok());
+  // A flipped bit may make another description, but nothing that cannot be read to its end.
+  for (size_t bit = 8; bit < contents.size() * 8; ++bit) {
+    std::string damaged = contents;
+    damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << bit % 8));
+    const auto read = ParseObjectDescription(WrapFrame("MENDOBJT", damaged));
+    if (read.ok()) EXPECT_LE(read->functions.size(), contents.size());
+  }
 }
 
 TEST(SourcesTest, AnyBytesSurvive) {
