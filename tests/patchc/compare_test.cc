@@ -219,6 +219,16 @@ class CompareTest : public ::testing::Test {
   std::set<std::string> left_out_;                // by the last compilation
 };
 
+TEST(SourceEditsTest, NormalizesPathsAsTheLibraryDoes) {
+  for (const char* path :
+       {"/a/b.h", "/a/.b/..c/...", "/a//b", "//a", "/a/./b", "/a/../b", "/a/.", "/a/..", "/a/...",
+        "/", "/.", "a/b", "./a", "../a", "", ".", "/a/b/", "/a/.../b", "/..b", "/a.b/c.."}) {
+    EXPECT_EQ(SourceEdits::Normalized("/at/home", path),
+              (std::filesystem::path("/at/home") / path).lexically_normal().string())
+        << path;
+  }
+}
+
 TEST_F(CompareTest, UnchangedSourceIsNoChange) {
   MakeUsualProgram();
   const BuildReport report = Build({{"main.c", kMain}, {"shape.h", kHeader}});
