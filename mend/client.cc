@@ -44,8 +44,10 @@ absl::Status ExplainConnection(const std::string& socket_path) {
 
 absl::Status ExplainFailure(httplib::Error error, const std::string& socket_path) {
   if (error == httplib::Error::Connection) return ExplainConnection(socket_path);
-  return absl::UnavailableError(
-      absl::StrCat("target at '", socket_path, "' did not answer: ", httplib::to_string(error)));
+  const std::string message =
+      absl::StrCat("target at '", socket_path, "' did not answer: ", httplib::to_string(error));
+  return error == httplib::Error::Read ? absl::DeadlineExceededError(message)
+                                       : absl::UnavailableError(message);
 }
 
 std::unique_ptr<httplib::Client> MakeClient(const std::string& socket_path,

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <climits>
 #include <ctime>
@@ -14,7 +15,9 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
@@ -33,6 +36,7 @@ namespace {
 constexpr absl::Duration kSocketWait = absl::Seconds(1);
 // A server that forks all the time is not followed for ever.
 constexpr absl::Duration kFollowTime = absl::Seconds(5);
+constexpr size_t kAskedAtOnce = 32;
 
 // A string field of an answer; "" when it is missing or something else.
 std::string StringField(const nlohmann::json& object, const char* key) {
@@ -74,6 +78,24 @@ std::vector<std::pair<pid_t, std::string>> SocketsIn(const std::string& director
   }
   ::closedir(stream);
   return sockets;
+}
+
+// Who is behind each of the sockets. Asks several at a time: some may take until their time is
+// over.
+std::vector<absl::StatusOr<Target>> AskTargets(
+    const std::vector<std::pair<pid_t, std::string>>& sockets) {
+  std::vector<absl::StatusOr<Target>> answers(sockets.size());
+  std::atomic<size_t> next = 0;
+  const auto ask = [&] {
+    for (size_t i = next++; i < sockets.size(); i = next++) {
+      answers[i] = AskTarget(sockets[i].second);
+    }
+  };
+  std::vector<std::thread> helpers;
+  for (size_t i = 1; i < std::min(sockets.size(), kAskedAtOnce); ++i) helpers.emplace_back(ask);
+  ask();
+  for (std::thread& helper : helpers) helper.join();
+  return answers;
 }
 
 // Clears away what a process left that was killed, or that executed another program: its number is
@@ -197,21 +219,35 @@ absl::StatusOr<std::vector<Target>> FindByProcess(pid_t pid) {
 
 }  // namespace
 
-std::vector<Target> ListTargets() {
-  std::vector<Target> targets;
+std::vector<Target> ListTargets(std::vector<pid_t>* silent) {
+  std::vector<std::pair<pid_t, std::string>> sockets;
   for (const std::string& directory : SocketDirectories()) {
-    for (const auto& [pid, socket] : SocketsIn(directory)) {
-      absl::StatusOr<Target> target = AskTarget(socket);
-      if (target.ok()) {
-        targets.push_back(*std::move(target));
-      } else {
-        RemoveIfStale(pid, socket, target.status());
-      }
+    for (auto& found : SocketsIn(directory)) sockets.push_back(std::move(found));
+  }
+  const std::vector<absl::StatusOr<Target>> answers = AskTargets(sockets);
+  std::vector<Target> targets;
+  for (size_t i = 0; i < sockets.size(); ++i) {
+    const auto& [pid, socket] = sockets[i];
+    if (answers[i].ok()) {
+      targets.push_back(*answers[i]);
+    } else {
+      const bool is_silent = absl::IsDeadlineExceeded(answers[i].status());
+      if (is_silent && silent != nullptr && ::kill(pid, 0) == 0) silent->push_back(pid);
+      RemoveIfStale(pid, socket, answers[i].status());
     }
   }
   std::sort(targets.begin(), targets.end(),
             [](const Target& a, const Target& b) { return a.pid < b.pid; });
   return targets;
+}
+
+std::vector<std::string> SilentTexts(const std::vector<pid_t>& silent) {
+  std::vector<std::string> texts;
+  for (const pid_t pid : silent) {
+    texts.push_back(
+        absl::StrCat("process ", pid, " (", ExecutableOf(absl::StrCat(pid)), ") does not answer"));
+  }
+  return texts;
 }
 
 absl::StatusOr<std::vector<Target>> FindTargets(const std::string& operand) {
@@ -224,13 +260,16 @@ absl::StatusOr<std::vector<Target>> FindTargets(const std::string& operand) {
     return std::vector<Target>{*std::move(target)};
   }
   std::vector<Target> matching;
-  for (Target& target : ListTargets()) {
+  std::vector<pid_t> silent;
+  for (Target& target : ListTargets(&silent)) {
     if (::fnmatch(operand.c_str(), target.name.c_str(), 0) == 0)
       matching.push_back(std::move(target));
   }
   if (matching.empty()) {
-    return absl::NotFoundError(
-        absl::StrCat("no running program is called '", operand, "' (see mend ps)"));
+    std::string problem =
+        absl::StrCat("no running program is called '", operand, "' (see mend ps)");
+    for (const std::string& text : SilentTexts(silent)) absl::StrAppend(&problem, "; ", text);
+    return absl::NotFoundError(problem);
   }
   return matching;
 }

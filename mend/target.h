@@ -23,8 +23,12 @@ struct Target {
 };
 
 // Every running target that this user may operate, by process id. Sockets that nobody listens on
-// any more are passed over.
-std::vector<Target> ListTargets();
+// any more are passed over. All are asked at once, so that one that does not answer, as a process
+// that is stopped, costs its time only once; `silent`, if not null, gets those.
+std::vector<Target> ListTargets(std::vector<pid_t>* silent = nullptr);
+
+// "process 4711 (/usr/bin/server) does not answer", for each of them.
+std::vector<std::string> SilentTexts(const std::vector<pid_t>& silent);
 
 // The targets that `operand` names: all digits: that process; with a '/': that socket; otherwise
 // a name or glob of names, which may match several. Every one answers at the moment.

@@ -54,7 +54,8 @@ void PrintEvent(std::string_view line, bool json) {
 int ListPrograms(bool json) {
   Json programs = Json::array();
   TextTable table({"PID", "NAME", "PATCHES", "TRANSITION", "SOCKET", "EXECUTABLE"});
-  for (const Target& target : ListTargets()) {
+  std::vector<pid_t> silent;
+  for (const Target& target : ListTargets(&silent)) {
     const Json status = StatusOf(target);
     const Json& transition = FieldOf(status, "transition");
     const std::string running = transition.is_object() ? StringOf(transition, "patch") : "";
@@ -72,12 +73,18 @@ int ListPrograms(bool json) {
                         {"transition", running}});
   }
   if (json) {
-    const Json document = {{"schema", 1}, {"programs", std::move(programs)}};
+    Json unanswered = Json::array();
+    for (const pid_t pid : silent) unanswered.push_back(std::to_string(pid));
+    const Json document = {
+        {"schema", 1}, {"programs", std::move(programs)}, {"silent", std::move(unanswered)}};
     std::printf("%s\n", document.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
   } else if (table.empty()) {
     std::fputs("mend: no program of yours is running\n", stderr);
   } else {
     std::fputs(table.Format().c_str(), stdout);
+  }
+  for (const std::string& text : SilentTexts(silent)) {
+    std::fprintf(stderr, "mend: %s\n", text.c_str());
   }
   return kExitOk;
 }

@@ -96,3 +96,23 @@ expect_match "the one that is held up" '"outcome": *"reversed"' "$output"
 pids=$(for pid in $pids; do [ "$pid" = "$held" ] || echo "$pid"; done)
 everyone 21
 kill -KILL "$held"
+
+# Processes that are stopped do not answer, and are named: a list without them would look as if they did
+# not run.
+stopped=()
+for copy in one two three four; do
+  cp "$work/serve" "$work/stopped_$copy"
+  MEND_OPTIONS="--log /dev/null" "./stopped_$copy" 2>/dev/null &
+  started+=("$!") stopped+=("$!")
+done
+for pid in "${stopped[@]}"; do
+  for tries in $(seq 200); do [ -S "$XDG_RUNTIME_DIR/mend/$pid.sock" ] && break; sleep 0.05; done
+  kill -STOP "$pid"
+done
+output=$("$mend" ps 2>&1)
+for pid in "${stopped[@]}"; do expect_match "ps" "process $pid .*stopped_.* does not answer" "$output"; done
+output=$("$mend" ps --json)
+expect_match "ps --json" "\"silent\":\[(\"[0-9]+\",?){4}\]" "$output"
+expect_code 6 "$mend" status stopped_two
+expect_match "status" "process ${stopped[1]} .* does not answer" "$output"
+for pid in "${stopped[@]}"; do kill -CONT "$pid"; done
