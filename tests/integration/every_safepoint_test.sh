@@ -55,7 +55,12 @@ run_at() {
     end "at $1"
     return 1
   fi
-  local answer=0
+  # The socket is made by another thread than the one that stopped, which may be ahead of it.
+  local answer=0 tries
+  for ((tries = 0; tries < 500; tries++)); do
+    [ ! -S "$work/$serial.sock" ] || break
+    sleep 0.01
+  done
   timeout 60 "$patchc" apply "$work/fix.mendpatch" --to "$work/$serial.sock" --no-wait >"$work/apply.log" 2>&1 ||
     answer=$?
   is_answer "$answer" || fail "the patch does not go in at $1: $(cat "$work/apply.log")"
