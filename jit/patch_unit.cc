@@ -116,7 +116,7 @@ llvm::Error PatchUnitLink::BeforePrune(LinkGraph& graph) {
   }
   if (!missing_.empty()) {
     return ToError(absl::FailedPreconditionError(
-        absl::StrCat(plan_.unit_name, ": undefined in the program",
+        absl::StrCat("MEND-E0140: ", plan_.unit_name, ": undefined in the program",
                      object_->parent == nullptr ? "" : ", in the module",
                      " and in the patch: ", absl::StrJoin(missing_, ", "))));
   }

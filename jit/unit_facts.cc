@@ -80,8 +80,9 @@ absl::StatusOr<uint32_t> UnitFactsCache::FindUnit(const HostedProgram& program,
       if (parsed.ok() && (*parsed)->unit_name == unit_name) return unit;
     }
   }
-  return absl::FailedPreconditionError(absl::StrCat(program.index.ShownObject(), " has no unit ",
-                                                    unit_name, "; the patch is for another one"));
+  return absl::FailedPreconditionError(absl::StrCat("MEND-E0142: ", program.index.ShownObject(),
+                                                    " has no unit ", unit_name,
+                                                    "; the patch is for another one"));
 }
 
 void UnitFactsCache::Forget(const HostedProgram& program) {

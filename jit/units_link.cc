@@ -164,8 +164,8 @@ absl::Status Linking::PlanFunction(const PatchUnit& unit, const PatchedFunction&
   const auto described = (*facts)->functions.find(function.name);
   if (described == (*facts)->functions.end() ||
       described->second.fingerprint != function.base_fingerprint) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(object, " runs another ", shown, " than the patch was made for"));
+    return absl::FailedPreconditionError(absl::StrCat("MEND-E0142: ", object, " runs another ",
+                                                      shown, " than the patch was made for"));
   }
   if (old->slot == nullptr) {
     return absl::FailedPreconditionError(absl::StrCat(shown, " has no entry stub: not patchable"));
@@ -187,9 +187,9 @@ absl::Status Linking::CheckReferences(const PatchUnit& unit, uint32_t number) {
     if (described == (*facts)->data.end() || described->second == reference.base_fingerprint) {
       continue;
     }
-    return absl::FailedPreconditionError(absl::StrCat(object_.index.ShownObject(), "'s ",
-                                                      Demangled(reference.name), " of ", unit.unit,
-                                                      " is not the one the patch was made for"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("MEND-E0142: ", object_.index.ShownObject(), "'s ", Demangled(reference.name),
+                     " of ", unit.unit, " is not the one the patch was made for"));
   }
   return absl::OkStatus();
 }

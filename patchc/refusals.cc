@@ -37,6 +37,14 @@ const RefusalText* FindRefusal(std::string_view id) {
   return nullptr;
 }
 
+const RefusalText* FindRefusalIn(std::string_view message) {
+  constexpr std::string_view kPrefix = "MEND-E";
+  const size_t at = message.find(kPrefix);
+  if (at == std::string_view::npos) return nullptr;
+  const size_t end = message.find_first_not_of("0123456789", at + kPrefix.size());
+  return FindRefusal(message.substr(at, end == std::string_view::npos ? end : end - at));
+}
+
 std::string RefusalId(RefusalCode code) {
   return absl::StrCat("MEND-E", absl::Dec(static_cast<int>(code), absl::kZeroPad4));
 }

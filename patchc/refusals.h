@@ -31,6 +31,9 @@ const RefusalText& TextOf(RefusalCode code);
 // By "MEND-E0101", "E0101" or "101"; nullptr when there is none.
 const RefusalText* FindRefusal(std::string_view id);
 
+// That whose id stands in `message`; nullptr when there is none.
+const RefusalText* FindRefusalIn(std::string_view message);
+
 // "MEND-E0101".
 std::string RefusalId(RefusalCode code);
 

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
@@ -133,6 +134,18 @@ void PrintOutcome(const Target& target, const Json& report) {
   PrintTransition(report);
 }
 
+std::vector<std::string> AppliedPatches(const Target& target) {
+  std::vector<std::string> names;
+  const absl::StatusOr<Reply> reply = Client(target.socket).Get("/status");
+  if (!reply.ok()) return names;
+  const Json status = Json::parse(reply->body, nullptr, /*allow_exceptions=*/false);
+  for (const Json& patch : Part(status, "patches")) {
+    const Json enabled = Part(patch, "enabled");
+    if (enabled.is_boolean() && enabled.get<bool>()) names.push_back(Text(patch, "name"));
+  }
+  return names;
+}
+
 }  // namespace
 
 Outcome MakeOutcome(const Target& target, int exit_code, const std::string& outcome) {
@@ -150,8 +163,15 @@ Outcome NotSent(const Target& target, const BuildReport& report, bool json) {
   Outcome outcome = MakeOutcome(target, is_refused ? kExitRefused : kExitOk,
                                 report.no_change ? "no_change" : "refused");
   FillJson(report, outcome.json);
-  if (!json && report.no_change) {
-    std::printf("no change: %zu unit(s) compared, nothing to apply\n", report.units_compiled);
+  if (!report.no_change) return outcome;
+  // The sources given are the program's as it was built, which is not what it runs.
+  const std::vector<std::string> applied = AppliedPatches(target);
+  outcome.json["applied"] = applied;
+  if (json) return outcome;
+  std::printf("no change: %zu unit(s) compared, nothing to apply\n", report.units_compiled);
+  for (const std::string& patch : applied) {
+    std::fprintf(stderr, "patchc: patch '%s' stays applied; mend disable %d '%s' takes it back\n",
+                 patch.c_str(), target.pid, patch.c_str());
   }
   return outcome;
 }
@@ -163,7 +183,15 @@ Outcome Failure(const Target& target, int exit_code, const std::string& message,
   outcome.json["exit_code"] = exit_code;
   outcome.json["target"] = absl::StrCat(target.pid);
   outcome.json["message"] = message;
-  if (!json) std::fprintf(stderr, "patchc: %s\n", message.c_str());
+  const RefusalText* const refusal = FindRefusalIn(message);
+  if (refusal != nullptr) outcome.json["code"] = RefusalId(refusal->code);
+  if (!json) {
+    std::fprintf(stderr, "patchc: %s\n", message.c_str());
+    // Reports of patchc's own refusals end with it.
+    if (refusal != nullptr && !absl::StrContains(message, "way out: ")) {
+      std::fprintf(stderr, "  way out: %s\n", refusal->way_out);
+    }
+  }
   return outcome;
 }
 

@@ -152,7 +152,7 @@ absl::StatusOr<PatchModule> ParsePatchModule(std::string_view file) {
   const absl::StatusOr<std::string> contents = UnwrapFrame(kMagic, file);
   if (!contents.ok()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("not a usable patch module: ", contents.status().message()));
+        absl::StrCat("MEND-E0141: not a usable patch module: ", contents.status().message()));
   }
   const auto cut_off = [] { return absl::InvalidArgumentError("patch module: cut off"); };
   std::string_view rest = *contents;

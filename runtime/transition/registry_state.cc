@@ -138,7 +138,7 @@ void PatchRegistry::State::AwaitGraceLocked() {
 absl::Status PatchRegistry::State::CheckIdleLocked() const {
   if (transition_ == nullptr) return absl::OkStatus();
   return absl::UnavailableError(
-      absl::StrCat("EBUSY: patch '", transition_->patch()->name, "' is in transition",
+      absl::StrCat("EBUSY: MEND-E0143: patch '", transition_->patch()->name, "' is in transition",
                    transition_->canary() ? " (a canary: promote or disable it)" : ""));
 }
 

@@ -58,10 +58,36 @@ refuse "compile error" 's/amount > limit/amount > no_such_variable/' no_such_var
 refuse "record layout" 's/^  int id;/  int id;\n  int rank;/; s/balance += amount/balance += amount + account->rank/' account
 refuse "initial value" 's/limit = 1000/limit = 5/' limit
 refuse "type of data" 's/static long limit/static int limit/' limit
-# Found by the host, when it links the patch: named, without a code of patchc's.
-edit 's/^__attribute__((noinline)) void dep/void nowhere_defined(void);\n&/; s/  fflush(stdout);/&\n  nowhere_defined();/'
-expect_code 3 "$patchc" apply "$work/account.c" --to "$hosted_pid"
-expect_match "undefined symbol" nowhere_defined "$output"
+# Found by the host, when it links the patch.
+refuse "undefined symbol" \
+  's/^__attribute__((noinline)) void dep/void nowhere_defined(void);\n&/; s/  fflush(stdout);/&\n  nowhere_defined();/' \
+  'MEND-E0140.*nowhere_defined'
+
+# refuse_module WHAT FILE CODE: a module, which the target refuses.
+refuse_module() {
+  expect_code 3 "$patchc" apply "$2" --to "$hosted_pid"
+  expect_match "$1" "(EINVAL|EBUSY): .*MEND-E$3" "$output"
+  expect_match "$1 has a way out" 'way out: ' "$output"
+  expect_code 3 "$patchc" apply --json "$2" --to "$hosted_pid"
+  expect_match "$1, as JSON" "\"code\":\"MEND-E$3\"" "$output"
+  expect_code 0 "$patchc" explain "MEND-E$3"
+}
+edit 's/"balance %ld/"BALANCE %ld/'
+cp "$work/account.c" "$work/edited.c"
+sed 's/balance %ld/the balance %ld/' "$work/original.c" >"$work/account.c"
+"$patchc" cc -O2 "$work/account.c" -o "$work/other"
+cp "$work/edited.c" "$work/account.c"
+"$patchc" build -o "$work/other.mendpatch" --base "$work/other" "$work/account.c"
+refuse_module "a module for another program" "$work/other.mendpatch" 0142
+"$patchc" build -o "$work/upper.mendpatch" --base "$work/account" "$work/account.c"
+head -c 300 "$work/upper.mendpatch" >"$work/cut.mendpatch"
+refuse_module "a module that is cut off" "$work/cut.mendpatch" 0141
+{ head -c 300 "$work/upper.mendpatch"; printf XX; tail -c +303 "$work/upper.mendpatch"; } >"$work/damaged.mendpatch"
+refuse_module "a damaged module" "$work/damaged.mendpatch" 0141
+# A transition that cannot end: main is on its thread's stack.
+expect_code 5 "$patchc" apply "$work/account.c" --to "$hosted_pid" --name endless --hold main --no-wait
+refuse_module "a module while another is in transition" "$work/upper.mendpatch" 0143
+expect_code 0 "$mend" disable "$hosted_pid" endless
 
 # Nothing of that has touched the program.
 ask 10 "balance 16"
@@ -74,6 +100,12 @@ refuse "initial value under a patch" 's/limit = 1000/limit = 5/' limit
 ask 10 "BALANCE 32"
 expect_code 0 "$mend" get "$hosted_pid" livepatch/upper/enabled
 expect "the earlier patch is on" 1 "$output"
+
+# The program's own sources are no patch, and do not take one back: what runs is said.
+cp "$work/original.c" "$work/account.c"
+expect_code 0 "$patchc" apply "$work/account.c" --to "$hosted_pid"
+expect_match "no change" "no change" "$output"
+expect_match "no change under a patch" "patch 'upper' stays applied" "$output"
 
 # A constant that only the readers in the patch read may change with them.
 edit 's/{1, 2, 3}/{2, 3, 4}/'

@@ -220,9 +220,10 @@ class CompareTest : public ::testing::Test {
 };
 
 TEST(SourceEditsTest, NormalizesPathsAsTheLibraryDoes) {
-  for (const char* path :
-       {"/a/b.h", "/a/.b/..c/...", "/a//b", "//a", "/a/./b", "/a/../b", "/a/.", "/a/..", "/a/...",
-        "/", "/.", "a/b", "./a", "../a", "", ".", "/a/b/", "/a/.../b", "/..b", "/a.b/c.."}) {
+  for (const char* path : {"/a/b.h",  "/a/.b/..c/...", "/a//b",    "//a",    "/a/./b",
+                           "/a/../b", "/a/.",          "/a/..",    "/a/...", "/",
+                           "/.",      "a/b",           "./a",      "../a",   "",
+                           ".",       "/a/b/",         "/a/.../b", "/..b",   "/a.b/c.."}) {
     EXPECT_EQ(SourceEdits::Normalized("/at/home", path),
               (std::filesystem::path("/at/home") / path).lexically_normal().string())
         << path;
