@@ -35,6 +35,7 @@ struct OpenLibrary {
   std::string name;
   unsigned references = 0;
   bool is_global = false;  // RTLD_GLOBAL
+  Host* host = nullptr;    // whose module it is
 };
 
 // The handle of a guest module is the module's address: the native loader's are others.
@@ -53,6 +54,7 @@ class OpenLibraries {
               bool is_global) ABSL_LOCKS_EXCLUDED(mu_) {
     const MutexLock lock(&mu_);
     OpenLibrary& library = libraries_[module];
+    library.host = Host::Get();
     library.path = path;
     library.name = name;
     library.is_global = library.is_global || is_global;
@@ -68,6 +70,12 @@ class OpenLibraries {
     return true;
   }
 
+  // Null when the handle is none of ours.
+  Host* HostOf(const void* handle) const ABSL_LOCKS_EXCLUDED(mu_) {
+    const MutexLock lock(&mu_);
+    const auto found = libraries_.find(handle);
+    return found == libraries_.end() ? nullptr : found->second.host;
+  }
   bool Has(const void* handle) const ABSL_LOCKS_EXCLUDED(mu_) {
     const MutexLock lock(&mu_);
     return libraries_.find(handle) != libraries_.end();
@@ -230,7 +238,7 @@ std::optional<void*> OpenHosted(const char* file, int flags) {
 }
 
 // The native functions are called in the end position, so that they see the hosted caller's address
-// as theirs: which folders dlopen searches, and what RTLD_NEXT means, depends on it.
+// as theirs: which folders dlopen searches depends on it.
 
 void* HostedDlopen(const char* file, int flags) {
   if (file != nullptr && *file != '\0') {
@@ -254,7 +262,13 @@ bool IsProgramHandle(void* handle) {
   return handle == program;
 }
 
-void* HostedDlsym(void* handle, const char* name) {
+// What the native loader should be asked instead of RTLD_NEXT. The program comes first, then the
+// guest modules, then the libraries, which are all that the native loader knows. It cannot take
+// RTLD_NEXT, since it knows nothing of the caller.
+void* NativeHandle(void* handle) { return handle == RTLD_NEXT ? RTLD_DEFAULT : handle; }
+
+// Nothing when the native loader should be asked.
+std::optional<void*> FindHosted(void* handle, const char* name) {
   if (Libraries().Has(handle)) {
     void* const found = jit::Session::FindSymbol(*static_cast<GuestModule*>(handle), name);
     if (found == nullptr) SetError(absl::StrCat("undefined symbol: ", name));
@@ -263,12 +277,23 @@ void* HostedDlsym(void* handle, const char* name) {
   if (IsProgramHandle(handle)) {
     if (void* const found = FindInProgram(name); found != nullptr) return found;
   }
-  [[clang::musttail]] return dlsym(handle, name);
+  return std::nullopt;
+}
+
+void* HostedDlsym(void* handle, const char* name) {
+  if (const std::optional<void*> found = FindHosted(handle, name)) return *found;
+  [[clang::musttail]] return dlsym(NativeHandle(handle), name);
+}
+
+// Hosted symbols have no versions, and match each, as the native loader has it.
+void* HostedDlvsym(void* handle, const char* name, const char* version) {
+  if (const std::optional<void*> found = FindHosted(handle, name)) return *found;
+  [[clang::musttail]] return dlvsym(NativeHandle(handle), name, version);
 }
 
 int HostedDlclose(void* handle) {
-  if (Libraries().Has(handle)) {
-    const absl::Status closed = Host::Get()->modules().Close(static_cast<GuestModule*>(handle));
+  if (Host* const host = Libraries().HostOf(handle); host != nullptr) {
+    const absl::Status closed = host->modules().Close(static_cast<GuestModule*>(handle));
     Libraries().Close(handle);
     if (closed.ok()) return 0;
     SetError(closed);
@@ -291,6 +316,7 @@ char* HostedDlerror() {
 std::map<std::string, void*> DynamicLoadingSymbols() {
   return {{"dlopen", reinterpret_cast<void*>(&HostedDlopen)},
           {"dlsym", reinterpret_cast<void*>(&HostedDlsym)},
+          {"dlvsym", reinterpret_cast<void*>(&HostedDlvsym)},
           {"dlclose", reinterpret_cast<void*>(&HostedDlclose)},
           {"dlerror", reinterpret_cast<void*>(&HostedDlerror)}};
 }
