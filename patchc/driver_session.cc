@@ -75,6 +75,10 @@ const char* WhyDropped(llvm::StringRef option) {
       option == "-fno-integrated-as") {
     return "patchable objects are made in one step";
   }
+  if (option == "-gz" || (option.starts_with("-gz=") && option != "-gz=none")) {
+    return "the host and its debugger interface read debug information as it is";
+  }
+  if (option == "-pg") return "gprof knows no hosted code; perf does (mend run --perf)";
   return nullptr;
 }
 
