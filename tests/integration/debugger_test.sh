@@ -182,6 +182,70 @@ expect_match "its result" '^Value returned is \$2 = 2020$' "$said"
 expect_match "the original's place" '^1\.[12] .* in shop::Cart::price\(int\) at cart.cc:10' "$said"
 expect_match "the patch's place" '^1\.[12] .* in shop::Cart::price@fix\(int\) at cart.cc:10' "$said"
 
+# --- a guest module, opened by dlopen: before there is any of it, original, patched ---
+cat >"$work/part.c" <<'C'
+__attribute__((noinline)) int part_read(int* p) {
+  static int reads;
+  int local = *p * 2;
+  reads++;
+  return local + reads; /* the module's result */
+}
+int part(int* p) { return part_read(p) + 1; }
+C
+cat >"$work/opener.c" <<'C'
+#include <dlfcn.h>
+#include <stdio.h>
+int main(void) {
+  char text[64];
+  int number = 41;
+  int (*part)(int*) = NULL;
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  while (fgets(text, sizeof text, stdin)) {
+    if (part == NULL) part = (int (*)(int*))dlsym(dlopen("./part.so", RTLD_NOW), "part");
+    printf("%d\n", part(&number));
+  }
+}
+C
+sed 's|\*p \* 2|*p * 3|' "$work/part.c" >"$work/part_fixed.c"
+(cd "$work" && "$patchc" cc -O0 -g opener.c -o opener && "$patchc" cc -O0 -g -shared part.c -o part.so &&
+  { diff -u part.c part_fixed.c >part.patch || true; })
+debug "$work/opener" "cd $work
+break part_read
+break part.c:$(line "$work/part.c" "/* the module's result */")
+run
+echo ==module\n
+bt 3
+continue
+info locals
+finish
+continue
+echo ==patched module\n
+bt 3
+continue
+info locals
+finish
+info breakpoints
+detach"
+ask a 84
+apply "$work/part.patch" fix
+ask b 126
+finish_debugged
+said=$(part module)
+expect_match "the module's frame" '^#0  part_read \(p=0x[0-9a-f]+.*\) at part.c:3' "$said"
+expect_match "its caller in the module" '^#1 .* part \(p=0x[0-9a-f]+.*\) at part.c:7' "$said"
+expect_match "its caller in the program" '^#2 .* main \(\) at opener.c:10' "$said"
+expect_match "its local" '^local = 82$' "$said"
+expect_match "its static" '^reads = 1$' "$said"
+expect_match "its result" '^Value returned is \$1 = 83$' "$said"
+said=$(part 'patched module')
+expect_match "the patched frame" '^#0  part_read@fix \(p=0x[0-9a-f]+.*\) at part.c:3' "$said"
+expect_match "the module's caller" '^#1 .* part \(p=0x[0-9a-f]+.*\) at part.c:7' "$said"
+expect_match "the patched local" '^local = 123$' "$said"
+expect_match "the module's static" '^reads = 2$' "$said"
+expect_match "the patched result" '^Value returned is \$2 = 125$' "$said"
+expect_match "a place in the module" '^1\.[12] .* in part_read at part.c:3' "$said"
+expect_match "a place in the patched version" '^1\.[12] .* in part_read@fix at part.c:3' "$said"
+
 # --- without debug information: breakpoints by name, which must leave the entry alone ---
 (cd "$work" && "$patchc" cc -O2 names.c -o plain)
 sed 's|\*p \* 2|*p * 4|' "$work/names.c" >"$work/fixed.c"

@@ -38,14 +38,18 @@ C
 sed 's/items \* 10/items * 20/' "$work/mapped.cc" >"$work/fixed.cc"
 (cd "$work" && "$patchc" c++ -O1 mapped.cc -o mapped && { diff -u mapped.cc fixed.cc >fix.patch || true; })
 
-# start_mapped PREPARATION: the program with --perf; its process first runs PREPARATION, which finds
-# the map's path in $map.
+# start_mapped PREPARATION [PROGRAM ARGUMENT...]: the program with --perf; its process first runs
+# PREPARATION, which finds the map's path in $map.
 start_mapped() {
+  local preparation=$1
+  shift
+  [ $# -gt 0 ] || set -- "$work/mapped"
   rm -f "$work/in" "$work/out"
   mkfifo "$work/in" "$work/out"
   exec 7<>"$work/in" 8<>"$work/out"
-  bash -c 'map=/tmp/perf-$$.map; '"$1"'; exec "$0" run --perf --log "$1/events.log" "$1/mapped"' \
-    "$mend" "$work" <"$work/in" >"$work/out" 2>"$work/program.err" 7>&- 8>&- &
+  bash -c 'map=/tmp/perf-$$.map; '"$preparation"'; log=$1/events.log; shift
+    exec "$0" run --perf --log "$log" "$@"' \
+    "$mend" "$work" "$@" <"$work/in" >"$work/out" 2>"$work/program.err" 7>&- 8>&- &
   hosted_pid=$!
   started+=("$hosted_pid")
   map=/tmp/perf-$hosted_pid.map
@@ -75,6 +79,37 @@ read -r child status <<<"$answer"
 maps+=("/tmp/perf-$child.map")
 expect "the child's exit" 0 "$status"
 expect "the child's map" "$(cat "$map")" "$(cat "/tmp/perf-$child.map")"
+finish
+
+# --- a guest module ---
+cat >"$work/part.c" <<'C'
+__attribute__((noinline)) int part_price(int items) { return items * 10; }
+int part(int items) { return part_price(items) + 1; }
+C
+cat >"$work/opener.c" <<'C'
+#include <dlfcn.h>
+#include <stdio.h>
+int main(int argc, char** argv) {
+  char text[64];
+  int (*part)(int) = NULL;
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  while (fgets(text, sizeof text, stdin)) {
+    if (part == NULL) part = (int (*)(int))dlsym(dlopen(argv[1], RTLD_NOW), "part");
+    printf("%d\n", part(1));
+  }
+}
+C
+sed 's/items \* 10/items * 20/' "$work/part.c" >"$work/part_fixed.c"
+(cd "$work" && "$patchc" cc -O1 opener.c -o opener && "$patchc" cc -O1 -shared part.c -o part.so &&
+  { diff -u part.c part_fixed.c >part.patch || true; })
+start_mapped : "$work/opener" "$work/part.so"
+ask p 11
+expect_match "the program" '^[0-9a-f]+ [0-9a-f]+ main$' "$(cat "$map")"
+expect_match "the module" '^[0-9a-f]+ [0-9a-f]+ part_price$' "$(cat "$map")"
+expect_code 0 "$patchc" apply --diff "$work/part.patch" --name fix --to "$hosted_pid"
+ask p 21
+expect_match "the module, patched" '^[0-9a-f]+ [0-9a-f]+ part_price@fix$' "$(cat "$map")"
+expect_match "the module's original" '^[0-9a-f]+ [0-9a-f]+ part_price$' "$(cat "$map")"
 finish
 
 # --- what lies there already ---
