@@ -76,6 +76,7 @@ struct PatchObject {
   bool dynamic = false;  // made by the core, to hold nops; other objects have theirs at the end
   bool patched = false;
   bool post_unpatch_allowed = false;  // CB4
+  bool post_unpatch_ran = false;      // since the patch was last enabled
 };
 
 // What comes and goes with a state, whichever patches have it (beyond the rules; after the kernel's

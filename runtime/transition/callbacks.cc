@@ -75,6 +75,7 @@ void Callbacks::PostUnpatch(PatchObject* object) {
   if (object->post_unpatch_allowed && object->callbacks.post_unpatch != nullptr) {
     const Scope scope(this);
     object->callbacks.post_unpatch(object->loaded);
+    object->post_unpatch_ran = true;
   }
   object->post_unpatch_allowed = false;
 }

@@ -3,34 +3,35 @@
 // It is the way back of an atomic replace after that has completed. The patch gets nops for what
 // the others have and it does not, the others go below it on the func_stacks, and then it is taken
 // off as any patch: its pre_unpatch and post_unpatch run, and find the others' states as previous
-// ones. The others' callbacks do not run, as they did not when they were replaced. So a patch that
-// was enabled again meanwhile, in vain, is none that could come back: its pre_patch has refused, or
-// its post_unpatch has run, and it would be taken off later as if neither had.
+// ones. The others' callbacks do not run, as they did not when they were replaced. So one whose
+// post_unpatch has run since (it was enabled again meanwhile, and reversed, or disabled) is none that
+// could come back. A pre_patch that refused leaves nothing behind, and changes nothing here.
 #include <algorithm>
 #include <cerrno>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "runtime/base/errno_status.h"
+#include "runtime/patch/patch_name.h"
 #include "runtime/transition/atomic_replace.h"
 #include "runtime/transition/registry_state.h"
 
 namespace mend {
 
-// Its callbacks are about to run.
-void PatchRegistry::State::NoteEnabledAgainLocked(Patch* patch) {
-  bool has_callbacks = false;
-  for (PatchObject& object : patch->objects) {
-    object.post_unpatch_allowed = false;
-    const ObjectCallbacks& callbacks = object.callbacks;
-    has_callbacks = has_callbacks || callbacks.pre_patch != nullptr ||
-                    callbacks.post_patch != nullptr || callbacks.pre_unpatch != nullptr ||
-                    callbacks.post_unpatch != nullptr;
+// If a callback has undone what the patch set up, it cannot come back without its callbacks; nor can
+// one that was linked from the same file before: what callbacks do, they do to the program.
+void PatchRegistry::State::NoteUndoneLocked(const Patch* patch) {
+  if (std::none_of(patch->objects.begin(), patch->objects.end(),
+                   [](const PatchObject& object) { return object.post_unpatch_ran; })) {
+    return;
   }
-  if (!has_callbacks) return;
+  const auto is_same = [patch](const Patch* other) {
+    return other == patch || (BareName(other->name) == BareName(patch->name) &&
+                              other->content_hash == patch->content_hash);
+  };
   for (Apply& apply : history_) {
-    if (std::find(apply.replaced.begin(), apply.replaced.end(), patch) != apply.replaced.end()) {
-      apply.tried_again = patch->name;
+    if (std::any_of(apply.replaced.begin(), apply.replaced.end(), is_same)) {
+      apply.undone = patch->name;
     }
   }
 }
@@ -38,10 +39,11 @@ void PatchRegistry::State::NoteEnabledAgainLocked(Patch* patch) {
 void PatchRegistry::State::KeepHistoryLocked() {
   Patch* const patch = transition_->patch();
   if (!transition_->target_patched()) {
+    NoteUndoneLocked(patch);
     std::erase_if(history_, [patch](const Apply& apply) { return apply.patch == patch; });
   } else if (transition_->patching()) {
     history_.push_back(
-        {.patch = patch, .replaced = transition_->others(), .removed = "", .tried_again = ""});
+        {.patch = patch, .replaced = transition_->others(), .removed = "", .undone = ""});
   }
 }
 
@@ -78,11 +80,11 @@ absl::StatusOr<std::string> PatchRegistry::State::RevertLocked() {
     return ErrnoStatus(ENOENT, absl::StrCat("patch '", last->removed, "', which '",
                                             last->patch->name, "' replaced, was removed"));
   }
-  if (!last->tried_again.empty()) {
-    return ErrnoStatus(
-        EINVAL, absl::StrCat("patch '", last->tried_again, "', which '", last->patch->name,
-                             "' replaced, was enabled again since, in vain, and its callbacks "
-                             "have run; apply it again"));
+  if (!last->undone.empty()) {
+    return ErrnoStatus(EINVAL, absl::StrCat("patch '", last->undone, "', which '",
+                                            last->patch->name,
+                                            "' replaced, has been taken off with its callbacks "
+                                            "since; apply it again"));
   }
   Patch* const patch = last->patch;
   const std::vector<Patch*> restored = last->replaced;

@@ -204,8 +204,13 @@ absl::Status PatchRegistry::State::StartLocked(Patch* patch, bool patching,
   report_ = {};
   report_.patch = patch->name;
   std::vector<Patch*> others = restored;
+  std::vector<bool> allowed_before;
   if (patching) {
-    NoteEnabledAgainLocked(patch);
+    for (PatchObject& object : patch->objects) {
+      allowed_before.push_back(object.post_unpatch_allowed);
+      object.post_unpatch_allowed = false;
+      object.post_unpatch_ran = false;
+    }
     others = ReplacedByLocked(*patch);
     events_->Append(LivepatchEvent("enabling", patch->name,
                                    absl::StrCat("enabling patch '", patch->name, "'")));
@@ -241,6 +246,12 @@ absl::Status PatchRegistry::State::StartLocked(Patch* patch, bool patching,
                                      absl::StrCat("failed to enable patch '", patch->name, "'")));
     }
     CancelLocked();
+    // A replaced patch that may yet come back is as it was, where no callback has undone anything.
+    for (size_t i = 0; i < allowed_before.size(); ++i) {
+      PatchObject& object = patch->objects[i];
+      if (!object.post_unpatch_ran) object.post_unpatch_allowed = allowed_before[i];
+    }
+    NoteUndoneLocked(patch);
     DropActiveLocked(restored);
     return made;
   }

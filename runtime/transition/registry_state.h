@@ -179,14 +179,14 @@ class PatchRegistry::State {
   struct Apply {
     Patch* patch;
     std::vector<Patch*> replaced;
-    // Of those one was removed since; or enabled again in vain, so that its callbacks have run.
+    // One of those was removed since; or taken off, with its callbacks.
     std::string removed;
-    std::string tried_again;
+    std::string undone;
   };
   const Apply* LastApplyLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   absl::Status PrepareRestoredLocked(Patch* patch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   void DropActiveLocked(const std::vector<Patch*>& patches) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
-  void NoteEnabledAgainLocked(Patch* patch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  void NoteUndoneLocked(const Patch* patch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   void KeepHistoryLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
 
   // Whom the canary is for; none when it names nobody.

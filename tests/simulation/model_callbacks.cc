@@ -37,10 +37,8 @@ struct Callbacks {
   static int PrePatch(mend_object* object) {
     State& state = StateOf(set, object);
     Enter("pre_patch", state, state == State::kOff || state == State::kOn);
-    if (Now().chooser()->Choose(6) == 5) {
-      state = State::kOff;
-      return -EBUSY;
-    }
+    // Leaves nothing behind: a replaced patch stays as it was.
+    if (Now().chooser()->Choose(6) == 5) return -EBUSY;
     state = State::kPrepared;
     return 0;
   }

@@ -495,16 +495,35 @@ TEST_F(RevertTest, WhatWasRemovedCannotComeBack) {
   EXPECT_EQ(local(0), 3);
 }
 
-// Its pre_patch has refused, or its post_unpatch has run: it would come back as if neither had.
-TEST_F(RevertTest, WhatWasEnabledAgainInVainCannotComeBack) {
+// A pre_patch that refuses leaves nothing behind: the replaced patch comes back as it was, and is
+// taken off later with all its callbacks.
+TEST_F(RevertTest, WhatRefusedToBeEnabledAgainComesBack) {
   EnableAndWait(MakeObjectPatch("old", {{Local(), Local2()}}, {}, DemoCallbacks()));
   EnableAndWait(MakeObjectPatch("new", {{Local(), Local3()}}, {}, OtherCallbacks(), true));
   TheCallbackWorld().pre_patch_results[""] = -EBUSY;
   ASSERT_FALSE(registry().EnableAgain("old").ok());
   TheCallbackWorld().pre_patch_results.clear();
+  RevertAndWait("new");
+  EXPECT_EQ(local(0), 2);
+  (void)Lines();
+  DisableAndWait("old");
+  EXPECT_THAT(Lines(), ::testing::AllOf(::testing::Contains("demo: pre_unpatch: vmlinux"),
+                                        ::testing::Contains("demo: post_unpatch: vmlinux")));
+}
+
+// But not one that a callback has undone since: its pre_unpatch would run for what is not set up.
+TEST_F(RevertTest, WhatWasTakenOffWithItsCallbacksDoesNotComeBack) {
+  ASSERT_TRUE(LoadModule("mod").ok());
+  EnableAndWait(MakeObjectPatch("old", {{Local(), Local2()}}, {{"mod", "chore", Chore2()}},
+                                DemoCallbacks()));
+  EnableAndWait(MakeObjectPatch("new", {{Local(), Local3()}}, {}, OtherCallbacks(), true));
+  // The program's pre_patch has succeeded, and is undone when the module's refuses.
+  TheCallbackWorld().pre_patch_results["mod"] = -EBUSY;
+  ASSERT_FALSE(registry().EnableAgain("old").ok());
+  TheCallbackWorld().pre_patch_results.clear();
   const absl::Status refused = registry().Revert().status();
   EXPECT_EQ(ErrnoOfStatus(refused), EINVAL);
-  EXPECT_THAT(refused.message(), HasSubstr("'old', which 'new' replaced, was enabled again"));
+  EXPECT_THAT(refused.message(), HasSubstr("'old', which 'new' replaced, has been taken off"));
   EXPECT_EQ(local(0), 3);
   // The way out.
   ASSERT_TRUE(registry().EnableAgain("old").ok());
