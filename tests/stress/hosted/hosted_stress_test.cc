@@ -325,13 +325,15 @@ class HostedStressTest : public testing::Test {
     return true;
   }
 
+  // Longer than a transition may take before it is reversed, than this test asks to wait for one,
+  // and than a virtual machine's kernel was seen to take over a thread's stack ("workqueue lockup"
+  // in its log).
+  static RequestOptions Patience() { return {.timeout = absl::Seconds(150)}; }
+
   // Posts, and counts the answer, which must be one that the contract names.
   void Post(const Client& client, const std::string& path, const std::string& body,
             Outcome* outcome) {
-    // Longer than a transition may take before it is reversed, and than a virtual machine's kernel
-    // was seen to take over a thread's stack ("workqueue lockup" in its log).
-    const RequestOptions patience{.timeout = absl::Seconds(150)};
-    const absl::StatusOr<Reply> reply = client.Post(path, body, patience);
+    const absl::StatusOr<Reply> reply = client.Post(path, body, Patience());
     ++outcome->requests;
     if (!reply.ok() && HasDiedAsItMay(outcome)) return;
     ASSERT_TRUE(reply.ok()) << path << ": " << reply.status();
@@ -385,7 +387,8 @@ class HostedStressTest : public testing::Test {
   }
 
   void AwaitNoTransition(const Client& client, Outcome* outcome) {
-    const absl::StatusOr<Reply> waited = client.Get("/transition/wait?timeout_ms=30000");
+    const absl::StatusOr<Reply> waited =
+        client.Get("/transition/wait?timeout_ms=120000", Patience());
     if (!waited.ok() && HasDiedAsItMay(outcome)) return;
     ASSERT_TRUE(waited.ok()) << waited.status();
     ASSERT_EQ(ExitCodeOf(*waited), 0) << waited->body;
