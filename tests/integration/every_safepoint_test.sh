@@ -55,7 +55,8 @@ run_at() {
     end "at $1"
     return 1
   fi
-  # The socket is made by another thread than the one that stopped, which may be ahead of it.
+  # Seen once, under AddressSanitizer on a busy machine: the program had stopped, apply found no socket, and
+  # then there was one. Past the end there is none any more, and the wait is in vain.
   local answer=0 tries
   for ((tries = 0; tries < 500; tries++)); do
     [ ! -S "$work/$serial.sock" ] || break
