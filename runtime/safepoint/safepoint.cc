@@ -94,9 +94,10 @@ void SafepointSignalHandler(int, siginfo_t* info, void* context) {
 void StopForTest(ThreadWords& words, ThreadRecord& record, const RegisterContext& context) {
   if (!MEND_FAILPOINT("safepoint/poll_always")) return;
   if (MEND_FAILPOINT("safepoint/await_patch") || MEND_FAILPOINT("safepoint/await_unpatch")) {
+    // Before anybody knows: the request may come, and the signal answer it, before the next line.
+    const uint32_t epoch = words.epoch.load(std::memory_order_relaxed);
     constexpr char kText[] = "stopped at a safepoint\n";
     RawSyscall(SYS_write, 2, reinterpret_cast<long>(kText), sizeof kText - 1);
-    const uint32_t epoch = words.epoch.load(std::memory_order_relaxed);
     SwitchResult result = SwitchResult::kSwitched;
     while (words.epoch.load(std::memory_order_relaxed) == epoch &&
            (result == SwitchResult::kSwitched || result == SwitchResult::kAlreadySwitched)) {
