@@ -187,6 +187,14 @@ TEST_F(DriverTest, ReadsResponseFilesAndAnswersToCompilerNames) {
   ASSERT_EQ(Run(folder + "/mend-c++ main.cc -o cxx && ./cxx"), 0) << output_;
 }
 
+TEST_F(DriverTest, CompressedDebugInformationAndGprofAreDroppedWithANote) {
+  Write("main.c", "int main(void) { return 0; }\n");
+  ASSERT_EQ(Cc("-g -gz -pg main.c -o program"), 0) << output_;
+  EXPECT_NE(output_.find("-gz is dropped"), std::string::npos) << output_;
+  EXPECT_NE(output_.find("-pg is dropped"), std::string::npos) << output_;
+  EXPECT_EQ(Run("./program"), 0) << output_;
+}
+
 TEST_F(DriverTest, PatchesAreBuiltWhenTheSourceTreeIsGoneOrElsewhere) {
   ASSERT_EQ(Run("mkdir -p tree/src"), 0);
   Write("tree/src/h.h", "static inline int twice(int x) { return 2 * x; }\n");
