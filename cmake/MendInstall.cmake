@@ -13,7 +13,7 @@ install(TARGETS mend_shared EXPORT mendTargets LIBRARY DESTINATION ${MEND_INSTAL
 install(TARGETS mend patchc RUNTIME DESTINATION bin)
 install(FILES "${CMAKE_BINARY_DIR}/bin/mend-cc" "${CMAKE_BINARY_DIR}/bin/mend-c++" DESTINATION bin)
 install(TARGETS mend_control_http LIBRARY DESTINATION ${MEND_INSTALL_LIBDIR}/mend)
-install(FILES "${CMAKE_BINARY_DIR}/lib/mend/launcher.o" DESTINATION ${MEND_INSTALL_LIBDIR}/mend)
+install(FILES "${CMAKE_BINARY_DIR}/lib/mend/launcher.o" "${CMAKE_BINARY_DIR}/lib/mend/static_pool.o" DESTINATION ${MEND_INSTALL_LIBDIR}/mend)
 install(FILES mend/function.h mend/livepatch.h mend/runtime.h DESTINATION include/mend)
 
 set(MEND_CONFIG_DIR ${MEND_INSTALL_LIBDIR}/cmake/mend)
@@ -25,4 +25,5 @@ write_basic_package_version_file("${CMAKE_BINARY_DIR}/mendConfigVersion.cmake"
 install(FILES "${CMAKE_BINARY_DIR}/mendConfig.cmake" "${CMAKE_BINARY_DIR}/mendConfigVersion.cmake"
   DESTINATION ${MEND_CONFIG_DIR})
 configure_file(cmake/mend.pc.in "${CMAKE_BINARY_DIR}/mend.pc" @ONLY)
-install(FILES "${CMAKE_BINARY_DIR}/mend.pc" DESTINATION ${MEND_INSTALL_LIBDIR}/pkgconfig)
+configure_file(cmake/mend-library.pc.in "${CMAKE_BINARY_DIR}/mend-library.pc" @ONLY)
+install(FILES "${CMAKE_BINARY_DIR}/mend.pc" "${CMAKE_BINARY_DIR}/mend-library.pc" DESTINATION ${MEND_INSTALL_LIBDIR}/pkgconfig)

@@ -29,6 +29,7 @@ class DebugSupport {
   struct Options {
     bool debugger = false;
     bool perf = false;
+    bool operator==(const Options& other) const = default;
   };
 
   // An object that the debugger knows, until the end of this. Empty: it knows none.
@@ -64,6 +65,8 @@ class DebugSupport {
   // `version`: the patch that brought the object; empty for the program's own. An object that
   // cannot be described to a debugger stays unknown to it.
   Registration Add(const LinkedObject& linked, std::string_view version) ABSL_LOCKS_EXCLUDED(mu_);
+
+  const Options& options() const { return options_; }
 
   // Around fork, in the forking thread. The child has a map of its own, which begins as a copy.
   void PrepareFork() ABSL_EXCLUSIVE_LOCK_FUNCTION(mu_) { mu_.Lock(); }

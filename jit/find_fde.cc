@@ -2,6 +2,9 @@
 // hosted text. It takes the place of libgcc's (libmend.so comes first in the search order), asks
 // the UnwindTable, and passes everything else on.
 //
+// Where libmend.so comes last instead, with a library that was opened by dlopen, libgcc calls its
+// own, through its table of imported functions; there this one is put in.
+//
 // Registering hosted text with libgcc instead (__register_frame) would make every throw in the
 // process take libgcc's mutex and a linear search, and a throw under a signal handler deadlock.
 //
@@ -11,6 +14,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "jit/imports.h"
 #include "runtime/safepoint/unwind_table.h"
 
 // libgcc's (unwind-dw2-fde.h).
@@ -38,28 +42,38 @@ FindFde NextFindFde() {
   return next;
 }
 
+const void* Find(void* pc, dwarf_eh_bases* bases) {
+  FdeEntry entry;
+  const CodeAddress address{reinterpret_cast<uintptr_t>(pc)};
+  switch (UnwindTable::Get().Find(address, &entry)) {
+    case UnwindTable::Lookup::kFde:
+      bases->tbase = nullptr;
+      bases->dbase = nullptr;
+      bases->func = reinterpret_cast<void*>(entry.function.begin.value);
+      return entry.fde;
+    case UnwindTable::Lookup::kStub:
+    case UnwindTable::Lookup::kNoFde:
+      return nullptr;
+    case UnwindTable::Lookup::kUnknown:
+      break;
+  }
+  const auto next = NextFindFde();
+  return next == nullptr ? nullptr : next(pc, bases);
+}
+
 // dlsym takes the loader's lock: done early, so that a throw never waits for a dlopen elsewhere.
-__attribute__((constructor)) void LookUpEarly() { NextFindFde(); }
+__attribute__((constructor)) void LookUpEarly() {
+  NextFindFde();
+  constexpr const char* kName = "_Unwind_Find_FDE";
+  // By that name even this library would find the process's.
+  void* const own = reinterpret_cast<void*>(&Find);
+  if (ComesLate(kName, own)) RedirectImports(kName, own);
+}
 
 }  // namespace
 }  // namespace mend::jit
 
 extern "C" __attribute__((visibility("default"))) const void* _Unwind_Find_FDE(
     void* pc, dwarf_eh_bases* bases) {
-  mend::FdeEntry entry;
-  const mend::CodeAddress address{reinterpret_cast<uintptr_t>(pc)};
-  switch (mend::UnwindTable::Get().Find(address, &entry)) {
-    case mend::UnwindTable::Lookup::kFde:
-      bases->tbase = nullptr;
-      bases->dbase = nullptr;
-      bases->func = reinterpret_cast<void*>(entry.function.begin.value);
-      return entry.fde;
-    case mend::UnwindTable::Lookup::kStub:
-    case mend::UnwindTable::Lookup::kNoFde:
-      return nullptr;
-    case mend::UnwindTable::Lookup::kUnknown:
-      break;
-  }
-  const auto next = mend::jit::NextFindFde();
-  return next == nullptr ? nullptr : next(pc, bases);
+  return mend::jit::Find(pc, bases);
 }

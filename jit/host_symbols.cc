@@ -6,6 +6,8 @@
 
 #include <utility>
 
+#include "jit/imports.h"
+
 // What libc_nonshared.a's functions call. The handle says which object a handler belongs to; with
 // the executable's, it runs at exit and never at a dlclose.
 extern "C" {
@@ -32,13 +34,34 @@ int GuestAtFork(void (*prepare)(), void (*parent)(), void (*child)()) {
   return __register_atfork(prepare, parent, child, ExecutableHandle());
 }
 
+// The beginning of the loaded object that the address is in; null: in none.
+const void* ObjectOf(const void* address) {
+  Dl_info info;
+  return address != nullptr && dladdr(address, &info) != 0 ? info.dli_fbase : nullptr;
+}
+
+constexpr const char* kThreadCreation = "pthread_create";
+
+// A handle of this library, if libc's functions come before those that it has in front of them.
+void* OwnLibraryIfLate() {
+  Dl_info own;
+  if (dladdr(reinterpret_cast<void*>(&GuestAtExit), &own) == 0) return nullptr;
+  if (!ComesLate(kThreadCreation, own.dli_fbase)) return nullptr;
+  void* const library = dlopen(own.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+  if (library == nullptr) return nullptr;
+  return ObjectOf(dlsym(library, kThreadCreation)) == own.dli_fbase ? library : nullptr;
+}
+
 // Static TLS lies below the thread pointer, all of it within this distance.
 constexpr intptr_t kStaticTlsMax = intptr_t{4} << 20;
 
 }  // namespace
 
 HostSymbols::HostSymbols(std::map<std::string, void*> overrides, void* dso_handle)
-    : overrides_(std::move(overrides)) {
+    : own_(OwnLibraryIfLate()), overrides_(std::move(overrides)) {
+  // Threads that a library starts for hosted code, as the C++ library does, have to get hosted
+  // thread-locals.
+  if (own_ != nullptr) RedirectImports(kThreadCreation, dlsym(own_, kThreadCreation));
   // emplace: the embedder's win.
   overrides_.emplace("atexit", reinterpret_cast<void*>(&GuestAtExit));
   overrides_.emplace("at_quick_exit", reinterpret_cast<void*>(&GuestAtQuickExit));
@@ -47,8 +70,16 @@ HostSymbols::HostSymbols(std::map<std::string, void*> overrides, void* dso_handl
   overrides_.emplace("__dso_handle", dso_handle);
 }
 
+void* HostSymbols::FindOwn(const std::string& name, void* found) const {
+  void* const own = dlsym(own_, name.c_str());
+  const void* const here = ObjectOf(reinterpret_cast<void*>(&GuestAtExit));
+  // The executable comes before every library.
+  return ObjectOf(own) == here && ObjectOf(found) != ObjectOf(ExecutableHandle()) ? own : found;
+}
+
 void* HostSymbols::FindExported(const std::string& name) const {
   void* found = dlsym(RTLD_DEFAULT, name.c_str());
+  if (own_ != nullptr) found = FindOwn(name, found);
   for (auto it = libraries_.begin(); found == nullptr && it != libraries_.end(); ++it) {
     found = dlsym(*it, name.c_str());
   }

@@ -35,7 +35,12 @@ class HostSymbols {
  private:
   // dlsym in the process, then in the added libraries.
   void* FindExported(const std::string& name) const;
+  // This library's own function of that name, if it comes before what RTLD_DEFAULT found.
+  void* FindOwn(const std::string& name, void* found) const;
 
+  // This library, where it is not in front of libc: it was opened by dlopen. For hosted code its
+  // functions stand in front of libc's all the same. Null otherwise.
+  void* own_ = nullptr;
   std::map<std::string, void*> overrides_;
   std::vector<void*> libraries_;
 };

@@ -21,10 +21,12 @@
 namespace mend::jit {
 
 struct Session::State {
-  std::unique_ptr<DebugSupport> debug;  // null: nobody asked for it
+  Session* predecessor = nullptr;
+  // Shared with the predecessors, as what they change is the process's. Null: nobody asked for it.
+  std::shared_ptr<DebugSupport> debug;
   std::unique_ptr<CodeMemory> memory;
   std::unique_ptr<LinkEngine> engine;
-  TlsPool tls;
+  std::shared_ptr<TlsPool> tls;  // shared with the predecessors
   std::unique_ptr<HostedProgram> program;
   std::shared_ptr<PatchLinker> patches;  // also held by the modules it linked
   std::string name;                      // the program's
@@ -32,17 +34,37 @@ struct Session::State {
   Mutex load_mu;  // serialises loads
 };
 
+namespace {
+
+absl::StatusOr<std::shared_ptr<DebugSupport>> DebugSupportFor(
+    const SessionOptions& options, std::shared_ptr<DebugSupport> predecessors) {
+  const DebugSupport::Options wanted{.debugger = options.debugger, .perf = options.perf};
+  if (predecessors != nullptr) {
+    if (predecessors->options() == wanted) return predecessors;
+    return absl::FailedPreconditionError(
+        "debugger and perf must be as for the runtime that the process had before");
+  }
+  if (!wanted.debugger && !wanted.perf) return std::shared_ptr<DebugSupport>();
+  absl::StatusOr<std::unique_ptr<DebugSupport>> made = DebugSupport::Create(wanted);
+  if (!made.ok()) return made.status();
+  return std::shared_ptr<DebugSupport>(*std::move(made));
+}
+
+}  // namespace
+
 Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Session::~Session() = default;
 
 absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionOptions& options) {
   auto state = std::make_unique<State>();
-  if (options.debugger || options.perf) {
-    absl::StatusOr<std::unique_ptr<DebugSupport>> debug =
-        DebugSupport::Create({.debugger = options.debugger, .perf = options.perf});
-    if (!debug.ok()) return debug.status();
-    state->debug = *std::move(debug);
-  }
+  State* const before =
+      options.predecessor == nullptr ? nullptr : options.predecessor->state_.get();
+  state->predecessor = options.predecessor;
+  state->tls = before == nullptr ? std::make_shared<TlsPool>() : before->tls;
+  absl::StatusOr<std::shared_ptr<DebugSupport>> debug =
+      DebugSupportFor(options, before == nullptr ? nullptr : before->debug);
+  if (!debug.ok()) return debug.status();
+  state->debug = *std::move(debug);
   absl::StatusOr<std::unique_ptr<CodeMemory>> memory = CodeMemory::Create();
   if (!memory.ok()) return memory.status();
   state->memory = *std::move(memory);
@@ -53,7 +75,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionOptions& o
       state->memory->Allocate(MemoryKind::kData, sizeof(void*), sizeof(void*));
   if (!dso_handle.ok()) return dso_handle.status();
   state->program =
-      std::make_unique<HostedProgram>(state->memory.get(), state->engine.get(), &state->tls,
+      std::make_unique<HostedProgram>(state->memory.get(), state->engine.get(), state->tls.get(),
                                       options.symbols, reinterpret_cast<void*>(*dso_handle));
   state->program->debug = state->debug.get();
   state->patches = std::make_shared<PatchLinker>(state->program.get());
@@ -87,17 +109,25 @@ absl::StatusOr<CodeAddress> Session::Lookup(const std::string& symbol) const {
   return CodeAddress{found->address};
 }
 
-void Session::InitializeThread() { state_->tls.InitializeThread(); }
+void Session::InitializeThread() { state_->tls->InitializeThread(); }
+
+// The pool and the debug support are the last session's to lock, for all that share them.
 
 void Session::PrepareFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  for (Session* session = this; session != nullptr; session = session->state_->predecessor) {
+    session->LockForFork();
+  }
+  state_->tls->PrepareFork();
+  if (state_->debug != nullptr) state_->debug->PrepareFork();
+}
+
+void Session::LockForFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   state_->load_mu.Lock();
   state_->memory->PrepareFork();
   state_->program->index.PrepareFork();
   state_->program->guests.PrepareFork();
   state_->program->PrepareFork();
   state_->patches->PrepareFork();
-  state_->tls.PrepareFork();
-  if (state_->debug != nullptr) state_->debug->PrepareFork();
 }
 
 void Session::ParentAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
@@ -111,13 +141,16 @@ void Session::ChildAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
 }
 
 void Session::UnlockAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  state_->tls.AfterFork();
-  state_->patches->AfterFork();
-  state_->program->AfterFork();
-  state_->program->guests.AfterFork();
-  state_->program->index.AfterFork();
-  state_->memory->AfterFork();
-  state_->load_mu.Unlock();
+  state_->tls->AfterFork();
+  for (Session* session = this; session != nullptr; session = session->state_->predecessor) {
+    State& state = *session->state_;
+    state.patches->AfterFork();
+    state.program->AfterFork();
+    state.program->guests.AfterFork();
+    state.program->index.AfterFork();
+    state.memory->AfterFork();
+    state.load_mu.Unlock();
+  }
 }
 
 std::vector<FunctionSite> Session::Functions() const {

@@ -27,12 +27,17 @@
 
 namespace mend::jit {
 
+class Session;
+
 struct SessionOptions {
   // Names that win over the process's libraries (the program's own definitions win over both).
   // `__mend_poll_slow` belongs here unless it is exported.
   std::map<std::string, void*> symbols;
   bool debugger = false;  // tell gdb about hosted code
   bool perf = false;      // tell perf
+  // The session before this one in the process, which is not used any more but stays, since its
+  // code may still run: its thread-locals keep their places. Null: the first one.
+  Session* predecessor = nullptr;
 };
 
 // For reports.
@@ -68,7 +73,7 @@ class Session : public CodeHost, public PatchLoader, public ModuleLoader {
   SessionUsage Usage() const;
 
   // Around fork, in the forking thread: waits for a load that runs, so that the child inherits no
-  // lock that is held. The child hosts its own copy of the program.
+  // lock that is held. The child hosts its own copy of the program. Predecessors are included.
   void PrepareFork();
   void ParentAfterFork();
   void ChildAfterFork();
@@ -96,6 +101,7 @@ class Session : public CodeHost, public PatchLoader, public ModuleLoader {
  private:
   struct State;
   explicit Session(std::unique_ptr<State> state);
+  void LockForFork();
   void UnlockAfterFork();
 
   std::unique_ptr<State> state_;

@@ -6,21 +6,27 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "jit/static_pool.h"
 #include "runtime/base/check.h"
 
 namespace mend::jit {
 namespace {
 
-constexpr size_t kPoolAlignment = 64;
+constexpr size_t kPoolAlignment = MEND_STATIC_POOL_ALIGNMENT;
 
-// Initial-exec: at the same distance from %fs in every thread, which is what generated code needs.
-alignas(kPoolAlignment) constinit thread_local char tls_pool[TlsPool::kSize]
+// With the library's other thread-locals well below what glibc keeps.
+constexpr size_t kOwnBlockSize = 512;
+alignas(kPoolAlignment) constinit thread_local char own_block[kOwnBlockSize]
     __attribute__((tls_model("initial-exec"))) = {};
 
-intptr_t PoolOffset() {
-  return reinterpret_cast<intptr_t>(&tls_pool[0]) -
-         reinterpret_cast<intptr_t>(__builtin_thread_pointer());
-}
+bool ExecutableHasBlock() { return StaticPool() != nullptr; }
+
+// The calling thread's.
+char* Block() { return ExecutableHasBlock() ? StaticPool() : own_block; }
+
+size_t BlockSize() { return ExecutableHasBlock() ? MEND_STATIC_POOL_SIZE : kOwnBlockSize; }
+
+intptr_t PoolOffset() { return Block() - static_cast<char*>(__builtin_thread_pointer()); }
 
 // A function-local one would be constructed by whichever thread comes first, with a guard.
 thread_local TlsPool::Thread this_thread __attribute__((tls_model("initial-exec")));
@@ -67,9 +73,14 @@ absl::StatusOr<intptr_t> TlsPool::Assign(size_t size, size_t alignment) {
     return PoolOffset() + static_cast<intptr_t>(offset);
   }
   const size_t offset = AlignUp(used_, alignment);
-  if (size > kSize || offset > kSize - size) {
+  const size_t capacity = BlockSize();
+  if (size > capacity || offset > capacity - size) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("hosted thread-locals exceed ", kSize, " bytes"));
+        absl::StrCat("hosted thread-locals exceed ", capacity, " bytes",
+                     ExecutableHasBlock()
+                         ? ""
+                         : ", all there is where the runtime came by dlopen; an executable that "
+                           "links lib/mend/static_pool.o has more"));
   }
   if (offset != used_) free_[used_] = offset - used_;
   used_ = offset + size;
@@ -127,9 +138,10 @@ void TlsPool::InitializeThread() {
     other->Unlist(&this_thread);
   }
   const MutexLock lock(&mu_);
-  if (!image_.empty()) memcpy(tls_pool, image_.data(), image_.size());
+  char* const block = Block();
+  if (!image_.empty()) memcpy(block, image_.data(), image_.size());
   this_thread.pool = this;
-  this_thread.bytes = tls_pool;
+  this_thread.bytes = block;
   this_thread.next = threads_;
   if (threads_ != nullptr) threads_->previous = &this_thread;
   threads_ = &this_thread;

@@ -1,5 +1,9 @@
-// TlsPool: where the thread-locals of hosted code lie: in a block of this library's own static TLS,
-// at offsets from %fs that are the same in every thread and fixed before their code is linked.
+// TlsPool: where the thread-locals of hosted code lie: in a block of static TLS, at offsets from
+// %fs that are the same in every thread and fixed before their code is linked.
+//
+// The block is the executable's (static_pool.h). Where the executable has none, as when a library
+// that embeds the runtime is opened by dlopen, it is a small one of this library's own: all of
+// static TLS that a library gets then is what glibc keeps for such, less than 2 KB in all.
 //
 // The loader assigns offsets; after linking it sets the initial images; each thread copies them
 // before it runs hosted code (InitializeThread), and threads that did so already get what is added
@@ -24,10 +28,6 @@ namespace mend::jit {
 
 class TlsPool {
  public:
-  // All hosted thread-locals together. Every thread's stack is larger by this much, and a
-  // dynamically opened library could not have so much static TLS.
-  static constexpr size_t kSize = 64 * 1024;
-
   TlsPool() = default;
   ~TlsPool();
   TlsPool(const TlsPool&) = delete;

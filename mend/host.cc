@@ -26,9 +26,12 @@
 namespace mend {
 namespace {
 
-// The process's runtime pointer: the one mutable global of the facade. Set once, before any thread
-// of the program exists.
+// The process's runtime pointer: the one mutable global of the facade. Set before any thread of the
+// program exists, and again by whoever creates a successor.
 std::atomic<Host*> process_host{nullptr};
+
+// Serialises creators.
+constinit Mutex creation_mu;
 
 #ifdef MEND_FAILPOINTS
 // NAME[:SKIP[:TIMES]], as for failpoint::Arm.
@@ -46,14 +49,33 @@ absl::Status ArmFailpoint(const std::string& text) {
 
 }  // namespace
 
-Host* Host::Get() { return process_host.load(std::memory_order_relaxed); }
+// ORDER[H1]: what the host is, before the pointer; pairs with Host::Create.
+Host* Host::Get() { return process_host.load(std::memory_order_acquire); }
+
+absl::Status Host::MakeRoomForSuccessor(Host* host) {
+  if (host == nullptr) return absl::OkStatus();
+  // Relaxed: a flag of its own; creation_mu orders creators.
+  if (!host->retired_.load(std::memory_order_relaxed)) {
+    return absl::FailedPreconditionError("the process has a runtime already");
+  }
+  if (const std::string patch = host->registry_->Status().transition; !patch.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat("the transition of patch '", patch,
+                                                      "' of the runtime before has not finished"));
+  }
+  // Two coordinators would take each other's wakes.
+  host->registry_->Stop();
+  return absl::OkStatus();
+}
 
 absl::StatusOr<Host*> Host::Create(const HostOptions& options) {
-  if (Get() != nullptr) return absl::FailedPreconditionError("the process has a runtime already");
-  std::unique_ptr<Host> host(new Host(options));
+  const MutexLock lock(&creation_mu);
+  Host* const predecessor = Get();
+  if (absl::Status room = MakeRoomForSuccessor(predecessor); !room.ok()) return room;
+  std::unique_ptr<Host> host(new Host(options, predecessor));
   if (absl::Status status = host->Initialize(); !status.ok()) return status;
   Host* const published = host.release();
-  process_host.store(published, std::memory_order_relaxed);
+  // ORDER[H1]: what the host is, before the pointer; pairs with Host::Get.
+  process_host.store(published, std::memory_order_release);
   published->InstallHooks();
   return published;
 }
@@ -69,7 +91,10 @@ absl::Status Host::Initialize() {
   std::map<std::string, void*> symbols = DynamicLoadingSymbols();
   symbols[kPollSlowPath] = reinterpret_cast<void*>(&__mend_poll_slow);
   absl::StatusOr<std::unique_ptr<jit::Session>> session = jit::Session::Create(
-      {.symbols = std::move(symbols), .debugger = options_.debugger, .perf = options_.perf});
+      {.symbols = std::move(symbols),
+       .debugger = options_.debugger,
+       .perf = options_.perf,
+       .predecessor = predecessor_ == nullptr ? nullptr : predecessor_->session_.get()});
   if (!session.ok()) return session.status();
   session_ = *std::move(session);
   absl::StatusOr<std::unique_ptr<PatchRegistry>> registry = PatchRegistry::Create(
@@ -132,6 +157,14 @@ void Host::StopServing() {
   server_.reset();
 }
 
+void Host::Retire() {
+  StopServing();
+  const CoreStatus status = registry_->Status();
+  // Nobody could promote it any more.
+  if (status.canary) registry_->Disable(status.transition).IgnoreError();
+  retired_.store(true, std::memory_order_relaxed);
+}
+
 void Host::UnlinkSocket() {
   if (server_ != nullptr) server_->Unlink();
 }
@@ -166,21 +199,25 @@ absl::Status Host::ApplyPatchDirectory() {
 void Host::PrepareFork() {
   Uninterrupted::Begin();
   if (server_ != nullptr) server_->PrepareFork();
-  modules_->PrepareFork();
-  registry_->PrepareFork();
+  for (Host* host = this; host != nullptr; host = host->predecessor_) {
+    host->modules_->PrepareFork();
+    host->registry_->PrepareFork();
+  }
   session_->PrepareFork();
   ShadowTable::Get().PrepareFork();
   ThreadRegistry::Get().PrepareFork();
-  events_.PrepareFork();
+  for (Host* host = this; host != nullptr; host = host->predecessor_) host->events_.PrepareFork();
 }
 
 void Host::ParentAfterFork() {
-  events_.AfterFork();
+  for (Host* host = this; host != nullptr; host = host->predecessor_) host->events_.AfterFork();
   ThreadRegistry::Get().ParentAfterFork();
   ShadowTable::Get().ParentAfterFork();
   session_->ParentAfterFork();
-  registry_->ParentAfterFork();
-  modules_->ParentAfterFork();
+  for (Host* host = this; host != nullptr; host = host->predecessor_) {
+    host->registry_->ParentAfterFork();
+    host->modules_->ParentAfterFork();
+  }
   if (server_ != nullptr) server_->ParentAfterFork();
   Uninterrupted::End();
 }
@@ -188,12 +225,14 @@ void Host::ParentAfterFork() {
 void Host::ChildAfterFork() {
   SingleThread::ChildAfterFork();
   UnwindTable::Get().ChildAfterFork();
-  events_.AfterFork();
+  for (Host* host = this; host != nullptr; host = host->predecessor_) host->events_.AfterFork();
   ThreadRegistry::Get().ChildAfterFork();
   ShadowTable::Get().ChildAfterFork();
   session_->ChildAfterFork();
-  registry_->ChildAfterFork();
-  modules_->ChildAfterFork();
+  for (Host* host = this; host != nullptr; host = host->predecessor_) {
+    host->registry_->ChildAfterFork();
+    host->modules_->ChildAfterFork();
+  }
   if (server_ != nullptr) server_->ChildAfterFork();
   Uninterrupted::End();
 }

@@ -2,11 +2,13 @@
 // core, patch service, control server. Both faces stand on it: mend_host_main, which runs a whole
 // program, and mend::Runtime, which a service embeds.
 //
-// Thread safety: as its parts. It is created once and never destroyed: hosted exit handlers,
-// detached threads and late signals may need it until the process is gone.
+// Thread safety: as its parts. It is never destroyed: hosted exit handlers, detached threads and
+// late signals may need it until the process is gone. One that has been retired can have a
+// successor, which takes over the process's hooks and knows nothing of what the other has loaded.
 #ifndef MEND_MEND_HOST_H_
 #define MEND_MEND_HOST_H_
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,7 +33,7 @@ namespace mend {
 class Host {
  public:
   // Makes the process's host and installs its hooks (fork, thread start). Nothing is served yet.
-  // FAILED_PRECONDITION when the process has one already.
+  // FAILED_PRECONDITION when the process has one that is not retired, or in transition still.
   static absl::StatusOr<Host*> Create(const HostOptions& options);
 
   // The process's host; null before Create.
@@ -40,6 +42,9 @@ class Host {
   // Opens the control socket; it accepts from now on. REQUIRES: not serving yet.
   absl::Status Serve();
   void StopServing();
+  // Stops serving, and lets another host be created. Hosted code stays as it is; a transition that
+  // runs is completed, but for a canary's, which is turned round.
+  void Retire();
   // Removes the socket's file; for the end of the process.
   void UnlinkSocket();
 
@@ -58,7 +63,9 @@ class Host {
   PatchService& patches() { return *patches_; }
 
  private:
-  explicit Host(const HostOptions& options) : options_(options) {}
+  Host(const HostOptions& options, Host* predecessor)
+      : options_(options), predecessor_(predecessor) {}
+  static absl::Status MakeRoomForSuccessor(Host* host);
   absl::Status Initialize();
   void InstallHooks();
 
@@ -72,6 +79,8 @@ class Host {
   std::string LoadedImage() const;
 
   const HostOptions options_;
+  Host* const predecessor_;  // retired; null: the process's first one
+  std::atomic<bool> retired_{false};
   EventLog events_;
   std::unique_ptr<jit::Session> session_;
   std::unique_ptr<PatchRegistry> registry_;

@@ -162,10 +162,15 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& o
   host_options.socket = options.socket;
   host_options.log = options.log.empty() ? "/dev/null" : options.log;
   host_options.poke_interval = options.poke_interval;
+  host_options.debugger = options.debugger;
+  host_options.perf = options.perf;
   const absl::StatusOr<Host*> host = Host::Create(host_options);
   if (!host.ok()) return host.status();
   if (options.serve) {
-    if (absl::Status status = (*host)->Serve(); !status.ok()) return status;
+    if (absl::Status status = (*host)->Serve(); !status.ok()) {
+      (*host)->Retire();
+      return status;
+    }
   }
   auto impl = std::make_unique<Impl>();
   impl->host = *host;
@@ -182,7 +187,7 @@ Runtime::~Runtime() {
       pthread_join(subscription->thread, nullptr);
     }
   }
-  impl_->host->StopServing();
+  impl_->host->Retire();
 }
 
 absl::Status Runtime::Load(const std::string& file) {

@@ -10,7 +10,15 @@
 // Link mend::mend; libmend.so should come before other libraries on the link line, so that the
 // process's blocking libc calls pass through it and sleeping threads are switched without waking.
 //
-// Thread safety: all methods are thread-safe. One Runtime at a time in a process.
+// Thread safety: all methods are thread-safe. One Runtime at a time in a process, as many one after
+// the other as memory allows: each is empty at first, whatever those before it loaded. What they
+// loaded stays mapped, and takes its part of the space for hosted thread-locals.
+//
+// A shared library may embed the runtime, also one that is opened by dlopen. Then hosted
+// thread-locals have 512 bytes in all, unless the executable links lib/mend/static_pool.o as one
+// that embeds the runtime itself does; and of the library's own functions hosted code finds those
+// that the process sees (RTLD_GLOBAL).
+//
 // Errors: absl::Status; a refusal leaves the program running as before, with the earlier patch
 // active, and its message says which function or file, and why. No exceptions are thrown by mend.
 #ifndef MEND_MEND_RUNTIME_H_
@@ -35,6 +43,8 @@ struct RuntimeOptions {
   std::string socket;  // its path; empty: the default place
   std::string log;     // file for event lines; empty: none are written
   absl::Duration poke_interval = absl::Seconds(15);
+  bool debugger = false;  // describe hosted code to gdb, when it attaches or has attached
+  bool perf = false;      // write perf's map of hosted code, /tmp/perf-PID.map
 };
 
 // What to do when not every thread has switched in time.
@@ -70,10 +80,13 @@ struct PatchSummary {
 
 class MEND_EXPORT Runtime {
  public:
-  // RESOURCE_EXHAUSTED, FAILED_PRECONDITION when the process has a runtime already.
+  // RESOURCE_EXHAUSTED; FAILED_PRECONDITION when the process has a runtime already, when a
+  // transition of the one before has not finished, or debugger and perf are not as they were for
+  // that one.
   static absl::StatusOr<std::unique_ptr<Runtime>> Create(const RuntimeOptions& options);
 
-  // Stops serving. Hosted code stays mapped: exit handlers and threads may still run it.
+  // Stops serving. Hosted code stays mapped, patched as it is: exit handlers and threads may still
+  // run it. A transition that runs is completed; a canary is taken back.
   ~Runtime();
 
   // Hosts a C or C++ source, LLVM IR, a relocatable object or an archive, and runs its

@@ -428,6 +428,7 @@ class ProgramLink {
     arguments.insert(arguments.end(), arguments_.first_start_files.begin(),
                      arguments_.first_start_files.end());
     arguments.push_back(launcher->path());
+    arguments.push_back(StaticPoolPath());
     // First of all libraries: it stands in front of libc's blocking calls.
     arguments.push_back(runtime + "/libmend.so");
     AddLibraries(needed, arguments);

@@ -26,6 +26,8 @@ std::string RuntimeDirectory() {
 
 std::string LauncherPath() { return RuntimeDirectory() + "/mend/launcher.o"; }
 
+std::string StaticPoolPath() { return RuntimeDirectory() + "/mend/static_pool.o"; }
+
 std::string IncludeDirectory() {
   llvm::SmallString<256> directory(RuntimeDirectory());
   llvm::sys::path::remove_filename(directory);

@@ -15,6 +15,7 @@ std::string LinkerPath();
 // build tree as when installed.
 std::string RuntimeDirectory();
 std::string LauncherPath();
+std::string StaticPoolPath();  // jit/static_pool.h
 // Of <mend/...>.
 std::string IncludeDirectory();
 

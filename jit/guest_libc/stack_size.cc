@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "jit/static_pool.h"
+
 namespace mend::jit {
 namespace {
 
@@ -27,6 +29,7 @@ int FindOwnTls(dl_phdr_info* info, size_t, void* argument) {
 size_t FindOwnTlsSize() {
   size_t size = 0;
   dl_iterate_phdr(&FindOwnTls, &size);
+  if (StaticPool() != nullptr) size += MEND_STATIC_POOL_SIZE + MEND_STATIC_POOL_ALIGNMENT;
   const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   return (size + page - 1) / page * page;
 }

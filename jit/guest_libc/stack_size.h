@@ -1,5 +1,5 @@
-// Thread attributes with room for this library's static TLS, which libc takes from each thread's
-// stack: the pool of the hosted program's thread-locals would eat the small stacks up.
+// Thread attributes with room for the static TLS of this library and of hosted code
+// (static_pool.h), which libc takes from each thread's stack: it would eat the small stacks up.
 #ifndef MEND_JIT_GUEST_LIBC_STACK_SIZE_H_
 #define MEND_JIT_GUEST_LIBC_STACK_SIZE_H_
 
@@ -9,7 +9,8 @@
 
 namespace mend::jit {
 
-// The bytes of static TLS that the library (or test) which contains this code adds to each thread.
+// The bytes of static TLS that the library (or test) which contains this code adds to each thread,
+// with the executable's pool.
 size_t OwnStaticTlsSize();
 
 // The program's attributes, with a larger stack where it matters. The program's own object is not

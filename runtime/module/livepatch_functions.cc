@@ -1,4 +1,5 @@
 // The functions of <mend/livepatch.h> that the core implements, for hosted code to call.
+#include <atomic>
 #include <cstdarg>
 #include <cstdio>
 #include <string>
@@ -16,15 +17,16 @@
 namespace mend {
 namespace {
 
-// The process' runtime, once more: written before hosted code runs, constant afterwards.
-EventLog* log_of_process = nullptr;
-const PatchRegistry* registry_of_process = nullptr;
+// The process' runtime, once more: written before any of its hosted code runs. Relaxed: code that
+// another runtime hosted before may read either.
+std::atomic<EventLog*> log_of_process{nullptr};
+std::atomic<const PatchRegistry*> registry_of_process{nullptr};
 
 }  // namespace
 
 void SetHostedServices(EventLog* events, const PatchRegistry* patches) {
-  log_of_process = events;
-  registry_of_process = patches;
+  log_of_process.store(events, std::memory_order_relaxed);
+  registry_of_process.store(patches, std::memory_order_relaxed);
   ShadowTable::Get().SetLog(events);
 }
 
@@ -49,7 +51,8 @@ mend_state* mend_get_state(mend_patch* patch, unsigned long id) {
 }
 
 mend_state* mend_get_prev_state(unsigned long id) {
-  const mend::PatchRegistry* const registry = mend::registry_of_process;
+  const mend::PatchRegistry* const registry =
+      mend::registry_of_process.load(std::memory_order_relaxed);
   return registry == nullptr ? nullptr : registry->PreviousState(id);
 }
 
@@ -88,14 +91,15 @@ void mend_log(const char* format, ...) {
   // With the terminator's place, which a string has.
   if (size > 0) std::vsnprintf(text.data(), text.size() + 1, format, again);
   va_end(again);
-  if (mend::log_of_process == nullptr) return;
+  mend::EventLog* const log = mend::log_of_process.load(std::memory_order_relaxed);
+  if (log == nullptr) return;
   // A line has its end already.
   if (text.ends_with('\n')) text.pop_back();
   mend::Event event;
   event.kind = "guest_log";
   event.tid = static_cast<pid_t>(mend::RawSyscall(SYS_gettid));
   event.text = std::move(text);
-  mend::log_of_process->Append(std::move(event));
+  log->Append(std::move(event));
 }
 
 void mend_safepoint(void) {

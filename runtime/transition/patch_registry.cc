@@ -43,6 +43,8 @@ PatchRegistry::PatchRegistry(std::unique_ptr<State> state) : state_(std::move(st
 
 PatchRegistry::~PatchRegistry() { state_->StopCoordinator(); }
 
+void PatchRegistry::Stop() { state_->StopCoordinator(); }
+
 absl::StatusOr<std::unique_ptr<PatchRegistry>> PatchRegistry::Create(CodeHost* host,
                                                                      PatchLoader* loader,
                                                                      EventLog* events,

@@ -140,6 +140,9 @@ class PatchRegistry {
                                                                RegistryOptions options);
   // Stops the coordinator. A transition that runs stays as it is.
   ~PatchRegistry();
+  // Stops the coordinator for good, of a registry that stays because its patches do. REQUIRES: no
+  // transition runs, and none will be asked for.
+  void Stop();
 
   // Takes the patch and starts its transition (LC2..LC4). Same name and content as an enabled one:
   // OK, nothing happens. Same name, other content: the new one is called NAME~2, NAME~3, ...

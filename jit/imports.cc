@@ -1,0 +1,98 @@
+#include "jit/imports.h"
+
+#include <dlfcn.h>
+#include <link.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstring>
+
+namespace mend::jit {
+namespace {
+
+struct Table {
+  const ElfW(Rela) * slots = nullptr;
+  size_t bytes = 0;
+};
+
+// What an object imports.
+struct Imports {
+  const ElfW(Sym) * symbols = nullptr;
+  const char* names = nullptr;
+  Table lazy;   // DT_JMPREL
+  Table eager;  // DT_RELA
+};
+
+Imports ImportsOf(const dl_phdr_info& object) {
+  Imports imports;
+  const ElfW(Dyn)* entry = nullptr;
+  for (unsigned i = 0; i < object.dlpi_phnum; ++i) {
+    if (object.dlpi_phdr[i].p_type != PT_DYNAMIC) continue;
+    entry = reinterpret_cast<const ElfW(Dyn)*>(object.dlpi_addr + object.dlpi_phdr[i].p_vaddr);
+  }
+  for (; entry != nullptr && entry->d_tag != DT_NULL; ++entry) {
+    const auto value = entry->d_un.d_val;
+    if (entry->d_tag == DT_PLTRELSZ) imports.lazy.bytes = value;
+    if (entry->d_tag == DT_RELASZ) imports.eager.bytes = value;
+    // glibc has made addresses of these; those of the kernel's object it leaves as they are.
+    if (value < object.dlpi_addr) continue;
+    if (entry->d_tag == DT_SYMTAB) imports.symbols = reinterpret_cast<const ElfW(Sym)*>(value);
+    if (entry->d_tag == DT_STRTAB) imports.names = reinterpret_cast<const char*>(value);
+    if (entry->d_tag == DT_JMPREL) imports.lazy.slots = reinterpret_cast<const ElfW(Rela)*>(value);
+    if (entry->d_tag == DT_RELA) imports.eager.slots = reinterpret_cast<const ElfW(Rela)*>(value);
+  }
+  return imports;
+}
+
+struct Redirection {
+  const char* name;
+  void* function;
+};
+
+void Write(uintptr_t slot, void* function) {
+  if (*reinterpret_cast<void**>(slot) == function) return;
+  const auto page_size = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  void* const page = reinterpret_cast<void*>(slot & ~(page_size - 1));
+  // The table may be read-only after relocation. It stays writable: nothing says whether it was.
+  if (mprotect(page, page_size, PROT_READ | PROT_WRITE) != 0) return;
+  __atomic_store_n(reinterpret_cast<void**>(slot), function, __ATOMIC_RELAXED);
+}
+
+void RedirectIn(const Imports& imports, const Table& table, uintptr_t base,
+                const Redirection& redirection) {
+  if (table.slots == nullptr) return;
+  for (size_t i = 0; i < table.bytes / sizeof(ElfW(Rela)); ++i) {
+    const ElfW(Rela) & slot = table.slots[i];
+    const auto type = ELF64_R_TYPE(slot.r_info);
+    if (type != R_X86_64_JUMP_SLOT && type != R_X86_64_GLOB_DAT) continue;
+    const char* const name = imports.names + imports.symbols[ELF64_R_SYM(slot.r_info)].st_name;
+    if (std::strcmp(name, redirection.name) == 0) Write(base + slot.r_offset, redirection.function);
+  }
+}
+
+// dl_iterate_phdr callback.
+int RedirectInObject(dl_phdr_info* object, size_t, void* argument) {
+  const Imports imports = ImportsOf(*object);
+  if (imports.symbols == nullptr || imports.names == nullptr) return 0;
+  const auto& redirection = *static_cast<const Redirection*>(argument);
+  RedirectIn(imports, imports.lazy, object->dlpi_addr, redirection);
+  RedirectIn(imports, imports.eager, object->dlpi_addr, redirection);
+  return 0;
+}
+
+}  // namespace
+
+bool ComesLate(const char* name, const void* own) {
+  Dl_info here, first;
+  const void* const found = dlsym(RTLD_DEFAULT, name);
+  if (dladdr(own, &here) == 0) return false;
+  return found == nullptr || dladdr(found, &first) == 0 || first.dli_fbase != here.dli_fbase;
+}
+
+void RedirectImports(const char* name, void* function) {
+  Redirection redirection{name, function};
+  dl_iterate_phdr(&RedirectInObject, &redirection);
+}
+
+}  // namespace mend::jit
