@@ -90,7 +90,13 @@ MEND_OPTIONS="--name confined --log $work/confined.log" ./serve confined "$work/
 started+=("$!")
 hosted_pid=$!
 await_target
-child=$(pgrep -P "$hosted_pid")
+# The socket is there before the program runs, and forks.
+child=
+for _ in $(seq 100); do
+  child=$(pgrep -P "$hosted_pid") && break
+  sleep 0.05
+done
+[ -n "$child" ] || fail "the confined program has not forked"
 started+=("$child")
 expect_code 0 "$patchc" apply two.mendpatch --to confined
 sleep 0.2
