@@ -18,6 +18,11 @@ std::string_view BaseName(std::string_view path) {
   return path.substr(path.rfind('/') + 1);
 }
 
+// Of a unit's name (ObjectDescription::UnitName): what was compiled, to what.
+std::string_view WithoutDirectory(std::string_view unit_name) {
+  return unit_name.substr(0, unit_name.find('|', unit_name.find('|') + 1));
+}
+
 // Who has a copy of whom: what was inlined into an inlined function is in the copy too.
 void CloseOverInlining(const std::vector<FunctionDescription>& functions, UnitFacts& facts) {
   std::map<std::string, const std::vector<std::string>*> direct;
@@ -70,16 +75,22 @@ absl::StatusOr<const UnitFacts*> UnitFactsCache::Of(const HostedProgram& program
 absl::StatusOr<uint32_t> UnitFactsCache::FindUnit(const HostedProgram& program,
                                                   const std::string& unit_name) {
   const uint32_t count = program.index.unit_count();
-  const std::string_view base = BaseName(unit_name);
+  const std::string_view build = WithoutDirectory(unit_name);
+  const std::string_view base = BaseName(build.substr(build.find('|') + 1));
+  std::vector<uint32_t> elsewhere;
   // Those whose file bears the recorded output's name first: parsing every object's description
   // takes long in a large program.
   for (const bool likely : {true, false}) {
     for (uint32_t unit = 0; unit < count; ++unit) {
       if ((BaseName(program.index.file(unit)) == base) != likely) continue;
       absl::StatusOr<const UnitFacts*> parsed = Of(program, unit);
-      if (parsed.ok() && (*parsed)->unit_name == unit_name) return unit;
+      if (!parsed.ok()) continue;
+      if ((*parsed)->unit_name == unit_name) return unit;
+      if (WithoutDirectory((*parsed)->unit_name) == build) elsewhere.push_back(unit);
     }
   }
+  // The same code was built in another directory.
+  if (elsewhere.size() == 1) return elsewhere.front();
   return absl::FailedPreconditionError(absl::StrCat("MEND-E0142: ", program.index.ShownObject(),
                                                     " has no unit ", unit_name,
                                                     "; the patch is for another one"));

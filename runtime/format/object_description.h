@@ -109,8 +109,9 @@ struct ObjectDescription {
   // are not in the object, because they were inlined wherever they are called.
   std::map<std::string, std::string> input_hashes;
 
-  // A unit's name within its program: what statics are identified by.
-  std::string UnitName() const { return source + "|" + output; }
+  // A unit's name within its program: what statics are identified by. With the directory, since
+  // recursive builds compile sources of one name in several.
+  std::string UnitName() const { return source + "|" + output + "|" + directory; }
 };
 
 // The framed, compressed bytes for the section.

@@ -37,7 +37,7 @@ TEST(ClangRunnerTest, TheObjectDescribesItself) {
   ASSERT_TRUE(section.ok());
   const auto description = ParseObjectDescription(*section);
   ASSERT_TRUE(description.ok());
-  EXPECT_EQ(description->UnitName(), "unit.c|unit.o");
+  EXPECT_EQ(description->UnitName(), "unit.c|unit.o|" + description->directory);
   EXPECT_EQ(description->directory, "/");
   EXPECT_EQ(description->arguments, request.arguments);
   ASSERT_EQ(description->sources.size(), 2U);

@@ -190,7 +190,7 @@ TEST(PatchModuleTest, WrongTypesInsideAreRefused) {
 TEST(ObjectDescriptionTest, SurvivesTheRoundTrip) {
   const auto read = ParseObjectDescription(SerializeObjectDescription(SampleDescription()));
   ASSERT_TRUE(read.ok()) << read.status();
-  EXPECT_EQ(read->UnitName(), "a.c|a.o");
+  EXPECT_EQ(read->UnitName(), "a.c|a.o|" + read->directory);
   EXPECT_EQ(read->functions[0].size, 12u);
   EXPECT_TRUE(read->functions[0].patchable);
   EXPECT_EQ(read->records[0].fields[0].offset_bits, 32u);
