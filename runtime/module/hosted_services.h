@@ -8,8 +8,8 @@
 
 namespace mend {
 
-// Before any code hosted by that runtime runs; the objects stay as long as the process. Without them
-// lines are lost and there are no states.
+// Before any code hosted by that runtime runs; the objects stay as long as the process. Without
+// them lines are lost and there are no states.
 void SetHostedServices(EventLog* events, const PatchRegistry* patches);
 
 }  // namespace mend

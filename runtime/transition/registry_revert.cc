@@ -4,8 +4,8 @@
 // the others have and it does not, the others go below it on the func_stacks, and then it is taken
 // off as any patch: its pre_unpatch and post_unpatch run, and find the others' states as previous
 // ones. The others' callbacks do not run, as they did not when they were replaced. So one whose
-// post_unpatch has run since (it was enabled again meanwhile, and reversed, or disabled) is none that
-// could come back. A pre_patch that refused leaves nothing behind, and changes nothing here.
+// post_unpatch has run since (it was enabled again meanwhile, and reversed, or disabled) is none
+// that could come back. A pre_patch that refused leaves nothing behind, and changes nothing here.
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -18,8 +18,8 @@
 
 namespace mend {
 
-// If a callback has undone what the patch set up, it cannot come back without its callbacks; nor can
-// one that was linked from the same file before: what callbacks do, they do to the program.
+// If a callback has undone what the patch set up, it cannot come back without its callbacks; nor
+// can one that was linked from the same file before: what callbacks do, they do to the program.
 void PatchRegistry::State::NoteUndoneLocked(const Patch* patch) {
   if (std::none_of(patch->objects.begin(), patch->objects.end(),
                    [](const PatchObject& object) { return object.post_unpatch_ran; })) {
@@ -81,10 +81,10 @@ absl::StatusOr<std::string> PatchRegistry::State::RevertLocked() {
                                             last->patch->name, "' replaced, was removed"));
   }
   if (!last->undone.empty()) {
-    return ErrnoStatus(EINVAL, absl::StrCat("patch '", last->undone, "', which '",
-                                            last->patch->name,
-                                            "' replaced, has been taken off with its callbacks "
-                                            "since; apply it again"));
+    return ErrnoStatus(EINVAL,
+                       absl::StrCat("patch '", last->undone, "', which '", last->patch->name,
+                                    "' replaced, has been taken off with its callbacks "
+                                    "since; apply it again"));
   }
   Patch* const patch = last->patch;
   const std::vector<Patch*> restored = last->replaced;

@@ -93,9 +93,7 @@ Patch* PatchRegistry::State::AddLocked(std::unique_ptr<Patch> patch) {
 void PatchRegistry::State::EraseLocked(const Patch* patch) {
   std::erase_if(history_, [patch](const Apply& apply) { return apply.patch == patch; });
   for (Apply& apply : history_) {
-    if (std::find(apply.replaced.begin(), apply.replaced.end(), patch) != apply.replaced.end()) {
-      apply.removed = patch->name;
-    }
+    if (std::erase(apply.replaced, patch) != 0) apply.removed = patch->name;
   }
   std::erase_if(patches_,
                 [patch](const std::unique_ptr<Patch>& other) { return other.get() == patch; });

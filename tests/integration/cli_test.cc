@@ -167,9 +167,10 @@ TEST_F(CliTest, SomeOfSeveralTargetsFailed) {
       {.socket = directory_ + "/mend/1.sock", .http_module = MEND_HTTP_MODULE}, &routes, &events);
   ASSERT_TRUE(second.ok()) << second.status();
   Apply("fix");
-  const CommandResult both = Mend("disable 'kv-*' fix --json");
-  EXPECT_EQ(both.exit_code, 7);
+  const CommandResult both = Mend("enable 'kv-*' fix --json");
+  EXPECT_EQ(both.exit_code, 7) << "the second does not have it";
   EXPECT_EQ(Json::parse(both.out)["targets"].size(), 2u);
+  EXPECT_EQ(Mend("disable 'kv-*' fix").exit_code, 0) << "nor need it be taken off there";
   EXPECT_EQ(Mend("status 'kv-*'").exit_code, 0);
   routes.Shutdown();
 }

@@ -184,6 +184,11 @@ await_child() {
   fail "the child does not answer $1 after $tries tries: $(tail -n 1 program.err)"
 }
 await_child 2
+# Its control socket is made meanwhile.
+for tries in $(seq 100); do
+  "$mend" ls "$child" >/dev/null 2>&1 && break
+  sleep 0.05
+done
 # It has the patch and the module, and is operated on by itself.
 expect "the child's module" plugin "$("$mend" ls "$child" module | grep plugin)"
 expect "the child's patch" 1 "$("$mend" get "$child" livepatch/forking/plugin/patched)"

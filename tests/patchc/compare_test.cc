@@ -28,6 +28,7 @@ using ::testing::ElementsAre;
 using ::testing::Field;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::StartsWith;
 using ::testing::UnorderedElementsAre;
 
 std::string Replaced(std::string text, std::string_view from, std::string_view to) {
@@ -366,7 +367,7 @@ TEST_F(CompareTest, InlineFunctionOfTwoUnitsIsReplacedOnce) {
                {"b.cc", "#include \"s.h\"\nint b(int x) { return shared(x) * 2; }\n"}});
   const BuildReport report = Build({{"s.h", Replaced(header, "+ 1", "+ 2")}});
   EXPECT_THAT(Functions(report), ElementsAre("_Z6sharedi changed"));
-  EXPECT_EQ(report.module.units.front().unit, "a.cc|a.cc.o");
+  EXPECT_THAT(report.module.units.front().unit, StartsWith("a.cc|a.cc.o|"));
 }
 
 TEST_F(CompareTest, DiffOfASeriesAppliesInOrderAndSkipsForeignFiles) {

@@ -38,7 +38,7 @@ struct Behaviour {
   int loads_left = 12;  // how often the threads themselves make the module come or go
   bool callbacks = false;
   bool canaries = false;  // most patches are tried by some threads first
-  int contexts_max = 0;  // how many stacks threads leave and come back to
+  int contexts_max = 0;   // how many stacks threads leave and come back to
 };
 
 // How the runtime gets to know a thread.

@@ -51,7 +51,7 @@ mend_variant(births_ignored coordinator runtime/transition/coordinator.cc
   "while (left == 0 && registry.births() != births)" "while (false)")
 # The safepoint signal is sent to threads in blocked regions too.
 mend_variant(signal_while_blocked safepoint runtime/safepoint/safepoint.cc
-  "if (record.activity.Get() != Activity::kRunning) {" "if (false) {")
+  "      record.activity.Get() != Activity::kRunning) {" "      false) {")
 # A thread enters a blocked region though a signal is on its way to it.
 mend_variant(signal_not_awaited thread_registry runtime/safepoint/thread_registry.cc
   "record->activity.Set(Activity::kGone);\n  record->AwaitSignal();"

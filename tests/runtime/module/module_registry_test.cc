@@ -514,8 +514,8 @@ TEST_F(RevertTest, WhatRefusedToBeEnabledAgainComesBack) {
 // But not one that a callback has undone since: its pre_unpatch would run for what is not set up.
 TEST_F(RevertTest, WhatWasTakenOffWithItsCallbacksDoesNotComeBack) {
   ASSERT_TRUE(LoadModule("mod").ok());
-  EnableAndWait(MakeObjectPatch("old", {{Local(), Local2()}}, {{"mod", "chore", Chore2()}},
-                                DemoCallbacks()));
+  EnableAndWait(
+      MakeObjectPatch("old", {{Local(), Local2()}}, {{"mod", "chore", Chore2()}}, DemoCallbacks()));
   EnableAndWait(MakeObjectPatch("new", {{Local(), Local3()}}, {}, OtherCallbacks(), true));
   // The program's pre_patch has succeeded, and is undone when the module's refuses.
   TheCallbackWorld().pre_patch_results["mod"] = -EBUSY;
