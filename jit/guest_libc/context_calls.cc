@@ -62,8 +62,12 @@ void ByArrivalStub(const ucontext_t& to, ucontext_t* left, ucontext_t* way) {
   way->uc_mcontext.gregs[REG_RIP] = reinterpret_cast<greg_t>(&mend_context_arrival);
 }
 
-// Not inlined: the frame that is walked while the context is suspended, and that `mark` is in.
-[[gnu::noinline]] int SwapContext(ucontext_t* from, const ucontext_t* to) {
+// swapcontext; setcontext when `from` is null. Not inlined: it is the frame from which a suspended
+// context is walked, and in which `mark` stands.
+[[gnu::noinline]] int GoTo(ucontext_t* from, const ucontext_t* to) {
+  const auto next = [from](const ucontext_t* way) {
+    return from != nullptr ? next_swapcontext(from, way) : next_setcontext(way);
+  };
   volatile uintptr_t mark = 0;
   RegisterContext here;
   mend::internal::CaptureRegisters(&here);
@@ -71,28 +75,11 @@ void ByArrivalStub(const ucontext_t& to, ucontext_t* left, ucontext_t* way) {
   Uninterrupted::Begin();
   if (!ThreadRegistry::Get().Depart(StackPointer(*to), here, const_cast<uintptr_t*>(&mark))) {
     Uninterrupted::End();
-    return next_swapcontext(from, to);
+    return next(to);
   }
   ucontext_t way;
   ByArrivalStub(*to, from, &way);
-  const int result = next_swapcontext(from, &way);
-  mark = 0;
-  return result;
-}
-
-[[gnu::noinline]] int SetContext(const ucontext_t* to) {
-  volatile uintptr_t mark = 0;
-  RegisterContext here;
-  mend::internal::CaptureRegisters(&here);
-  ThreadRegistry::Get().StayInside();
-  Uninterrupted::Begin();
-  if (!ThreadRegistry::Get().Depart(StackPointer(*to), here, const_cast<uintptr_t*>(&mark))) {
-    Uninterrupted::End();
-    return next_setcontext(to);
-  }
-  ucontext_t way;
-  ByArrivalStub(*to, nullptr, &way);
-  const int result = next_setcontext(&way);
+  const int result = next(&way);
   mark = 0;
   return result;
 }
@@ -167,10 +154,10 @@ MEND_INTERPOSE(void, makecontext, ucontext_t* context, void (*function)(), int a
 
 MEND_INTERPOSE(int, swapcontext, ucontext_t* from, const ucontext_t* to) {
   if (!mend::jit::IsRegisteredThread()) return next_swapcontext(from, to);
-  return mend::jit::SwapContext(from, to);
+  return mend::jit::GoTo(from, to);
 }
 
 MEND_INTERPOSE(int, setcontext, const ucontext_t* to) {
   if (!mend::jit::IsRegisteredThread()) return next_setcontext(to);
-  return mend::jit::SetContext(to);
+  return mend::jit::GoTo(nullptr, to);
 }
