@@ -80,6 +80,7 @@ absl::StatusOr<std::string> PatchRegistry::Enable(std::unique_ptr<Patch> patch,
   // The same patch, disabled, makes room: it starts afresh, its data included. If it is refused,
   // all is as it was.
   PatchAside older = state.SetAsideLocked(*patch);
+  const std::vector<const Patch*> spare = state.SpareLocked(*patch);
   patch->name = state.FreeNameLocked(patch->name);
   patch->enabled = false;
   patch->forced = false;
@@ -93,6 +94,7 @@ absl::StatusOr<std::string> PatchRegistry::Enable(std::unique_ptr<Patch> patch,
     return started;
   }
   if (older.patch != nullptr) state.EraseLocked(older.patch.get());
+  for (const Patch* const generation : spare) state.EraseLocked(generation);
   if (added->module != nullptr) added->module->Commit();
   return added->name;
 }

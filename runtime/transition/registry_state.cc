@@ -113,6 +113,24 @@ PatchAside PatchRegistry::State::SetAsideLocked(const Patch& patch) {
   return {};
 }
 
+std::vector<const Patch*> PatchRegistry::State::SpareLocked(const Patch& patch) {
+  std::vector<const Patch*> spare;
+  if (!CheckIdleLocked().ok()) return spare;
+  for (const std::unique_ptr<Patch>& older : patches_) {
+    if (older->enabled || BareName(older->name) != BareName(patch.name) ||
+        older->content_hash != patch.content_hash) {
+      continue;
+    }
+    const bool may_come_back =
+        std::any_of(history_.begin(), history_.end(), [&older](const Apply& apply) {
+          return std::find(apply.replaced.begin(), apply.replaced.end(), older.get()) !=
+                 apply.replaced.end();
+        });
+    if (!may_come_back && CheckUnusedLocked(*older).ok()) spare.push_back(older.get());
+  }
+  return spare;
+}
+
 void PatchRegistry::State::PutBackLocked(PatchAside aside) {
   if (aside.patch == nullptr) return;
   patches_.insert(patches_.begin() + static_cast<ptrdiff_t>(aside.place), std::move(aside.patch));

@@ -118,6 +118,9 @@ class PatchRegistry::State {
   // Takes the same patch, disabled and unused, off the list; null without one.
   PatchAside SetAsideLocked(const Patch& patch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   void PutBackLocked(PatchAside aside) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // Further generations of the same patch, which were in use when the next one came, and are of no
+  // more use.
+  std::vector<const Patch*> SpareLocked(const Patch& patch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
 
   Transition* transition() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) { return transition_.get(); }
   bool InTransitionLocked(const Patch* patch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {

@@ -615,6 +615,30 @@ TEST_F(ForceTest, X2_ForcedUnpatchingKeepsThePatchUntilAllHaveLeft) {
   EXPECT_TRUE(registry().Remove("fix").ok());
 }
 
+// Applied again while somebody is in it still, it is there twice; and once again, when it is
+// applied after that.
+TEST_F(ForceTest, GenerationsThatNobodyIsInMakeRoom) {
+  const auto make = [this] {
+    auto patch = MakeObjectPatch("fix", {{Linger(), Linger2()}}, {}, {});
+    patch->content_hash = "the same";
+    return patch;
+  };
+  EnableAndWait(make());
+  Spawn([] { linger(0); });
+  gate_.AwaitWaiter();
+  ASSERT_TRUE(registry().Disable("fix").ok());
+  ASSERT_TRUE(registry().Force("fix").ok());
+  ASSERT_TRUE(registry().Wait(kSoon).ok());
+  EnableAndWait(make());
+  ASSERT_EQ(registry().Status().patches.size(), 2u);
+  gate_.Open();
+  threads_.clear();
+  DisableAndWait("fix~2");
+  EnableAndWait(make());
+  EXPECT_EQ(registry().Status().patches.size(), 1u);
+  DisableAndWait(registry().Status().patches[0].name);
+}
+
 TEST_F(ForceTest, X2_ForcedReplaceKeepsTheReplacedPatches) {
   EnableAndWait(MakeObjectPatch("old", {{Linger(), Linger2()}}, {}, OtherCallbacks()));
   Spawn([] { linger(0); });

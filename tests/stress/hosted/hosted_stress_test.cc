@@ -535,9 +535,11 @@ TEST_F(HostedStressTest, NoUnitSeesTwoVersions) {
   constexpr size_t kEventLog = 24 * 1024;
   EXPECT_LT(outcome.late_kilobytes,
             outcome.early_kilobytes + kHeaps + (outcome.transitions < 8000 ? kEventLog : 0));
-  // Each module once at most: what was replaced or taken off, and is applied again, makes room.
+  // Each module once: what was replaced or taken off, and is applied again, makes room. One that a
+  // thread was still in (by force) is there twice until it is applied after that.
+  constexpr size_t kStillInUse = 2;
   EXPECT_LE(std::count(outcome.late_bytes.begin(), outcome.late_bytes.end(), '\n'),
-            std::size(kPatches))
+            std::size(kPatches) + kStillInUse)
       << outcome.late_bytes;
 }
 
