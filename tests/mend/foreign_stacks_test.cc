@@ -137,8 +137,21 @@ extern "C" int unit() {
 }
 )";
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+constexpr bool kAddressSanitizer = true;
+#else
+constexpr bool kAddressSanitizer = false;
+#endif
+#endif
+
 template <typename FiberType>
-class ForeignStacksTest : public ::testing::Test {};
+class ForeignStacksTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (kAddressSanitizer) GTEST_SKIP() << "AddressSanitizer does not know of the host's stacks";
+  }
+};
 using FiberTypes = ::testing::Types<OwnFiber, ContextFiber>;
 TYPED_TEST_SUITE(ForeignStacksTest, FiberTypes);
 
