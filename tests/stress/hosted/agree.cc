@@ -11,6 +11,8 @@
 // two. Two threads never rest. And contexts (makecontext) are left in the middle of units, and go
 // on in other threads.
 //
+// With AGREE_WITHOUT_FIBERS in the environment there are no contexts.
+//
 // Protocol: agree SCALE PLUGIN. Prints "ready"; answers "force" and "forced" with the same word,
 // and what runs in between may mix; at the end of its input prints "units N mixes M failures F".
 #include "agree.h"
@@ -621,7 +623,8 @@ void Start(Threads* threads, int scale, const char* plugin) {
   }
   threads->RepeatResting(2 * scale, HeldLock);
   for (void (*wait)() : kWaits) threads->RepeatResting(scale, [wait] { HeldWait(wait); });
-  for (int i = 0; i < 4 * scale; ++i) StartFiber(new Fiber);
+  const bool has_fibers = getenv("AGREE_WITHOUT_FIBERS") == nullptr;
+  for (int i = 0; has_fibers && i < 4 * scale; ++i) StartFiber(new Fiber);
   threads->RepeatResting(scale, HeldFiber);
   threads->RepeatResting(scale, RunAnyFiber);
   threads->RepeatResting(1, ForkAndWait);
