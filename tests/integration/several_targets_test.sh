@@ -106,7 +106,8 @@ for copy in one two three four; do
   started+=("$!") stopped+=("$!")
 done
 for pid in "${stopped[@]}"; do
-  for tries in $(seq 200); do [ -S "$XDG_RUNTIME_DIR/mend/$pid.sock" ] && break; sleep 0.05; done
+  # A socket that is there may be about to listen yet.
+  for tries in $(seq 200); do "$mend" status "$pid" >/dev/null 2>&1 && break; sleep 0.05; done
   kill -STOP "$pid"
 done
 output=$("$mend" ps 2>&1)
