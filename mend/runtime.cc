@@ -222,8 +222,6 @@ absl::StatusOr<ApplyReport> Runtime::Apply(const std::string& module_file,
     if (!canary.ok()) return canary.status();
     options.canary = *std::move(canary);
   }
-  // A thread with hosted frames may wait for itself, too.
-  const BlockedRegion region("Runtime::Apply");
   const absl::StatusOr<ApplyResult> report = impl_->host->patches().Apply(*bytes, options);
   if (!report.ok()) return report.status();
   if (report->outcome == Outcome::kReversed) return ReversedError(*report);
@@ -231,23 +229,18 @@ absl::StatusOr<ApplyReport> Runtime::Apply(const std::string& module_file,
 }
 
 absl::Status Runtime::Disable(const std::string& patch, absl::Duration timeout) {
-  const BlockedRegion region("Runtime::Disable");
   return StatusOf(impl_->host->patches().Disable(patch, {.timeout = timeout}));
 }
 absl::Status Runtime::Promote(const std::string& patch, absl::Duration timeout) {
-  const BlockedRegion region("Runtime::Promote");
   return StatusOf(impl_->host->patches().Promote(patch, {.timeout = timeout}));
 }
 absl::Status Runtime::Reverse(const std::string& patch) {
-  const BlockedRegion region("Runtime::Reverse");
   return StatusOf(impl_->host->patches().Reverse(patch));
 }
 absl::Status Runtime::Force(const std::string& patch) {
-  const BlockedRegion region("Runtime::Force");
   return StatusOf(impl_->host->patches().Force(patch));
 }
 absl::Status Runtime::Remove(const std::string& patch) {
-  const BlockedRegion region("Runtime::Remove");
   return StatusOf(impl_->host->patches().Remove(patch));
 }
 
