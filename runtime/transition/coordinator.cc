@@ -32,6 +32,10 @@ const char* HeldKind(SwitchResult reason) {
   }
 }
 
+bool IsDone(SwitchResult result) {
+  return result == SwitchResult::kSwitched || result == SwitchResult::kAlreadySwitched;
+}
+
 }  // namespace
 
 void Coordinator::Resume() {
@@ -110,37 +114,38 @@ bool Coordinator::VisitClaimable(ThreadRecord& record, Activity activity,
                                  const SwitchRequest& request) {
   if (!record.activity.TryClaim(activity)) return false;
   const bool blocked = activity == Activity::kBlocked;
-  const bool suspended = blocked && record.suspended.load(std::memory_order_relaxed);
-  RegisterContext anchor;
-  if (blocked) anchor = record.anchor;
-  uintptr_t displacement = 0;
-  if (suspended) {
-    switch (stack_copy_.Take(record)) {
-      case StackCopy::Outcome::kStackGone:
-        ThreadRegistry::Get().ForgetContext(&record);
-        return true;
-      case StackCopy::Outcome::kCannotRead:
-        anchor = {};  // on no stack: "not now"
-        break;
-      case StackCopy::Outcome::kTaken:
-        displacement = stack_copy_.displacement();
-    }
+  if (blocked && record.suspended.load(std::memory_order_relaxed)) {
+    return VisitSuspended(record, request);
   }
   const SwitchResult result = Handshake::Get().Attempt(
-      record, request, blocked ? &anchor : nullptr,
+      record, request, blocked ? &record.anchor : nullptr,
       blocked ? SwitchWay::kBlocked
-              : (activity == Activity::kStarting ? SwitchWay::kCreated : SwitchWay::kOutside),
-      displacement);
-  const bool done = result == SwitchResult::kSwitched || result == SwitchResult::kAlreadySwitched;
+              : (activity == Activity::kStarting ? SwitchWay::kCreated : SwitchWay::kOutside));
+  const bool done = IsDone(result);
   // A thread that is asleep whenever the scan comes by, always inside a held function, polls when
   // it wakes: at the latest where it enters the function again.
-  if (!done && blocked && !suspended) {
+  if (!done && blocked) {
     record.poll_credit.store(kPollCredit, std::memory_order_relaxed);
     // ORDER[T4]: the request was published before the poll byte; pairs with AnswerPoll.
     record.words.load(std::memory_order_relaxed)->poll.store(1, std::memory_order_release);
   }
   record.activity.ReleaseClaim(activity);
   return done;
+}
+
+bool Coordinator::VisitSuspended(ThreadRecord& record, const SwitchRequest& request) {
+  const StackCopy::Outcome copied = stack_copy_.Take(record);
+  if (copied == StackCopy::Outcome::kStackGone) {
+    ThreadRegistry::Get().ForgetContext(&record);
+    return true;
+  }
+  // On no stack, where there is none to read: "not now".
+  const bool taken = copied == StackCopy::Outcome::kTaken;
+  const RegisterContext anchor = taken ? record.anchor : RegisterContext{};
+  const SwitchResult result = Handshake::Get().Attempt(
+      record, request, &anchor, SwitchWay::kBlocked, taken ? stack_copy_.displacement() : 0);
+  record.activity.ReleaseClaim(Activity::kBlocked);
+  return IsDone(result);
 }
 
 void Coordinator::VisitRunning(ThreadRecord& record, const SwitchRequest& request) {

@@ -55,6 +55,8 @@ class Coordinator {
   // True when the thread has acknowledged the request.
   bool Visit(ThreadRecord& record, const SwitchRequest& request);
   bool VisitClaimable(ThreadRecord& record, Activity activity, const SwitchRequest& request);
+  // A context that no thread runs, claimed by the caller. Gives it back, or has it forgotten.
+  bool VisitSuspended(ThreadRecord& record, const SwitchRequest& request);
   void VisitRunning(ThreadRecord& record, const SwitchRequest& request);
   void MaybeSignal(ThreadRecord& record);
   void ReportSwitched(ThreadRecord& record, const SwitchRequest& request);
