@@ -12,7 +12,6 @@
 #include "mend/compile.h"
 #include "mend/host.h"
 #include "mend/read_file.h"
-#include "runtime/base/uninterrupted.h"
 #include "runtime/safepoint/blocked_region.h"
 #include "runtime/safepoint/runtime_thread.h"
 #include "runtime/safepoint/thread_registry.h"
@@ -101,33 +100,24 @@ void LeaveBlocked() noexcept {
   }
 }
 
-// Leaves an Uninterrupted scope to Arrive's side, if it departs.
 void DepartForStack(const void* destination, const Anchor& anchor, uintptr_t* mark) noexcept {
   RegisterContext here;
   std::memcpy(&here, &anchor, sizeof here);
-  ThreadRegistry::Get().StayInside();
-  Uninterrupted::Begin();
-  if (!ThreadRegistry::Get().Depart(reinterpret_cast<uintptr_t>(destination), here, mark)) {
-    Uninterrupted::End();
-  }
+  ThreadRegistry::Get().Depart(reinterpret_cast<uintptr_t>(destination), here, mark);
 }
 
 }  // namespace internal
 
 ForeignStack::ForeignStack(void* low, size_t size)
     : low_(reinterpret_cast<uintptr_t>(low)), high_(low_ + size) {
-  const Uninterrupted uninterrupted;
   ThreadRegistry::Get().PrepareContext({.low = low_, .high = high_});
 }
 
 ForeignStack::~ForeignStack() {
-  const Uninterrupted uninterrupted;
   ThreadRegistry::Get().ForgetContextOn({.low = low_, .high = high_});
 }
 
-void StackSwitch::Arrive() noexcept {
-  if (ThreadRegistry::Get().Arrive()) Uninterrupted::End();
-}
+void StackSwitch::Arrive() noexcept { ThreadRegistry::Get().Arrive(); }
 
 struct Runtime::Impl {
   Host* host = nullptr;

@@ -9,7 +9,6 @@
 //
 // getcontext needs nothing. A context that was made otherwise (by hand, by getcontext and new
 // registers) is known from when a thread first goes there; until then it has no hosted frame.
-#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,10 +70,7 @@ void ByArrivalStub(const ucontext_t& to, ucontext_t* left, ucontext_t* way) {
   volatile uintptr_t mark = 0;
   RegisterContext here;
   mend::internal::CaptureRegisters(&here);
-  ThreadRegistry::Get().StayInside();
-  Uninterrupted::Begin();
   if (!ThreadRegistry::Get().Depart(StackPointer(*to), here, const_cast<uintptr_t*>(&mark))) {
-    Uninterrupted::End();
     return next(to);
   }
   ucontext_t way;
@@ -114,7 +110,6 @@ void MakeContext(ucontext_t* context, void (*function)(), int argument_count, va
     }
   }
   if (!IsRegisteredThread()) return;
-  const Uninterrupted uninterrupted;
   ThreadRegistry::Get().PrepareContext({.low = low, .high = high});
 }
 
@@ -124,9 +119,8 @@ void MakeContext(ucontext_t* context, void (*function)(), int argument_count, va
 void MendContextArrived() {
   using namespace mend;
   const jit::Journey journey = jit::tls_journey;
-  ThreadRegistry::Get().Arrive();
   if (journey.left != nullptr) jit::StoreKernelSet(journey.mask, &journey.left->uc_sigmask);
-  Uninterrupted::End();
+  ThreadRegistry::Get().Arrive();
 }
 
 // As libc has it, a context without a next one ends the process.
@@ -134,12 +128,9 @@ void MendContextEnded(const ucontext_t* next) {
   using namespace mend;
   if (next == nullptr) exit(0);
   ucontext_t way;
-  Uninterrupted::Begin();
   if (ThreadRegistry::Get().DepartForGood(jit::StackPointer(*next))) {
     jit::ByArrivalStub(*next, nullptr, &way);
     next = &way;
-  } else {
-    Uninterrupted::End();
   }
   exit(next_setcontext(next));
 }

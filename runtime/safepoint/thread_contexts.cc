@@ -70,6 +70,7 @@ void ThreadRegistry::EndContext(ThreadRecord* record) {
 
 void ThreadRegistry::PrepareContext(StackBounds stack) {
   if (stack.low >= stack.high) return;
+  const Uninterrupted uninterrupted;
   // Its only thread is not where libc's fast paths for one thread look for it (SingleThread).
   SingleThread::Leave();
   ThreadRecord* const made = AddRecord();
@@ -131,6 +132,7 @@ bool ThreadRegistry::SwitchContext(uintptr_t rsp, const RegisterContext* anchor,
   // A thread that was merely found, and whose stack nobody has looked up yet.
   if (old->stack.high == 0) return false;
   const pid_t tid = old->tid.load(std::memory_order_relaxed);
+  Uninterrupted::Begin();
   bool retry = true;
   while (retry) {
     MutexLock lock(&adoption_mu_);
@@ -167,18 +169,20 @@ bool ThreadRegistry::SwitchContext(uintptr_t rsp, const RegisterContext* anchor,
     if (anchor == nullptr) FreeRecord(old);
     return true;
   }
+  Uninterrupted::End();
   return false;
 }
 
 bool ThreadRegistry::Depart(uintptr_t rsp, const RegisterContext& anchor, uintptr_t* mark) {
+  StayInside();
   return SwitchContext(rsp, &anchor, mark);
 }
 
 bool ThreadRegistry::DepartForGood(uintptr_t rsp) { return SwitchContext(rsp, nullptr, nullptr); }
 
-bool ThreadRegistry::Arrive() {
+void ThreadRegistry::Arrive() {
   ThreadRecord* const record = tls_target;
-  if (record == nullptr) return false;
+  if (record == nullptr) return;
   tls_target = nullptr;
   ThreadWords& words = tls_thread_words;
   words.epoch.store(record->epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);
@@ -190,7 +194,7 @@ bool ThreadRegistry::Arrive() {
   // ORDER[T12]: the words' contents before the pointer; pairs with Coordinator::Visit.
   record->words.store(&words, std::memory_order_release);
   record->activity.ReleaseClaim(Activity::kRunning);
-  return true;
+  Uninterrupted::End();
 }
 
 void ThreadRegistry::StayInside() {
@@ -212,6 +216,7 @@ void ThreadRegistry::StayInside() {
 }
 
 void ThreadRegistry::ForgetContextOn(StackBounds stack) {
+  const Uninterrupted uninterrupted;
   while (has_contexts()) {
     MutexLock lock(&adoption_mu_);
     const auto [first, last] = contexts_->equal_range(stack.high);

@@ -64,24 +64,22 @@ class ThreadRegistry {
   // To the core a context is a thread: it has a record, hence a patch state of its own, which goes
   // with it to whichever thread runs it; and a transition waits for it while none does. A thread's
   // own stack is a context too, from when it is first left. Each stack has one record at most;
-  // where stacks lie within others (an array in a frame), an address belongs to the innermost. All
-  // require an Uninterrupted scope, which those that Depart leave to Arrive's side.
+  // where stacks lie within others (an array in a frame), an address belongs to the innermost.
 
   // A context that has not begun, on `stack`, with the caller's patch state. What was suspended
   // there before is forgotten.
   void PrepareContext(StackBounds stack);
-  // The caller is about to go on at `rsp` and to call Arrive there. The context that it leaves
-  // stands at `anchor` for whoever looks at it, and *mark, on its stack, stays as it is while it is
-  // left. False: nothing to do, and no Arrive, since `rsp` is on the stack that the caller is on,
-  // or on one that another thread is on, or nobody knows the caller.
+  // The caller is about to go on at `rsp` and to call Arrive there; until then it is Uninterrupted.
+  // The context that it leaves stands at `anchor` for whoever looks at it, and *mark, on its stack,
+  // stays as it is while it is left. False: nothing to do, and no Arrive, since `rsp` is on the
+  // stack that the caller is on, or on one that another thread is on. A thread of an embedding host
+  // counts for all its life from now on, as the program's do, since nobody can say which stack's
+  // business it is outside for.
   bool Depart(uintptr_t rsp, const RegisterContext& anchor, uintptr_t* mark);
-  // The same, and the context that it leaves is over.
+  // The same, and the context that it leaves is over. False, too, when nobody knows the caller.
   bool DepartForGood(uintptr_t rsp);
-  // False: the caller has not departed for anywhere.
-  bool Arrive();
-  // A thread of an embedding host is about to leave its stack: it counts for all its life from now
-  // on, as the program's do, since nobody can say which stack's business it is outside for.
-  void StayInside();
+  // Nothing, when the caller has not departed for anywhere.
+  void Arrive();
   // Whoever made the context on this stack says that nobody will go back to it.
   void ForgetContextOn(StackBounds stack);
   // Whether there has ever been a context; what is said of a program's only thread is void then.
@@ -149,7 +147,9 @@ class ThreadRegistry {
   // The record that AdoptUnknownThreads gave to a thread; null if none.
   ThreadRecord* FindAdopted(pid_t tid) const;
 
+  // Stays in an Uninterrupted scope if it succeeds.
   bool SwitchContext(uintptr_t rsp, const RegisterContext* anchor, uintptr_t* mark);
+  void StayInside();
   ThreadRecord* ClaimContextAt(uintptr_t rsp, bool* retry)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(adoption_mu_);
   void ListContext(ThreadRecord* record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(adoption_mu_);

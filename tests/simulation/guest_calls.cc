@@ -28,23 +28,16 @@ void RunProgramHandler(const std::function<void()>& handler) {
   handler();
 }
 
-void MakeContext(StackBounds stack) {
-  const Uninterrupted uninterrupted;
-  ThreadRegistry::Get().PrepareContext(stack);
-}
+void MakeContext(StackBounds stack) { ThreadRegistry::Get().PrepareContext(stack); }
 
 bool DepartForContext(uintptr_t rsp, uintptr_t* mark) {
-  Uninterrupted::Begin();
   if (mark == nullptr) return ThreadRegistry::Get().DepartForGood(rsp);
   const RegisterContext here{.rip = reinterpret_cast<uintptr_t>(&ThreadWordsOffset),
                              .rsp = reinterpret_cast<uintptr_t>(__builtin_frame_address(0))};
   return ThreadRegistry::Get().Depart(rsp, here, mark);
 }
 
-void ArriveInContext() {
-  ThreadRegistry::Get().Arrive();
-  Uninterrupted::End();
-}
+void ArriveInContext() { ThreadRegistry::Get().Arrive(); }
 
 bool PollIsSet() { return tls_thread_words.poll.load(std::memory_order_relaxed) != 0; }
 
