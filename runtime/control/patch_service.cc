@@ -74,10 +74,7 @@ void Describe(const Patch& patch, ApplyResult* report) {
 const PatchStatus* FindSame(const CoreStatus& status, const PatchModule& module) {
   const PatchStatus* same = nullptr;
   for (const PatchStatus& patch : status.patches) {
-    if (BareName(patch.name) == BareName(module.name) &&
-        patch.content_hash == module.content_hash) {
-      same = &patch;
-    }
+    if (IsSamePatch(patch, module)) same = &patch;
   }
   return same;
 }

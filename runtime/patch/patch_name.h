@@ -17,6 +17,13 @@ inline std::string_view BareName(std::string_view patch) {
   return generation ? patch.substr(0, tilde) : patch;
 }
 
+// Whether both are of one module, whatever their generations. Of what has a `name` and a
+// `content_hash`.
+template <typename One, typename Other>
+bool IsSamePatch(const One& one, const Other& other) {
+  return BareName(one.name) == BareName(other.name) && one.content_hash == other.content_hash;
+}
+
 }  // namespace mend
 
 #endif  // MEND_RUNTIME_PATCH_PATCH_NAME_H_

@@ -66,7 +66,7 @@ absl::StatusOr<std::string> PatchRegistry::Enable(std::unique_ptr<Patch> patch,
   const CoreCall call("mend: enabling a patch", &state.mu);
   if (absl::Status valid = ValidatePatch(*patch); !valid.ok()) return valid;
   state.AwaitGraceLocked();
-  if (Patch* const same = state.FindSameLocked(patch->name, patch->content_hash); same != nullptr) {
+  if (Patch* const same = state.FindSameLocked(*patch); same != nullptr) {
     // It is on its way out: what was asked for is that it stays.
     if (!same->enabled) {
       if (absl::Status reversed = state.ReverseLocked(); !reversed.ok()) return reversed;

@@ -25,10 +25,7 @@ void PatchRegistry::State::NoteUndoneLocked(const Patch* patch) {
                    [](const PatchObject& object) { return object.post_unpatch_ran; })) {
     return;
   }
-  const auto is_same = [patch](const Patch* other) {
-    return other == patch || (BareName(other->name) == BareName(patch->name) &&
-                              other->content_hash == patch->content_hash);
-  };
+  const auto is_same = [patch](const Patch* other) { return IsSamePatch(*other, *patch); };
   for (Apply& apply : history_) {
     if (std::any_of(apply.replaced.begin(), apply.replaced.end(), is_same)) {
       apply.undone = patch->name;

@@ -64,12 +64,9 @@ Patch* PatchRegistry::State::FindLocked(const std::string& name) const {
   return found;
 }
 
-Patch* PatchRegistry::State::FindSameLocked(const std::string& name,
-                                            const std::string& content_hash) const {
-  for (Patch* const patch : active_) {
-    if (BareName(patch->name) == BareName(name) && patch->content_hash == content_hash) {
-      return patch;
-    }
+Patch* PatchRegistry::State::FindSameLocked(const Patch& patch) const {
+  for (Patch* const active : active_) {
+    if (IsSamePatch(*active, patch)) return active;
   }
   return nullptr;
 }
@@ -102,9 +99,7 @@ void PatchRegistry::State::EraseLocked(const Patch* patch) {
 PatchAside PatchRegistry::State::SetAsideLocked(const Patch& patch) {
   for (size_t i = patches_.size(); i-- > 0;) {
     const Patch& older = *patches_[i];
-    if (BareName(older.name) != BareName(patch.name) || older.content_hash != patch.content_hash) {
-      continue;
-    }
+    if (!IsSamePatch(older, patch)) continue;
     if (older.enabled || !CheckIdleLocked().ok() || !CheckUnusedLocked(older).ok()) return {};
     PatchAside aside{.patch = std::move(patches_[i]), .place = i};
     patches_.erase(patches_.begin() + static_cast<ptrdiff_t>(i));
@@ -117,10 +112,7 @@ std::vector<const Patch*> PatchRegistry::State::SpareLocked(const Patch& patch) 
   std::vector<const Patch*> spare;
   if (!CheckIdleLocked().ok()) return spare;
   for (const std::unique_ptr<Patch>& older : patches_) {
-    if (older->enabled || BareName(older->name) != BareName(patch.name) ||
-        older->content_hash != patch.content_hash) {
-      continue;
-    }
+    if (older->enabled || !IsSamePatch(*older, patch)) continue;
     const bool may_come_back =
         std::any_of(history_.begin(), history_.end(), [&older](const Apply& apply) {
           return std::find(apply.replaced.begin(), apply.replaced.end(), older.get()) !=

@@ -109,8 +109,7 @@ class PatchRegistry::State {
   // By its name, or the newest generation of a bare name. Null if there is none.
   Patch* FindLocked(const std::string& name) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // The generation of `name` with that content that is enabled or in transition, or null.
-  Patch* FindSameLocked(const std::string& name, const std::string& content_hash) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  Patch* FindSameLocked(const Patch& patch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // `name`, or its next free generation.
   std::string FreeNameLocked(const std::string& name) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   Patch* AddLocked(std::unique_ptr<Patch> patch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
