@@ -159,12 +159,7 @@ absl::Status GuestLink::AddParameters(ModuleParameters& parameters) const {
   return absl::OkStatus();
 }
 
-CodeRange GuestLink::FindText(CodeAddress entry) const {
-  if (const HostedSymbol* const own = object_->index.FindEntry(entry)) {
-    return {entry, entry + own->size};
-  }
-  return FindProcessText(*program_, entry);
-}
+CodeRange GuestLink::FindText(CodeAddress entry) const { return FindTextFrom(*object_, entry); }
 
 bool GuestLink::HasStub(CodeAddress entry) const {
   const HostedSymbol* const own = object_->index.FindEntry(entry);

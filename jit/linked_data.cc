@@ -80,9 +80,10 @@ absl::Status LinkedData::AddParameters(uintptr_t table, size_t size,
   return absl::OkStatus();
 }
 
-CodeRange FindProcessText(const HostedProgram& program, CodeAddress entry) {
-  if (const HostedSymbol* const symbol = program.index.FindEntry(entry)) {
-    return {entry, entry + symbol->size};
+CodeRange FindTextFrom(const HostedProgram& object, CodeAddress entry) {
+  for (const HostedProgram* hosted = &object; hosted != nullptr; hosted = hosted->parent) {
+    const HostedSymbol* const symbol = hosted->index.FindEntry(entry);
+    if (symbol != nullptr) return {entry, entry + symbol->size};
   }
   Dl_info info;
   void* extra = nullptr;

@@ -40,9 +40,9 @@ class LinkedData {
   absl::Status AddParameters(uintptr_t table, size_t size, ModuleParameters& parameters) const;
 };
 
-// The text of the function of the program, or of a library of the process, that begins there; empty
-// if none does.
-CodeRange FindProcessText(const HostedProgram& program, CodeAddress entry);
+// The text of the function of the object, of the program that it belongs to, or of a library of the
+// process, that begins there; empty if none does.
+CodeRange FindTextFrom(const HostedProgram& object, CodeAddress entry);
 
 }  // namespace mend::jit
 

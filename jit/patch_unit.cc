@@ -38,11 +38,6 @@ constexpr uint64_t kSizeOfObject = 48;
 constexpr uint64_t kFunctionsOfObject = 8;
 constexpr uint64_t kVariableOfParameter = 8;
 
-bool IsDeclaration(std::string_view name) {
-  return name == kLivepatchPointer || name.starts_with(kStateOwnerPrefix) ||
-         name.starts_with(kParameterPrefix);
-}
-
 bool IsUnwindSection(const Section& section) {
   return section.getName() == ".eh_frame" || section.getName().starts_with(".gcc_except_table");
 }
@@ -168,7 +163,7 @@ void PatchUnitLink::FindOwn() {
   for (Symbol* symbol : graph_->defined_symbols()) {
     if (!HasSourceName(*symbol)) continue;
     const std::string name(*symbol->getName());
-    if (!IsDeclaration(name) || !plan_.new_data.contains(name)) continue;
+    if (!IsPatchDeclaration(name) || !plan_.new_data.contains(name)) continue;
     declarations_.push_back(symbol);
     own_.insert(&symbol->getBlock());
     if (name == kLivepatchPointer) FollowDescriptor(*symbol);

@@ -16,9 +16,8 @@ namespace {
 // What the links of a patch have made and found.
 class UnitsData : public LinkedData {
  public:
-  UnitsData(const HostedProgram* program, const HostedProgram* object,
-            const std::vector<std::unique_ptr<PatchUnitLink>>& links)
-      : program_(program), object_(object) {
+  UnitsData(const HostedProgram* object, const std::vector<std::unique_ptr<PatchUnitLink>>& links)
+      : object_(object) {
     for (const auto& link : links) {
       const ModulePages& pages = link->data_pages();
       if (pages.rest_size != 0) own_data_.emplace_back(pages.rest, pages.rest + pages.rest_size);
@@ -27,44 +26,38 @@ class UnitsData : public LinkedData {
   }
 
   uintptr_t DataEnd(uintptr_t address) const override {
-    const uintptr_t end = WritableEnd(address);
-    if (end != 0) return end;
-    if (object_->arena != nullptr && object_->arena->DataEnd(address) != 0) {
-      return object_->arena->DataEnd(address);
-    }
-    return program_->memory->EndOf(MemoryKind::kConstant, address);
+    uintptr_t end = WritableEnd(address);
+    if (end == 0 && object_->arena != nullptr) end = object_->arena->DataEnd(address);
+    return end != 0 ? end : object_->memory->EndOf(MemoryKind::kConstant, address);
   }
   uintptr_t WritableEnd(uintptr_t address) const override {
-    for (const auto& [begin, end] : own_data_) {
-      if (address >= begin && address < end) return end;
-    }
-    if (object_->arena != nullptr && object_->arena->WritableEnd(address) != 0) {
-      return object_->arena->WritableEnd(address);
-    }
-    return program_->memory->EndOf(MemoryKind::kData, address);
+    uintptr_t end = OwnEnd(address);
+    if (end == 0 && object_->arena != nullptr) end = object_->arena->WritableEnd(address);
+    return end != 0 ? end : object_->memory->EndOf(MemoryKind::kData, address);
   }
   // The values of a string go with the patch.
   bool MayHoldParameter(uintptr_t address, size_t size, ParameterKind kind) const override {
-    const bool is_own = std::any_of(
-        own_data_.begin(), own_data_.end(),
-        [address](const auto& range) { return address >= range.first && address < range.second; });
-    return (is_own || kind != ParameterKind::kString) &&
+    return (kind != ParameterKind::kString || OwnEnd(address) != 0) &&
            LinkedData::MayHoldParameter(address, size, kind);
   }
   CodeRange FindText(CodeAddress entry) const override {
     for (const CodeRange& text : own_text_) {
       if (text.begin == entry) return text;
     }
-    if (const HostedSymbol* const symbol = object_->index.FindEntry(entry)) {
-      return {entry, entry + symbol->size};
-    }
-    return FindProcessText(*program_, entry);
+    return FindTextFrom(*object_, entry);
   }
   // A source patch's descriptor names no functions.
   bool HasStub(CodeAddress /*entry*/) const override { return false; }
 
  private:
-  const HostedProgram* const program_;
+  // The end of the data that goes with the patch's text and contains `address`; 0 when none does.
+  uintptr_t OwnEnd(uintptr_t address) const {
+    for (const auto& [begin, end] : own_data_) {
+      if (address >= begin && address < end) return end;
+    }
+    return 0;
+  }
+
   const HostedProgram* const object_;
   std::vector<std::pair<uintptr_t, uintptr_t>> own_data_;
   std::vector<CodeRange> own_text_;
@@ -307,7 +300,7 @@ UnitsResult Linking::Result(const HostedProgram* program) {
                      .declared = {},
                      .parameter_tables = {},
                      .unit_functions = {},
-                     .data = std::make_unique<UnitsData>(program, &object_, links_)};
+                     .data = std::make_unique<UnitsData>(&object_, links_)};
   result.declared.is_source_patch = true;
   for (const auto& link : links_) {
     const PatchDeclarations& declared = link->declared();

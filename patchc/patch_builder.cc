@@ -277,9 +277,7 @@ void PatchBuilder::RefuseDeclarations() {
                {}});
         }
         if (is_descriptor) declares = &source;
-        const bool is_of_patch =
-            name.starts_with(kStateOwnerPrefix) || name.starts_with(kParameterPrefix);
-        if (!is_of_patch || unit.diff.module.empty()) continue;
+        if (is_descriptor || !IsPatchDeclaration(name) || unit.diff.module.empty()) continue;
         unit.diff.refusals.push_back(
             {RefusalCode::kDeclarationInSource,
              absl::StrCat(source, ": '", name, "' in a source of module '", unit.diff.module, "'"),

@@ -199,13 +199,6 @@ class UnitComparer {
                        [&](const std::string& owner) { return replaced_.contains(owner); });
   }
 
-  // What the macros of <mend/livepatch.h> define for a patch: its descriptor, what belongs to its
-  // states, its parameters.
-  static bool IsPatchDeclaration(const std::string& name) {
-    return name == kLivepatchPointer || name.starts_with(kStateOwnerPrefix) ||
-           name.starts_with(kParameterPrefix);
-  }
-
   static bool IsModuleDeclaration(const std::string& name) {
     return name == kModuleInitPointer || name == kModuleExitPointer;
   }

@@ -46,6 +46,13 @@ inline constexpr char kStateOwnerSection[] = "mend_state_owners";
 inline constexpr char kStateOwnerPrefix[] = "mend_state_owner_";
 inline constexpr char kUnitSection[] = "mend_units";
 
+// Whether it is what the macros of <mend/livepatch.h> define for a patch: its descriptor, what
+// belongs to its states, its parameters.
+inline bool IsPatchDeclaration(std::string_view name) {
+  return name == kLivepatchPointer || name.starts_with(kStateOwnerPrefix) ||
+         name.starts_with(kParameterPrefix);
+}
+
 enum class Binding : uint8_t { kLocal, kGlobal, kWeak };
 
 struct SourceDescription {
