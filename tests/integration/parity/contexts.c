@@ -13,6 +13,14 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+/* What makecontext needs of a context. */
+static void put_on(ucontext_t* context, void* stack, size_t size, ucontext_t* link) {
+  getcontext(context);
+  context->uc_stack.ss_sp = stack;
+  context->uc_stack.ss_size = size;
+  context->uc_link = link;
+}
+
 // --- generators ---
 struct generator {
   ucontext_t self, caller;
@@ -30,10 +38,7 @@ static void produce(unsigned low, unsigned high) {
 static void generator_open(struct generator* g, size_t size) {
   g->stack = malloc(size);
   g->done = 0;
-  getcontext(&g->self);
-  g->self.uc_stack.ss_sp = g->stack;
-  g->self.uc_stack.ss_size = size;
-  g->self.uc_link = &g->caller;
+  put_on(&g->self, g->stack, size, &g->caller);
   makecontext(&g->self, (void (*)(void))produce, 2, (unsigned)(unsigned long)g,
               (unsigned)((unsigned long)g >> 32));
 }
@@ -78,10 +83,7 @@ static void task(int number, int rounds) {
 static void schedule(void) {
   static char stacks[TASKS][32768];
   for (int i = 0; i < TASKS; i++) {
-    getcontext(&tasks[i]);
-    tasks[i].uc_stack.ss_sp = stacks[i];
-    tasks[i].uc_stack.ss_size = sizeof stacks[i];
-    tasks[i].uc_link = &scheduler;
+    put_on(&tasks[i], stacks[i], sizeof stacks[i], &scheduler);
     makecontext(&tasks[i], (void (*)(void))task, 2, i, i + 3);
     alive[i] = 1;
   }
@@ -106,20 +108,11 @@ static void say2(void) { puts("second"); }
 static void say3(void) { puts("third"); }
 static void links(void) {
   static char s1[16384], s2[16384], s3[16384];
-  getcontext(&first);
-  first.uc_stack.ss_sp = s1;
-  first.uc_stack.ss_size = sizeof s1;
-  first.uc_link = &second;
+  put_on(&first, s1, sizeof s1, &second);
   makecontext(&first, (void (*)(void))args, 8, 1, 2, 3, 4, 5, 6, 7, 8);
-  getcontext(&second);
-  second.uc_stack.ss_sp = s2;
-  second.uc_stack.ss_size = sizeof s2;
-  second.uc_link = &third;
+  put_on(&second, s2, sizeof s2, &third);
   makecontext(&second, say2, 0);
-  getcontext(&third);
-  third.uc_stack.ss_sp = s3;
-  third.uc_stack.ss_size = sizeof s3;
-  third.uc_link = &home;
+  put_on(&third, s3, sizeof s3, &home);
   makecontext(&third, say3, 0);
   swapcontext(&home, &first);
   // The same stack and context once more.
@@ -160,10 +153,7 @@ static void* carry(void* number) {
 static void moved(void) {
   char* s =
       mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-  getcontext(&moving);
-  moving.uc_stack.ss_sp = s;
-  moving.uc_stack.ss_size = 65536;
-  moving.uc_link = &of_thread;
+  put_on(&moving, s, 65536, &of_thread);
   makecontext(&moving, mover, 0);
   for (long i = 1; i <= 7; i++) {
     pthread_t t;
@@ -198,10 +188,7 @@ static void preempted(void) {
   struct sigaction sa = {.sa_handler = preempt, .sa_flags = SA_RESTART};
   sigaction(SIGALRM, &sa, NULL);
   for (int i = 0; i < 3; i++) {
-    getcontext(&workers[i]);
-    workers[i].uc_stack.ss_sp = stacks[i];
-    workers[i].uc_stack.ss_size = sizeof stacks[i];
-    workers[i].uc_link = NULL;
+    put_on(&workers[i], stacks[i], sizeof stacks[i], NULL);
     makecontext(&workers[i], (void (*)(void))worker, 1, i);
   }
   struct itimerval it = {{0, 2000}, {0, 2000}};
@@ -226,10 +213,7 @@ static void jumps(void) {
 }
 static void jumped(void) {
   static char s[32768];
-  getcontext(&jumper);
-  jumper.uc_stack.ss_sp = s;
-  jumper.uc_stack.ss_size = sizeof s;
-  jumper.uc_link = &back;
+  put_on(&jumper, s, sizeof s, &back);
   makecontext(&jumper, jumps, 0);
   swapcontext(&back, &jumper);
 }
@@ -264,10 +248,7 @@ int main(void) {
   preempted();
   fflush(stdout);
   static char s[32768];
-  getcontext(&last);
-  last.uc_stack.ss_sp = s;
-  last.uc_stack.ss_size = sizeof s;
-  last.uc_link = NULL;
+  put_on(&last, s, sizeof s, NULL);
   makecontext(&last, lonely, 0);
   swapcontext(&unused, &last);
   puts("not reached");
