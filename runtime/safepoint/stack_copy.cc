@@ -16,6 +16,11 @@ StackCopy::Outcome StackCopy::Take(const ThreadRecord& record) {
   if (top < record.stack.low || top >= record.stack.high) return Outcome::kCannotRead;
   const uintptr_t begin = top - std::min(kRedZone, top - record.stack.low);
   const size_t size = record.stack.high - begin;
+  uintptr_t mark;
+  // A host may have put it somewhere else.
+  if (record.suspension_mark < begin || record.suspension_mark > record.stack.high - sizeof mark) {
+    return Outcome::kCannotRead;
+  }
   if (size > capacity_) {
     // Not set to zero.
     bytes_.reset(new char[size]);
@@ -28,7 +33,6 @@ StackCopy::Outcome StackCopy::Take(const ThreadRecord& record) {
   if (read < 0 && read != -EFAULT) return Outcome::kCannotRead;
   if (read < 0 || static_cast<size_t>(read) != size) return Outcome::kStackGone;
   displacement_ = reinterpret_cast<uintptr_t>(bytes_.get()) - begin;
-  uintptr_t mark;
   std::memcpy(&mark, reinterpret_cast<const void*>(record.suspension_mark + displacement_),
               sizeof mark);
   return mark == reinterpret_cast<uintptr_t>(&record) ? Outcome::kTaken : Outcome::kStackGone;

@@ -18,7 +18,7 @@ class StackCopy {
   enum class Outcome : uint8_t {
     kTaken,
     kStackGone,   // unmapped, or used for something else
-    kCannotRead,  // the system does not let the process read itself
+    kCannotRead,  // by the system's will, or not where the record says that it is
   };
 
   // REQUIRES: the caller has claimed the record, which is suspended at an anchor.

@@ -95,8 +95,20 @@ class OwnFiber : public Fiber {
   }
   StackMemory memory_;
   mend::ForeignStack stack_{memory_.data(), memory_.size()};
+
+ protected:
   void* sp_ = nullptr;
   void* resumer_sp_ = nullptr;
+};
+
+// Against the rule: its StackSwitch is in no frame.
+class CarelessFiber : public OwnFiber {
+ public:
+  using OwnFiber::OwnFiber;
+  void Yield() override {
+    const auto leaving = std::make_unique<mend::StackSwitch>(resumer_sp_);
+    SwitchStacks(&sp_, resumer_sp_);
+  }
 };
 
 class ContextFiber : public Fiber {
@@ -240,6 +252,21 @@ TYPED_TEST(ForeignStacksTest, AFiberThatIsGoneIsNotWaitedFor) {
   ASSERT_TRUE(applied.ok()) << applied.status();
   EXPECT_TRUE(applied->complete);
   ASSERT_TRUE(runtime.Disable("fix").ok());
+}
+
+// What cannot be told from a stack that is used for something else is not taken for one.
+TEST(CarelessHostTest, ASuspendedFiberIsWaitedFor) {
+  if (kAddressSanitizer) GTEST_SKIP() << "AddressSanitizer does not know of the host's stacks";
+  mend::Runtime& runtime = *TheService().runtime;
+  auto unit = *runtime.Lookup<int()>("unit");
+  int seen = 0;
+  CarelessFiber fiber([&] { seen = unit(); });
+  fiber.Resume();
+  const auto refused = runtime.Apply(TheService().module, {.timeout = absl::Milliseconds(200)});
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kDeadlineExceeded) << refused.status();
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("suspended context"));
+  fiber.Resume();
+  EXPECT_EQ(seen, 11);
 }
 
 }  // namespace
