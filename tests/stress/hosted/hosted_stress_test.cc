@@ -161,12 +161,6 @@ class HostedProgram {
     return resident * 4;
   }
 
-  bool IsDead() const {
-    siginfo_t info = {};
-    return waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-           info.si_pid == pid_;
-  }
-
   // Where each thread is: its name and state, and what it waits for in the kernel, as far as that
   // tells (a program that does not answer may be stuck in itself, or in a clone or munmap that
   // takes a minute).
@@ -211,7 +205,6 @@ struct Outcome {
   unsigned long refused = 0;
   unsigned long forced = 0;
   unsigned long timed_out = 0;  // and reversed: a starved machine, or a thread that never switches
-  bool died = false;            // where it may
   unsigned long threads_seen = 0;
   unsigned long threads_blocked = 0;
   size_t threads_most = 0;
@@ -318,17 +311,6 @@ class HostedStressTest : public testing::Test {
   }
   void TearDown() override { fs::remove_all(directory_); }
 
-  // A program that did not answer, in a test in which it may die: counts the mixes that it told of.
-  bool HasDiedAsItMay(Outcome* outcome) const {
-    if (!may_die_ || !AwaitDeath()) return false;
-    outcome->died = true;
-    const std::string said = ReadFile(directory_ / "stderr");
-    for (size_t at = 0; (at = said.find("mix in ", at)) != std::string::npos; ++at) {
-      ++outcome->mixes;
-    }
-    return true;
-  }
-
   // Longer than a transition may take before it is reversed, than this test asks to wait for one,
   // and than a virtual machine's kernel was seen to take over a thread's stack ("workqueue lockup"
   // in its log).
@@ -339,7 +321,6 @@ class HostedStressTest : public testing::Test {
             Outcome* outcome) {
     const absl::StatusOr<Reply> reply = client.Post(path, body, Patience());
     ++outcome->requests;
-    if (!reply.ok() && HasDiedAsItMay(outcome)) return;
     ASSERT_TRUE(reply.ok()) << path << ": " << reply.status();
     const int exit_code = ExitCodeOf(*reply);
     ASSERT_TRUE(exit_code == 0 || (exit_code >= 3 && exit_code <= 5)) << path << reply->body;
@@ -386,14 +367,13 @@ class HostedStressTest : public testing::Test {
     Post(client, absl::StrCat("/patches/", module.name, "/force"), "", outcome);
     if (HasFatalFailure()) return;
     if (outcome->refused == refused) ++outcome->forced;
-    AwaitNoTransition(client, outcome);
+    AwaitNoTransition(client);
     ASSERT_TRUE(program_->Tell("forced"));
   }
 
-  void AwaitNoTransition(const Client& client, Outcome* outcome) {
+  void AwaitNoTransition(const Client& client) {
     const absl::StatusOr<Reply> waited =
         client.Get("/transition/wait?timeout_ms=120000", Patience());
-    if (!waited.ok() && HasDiedAsItMay(outcome)) return;
     ASSERT_TRUE(waited.ok()) << waited.status();
     ASSERT_EQ(ExitCodeOf(*waited), 0) << waited->body;
   }
@@ -401,7 +381,6 @@ class HostedStressTest : public testing::Test {
   // Looks where the program's threads are.
   void SampleThreads(const Client& client, Outcome* outcome) {
     const absl::StatusOr<Reply> reply = client.Get("/threads");
-    if (!reply.ok() && HasDiedAsItMay(outcome)) return;
     ASSERT_TRUE(reply.ok()) << reply.status();
     const auto document = nlohmann::json::parse(reply->body, nullptr, /*allow_exceptions=*/false);
     ASSERT_TRUE(document.is_object()) << reply->body;
@@ -430,15 +409,15 @@ class HostedStressTest : public testing::Test {
     const absl::Time begin = absl::Now();
     while (outcome->transitions < length.least || absl::Now() < begin + length.time) {
       Request(client, modules, random, outcome);
-      if (outcome->died || HasFatalFailure()) return;
+      if (HasFatalFailure()) return;
       if (outcome->requests % 8 == 0) SampleThreads(client, outcome);
-      if (outcome->died || HasFatalFailure()) return;
+      if (HasFatalFailure()) return;
       outcome->transitions = completed.Count();
       if (outcome->early_kilobytes == 0 && absl::Now() >= begin + length.time / 4) {
         outcome->early_kilobytes = program_->ResidentKilobytes();
       }
     }
-    AwaitNoTransition(client, outcome);
+    AwaitNoTransition(client);
     outcome->late_kilobytes = program_->ResidentKilobytes();
     outcome->late_bytes = KeptBytes(client);
   }
@@ -456,11 +435,6 @@ class HostedStressTest : public testing::Test {
     ASSERT_EQ(program.ReadLine(), "ready\n");
     program_ = &program;
     Attack(Client(program.socket()), modules, length, outcome);
-    if (outcome->died) {
-      std::printf("the program died after %lu transitions, having seen %lu mixes\n",
-                  outcome->transitions, outcome->mixes);
-      return;
-    }
     ASSERT_FALSE(HasFatalFailure()) << ReadFile(directory_ / "stderr").substr(0, 4000) << "\n"
                                     << LastOf(ReadFile(directory_ / "log")) << "\n"
                                     << program.WhereThreadsAre();
@@ -496,16 +470,6 @@ class HostedStressTest : public testing::Test {
     return text.substr(text.size() - std::min<size_t>(text.size(), 4000));
   }
 
-  // Whether the program is gone, which its clients learn a little earlier than its parent.
-  bool AwaitDeath() const {
-    const absl::Time end = absl::Now() + absl::Seconds(5);
-    while (!program_->IsDead()) {
-      if (absl::Now() > end) return false;
-      absl::SleepFor(absl::Milliseconds(10));
-    }
-    return true;
-  }
-
 #ifdef MEND_FAILPOINTS
   static constexpr const char* kLateReuse = "--failpoint jit/reuse_text_late ";
 #else
@@ -514,7 +478,6 @@ class HostedStressTest : public testing::Test {
   static Built* built_;
   fs::path directory_;
   HostedProgram* program_ = nullptr;
-  bool may_die_ = false;
   bool may_force_ = false;
 };
 
@@ -555,8 +518,6 @@ TEST_F(HostedStressTest, ControlCallersThatAreNotHeldSeeMixes) {
 
 #ifdef MEND_FAILPOINTS
 TEST_F(HostedStressTest, ControlWithoutTheStackCheckThereAreMixes) {
-  // A thread that stands in code which is taken away may also end the program.
-  may_die_ = true;
   Outcome outcome;
   RunStress(/*hold=*/true, "--failpoint safepoint/stack_check_off", {}, &outcome);
   EXPECT_GT(outcome.mixes, 0u) << "the oracle does not notice what the stack check prevents";
