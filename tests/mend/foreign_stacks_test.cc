@@ -17,20 +17,8 @@
 
 #include "mend/runtime.h"
 
-// Stores the callee-saved registers on the stack that it leaves, and takes those of the other.
-extern "C" void SwitchStacks(void** save_sp, void* load_sp);
-__asm__(
-    ".text\n.globl SwitchStacks\n.type SwitchStacks, @function\nSwitchStacks:\n"
-    ".cfi_startproc\n"
-    "pushq %rbp\n.cfi_adjust_cfa_offset 8\n.cfi_rel_offset %rbp, 0\n"
-    "pushq %rbx\n.cfi_adjust_cfa_offset 8\n.cfi_rel_offset %rbx, 0\n"
-    "pushq %r12\n.cfi_adjust_cfa_offset 8\n.cfi_rel_offset %r12, 0\n"
-    "pushq %r13\n.cfi_adjust_cfa_offset 8\n.cfi_rel_offset %r13, 0\n"
-    "pushq %r14\n.cfi_adjust_cfa_offset 8\n.cfi_rel_offset %r14, 0\n"
-    "pushq %r15\n.cfi_adjust_cfa_offset 8\n.cfi_rel_offset %r15, 0\n"
-    "movq %rsp, (%rdi)\nmovq %rsi, %rsp\n"
-    "popq %r15\npopq %r14\npopq %r13\npopq %r12\npopq %rbx\npopq %rbp\nret\n"
-    ".cfi_endproc\n.size SwitchStacks, .-SwitchStacks\n");
+// The simulation's (fiber_switch.S): stores the callee-saved registers on the stack that it leaves.
+extern "C" void MendFiberSwitch(void** save_sp, void* load_sp);
 
 namespace {
 
@@ -78,11 +66,11 @@ class OwnFiber : public Fiber {
   void Resume() override {
     running = this;
     const mend::StackSwitch leaving(sp_);
-    SwitchStacks(&resumer_sp_, sp_);
+    MendFiberSwitch(&resumer_sp_, sp_);
   }
   void Yield() override {
     const mend::StackSwitch leaving(resumer_sp_);
-    SwitchStacks(&sp_, resumer_sp_);
+    MendFiberSwitch(&sp_, resumer_sp_);
   }
 
  private:
@@ -107,7 +95,7 @@ class CarelessFiber : public OwnFiber {
   using OwnFiber::OwnFiber;
   void Yield() override {
     const auto leaving = std::make_unique<mend::StackSwitch>(resumer_sp_);
-    SwitchStacks(&sp_, resumer_sp_);
+    MendFiberSwitch(&sp_, resumer_sp_);
   }
 };
 

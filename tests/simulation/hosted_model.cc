@@ -18,8 +18,6 @@
 // What stands for a call that does not block goes to the scheduler here.
 #pragma clang diagnostic ignored "-Wfunction-effects"
 
-extern "C" void MendFiberSwitch(void** save_sp, void* load_sp);
-
 namespace mend::simulation {
 namespace {
 
@@ -420,12 +418,8 @@ void SimulatedThread::StartContext() {
   tid = 0;
   stack_low = reinterpret_cast<uintptr_t>(::operator new(kBytes));
   stack_high = stack_low + kBytes;
-  // What MendFiberSwitch takes off, see Scheduler::Spawn.
-  auto** const top = reinterpret_cast<void**>(stack_high) - 8;
-  for (int i = 0; i < 8; ++i) top[i] = nullptr;
-  top[6] = reinterpret_cast<void*>(+[] { Current()->RunContext(); });
   MakeContext({.low = stack_low, .high = stack_high});
-  sp_ = top;
+  sp_ = BeginOfStack(reinterpret_cast<char*>(stack_high), [] { Current()->RunContext(); });
 }
 
 // On the context's own stack.

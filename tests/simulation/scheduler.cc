@@ -8,8 +8,6 @@
 #include <algorithm>
 #include <limits>
 
-extern "C" void MendFiberSwitch(void** save_sp, void* load_sp);
-
 namespace mend::simulation {
 namespace {
 
@@ -30,6 +28,15 @@ char* StackOf(int id) {
 
 }  // namespace
 
+void* BeginOfStack(char* high, void (*entry)()) {
+  // What MendFiberSwitch takes off: six registers and the address to go to. Behind it the stack is
+  // aligned as at a function's entry.
+  auto** const top = reinterpret_cast<void**>(high) - 8;
+  for (int i = 0; i < 8; ++i) top[i] = nullptr;
+  top[6] = reinterpret_cast<void*>(entry);
+  return top;
+}
+
 Scheduler* Scheduler::Current() { return current; }
 
 Fiber* Scheduler::Spawn(const char* name, std::function<void()> body) {
@@ -41,12 +48,7 @@ Fiber* Scheduler::Spawn(const char* name, std::function<void()> body) {
   fiber->body = std::move(body);
   fiber->stack_low = StackOf(id);
   fiber->stack_high = fiber->stack_low + kStackBytes;
-  // What MendFiberSwitch takes off: six registers and the address to go to. Behind it the stack is
-  // aligned as at a function's entry.
-  auto** const top = reinterpret_cast<void**>(fiber->stack_high) - 8;
-  for (int i = 0; i < 8; ++i) top[i] = nullptr;
-  top[6] = reinterpret_cast<void*>(&Scheduler::Entry);
-  fiber->sp = top;
+  fiber->sp = BeginOfStack(fiber->stack_high, &Scheduler::Entry);
   fibers_.push_back(std::move(fiber));
   return fibers_.back().get();
 }

@@ -18,7 +18,14 @@
 #include <string>
 #include <vector>
 
+// Stores the callee-saved registers on the stack that it leaves, and its stack pointer in *save_sp;
+// goes on where `load_sp` was stored, or begins there (fiber_switch.S).
+extern "C" void MendFiberSwitch(void** save_sp, void* load_sp);
+
 namespace mend::simulation {
+
+// What MendFiberSwitch begins `entry` from, on the stack that ends at `high`.
+void* BeginOfStack(char* high, void (*entry)());
 
 // Where choices come from.
 class Chooser {
