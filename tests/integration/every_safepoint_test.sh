@@ -14,6 +14,8 @@ begin() {
   local name options=
   for name in "$@"; do options+=" --failpoint $name"; done
   serial=$((serial + 1))
+  # Here, not by the child alone: await_stop might read what the run before said.
+  : >"$work/program.err"
   MEND_OPTIONS="--log $work/events.log --socket $work/$serial.sock$options" \
     "${command[@]}" <"$input" >"$work/out" 2>"$work/program.err" &
   hosted_pid=$!
