@@ -1,11 +1,7 @@
 #include "mend/dynamic_loading.h"
 
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <link.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <climits>
 #include <cstdlib>
@@ -21,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "mend/host.h"
+#include "mend/mapped_file.h"
 #include "runtime/base/mutex.h"
 #include "runtime/control/refusal.h"
 #include "runtime/format/program_image.h"
@@ -134,31 +131,6 @@ void SetError(const absl::Status& status) {
   SetError(absl::StrCat(refusal.errno_name, ": ", refusal.message));
 }
 
-// A file, mapped; empty when there is none.
-class MappedFile {
- public:
-  explicit MappedFile(const std::string& path) {
-    const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0) return;
-    struct stat status;
-    if (fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0) {
-      const auto size = static_cast<size_t>(status.st_size);
-      void* const bytes = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
-      if (bytes != MAP_FAILED) contents_ = {static_cast<const char*>(bytes), size};
-    }
-    close(descriptor);
-  }
-  ~MappedFile() {
-    if (!contents_.empty()) munmap(const_cast<char*>(contents_.data()), contents_.size());
-  }
-  MappedFile(const MappedFile&) = delete;
-  MappedFile& operator=(const MappedFile&) = delete;
-  std::string_view contents() const { return contents_; }
-
- private:
-  std::string_view contents_;
-};
-
 // The folders in which the native loader looks for what the executable needs.
 std::vector<std::string> SearchFolders() {
   std::vector<std::string> folders;
@@ -203,11 +175,8 @@ std::string_view BaseName(std::string_view path) { return path.substr(path.rfind
 const std::set<std::string, std::less<>>& LinkedModules() {
   static const auto* const names = [] {
     auto* const linked = new std::set<std::string, std::less<>>;
-    const MappedFile executable("/proc/self/exe");
-    const absl::StatusOr<std::string_view> section =
-        FindElfSection(executable.contents(), kLinkedSection);
-    if (section.ok()) {
-      for (const std::string& name : NamesInSection(*section)) linked->emplace(BaseName(name));
+    for (const std::string& name : NamesInExecutable(kLinkedSection)) {
+      linked->emplace(BaseName(name));
     }
     return linked;
   }();
@@ -276,6 +245,13 @@ std::optional<void*> FindHosted(void* handle, const char* name) {
   }
   if (IsProgramHandle(handle)) {
     if (void* const found = FindInProgram(name); found != nullptr) return found;
+  } else if (handle == RTLD_NEXT) {
+    // What the libraries were shown of the program (program_exports.h) is no next one.
+    void* const own = FindInProgram(name);
+    if (own != nullptr && dlsym(NativeHandle(handle), name) == own) {
+      SetError(absl::StrCat("undefined symbol: ", name));
+      return nullptr;
+    }
   }
   return std::nullopt;
 }

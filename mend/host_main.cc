@@ -14,6 +14,8 @@
 #include "jit/guest_libc/guest_libc.h"
 #include "mend/host.h"
 #include "mend/host_options.h"
+#include "mend/program_exports.h"
+#include "runtime/base/event_log.h"
 #include "runtime/safepoint/single_thread.h"
 
 namespace mend {
@@ -59,6 +61,12 @@ Host& LinkProgram(const HostOptions& options, std::string_view image) {
   if (!objects.ok()) Refuse(objects.status());
   if (absl::Status status = (*host)->session().LoadProgram(options.name, *objects); !status.ok()) {
     Refuse(status);
+  }
+  if (absl::Status status = ShowProgramToLibraries((*host)->session()); !status.ok()) {
+    // A library that needs it will be refused by name; the program itself does not.
+    (*host)->events().Append(
+        MendEvent("exports_unavailable", "",
+                  absl::StrCat("libraries do not see the program's symbols: ", status.message())));
   }
   return **host;
 }

@@ -249,7 +249,9 @@ class ProgramLink {
     if (!needed.ok()) return Fail(needed.status());
     for (const std::string& line : inputs_.other_output) llvm::outs() << line << "\n";
     if (absl::Status taken = TakeModules(*needed); !taken.ok()) return Fail(taken);
-    return arguments_.is_shared ? LinkShell(scratch->path(), *needed) : LinkLauncher(*needed);
+    if (arguments_.is_shared) return LinkShell(scratch->path(), *needed);
+    if (absl::Status found = FindExports(scratch->path(), *needed); !found.ok()) return Fail(found);
+    return LinkLauncher(*needed);
   }
 
  private:
@@ -343,6 +345,7 @@ class ProgramLink {
         ReadLinkedModules(needed, inputs_.libraries);
     if (!modules.ok()) return modules.status();
     linked_names_ = SectionOfNames(LinkedNames(*modules));
+    for (const LinkedModule& module : *modules) module_paths_.push_back(module.path);
     const auto is_module = [&](const std::string& name) {
       return llvm::any_of(*modules, [&](const LinkedModule& m) { return m.soname == name; });
     };
@@ -413,6 +416,36 @@ class ProgramLink {
     return WriteFile(path, *object);
   }
 
+  // What the linker would show to libraries: everything with -rdynamic, what they refer to without;
+  // and what the modules that became part of the program would show.
+  absl::Status FindExports(const std::string& linked, const std::vector<std::string>& needed) {
+    absl::StatusOr<std::vector<ExportedSymbol>> exports = ReadExports(linked);
+    if (!exports.ok()) return exports.status();
+    std::set<std::string> names;
+    for (ExportedSymbol& symbol : *exports) names.insert(std::move(symbol.name));
+    for (const std::string& path : module_paths_) {
+      exports = ReadExports(path);
+      if (!exports.ok()) return exports.status();
+      for (ExportedSymbol& symbol : *exports) names.insert(std::move(symbol.name));
+    }
+    for (const SharedLibrary& library : inputs_.libraries) {
+      if (names.empty()) break;
+      if (!IsNeeded(library, needed)) continue;
+      absl::StatusOr<std::vector<ExportedSymbol>> defined = ReadExports(library.path);
+      if (!defined.ok()) return defined.status();
+      for (const ExportedSymbol& symbol : *defined) names.erase(symbol.name);
+    }
+    exported_names_ = SectionOfNames({names.begin(), names.end()});
+    return absl::OkStatus();
+  }
+
+  static bool IsNeeded(const SharedLibrary& library, const std::vector<std::string>& needed) {
+    return llvm::any_of(needed, [&](const std::string& name) { return IsNamed(library, name); });
+  }
+  static bool IsNamed(const SharedLibrary& library, const std::string& name) {
+    return library.soname == name || llvm::sys::path::filename(library.path) == name;
+  }
+
   int LinkLauncher(const std::vector<std::string>& needed) {
     absl::StatusOr<ScratchFile> launcher = ScratchFile::Create("o");
     if (!launcher.ok()) return Fail(launcher.status());
@@ -444,8 +477,8 @@ class ProgramLink {
     for (const std::string& name : needed) {
       const size_t before = arguments.size();
       for (const SharedLibrary& library : inputs_.libraries) {
+        if (!IsNamed(library, name)) continue;
         const llvm::StringRef file = llvm::sys::path::filename(library.path);
-        if (library.soname != name && file != name) continue;
         // A library without a name of its own is needed by the name it was found by.
         if (!library.names_itself && name.find('/') == std::string::npos) {
           arguments.push_back("-L" + llvm::sys::path::parent_path(library.path).str());
@@ -483,6 +516,9 @@ class ProgramLink {
     }
     std::vector<NewSection> sections = {{kProgramSection, image, SHF_ALLOC, kImageAlignment}};
     AddLinkedNames(sections);
+    if (!exported_names_.empty()) {
+      sections.push_back({kExportsSection, exported_names_, SHF_ALLOC, 1});
+    }
     absl::StatusOr<std::string> object =
         AppendSections({(*launcher)->getBufferStart(), (*launcher)->getBufferSize()}, sections);
     if (!object.ok()) return object.status();
@@ -492,7 +528,9 @@ class ProgramLink {
   const LinkOptions options_;
   LinkArguments arguments_;
   LinkInputs inputs_;
-  std::string linked_names_;  // of guest modules, for kLinkedSection
+  std::string linked_names_;    // of guest modules, for kLinkedSection
+  std::string exported_names_;  // of the program, for kExportsSection
+  std::vector<std::string> module_paths_;
   bool done_ = false;
 };
 

@@ -7,8 +7,10 @@
 // A guest module (`patchc cc -shared`) is a shared library for the outside, without any code that
 // could run natively; it carries its image in `mend_module`, and in `mend_libraries` the names of
 // the libraries that it needs. A program's or a module's `mend_linked` names the guest modules that
-// it was linked with, whose objects are part of the program: name and path of each. All names have
-// a NUL behind them.
+// it was linked with, whose objects are part of the program: name and path of each. A program's
+// `mend_exports` names what an executable linked the same way would have in its dynamic symbol
+// table and no library of it defines: its functions and data that plugins may refer to. All names
+// have a NUL behind them.
 //
 //   "MENDPROG", u64 number of objects,
 //   per object: u64 offset and u64 size of its name, u64 offset and u64 size of its bytes
@@ -30,6 +32,7 @@ inline constexpr char kMembersSection[] = ".mend.members";
 inline constexpr char kModuleSection[] = "mend_module";
 inline constexpr char kLibrariesSection[] = "mend_libraries";
 inline constexpr char kLinkedSection[] = "mend_linked";
+inline constexpr char kExportsSection[] = "mend_exports";
 
 struct ProgramObject {
   std::string_view name;   // file, or archive(member), as the linker named it

@@ -1,0 +1,180 @@
+#include "mend/program_exports.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "mend/mapped_file.h"
+#include "runtime/base/failpoint.h"
+#include "runtime/format/program_image.h"
+
+namespace mend {
+namespace {
+
+constexpr char kLibraryName[] = "mend-exports";
+
+// The System V ABI's, of DT_HASH.
+uint32_t HashName(std::string_view name) {
+  uint32_t hash = 0;
+  for (const char c : name) {
+    hash = (hash << 4) + static_cast<unsigned char>(c);
+    const uint32_t high = hash & 0xf0000000;
+    hash ^= high >> 24;
+    hash &= ~high;
+  }
+  return hash;
+}
+
+template <typename T>
+void AppendBytes(std::string& bytes, const T* values, size_t count) {
+  bytes.append(reinterpret_cast<const char*>(values), count * sizeof(T));
+}
+
+absl::Status SystemRefused(const char* call) {
+  return absl::UnavailableError(absl::StrCat(call, ": ", std::strerror(errno)));
+}
+
+bool WriteAll(int descriptor, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = write(descriptor, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return false;
+    bytes.remove_prefix(static_cast<size_t>(written));
+  }
+  return true;
+}
+
+absl::Status OpenForProcess(std::string_view library) {
+  if (MEND_FAILPOINT("host/no_memory_file")) {
+    errno = EMFILE;
+    return SystemRefused("memfd_create");
+  }
+  const int descriptor = memfd_create(kLibraryName, MFD_CLOEXEC);
+  if (descriptor < 0) return SystemRefused("memfd_create");
+  absl::Status status;
+  if (!WriteAll(descriptor, library)) {
+    status = SystemRefused("write");
+  } else {
+    // The loader takes a file that it has under the same path for the same file. A program that
+    // opens one of its own by descriptor spells it /proc/self/fd.
+    const std::string path = absl::StrCat("/proc/thread-self/fd/", descriptor);
+    if (dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL | RTLD_NODELETE) == nullptr) {
+      status = absl::UnavailableError(dlerror());
+    }
+  }
+  close(descriptor);
+  return status;
+}
+
+}  // namespace
+
+std::string MakeSymbolLibrary(const std::vector<AbsoluteSymbol>& symbols) {
+  std::string strings(1, '\0');
+  const size_t soname = strings.size();
+  strings.append(kLibraryName, sizeof kLibraryName);
+  std::vector<Elf64_Sym> table(1);  // the first is nobody's
+  // As many buckets as symbols: number of buckets, number of symbols, buckets, chains.
+  const size_t buckets = symbols.empty() ? 1 : symbols.size();
+  std::vector<uint32_t> hash(2 + buckets + 1 + symbols.size());
+  hash[0] = static_cast<uint32_t>(buckets);
+  hash[1] = static_cast<uint32_t>(1 + symbols.size());
+  for (const AbsoluteSymbol& symbol : symbols) {
+    const size_t index = table.size();
+    table.push_back({.st_name = static_cast<Elf64_Word>(strings.size()),
+                     .st_info = ELF64_ST_INFO(STB_GLOBAL, STT_NOTYPE),
+                     .st_other = STV_DEFAULT,
+                     .st_shndx = SHN_ABS,
+                     .st_value = symbol.address.value,
+                     .st_size = 0});
+    strings.append(symbol.name).push_back('\0');
+    uint32_t& bucket = hash[2 + HashName(symbol.name) % buckets];
+    hash[2 + buckets + index] = std::exchange(bucket, static_cast<uint32_t>(index));
+  }
+
+  constexpr size_t kHeaders = 3;
+  const size_t symbols_at = sizeof(Elf64_Ehdr) + kHeaders * sizeof(Elf64_Phdr);
+  const size_t dynamic_at = symbols_at + table.size() * sizeof(Elf64_Sym);
+  Elf64_Dyn dynamic[7] = {};
+  const size_t hash_at = dynamic_at + sizeof dynamic;
+  const size_t strings_at = hash_at + hash.size() * sizeof(uint32_t);
+  const size_t size = strings_at + strings.size();
+  const std::pair<Elf64_Sxword, Elf64_Xword> entries[] = {
+      {DT_SONAME, soname},     {DT_HASH, hash_at},         {DT_SYMTAB, symbols_at},
+      {DT_STRTAB, strings_at}, {DT_STRSZ, strings.size()}, {DT_SYMENT, sizeof(Elf64_Sym)}};
+  for (size_t i = 0; i < std::size(entries); ++i) {
+    dynamic[i].d_tag = entries[i].first;
+    dynamic[i].d_un.d_val = entries[i].second;
+  }
+
+  Elf64_Ehdr header = {};
+  std::memcpy(header.e_ident, ELFMAG, SELFMAG);
+  header.e_ident[EI_CLASS] = ELFCLASS64;
+  header.e_ident[EI_DATA] = ELFDATA2LSB;
+  header.e_ident[EI_VERSION] = EV_CURRENT;
+  header.e_type = ET_DYN;
+  header.e_machine = EM_X86_64;
+  header.e_version = EV_CURRENT;
+  header.e_phoff = sizeof header;
+  header.e_ehsize = sizeof header;
+  header.e_phentsize = sizeof(Elf64_Phdr);
+  header.e_phnum = kHeaders;
+  constexpr size_t kPage = 4096;
+  const Elf64_Phdr segments[kHeaders] = {
+      // Writable: older loaders add the load address to what is in the dynamic section.
+      {.p_type = PT_LOAD,
+       .p_flags = PF_R | PF_W,
+       .p_offset = 0,
+       .p_vaddr = 0,
+       .p_paddr = 0,
+       .p_filesz = size,
+       .p_memsz = size,
+       .p_align = kPage},
+      {.p_type = PT_DYNAMIC,
+       .p_flags = PF_R | PF_W,
+       .p_offset = dynamic_at,
+       .p_vaddr = dynamic_at,
+       .p_paddr = dynamic_at,
+       .p_filesz = sizeof dynamic,
+       .p_memsz = sizeof dynamic,
+       .p_align = alignof(Elf64_Dyn)},
+      // Without it the loader would make all stacks executable.
+      {.p_type = PT_GNU_STACK,
+       .p_flags = PF_R | PF_W,
+       .p_offset = 0,
+       .p_vaddr = 0,
+       .p_paddr = 0,
+       .p_filesz = 0,
+       .p_memsz = 0,
+       .p_align = 16}};
+
+  std::string library;
+  library.reserve(size);
+  AppendBytes(library, &header, 1);
+  AppendBytes(library, segments, kHeaders);
+  AppendBytes(library, table.data(), table.size());
+  AppendBytes(library, dynamic, std::size(dynamic));
+  AppendBytes(library, hash.data(), hash.size());
+  library += strings;
+  return library;
+}
+
+absl::Status ShowProgramToLibraries(const jit::Session& session) {
+  std::vector<AbsoluteSymbol> symbols;
+  for (std::string& name : NamesInExecutable(kExportsSection)) {
+    // A copy of a library's datum, which hosted code refers to where it is.
+    const absl::StatusOr<CodeAddress> address = session.Lookup(name);
+    if (address.ok()) symbols.push_back({std::move(name), *address});
+  }
+  if (symbols.empty()) return absl::OkStatus();
+  return OpenForProcess(MakeSymbolLibrary(symbols));
+}
+
+}  // namespace mend

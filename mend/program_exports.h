@@ -1,0 +1,39 @@
+// What a hosted program shows of itself to the native libraries of its process: plugins that refer
+// to functions and data of the program that opens them, and libraries that call back by name.
+//
+// A native executable's dynamic symbol table does that. The hosted program has none, so it gets a
+// shared library made in memory that consists of nothing but one: absolute symbols whose values are
+// the addresses that hosted code uses, opened for the whole process before anything of the program
+// runs. A function's address is its entry, which goes to its newest version.
+//
+// It comes behind the libraries that the program was linked with, so what these define as well
+// stays theirs.
+#ifndef MEND_MEND_PROGRAM_EXPORTS_H_
+#define MEND_MEND_PROGRAM_EXPORTS_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "jit/session.h"
+#include "runtime/base/code_address.h"
+
+namespace mend {
+
+struct AbsoluteSymbol {
+  std::string name;
+  CodeAddress address;
+};
+
+// A shared library (ELF64, x86-64) that defines these symbols and contains nothing else. Names must
+// be distinct.
+std::string MakeSymbolLibrary(const std::vector<AbsoluteSymbol>& symbols);
+
+// Shows what the section `mend_exports` (program_image.h) of this process's executable names.
+// Called once, when the program is linked, by its only thread. On an error libraries see nothing of
+// the program, and nothing else has changed; UNAVAILABLE says what the system refused.
+absl::Status ShowProgramToLibraries(const jit::Session& session);
+
+}  // namespace mend
+
+#endif  // MEND_MEND_PROGRAM_EXPORTS_H_
