@@ -422,7 +422,12 @@ class ProgramLink {
     absl::StatusOr<std::vector<ExportedSymbol>> exports = ReadExports(linked);
     if (!exports.ok()) return exports.status();
     std::set<std::string> names;
-    for (ExportedSymbol& symbol : *exports) names.insert(std::move(symbol.name));
+    std::set<std::string> replacements;  // if a library defines them, too
+    for (ExportedSymbol& symbol : *exports) {
+      // A program's copy of a library's datum is that library's; a weak function is in both.
+      if (symbol.is_function && !symbol.is_weak) replacements.insert(symbol.name);
+      names.insert(std::move(symbol.name));
+    }
     for (const std::string& path : module_paths_) {
       exports = ReadExports(path);
       if (!exports.ok()) return exports.status();
@@ -433,10 +438,21 @@ class ProgramLink {
       if (!IsNeeded(library, needed)) continue;
       absl::StatusOr<std::vector<ExportedSymbol>> defined = ReadExports(library.path);
       if (!defined.ok()) return defined.status();
-      for (const ExportedSymbol& symbol : *defined) names.erase(symbol.name);
+      for (const ExportedSymbol& symbol : *defined) {
+        names.erase(symbol.name);
+        if (replacements.contains(symbol.name)) WarnOfReplacement(symbol.name, library.soname);
+      }
     }
     exported_names_ = SectionOfNames({names.begin(), names.end()});
     return absl::OkStatus();
+  }
+
+  // Natively the program's comes first for libraries, too.
+  static void WarnOfReplacement(const std::string& function, const std::string& library) {
+    llvm::errs()
+        << "patchc: warning: '" << function << "' of the program replaces that of " << library
+        << " for the program's own code only; libraries go on with theirs (a shared library "
+           "that defines it, linked before, is used by all)\n";
   }
 
   static bool IsNeeded(const SharedLibrary& library, const std::vector<std::string>& needed) {
