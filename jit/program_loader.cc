@@ -28,6 +28,16 @@ constexpr char kTableStart[] = "__start_";
 constexpr char kTableStop[] = "__stop_";
 constexpr std::string_view kGlobalOffsetTable = "_GLOBAL_OFFSET_TABLE_";
 
+// What linkers define for where an executable, its code and its data begin and end.
+bool IsPlaceInLayout(std::string_view name) {
+  constexpr std::string_view kPlaces[] = {
+      "__ehdr_start", "__executable_start", "etext", "_etext", "__etext", "edata",
+      "_edata",       "__bss_start",        "end",   "_end"};
+  return std::find(std::begin(kPlaces), std::end(kPlaces), name) != std::end(kPlaces);
+}
+constexpr char kNoLayout[] =
+    ": a place in an executable's layout; hosted code and data have a layout of their own";
+
 std::string Name(const Symbol& symbol) { return std::string(*symbol.getName()); }
 
 // Which of several definitions a native linker takes: a strong one, else the largest tentative one
@@ -237,12 +247,12 @@ absl::Status Loader::BindExternals() {
         graph.makeAbsolute(*symbol, llvm::orc::ExecutorAddr(value.value_or(0)));
         continue;
       }
-      missing.push_back(thread_local_offset
-                            ? absl::StrCat("thread-local ",
-                                           name.substr(sizeof(kTlsOffsetPrefix) - 1), " (used by ",
-                                           program_.index.file(unit->number()), ")")
-                            : absl::StrCat(Demangled(name), " (used by ",
-                                           program_.index.file(unit->number()), ")"));
+      missing.push_back(
+          thread_local_offset
+              ? absl::StrCat("thread-local ", name.substr(sizeof(kTlsOffsetPrefix) - 1),
+                             " (used by ", program_.index.file(unit->number()), ")")
+              : absl::StrCat(Demangled(name), " (used by ", program_.index.file(unit->number()),
+                             ")", IsPlaceInLayout(name) ? kNoLayout : ""));
     }
   }
   if (missing.empty()) return absl::OkStatus();

@@ -134,6 +134,12 @@ std::string Refusal(const clang::CompilerInvocation& invocation) {
     return "sanitizers that need their runtime cannot be hosted; remove -fsanitize=, or add "
            "-fsanitize-trap=";
   }
+  if (invocation.getCodeGenOpts().getProfileInstr() !=
+      llvm::driver::ProfileInstrKind::ProfileNone) {
+    return "instrumentation for profiles (-fprofile-generate, -fprofile-instr-generate) cannot be "
+           "hosted: its runtime looks for the executable's layout; perf sees hosted code (mend run "
+           "--perf)";
+  }
   if (invocation.getCodeGenOpts().DisableLLVMPasses) {
     return "-disable-llvm-passes would leave out the passes that make code patchable";
   }

@@ -72,6 +72,14 @@ TEST(SessionTest, StrongDefinitionWinsOverWeakAndLargestCommonOverSmaller) {
   EXPECT_EQ(Find<char*()>(*session, "first")(), Find<char*()>(*session, "second")());
 }
 
+TEST(SessionTest, PlacesInAnExecutablesLayoutAreRefusedWithTheReason) {
+  auto session = Session::Create({});
+  ASSERT_TRUE(session.ok());
+  const std::string object = Compile("extern char end; const char* f(void) { return &end; }");
+  EXPECT_THAT(Load(**session, {object}), AllOf(HasSubstr("undefined symbol: end (used by first.o)"),
+                                               HasSubstr("layout of their own")));
+}
+
 TEST(SessionTest, UndefinedWeakFunctionIsNull) {
   auto session =
       Host({Compile("__attribute__((weak)) void nowhere(void);"

@@ -192,6 +192,8 @@ INSTANTIATE_TEST_SUITE_P(
     All, RefusalTest,
     testing::Values(Refused{"-m32", "int f(void) { return 1; }", "cannot be hosted"},
                     Refused{"-fsanitize=address", "int f(void) { return 1; }", "sanitizers"},
+                    Refused{"-fprofile-generate", "int f(void) { return 1; }", "profiles"},
+                    Refused{"-fprofile-instr-generate", "int f(void) { return 1; }", "profiles"},
                     Refused{"-g",
                             "__thread int x; extern __thread int y __attribute__((alias(\"x\")));"
                             "int f(void) { return y; }",
