@@ -99,6 +99,23 @@ std::optional<PatchStatus> FindExact(const PatchRegistry& registry, const std::s
   return std::nullopt;
 }
 
+// Whether the file has exactly these contents.
+bool Holds(const std::string& path, std::string_view contents) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  // One more, to see that nothing follows.
+  std::string found(contents.size() + 1, '\0');
+  size_t size = 0;
+  ssize_t got = 1;
+  while (size < found.size() && got != 0) {
+    got = ::read(fd, found.data() + size, found.size() - size);
+    if (got < 0 && errno != EINTR) break;
+    if (got > 0) size += static_cast<size_t>(got);
+  }
+  ::close(fd);
+  return got == 0 && std::string_view(found.data(), size) == contents;
+}
+
 }  // namespace
 
 absl::StatusOr<PatchStatus> PatchService::FindPatch(const std::string& name) const {
@@ -417,6 +434,11 @@ absl::Status PatchService::Persist(std::string_view module_bytes, ApplyResult* r
   // that a full disk leaves the earlier file.
   const std::string path =
       absl::StrCat(patch_dir_, "/", std::string(BareName(report->patch)), ".mendpatch");
+  // Its parent or a sibling may have kept it: a worker that has given up its rights cannot.
+  if (Holds(path, module_bytes)) {
+    report->persisted = true;
+    return absl::OkStatus();
+  }
   const std::string scratch = absl::StrCat(path, ".", ::getpid(), ".new");
   const int fd = ::open(scratch.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   bool written = fd >= 0;

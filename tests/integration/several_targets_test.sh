@@ -117,3 +117,25 @@ expect_match "ps --json" "\"silent\":\[(\"[0-9]+\",?){4}\]" "$output"
 expect_code 6 "$mend" status stopped_two
 expect_match "status" "process ${stopped[1]} .* does not answer" "$output"
 for pid in "${stopped[@]}"; do kill -CONT "$pid"; done
+
+# What one of them keeps is kept for all: a worker may not be allowed to write where its parent is.
+cp "$work/serve" "$work/keeper"
+mkdir "$work/patches"
+for copy in one two; do
+  MEND_OPTIONS="--log /dev/null --patch-dir $work/patches" ./keeper 2>/dev/null &
+  started+=("$!")
+  hosted_pid=$!
+  await_target
+done
+"$patchc" build -o keep.mendpatch --name keep --base keeper serve.c >/dev/null
+expect_code 0 "$patchc" apply --json keep.mendpatch --to "${started[-2]}" --persist
+kept=$(stat -c %i "$work/patches/keep.mendpatch")
+expect_code 0 "$patchc" apply --json keep.mendpatch --to "${started[-1]}" --persist
+expect_match "the second" '"persisted": *true' "$output"
+expect "the file that the first one wrote" "$kept" "$(stat -c %i "$work/patches/keep.mendpatch")"
+# One that holds something else is written anew.
+echo more >>"$work/patches/keep.mendpatch"
+expect_code 0 "$mend" disable "${started[-1]}" keep
+expect_code 0 "$mend" remove "${started[-1]}" keep
+expect_code 0 "$patchc" apply --json keep.mendpatch --to "${started[-1]}" --persist
+cmp keep.mendpatch "$work/patches/keep.mendpatch" || fail "the damaged file was taken for the module"
