@@ -1,6 +1,5 @@
 #include "jit/archive.h"
 
-#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "jit/status_conversion.h"
 #include "llvm/Object/Archive.h"

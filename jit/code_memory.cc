@@ -19,6 +19,7 @@ namespace mend::jit {
 namespace {
 
 constexpr size_t kPage = 4096;
+constexpr size_t kKiB = size_t{1} << 10;
 constexpr size_t kMiB = size_t{1} << 20;
 // Together less than 2 GiB, so that any two addresses are within a signed 32-bit displacement. Text
 // comes last: the kernel maps downwards, so libraries tend to lie right above, and calls to them
@@ -30,12 +31,12 @@ constexpr size_t kTextSize = 256 * kMiB;
 constexpr size_t kReserved = kDataSize + kConstantSize + kModuleSize + kTextSize;
 // Permanent areas become accessible in steps of this size; untouched pages cost nothing.
 constexpr size_t kGrowStep = 1 * kMiB;
-constexpr size_t kTrampolineStep = 64 * 1024;
+constexpr size_t kTrampolineStep = 64 * kKiB;
 constexpr size_t kTextGranule = 16;
 constexpr uint8_t kInt3 = 0xcc;
 // Entries whose pages are at most this far apart are written under one mprotect call: a call costs
 // more than making a few more pages writable for the moment.
-constexpr size_t kMergeDistance = 256 * 1024;
+constexpr size_t kMergeDistance = 256 * kKiB;
 
 constexpr size_t RoundUp(size_t value, size_t step) { return (value + step - 1) / step * step; }
 constexpr uintptr_t PageOf(uintptr_t address) { return address & ~(kPage - 1); }

@@ -4,7 +4,6 @@
 #include <cstring>
 #include <map>
 
-#include "jit/code_memory.h"
 #include "jit/graph_editor.h"
 #include "llvm/Object/ELF.h"
 #include "runtime/patch/redirection_table.h"

@@ -80,8 +80,9 @@ class ElfWriter {
     for (Section& section : sections_) {
       file.resize((file.size() + sizeof(uint64_t) - 1) / sizeof(uint64_t) * sizeof(uint64_t));
       section.header.sh_offset = file.size();
-      if (section.header.sh_type != ELF::SHT_NOBITS)
+      if (section.header.sh_type != ELF::SHT_NOBITS) {
         section.header.sh_size = section.content.size();
+      }
       file += section.content;
     }
     sections_.front().header = {};

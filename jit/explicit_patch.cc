@@ -70,6 +70,7 @@ absl::Status ExplicitPatch::Load(const HostedProgram* program, ParkedPatches* pa
 
 absl::Status ExplicitPatch::Link() {
   std::vector<ProgramObject> objects;
+  objects.reserve(objects_.size());
   for (const ExplicitObject& object : objects_) objects.push_back({object.name, object.bytes});
   ParkedPatches::Parked parked = parked_->Take(content_hash_);
   if (parked.link != nullptr) return Revive(std::move(parked));

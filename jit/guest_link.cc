@@ -35,7 +35,7 @@ void WriteThunk(uintptr_t at, HandleArgument argument, const void* handle, void*
   const auto put = [&bytes](std::initializer_list<uint8_t> code, const void* value) {
     bytes = std::copy(code.begin(), code.end(), bytes);
     if (value == nullptr) return;
-    memcpy(bytes, &value, sizeof(value));
+    memcpy(bytes, static_cast<const void*>(&value), sizeof(value));
     bytes += sizeof(value);
   };
   switch (argument) {

@@ -1,7 +1,6 @@
 #include "jit/host_symbols.h"
 
 #include <dlfcn.h>
-#include <elf.h>
 #include <sys/auxv.h>
 
 #include <utility>

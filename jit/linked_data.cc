@@ -30,7 +30,7 @@ constexpr ParameterType kParameterTypes[] = {{ParameterKind::kBool, sizeof(bool)
                                              {ParameterKind::kLong, sizeof(long)},
                                              {ParameterKind::kString, sizeof(char*)}};
 
-constexpr size_t kStringMax = 64 * 1024;
+constexpr size_t kStringMax = size_t{64} << 10;
 
 }  // namespace
 

@@ -1,7 +1,6 @@
 #include "mend/dynamic_loading.h"
 
 #include <dlfcn.h>
-#include <link.h>
 
 #include <climits>
 #include <cstdlib>
@@ -142,8 +141,9 @@ std::vector<std::string> SearchFolders() {
   if (found == nullptr) return folders;
   *found = size;
   if (dlinfo(program, RTLD_DI_SERINFO, found) != 0) return folders;
-  for (unsigned i = 0; i < found->dls_cnt; ++i)
+  for (unsigned i = 0; i < found->dls_cnt; ++i) {
     folders.emplace_back(found->dls_serpath[i].dls_name);
+  }
   dlclose(program);
   return folders;
 }
@@ -154,7 +154,8 @@ std::string FindGuestModule(const std::string& name) {
   if (name.find('/') != std::string::npos) {
     candidates.push_back(name);
   } else {
-    for (const std::string& folder : SearchFolders()) candidates.push_back(folder + "/" + name);
+    for (const std::string& folder : SearchFolders())
+      candidates.push_back(absl::StrCat(folder, "/", name));
   }
   for (const std::string& candidate : candidates) {
     const MappedFile file(candidate);
@@ -281,7 +282,8 @@ int HostedDlclose(void* handle) {
 char* HostedDlerror() {
   LoadingError& error = loading_error;
   if (!error.pending.has_value()) return dlerror();
-  error.told = *std::exchange(error.pending, std::nullopt);
+  error.told = *std::move(error.pending);
+  error.pending.reset();
   // What the native loader has to say is older.
   dlerror();
   return error.told.data();

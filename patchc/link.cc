@@ -303,7 +303,8 @@ class ProgramLink {
   int TraceLink(const std::string& scratch, const std::set<std::string>& asked) {
     absl::StatusOr<ScratchFile> trace = ScratchFile::Create("trace");
     if (!trace.ok()) return Fail(trace.status());
-    llvm::sys::fs::remove(scratch);
+    // The linker makes it again, if it links anything.
+    [[maybe_unused]] const std::error_code removed = llvm::sys::fs::remove(scratch);
     std::vector<std::string> arguments = {"-o", scratch, "--trace"};
     for (const std::string& symbol : asked) {
       arguments.emplace_back("-u");

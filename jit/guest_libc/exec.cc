@@ -18,9 +18,9 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#include "jit/guest_libc/blocking.h"
 #include "jit/guest_libc/guest_libc.h"
 #include "runtime/base/raw_syscall.h"
+#include "runtime/safepoint/blocked_region.h"
 
 namespace mend::jit {
 namespace {

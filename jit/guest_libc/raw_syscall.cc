@@ -7,7 +7,6 @@
 
 #include "jit/guest_libc/blocking.h"
 #include "jit/guest_libc/seccomp_filter.h"
-#include "jit/guest_libc/signal_mask.h"
 #include "runtime/safepoint/safepoint.h"
 
 namespace mend::jit {

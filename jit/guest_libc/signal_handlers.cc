@@ -75,10 +75,10 @@ class TableLock {
 };
 
 // SIG_HOLD, which only sigset knows.
-const PlainHandler kHold = reinterpret_cast<PlainHandler>(2);
+PlainHandler HoldHandler() { return reinterpret_cast<PlainHandler>(2); }
 
 bool IsFunction(PlainHandler handler) {
-  return handler != SIG_DFL && handler != SIG_IGN && handler != SIG_ERR && handler != kHold;
+  return handler != SIG_DFL && handler != SIG_IGN && handler != SIG_ERR && handler != HoldHandler();
 }
 
 bool IsSignal(int number) { return number > 0 && number <= kHiddenSignal; }
@@ -197,7 +197,7 @@ MEND_INTERPOSE(mend::jit::PlainHandler, sigset, int number, mend::jit::PlainHand
   Action before;
   if (SetAction(next_sigaction, number, &action, &before) != 0) return SIG_ERR;
   const bool was_blocked = (ChangeKernelMask(SIG_UNBLOCK, bit) & bit) != 0;
-  return was_blocked ? kHold : before.sa_handler;
+  return was_blocked ? HoldHandler() : before.sa_handler;
 }
 
 #define MEND_SIGNAL_NUMBER(name, parameters, arguments)       \

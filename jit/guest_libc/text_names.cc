@@ -65,7 +65,7 @@ MEND_INTERPOSE(char**, backtrace_symbols, void* const* addresses, int count) {
       char** const line = next_backtrace_symbols(&addresses[i], 1);
       if (line == nullptr) return nullptr;
       lines.emplace_back(line[0]);
-      free(line);
+      free(static_cast<void*>(line));
     }
     bytes += sizeof(char*) + lines.back().size() + 1;
   }

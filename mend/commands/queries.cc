@@ -12,8 +12,8 @@ namespace {
 std::string EnabledPatches(const Json& status) {
   std::string names;
   for (const Json& patch : FieldOf(status, "patches")) {
-    if (BoolOf(patch, "enabled"))
-      absl::StrAppend(&names, names.empty() ? "" : ",", StringOf(patch, "name"));
+    if (!BoolOf(patch, "enabled")) continue;
+    absl::StrAppend(&names, names.empty() ? "" : ",", StringOf(patch, "name"));
   }
   return names.empty() ? "-" : names;
 }
@@ -27,7 +27,7 @@ Json StatusOf(const Target& target) {
 
 // One event as a line for people: its text, or its kind and subject when it has none.
 std::string EventLine(const Json& event) {
-  const std::string text = StringOf(event, "text");
+  std::string text = StringOf(event, "text");
   if (!text.empty()) return text;
   std::string line = StringOf(event, "kind");
   for (const char* key : {"patch", "object"}) {

@@ -120,10 +120,10 @@ std::string Emphasize(std::string_view text) {
 }
 
 const Json& FieldOf(const Json& object, const char* key) {
-  static const Json* const kNull = new Json();
-  if (!object.is_object()) return *kNull;
+  static const Json* const null = new Json();
+  if (!object.is_object()) return *null;
   const auto found = object.find(key);
-  return found == object.end() ? *kNull : *found;
+  return found == object.end() ? *null : *found;
 }
 
 std::string StringOf(const Json& object, const char* key) {

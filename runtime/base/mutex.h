@@ -82,13 +82,15 @@ class ABSL_LOCKABLE Mutex {
   }
   void Release() {
     // ORDER[T14]: the critical section before its end; pairs with Acquire and AcquireSlowPath.
-    if (word_.exchange(kFree, std::memory_order_release) == kContended) [[unlikely]]
+    if (word_.exchange(kFree, std::memory_order_release) == kContended) [[unlikely]] {
       WakeOne();
+    }
   }
   // Before a critical section ends in which something may have changed.
   void Announce() {
-    if (awaiting_ > 0) [[unlikely]]
+    if (awaiting_ > 0) [[unlikely]] {
       AnnounceSlowPath();
+    }
   }
 
   void AcquireSlowPath();

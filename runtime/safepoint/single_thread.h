@@ -52,8 +52,9 @@ class SingleThread {
 
   // The program's thread is at a safepoint. Async-signal-safe.
   static void NoteSafepoint(const ThreadRecord& record) noexcept [[clang::nonblocking]] {
-    if (awaited_.load(std::memory_order_relaxed)) [[unlikely]]
+    if (awaited_.load(std::memory_order_relaxed)) [[unlikely]] {
       NoteSlowPath(record);
+    }
   }
 
   // The safepoint signal has interrupted the program's thread at `pc`. Hosted text is outside of
@@ -61,8 +62,9 @@ class SingleThread {
   // Async-signal-safe.
   static void NoteInterrupted(const ThreadRecord& record, uintptr_t pc) noexcept
       [[clang::nonblocking]] {
-    if (awaited_.load(std::memory_order_relaxed)) [[unlikely]]
+    if (awaited_.load(std::memory_order_relaxed)) [[unlikely]] {
       NoteInterruptedSlowPath(record, pc);
+    }
   }
 
   // A thread of the runtime exists from now on, and is awake.
@@ -82,8 +84,9 @@ class SingleThread {
     // ORDER[T22]: counted before reading the mode; pairs with Enter. ORDER[T23]: pairs with
     // LeaveSlowPath.
     awake_.fetch_add(1, std::memory_order_seq_cst);
-    if (mode_.load(std::memory_order_seq_cst) != kOff) [[unlikely]]
+    if (mode_.load(std::memory_order_seq_cst) != kOff) [[unlikely]] {
       LeaveSlowPath();
+    }
   }
   static void CountRuntimeThread(int by) {
     runtime_threads_.fetch_add(by, std::memory_order_relaxed);
