@@ -14,6 +14,7 @@
 #include "mend/dynamic_loading.h"
 #include "mend/read_file.h"
 #include "runtime/base/failpoint.h"
+#include "runtime/base/high_descriptor.h"
 #include "runtime/base/uninterrupted.h"
 #include "runtime/format/object_description.h"
 #include "runtime/module/hosted_services.h"
@@ -86,6 +87,7 @@ absl::Status Host::Initialize() {
     if (absl::Status armed = ArmFailpoint(text); !armed.ok()) return armed;
   }
 #endif
+  MakeRoomForDescriptorsUp();
   InitializePollStub();
   if (absl::Status status = events_.OpenLines(options_.log); !status.ok()) return status;
   std::map<std::string, void*> symbols = DynamicLoadingSymbols();

@@ -21,4 +21,9 @@ int MoveDescriptorUp(int fd) {
   return high >= 0 ? high : fd;
 }
 
+void MakeRoomForDescriptorsUp() {
+  const int fd = MoveDescriptorUp(::open("/", O_PATH | O_CLOEXEC));
+  if (fd >= 0) ::close(fd);
+}
+
 }  // namespace mend

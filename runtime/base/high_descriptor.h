@@ -9,6 +9,11 @@ namespace mend {
 // negative or there is no such number (RLIMIT_NOFILE). Keeps errno of the call that made `fd`.
 int MoveDescriptorUp(int fd);
 
+// Has the kernel enlarge the table for those numbers. To be called before the process has a second
+// thread: with one, the first MoveDescriptorUp would wait for an RCU grace period, which takes ten
+// times as long as all else that the start of a small program does. Opens nothing that stays open.
+void MakeRoomForDescriptorsUp();
+
 }  // namespace mend
 
 #endif  // MEND_RUNTIME_BASE_HIGH_DESCRIPTOR_H_
