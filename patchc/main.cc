@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "patchc/commands/command.h"
+#include "patchc/heap.h"
 
 namespace {
 
@@ -31,6 +32,7 @@ void PrintUsage(std::FILE* file) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  mend::patchc::PrepareHeap();
   std::string_view name = argc > 0 ? argv[0] : "";
   name.remove_prefix(name.find_last_of('/') + 1);
   if (name == "mend-cc") return mend::patchc::RunCc({argv + 1, argv + argc});
