@@ -42,6 +42,14 @@ bool IsReachedOtherwise(const llvm::Function& function,
 void LeaveOut(llvm::Function& function) {
   function.dropAllReferences();
   function.clearMetadata();
+  // Passes pass it by. There are many times more of these than of functions that are optimised.
+  for (const llvm::Attribute::AttrKind kind :
+       {llvm::Attribute::AlwaysInline, llvm::Attribute::MinSize, llvm::Attribute::OptimizeForSize,
+        llvm::Attribute::OptimizeForDebugging}) {
+    function.removeFnAttr(kind);
+  }
+  function.addFnAttr(llvm::Attribute::NoInline);
+  function.addFnAttr(llvm::Attribute::OptimizeNone);
   llvm::IRBuilder<> builder(llvm::BasicBlock::Create(function.getContext(), "", &function));
   builder.CreateIntrinsic(llvm::Intrinsic::trap, {});
   builder.CreateUnreachable();
