@@ -8,6 +8,7 @@
 #include <llvm/Support/VirtualFileSystem.h>
 #include <llvm/Support/raw_ostream.h>
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -71,6 +72,14 @@ llvm::IntrusiveRefCntPtr<llvm::vfs::FileSystem> FilesOf(const CompileRequest& re
   return files;
 }
 
+// Whether a source may make errors of warnings by a pragma (clang's or GCC's, in _Pragma too). What
+// system headers have is theirs.
+bool HasDiagnosticPragma(const CompileRequest& request) {
+  return std::any_of(request.overlay.begin(), request.overlay.end(), [](const auto& file) {
+    return file.second.find("diagnostic") != std::string::npos;
+  });
+}
+
 // A request as Clang's driver understands it.
 class UnitSession {
  public:
@@ -131,6 +140,7 @@ CompileResult ClangRunner::Compile(const CompileRequest& request) {
   options.embed_sources = embed_sources_;
   options.write_dependency_file = false;
   options.known_functions = request.known_functions;
+  options.ignore_warnings = request.errors_only && !HasDiagnosticPragma(request);
   if (request.unedited) options.preambles = &preambles_;
   UnitResult unit = CompileUnit(session.arguments(), session.IdentityFor(request), options);
   result.ok = unit.ok;

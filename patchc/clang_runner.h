@@ -32,11 +32,13 @@ struct CompileRequest {
   // The main source as the program was built from it, if no other file is edited: a preamble may
   // stand for those, and this is what it is made from.
   std::optional<SourceText> unedited;
+  // Nobody will read warnings. Those that are errors in this unit stay.
+  bool errors_only = false;
 };
 
 struct CompileResult {
   bool ok = false;
-  std::string diagnostics;  // Clang's own text, warnings included
+  std::string diagnostics;  // Clang's own text, warnings included (but for errors_only)
   std::string object;       // ELF relocatable, .mend.object and .mend.sources included
   ObjectDescription description;
   std::vector<SourceText> sources;  // non-system sources as compiled

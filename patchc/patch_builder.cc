@@ -173,7 +173,8 @@ absl::StatusOr<std::optional<CompileResult>> PatchBuilder::Recompile(size_t obje
                          .output = description.output,
                          .overlay = {},
                          .known_functions = KnownFunctions(description),
-                         .unedited = {}};
+                         .unedited = {},
+                         .errors_only = true};
   absl::StatusOr<std::map<std::string, std::string>> overlay =
       Overlay(object, unit, /*keep_lines=*/true);
   if (!overlay.ok()) return overlay.status();
@@ -190,6 +191,7 @@ absl::StatusOr<std::optional<CompileResult>> PatchBuilder::Recompile(size_t obje
     overlay = Overlay(object, unit, /*keep_lines=*/false);
     if (overlay.ok()) {
       request.overlay = *std::move(overlay);
+      request.errors_only = false;
       const CompileResult again = compiler_(request);
       if (!again.ok) result.diagnostics = again.diagnostics;
     }

@@ -281,6 +281,13 @@ bool Execute(clang::CompilerInstance& clang, const UnitIdentity& identity,
   return true;
 }
 
+// -w would take those errors away, too.
+bool MakesErrorsOfWarnings(const clang::DiagnosticOptions& options) {
+  return options.PedanticErrors || llvm::any_of(options.Warnings, [](llvm::StringRef warning) {
+           return warning.starts_with("error");
+         });
+}
+
 // False: the arguments are wrong, which has been reported.
 bool MakeInstance(llvm::ArrayRef<const char*> arguments, const UnitOptions& options,
                   std::unique_ptr<clang::CompilerInstance>* clang) {
@@ -295,6 +302,10 @@ bool MakeInstance(llvm::ArrayRef<const char*> arguments, const UnitOptions& opti
   invocation->getFrontendOpts().DisableFree = options.leak;
   // The code generator has a copy of its own; it would leave the target machine behind.
   invocation->getCodeGenOpts().DisableFree = options.leak;
+  clang::DiagnosticOptions& diagnostics = invocation->getDiagnosticOpts();
+  if (options.ignore_warnings && !MakesErrorsOfWarnings(diagnostics)) {
+    diagnostics.IgnoreWarnings = true;
+  }
 
   *clang = std::make_unique<clang::CompilerInstance>(std::move(invocation));
   clang::DiagnosticConsumer* printer = nullptr;

@@ -39,6 +39,8 @@ struct UnitOptions {
   llvm::raw_ostream* diagnostics = nullptr;
   bool embed_sources = true;
   bool write_dependency_file = true;
+  // Find errors alone, which is less work. Warnings that the arguments make errors of are found.
+  bool ignore_warnings = false;
   // Leave Clang's structures to the end of the process.
   bool leak = false;
   // Functions that may be left out if they are still the same (codegen/leave_out.h), by name.

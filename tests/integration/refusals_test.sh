@@ -55,6 +55,9 @@ refuse() {
 }
 
 refuse "compile error" 's/amount > limit/amount > no_such_variable/' no_such_variable
+refuse "a warning that a pragma makes an error" \
+  '1s/^/#pragma GCC diagnostic error "-Wunused-variable"\n/; s/  fflush(stdout);/&\n  int unused_here;/' \
+  unused_here
 refuse "record layout" 's/^  int id;/  int id;\n  int rank;/; s/balance += amount/balance += amount + account->rank/' account
 refuse "initial value" 's/limit = 1000/limit = 5/' limit
 refuse "type of data" 's/static long limit/static int limit/' limit
@@ -111,6 +114,19 @@ expect_match "no change under a patch" "patch 'upper' stays applied" "$output"
 edit 's/{1, 2, 3}/{2, 3, 4}/'
 expect_code 0 "$patchc" apply "$work/account.c" --to "$hosted_pid" --name fees
 ask 9 "balance 39"
+
+# Nobody reads a patch's warnings, so they are not looked for, unless the unit makes errors of them.
+for strictness in -Wall -Werror=unused-variable; do
+  cp "$work/original.c" "$work/account.c"
+  "$patchc" cc -O2 "$strictness" "$work/account.c" -o "$work/checked"
+  edit 's/  fflush(stdout);/&\n  int unused_here;/'
+  if [ "$strictness" = -Wall ]; then
+    expect_code 0 "$patchc" check --base "$work/checked" "$work/account.c"
+  else
+    expect_code 3 "$patchc" check --base "$work/checked" "$work/account.c"
+    expect_match "the error" "unused_here" "$output"
+  fi
+done
 
 # Wrong usage and targets that are not there.
 expect_code 2 "$patchc" apply --to
