@@ -1,5 +1,6 @@
 # Known wrong variants of the core: one line each, one change to one source. Each is built, and the
-# simulation must find a violation in it.
+# simulation must find a violation in it. "Rule B2": the livepatch rule that the variant breaks
+# (tests/conformance/rules.txt).
 #
 # mend_variant(NAME OBJECT FILE FROM TO): see mend_mutated_source. If FROM is not in FILE any more, the
 # variant's test fails, and says so: the change has to be expressed anew.
@@ -20,7 +21,7 @@ endfunction()
 # Threads switch wherever they stand.
 mend_variant(no_stack_check handshake runtime/safepoint/handshake.cc
   "if (!meets && context != nullptr)" "if (false && !meets && context != nullptr)")
-# Trampolines are freed as soon as the transition is complete.
+# Rule B5: trampolines are freed as soon as the transition is complete.
 mend_variant(no_grace_round registry_state runtime/transition/registry_state.cc
   "if (coordinator_.Scan(*look_) != 0 || unclear_adoptions_ != 0) return false;"
   "(void)coordinator_.Scan(*look_);")
@@ -32,9 +33,12 @@ mend_variant(late_generation handshake runtime/safepoint/handshake.cc
 mend_variant(state_not_inherited thread_registry runtime/safepoint/thread_registry.cc
   "child->epoch.store(creator->epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);"
   "child->epoch.store(1, std::memory_order_relaxed);")
-# Functions change one by one: slots lead to the new bodies at once.
+# Rule B2: functions change one by one, slots lead to the new bodies at once.
 mend_variant(slots_before_epoch transition runtime/transition/transition.cc
   "move.redirection->SetSlot(move.trampoline);" "move.redirection->SetSlot(move.new_body);")
+# Rule B3: threads are asked to go back while the slots lead past the trampolines.
+mend_variant(unpatching_without_trampolines transition runtime/transition/transition.cc
+  "if (!object.patched) continue;" "if (true) continue;")
 # The program's signal handlers run in the blocked region that they interrupt.
 mend_variant(handler_in_blocked_region blocked_region runtime/safepoint/blocked_region.cc
   "if (activity == Activity::kBlocked || activity == Activity::kClaimed) {" "if (false) {")
@@ -66,11 +70,11 @@ mend_variant(request_read_when_gone thread_registry runtime/safepoint/thread_reg
 # A thread may switch in the middle of a trampoline.
 mend_variant(switch_in_trampoline stack_check runtime/safepoint/stack_check.cc
   "return offset != 0 && offset != kTrampolinePollReturn;" "return false;")
-# A reversal takes who has not switched for one who has answered.
+# Rule B4: a reversal takes who has not switched for one who has answered.
 mend_variant(reversal_not_answered coordinator runtime/transition/coordinator.cc
   "bool done = record.ack.load(std::memory_order_acquire) >= request.generation;"
   "bool done = record.ack.load(std::memory_order_acquire) >= request.generation || (request.switches && !request.to_new && request.Meets(record.epoch.load()));")
-# The poll byte is cleared when the thread has looked, so it may have been set for a later request.
+# Rule B1b: the poll byte is cleared when the thread has looked, so it may have been set for a later request.
 mend_variant(poll_cleared_late safepoint runtime/safepoint/safepoint.cc
   "  words.poll.exchange(0, std::memory_order_acquire);
   ThreadRecord* const record = words.record.load(std::memory_order_relaxed);
