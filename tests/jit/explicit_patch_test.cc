@@ -91,7 +91,7 @@ class ExplicitPatchTest : public ::testing::Test {
   std::unique_ptr<Session> session_ = Host(objects_);
 };
 
-TEST_F(ExplicitPatchTest, IsWhatItsDescriptorSays) {
+TEST_F(ExplicitPatchTest, M1_M2_M3_M9_IsWhatItsDescriptorSays) {
   auto patch = session_->Load(ExplicitText(
       "extern int value; static int fixed(int n) { return n + ++value; }"
       "static int pre(void* o) { return o == 0; } static void post(void* o) { value = o == 0; }"
@@ -284,7 +284,7 @@ class LateSymbolTest : public ExplicitPatchTest {
   std::vector<std::string> files_;
 };
 
-TEST_F(LateSymbolTest, IsBoundWheneverItsObjectIsThere) {
+TEST_F(LateSymbolTest, I7_IsBoundWheneverItsObjectIsThere) {
   auto patch = session_->Load(
       ExplicitText("extern int level" + InGuest("level,0") + "extern int many[3]" +
                    InGuest("many,0") + "int second(int)" + InGuest("step,2") +
@@ -312,7 +312,7 @@ TEST_F(LateSymbolTest, IsBoundWheneverItsObjectIsThere) {
   EXPECT_EQ(g(0), nullptr);
 }
 
-TEST_F(LateSymbolTest, WhatTheObjectDoesNotHaveIsRefusedInTheKernelsWords) {
+TEST_F(LateSymbolTest, I7_WhatTheObjectDoesNotHaveIsRefusedInTheKernelsWords) {
   auto module = LinkGuest(1);
   const auto outcome = [this](const std::string& symbol) {
     return Outcome(ExplicitText("extern int it" + InGuest(symbol) +

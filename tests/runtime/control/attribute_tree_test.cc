@@ -64,7 +64,7 @@ TEST_F(AttributeTreeTest, EnabledPatchHasTheKernelsFiles) {
   EXPECT_EQ(Get("module/fix/refcnt"), "1");
 }
 
-TEST_F(AttributeTreeTest, DisabledPatchKeepsOnlyItsModule) {
+TEST_F(AttributeTreeTest, LC13_DisabledPatchKeepsOnlyItsModule) {
   Apply("fix", {"f"});
   EXPECT_EQ(Set("livepatch/fix/enabled", "0"), "");
   EXPECT_THAT(*tree_.List("livepatch"), IsEmpty());
@@ -126,7 +126,7 @@ TEST_F(AttributeTreeTest, ForceIsForThePatchInTransition) {
   EXPECT_EQ(Get("livepatch/new/transition"), "0");
 }
 
-TEST_F(AttributeTreeTest, ThreadsSayTheirPatchState) {
+TEST_F(AttributeTreeTest, T14_ThreadsSayTheirPatchState) {
   EXPECT_EQ(Get("threads/100/patch_state"), "-1");
   const StuckThreads stuck;
   Apply("fix", {"f"});

@@ -110,7 +110,7 @@ class ObjectTest : public ModuleTest {
 
 using CallbackTest = ObjectTest;
 
-TEST_F(CallbackTest, CB1_EachCallbackIsOptional) {
+TEST_F(CallbackTest, CB1_CB4_EachCallbackIsOptional) {
   const ObjectCallbacks all = DemoCallbacks();
   EnableAndWait(MakeObjectPatch("a", {{Alpha(), Alpha2()}}, {}, {.pre_patch = all.pre_patch}));
   DisableAndWait("a");
@@ -156,7 +156,7 @@ TEST_F(CallbackTest, CB2_LoadedObjectsOnlyTargetModuleFirst) {
 }
 
 // The second and fourth.
-TEST_F(CallbackTest, CB3_ComingModuleGetsItsPatchBeforeItsInit) {
+TEST_F(CallbackTest, CB3_O7_ComingModuleGetsItsPatchBeforeItsInit) {
   EnableAndWait(Demo());
   EXPECT_THAT(Lines(),
               ElementsAre("enabling patch 'demo'", "'demo': initializing patching transition",
@@ -610,7 +610,7 @@ TEST_F(CallbackTest, R9_PositionsZeroAndOneAreTheSameFunction) {
   EXPECT_EQ(work(0), 200);
 }
 
-TEST_F(CallbackTest, R1_StackedPatchesOnAComingModule) {
+TEST_F(CallbackTest, O1_R1_StackedPatchesOnAComingModule) {
   EnableAndWait(MakeObjectPatch("one", {}, {{"mod", "work", Work2()}}, DemoCallbacks()));
   EnableAndWait(MakeObjectPatch("two", {}, {{"mod", "work", Work3()}}, OtherCallbacks()));
   (void)Lines();

@@ -82,7 +82,7 @@ class ModuleRegistryTest : public ModuleTest {
   std::vector<std::unique_ptr<ProgramThread>> threads_;
 };
 
-TEST_F(ModuleRegistryTest, NamesAreTakenOnce) {
+TEST_F(ModuleRegistryTest, O3_NamesAreTakenOnce) {
   ASSERT_TRUE(LoadModule("mod").ok());
   EXPECT_FALSE(*modules().Load("mod", {.path = "mod", .bytes = ""}, {})) << "that very module";
   EXPECT_EQ(

@@ -70,7 +70,7 @@ WalkOptions OwnStack() {
   return WalkStack(CaptureContext(), options, Collect, frames);
 }
 
-TEST(StackWalkerTest, MainThreadEndsAtStart) {
+TEST(StackWalkerTest, T7_MainThreadEndsAtStart) {
   Frames frames;
   const WalkResult result = WalkAtDepth(5, OwnStack(), &frames);
   EXPECT_EQ(result.end, WalkEnd::kComplete) << WalkEndName(result.end);
@@ -142,7 +142,7 @@ TEST(StackWalkerTest, VisitorStopsTheWalk) {
   EXPECT_EQ(result.frames, 2u);
 }
 
-TEST(StackWalkerTest, MoreFramesThanAllowed) {
+TEST(StackWalkerTest, T6_MoreFramesThanAllowed) {
   Frames frames;
   WalkOptions options = OwnStack();
   options.frames_max = 4;
@@ -255,7 +255,7 @@ TEST(StackWalkerTest, HostedTextIsKnownWhileItIsInTheTable) {
   EXPECT_EQ(callback_walk.result.end, WalkEnd::kUnknownCode);
 }
 
-TEST(StackWalkerTest, HostedTextWithoutAnEntryIsUnknown) {
+TEST(StackWalkerTest, T7_HostedTextWithoutAnEntryIsUnknown) {
   const HandMadeCode code;
   callback_walk.options = OwnStack();
   UnwindTable::Get().AddRegion(code.text(), {});
@@ -264,7 +264,7 @@ TEST(StackWalkerTest, HostedTextWithoutAnEntryIsUnknown) {
   UnwindTable::Get().RemoveRegion(code.text());
 }
 
-TEST(StackWalkerTest, MalformedUnwindDataIsRefused) {
+TEST(StackWalkerTest, T7_MalformedUnwindDataIsRefused) {
   HandMadeCode code;
   callback_walk.options = OwnStack();
   UnwindTable::Get().AddRegion(code.text(), {code.entry()});
@@ -509,7 +509,7 @@ class FencedStack {
   uint8_t* memory_;
 };
 
-TEST(StackWalkerTest, RandomStacksAndRegistersNeverFault) {
+TEST(StackWalkerTest, T7_RandomStacksAndRegistersNeverFault) {
   const std::vector<FdeEntry> entries[] = {
       EntriesOfObjectWith(reinterpret_cast<void*>(&WalkInCallback))};
   std::vector<uintptr_t> code;

@@ -132,7 +132,7 @@ TEST_F(ShadowVariableTest, V5_FreeAllTakesEveryObjectOfTheId) {
   EXPECT_NE(table_->Find(&objects[5], 2), nullptr);
 }
 
-TEST_F(ShadowVariableTest, V6_AnyAddressIsAKeyNullToo) {
+TEST_F(ShadowVariableTest, M10_V6_AnyAddressIsAKeyNullToo) {
   EXPECT_NE(table_->Allocate(nullptr, 1, {.size = 0}), nullptr);
   EXPECT_NE(table_->Find(nullptr, 1), nullptr);
   auto* const nowhere = reinterpret_cast<void*>(uintptr_t{1});

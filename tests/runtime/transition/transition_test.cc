@@ -151,7 +151,7 @@ TEST_F(TransitionTest, OtherContentIsANewGeneration) {
   EXPECT_EQ(alpha(0), 1);
 }
 
-TEST_F(TransitionTest, StackedPatchesAndTheMiddleOneDisabled) {
+TEST_F(TransitionTest, R1_StackedPatchesAndTheMiddleOneDisabled) {
   EnableAndWait(MakePatch("one", false, {{Alpha(), Alpha2()}, {Beta(), Beta2()}}));
   EnableAndWait(MakePatch("two", false, {{Alpha(), Alpha3()}}));
   EXPECT_EQ(alpha(0), 3);
@@ -173,7 +173,7 @@ TEST_F(TransitionTest, TopOfTheStackDisabledUncoversTheOlderVersion) {
   EXPECT_TRUE(EntryOpen(Alpha()));
 }
 
-TEST_F(TransitionTest, CumulativePatchTakesTheOthersWithIt) {
+TEST_F(TransitionTest, R4_R6_CumulativePatchTakesTheOthersWithIt) {
   EnableAndWait(MakePatch("one", false, {{Alpha(), Alpha2()}}));
   EnableAndWait(MakePatch("two", false, {{Beta(), Beta2()}}));
   EnableAndWait(MakePatch("all", true, {{Alpha(), Alpha3()}}));
@@ -265,7 +265,7 @@ TEST_F(ReplaceSetTest, WhatAnotherSetTookMeanwhileKeepsAPatchFromComingBack) {
   EXPECT_EQ(beta(0), 10);
 }
 
-TEST_F(TransitionTest, ReversedAtomicReplaceKeepsTheReplacedPatches) {
+TEST_F(TransitionTest, R8_ReversedAtomicReplaceKeepsTheReplacedPatches) {
   EnableAndWait(MakePatch("one", false, {{Alpha(), Alpha2()}, {Sleeper(), Sleeper2()}}));
   Spawn([] { sleeper(1); });
   gate_.AwaitWaiter();
@@ -280,7 +280,7 @@ TEST_F(TransitionTest, ReversedAtomicReplaceKeepsTheReplacedPatches) {
   EXPECT_TRUE(registry().LastTransition().reversed);
 }
 
-TEST_F(TransitionTest, BlockedThreadOutsideOfOldCodeSwitchesAsleep) {
+TEST_F(TransitionTest, T4_BlockedThreadOutsideOfOldCodeSwitchesAsleep) {
   std::atomic<int> got{0};
   ProgramThread& thread = Spawn([&] {
     gate_.Await(true);
@@ -295,7 +295,7 @@ TEST_F(TransitionTest, BlockedThreadOutsideOfOldCodeSwitchesAsleep) {
   EXPECT_EQ(got, 2);
 }
 
-TEST_F(TransitionTest, BlockedThreadInOldCodeHoldsTheTransitionUp) {
+TEST_F(TransitionTest, T4_BlockedThreadInOldCodeHoldsTheTransitionUp) {
   Spawn([] { sleeper(1); });
   gate_.AwaitWaiter();
   ASSERT_TRUE(registry().Enable(MakePatch("fix", true, {{Sleeper(), Sleeper2()}})).ok());
@@ -323,7 +323,7 @@ TEST_F(TransitionTest, BlockedThreadInOldCodeHoldsTheTransitionUp) {
   EXPECT_THAT(registry().LastTransition().last_straggler, HasSubstr("sleeper"));
 }
 
-TEST_F(TransitionTest, SecondTransitionIsRefusedWhileOneRuns) {
+TEST_F(TransitionTest, LC3_SecondTransitionIsRefusedWhileOneRuns) {
   Spawn([] { sleeper(1); });
   gate_.AwaitWaiter();
   EnableAndWait(MakePatch("other", false, {{Beta(), Beta2()}}));
@@ -337,7 +337,7 @@ TEST_F(TransitionTest, SecondTransitionIsRefusedWhileOneRuns) {
   EXPECT_THAT(Lines(), IsEmpty());
 }
 
-TEST_F(TransitionTest, ReverseWhileStragglerIsInOldFunction) {
+TEST_F(TransitionTest, LC10_ReverseWhileStragglerIsInOldFunction) {
   Spawn([] { sleeper(1); });
   gate_.AwaitWaiter();
   ASSERT_TRUE(registry()
@@ -358,7 +358,7 @@ TEST_F(TransitionTest, ReverseWhileStragglerIsInOldFunction) {
   EXPECT_EQ(registry().Reverse("fix").code(), absl::StatusCode::kFailedPrecondition);
 }
 
-TEST_F(TransitionTest, UnpatchingReversedToPatching) {
+TEST_F(TransitionTest, LC10_UnpatchingReversedToPatching) {
   EnableAndWait(MakePatch("fix", true, {{Sleeper(), Sleeper2()}, {Alpha(), Alpha2()}}));
   Spawn([] { sleeper(1); });
   gate_.AwaitWaiter();
@@ -392,7 +392,7 @@ TEST_F(TransitionTest, ReversedTwice) {
   EXPECT_EQ(alpha(0), 2);
 }
 
-TEST_F(TransitionTest, RunningThreadSwitchesAtItsPoll) {
+TEST_F(TransitionTest, T9_RunningThreadSwitchesAtItsPoll) {
   Spawn([] {
     while (!stop.load()) {
       loops.fetch_add(1);
@@ -407,7 +407,7 @@ TEST_F(TransitionTest, RunningThreadSwitchesAtItsPoll) {
   stop = true;
 }
 
-TEST_F(TransitionTest, RunningThreadWithoutPollsIsSignalled) {
+TEST_F(TransitionTest, T4_RunningThreadWithoutPollsIsSignalled) {
   if (kTsan) GTEST_SKIP() << "no signals under TSan";
   Spawn([] {
     loops.fetch_add(1);
@@ -420,7 +420,7 @@ TEST_F(TransitionTest, RunningThreadWithoutPollsIsSignalled) {
   stop = true;
 }
 
-TEST_F(TransitionTest, PollInsideOldCodeDoesNotSwitch) {
+TEST_F(TransitionTest, T9_PollInsideOldCodeDoesNotSwitch) {
   Spawn([] { spinner(1); });
   while (loops.load() == 0) std::this_thread::yield();
   ASSERT_TRUE(registry().Enable(MakePatch("fix", true, {{Spinner(), Spinner2()}})).ok());
@@ -441,7 +441,7 @@ TEST_F(TransitionTest, SignalInsideOldCodeDoesNotSwitch) {
   EXPECT_TRUE(registry().Wait(kSoon).ok());
 }
 
-TEST_F(TransitionTest, ThreadAsleepInUnknownHostCodeIsPoked) {
+TEST_F(TransitionTest, T10_ThreadAsleepInUnknownHostCodeIsPoked) {
   if (kTsan) GTEST_SKIP() << "no signals under TSan";
   Spawn([this] { gate_.Await(false); });
   gate_.AwaitWaiter();
@@ -453,7 +453,7 @@ TEST_F(TransitionTest, ThreadAsleepInUnknownHostCodeIsPoked) {
   EXPECT_THAT(Lines(), Contains("signaling remaining tasks").Times(1));
 }
 
-TEST_F(TransitionTest, ForeignThreadOutsideSwitchesOnTheSpot) {
+TEST_F(TransitionTest, T8_ForeignThreadOutsideSwitchesOnTheSpot) {
   options_.adopt_unknown_threads = false;
   Gate inside;
   std::atomic<int> first{0};
@@ -502,7 +502,7 @@ TEST_F(TransitionTest, UnknownThreadIsAdopted) {
   EXPECT_EQ(second, 2);
 }
 
-TEST_F(TransitionTest, ThreadsCreatedDuringATransitionInherit) {
+TEST_F(TransitionTest, T12_ThreadsCreatedDuringATransitionInherit) {
   Spawn([] { sleeper(1); });
   gate_.AwaitWaiter();
   ASSERT_TRUE(registry()
@@ -596,7 +596,7 @@ INSTANTIATE_TEST_SUITE_P(EachStep, FailingStepTest,
                                            "transition/allocate_text", "transition/write_text",
                                            "transition/open_entries"));
 
-TEST_F(TransitionTest, FailedEnableLogsItsCancellation) {
+TEST_F(TransitionTest, LC6_FailedEnableLogsItsCancellation) {
   ASSERT_TRUE(failpoint::Arm("transition/open_entries", 0, 1));
   EXPECT_FALSE(registry().Enable(MakePatch("fix", true, {{Alpha(), Alpha2()}})).ok());
   EXPECT_THAT(Lines(),
