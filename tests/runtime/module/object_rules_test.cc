@@ -352,8 +352,10 @@ TEST_F(ObjectRulesTest, I9_ANopFollowsItsObject) {
 TEST_F(ObjectRulesTest, CB7_PostUnpatchRunsOnceForEachPrePatchThatSucceeded) {
   EnableAndWait(MakeObjectPatch("demo", {}, {{"mod", "work", Work2()}}, DemoCallbacks()));
   ASSERT_TRUE(LoadModule("mod").ok());
-  ASSERT_TRUE(modules().Unload("mod").ok());
   (void)Lines();
+  ASSERT_TRUE(modules().Unload("mod").ok());
+  EXPECT_THAT(Callbacks(),
+              ElementsAre("demo: pre_unpatch: mod GOING", "demo: post_unpatch: mod GOING"));
   TheCallbackWorld().pre_patch_results["mod"] = -EPERM;
   EXPECT_EQ(ErrnoOfStatus(LoadModule("mod")), EPERM);
   EXPECT_THAT(Callbacks(), ElementsAre("demo: pre_patch: mod COMING"))
