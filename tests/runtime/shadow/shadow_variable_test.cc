@@ -161,7 +161,7 @@ TEST_F(ShadowVariableTest, ConstructorThatCallsBackIsRefusedAndDoesNotDeadlock) 
   EXPECT_EQ(Lines().size(), 2u);
 }
 
-TEST_F(ShadowVariableTest, OneOfManyAllocates) {
+TEST_F(ShadowVariableTest, V3_OneOfManyAllocates) {
   std::atomic<int> constructed = 0;
   const auto constructor = [](void*, void*, void* counter) {
     static_cast<std::atomic<int>*>(counter)->fetch_add(1);
@@ -186,7 +186,7 @@ TEST_F(ShadowVariableTest, OneOfManyAllocates) {
 // Objects that share few buckets; the data says whose it is. Each object has an owner, who
 // allocates and frees; everybody looks. A look that returns another object's data, or nothing while
 // its own variable is attached, is wrong.
-TEST_F(ShadowVariableTest, StressFindersAgainstFreers) {
+TEST_F(ShadowVariableTest, V1_V4_StressFindersAgainstFreers) {
   constexpr int kThreads = 4;
   constexpr int kObjectsEach = 64;
   constexpr int kRounds = 20'000;
