@@ -137,10 +137,11 @@ TEST_F(ObjectRulesTest, M4_AFunctionGoesThroughItsStatesAndBack) {
 TEST_F(ObjectRulesTest, M8_StubsAndThreadsThatSwitchThemselvesNeedNoLock) {
   std::atomic<int> in_old_code{0};
   std::atomic<int> after{0};
+  std::atomic<bool> stop{false};
   call_when_stay_is_left = [&] { in_old_code = alpha(0); };
   threads_.push_back(std::make_unique<ProgramThread>([&] {
     stay(0);
-    while (after != 2) {
+    while (after != 2 && !stop) {
       Poll();
       after = alpha(0);
     }
@@ -156,7 +157,10 @@ TEST_F(ObjectRulesTest, M8_StubsAndThreadsThatSwitchThemselvesNeedNoLock) {
     EXPECT_EQ(in_old_code, 1);
     EXPECT_EQ(after, 2);
   });
-  ASSERT_TRUE(LoadModule("mod").ok());
+  EXPECT_TRUE(LoadModule("mod").ok());
+  stop = true;
+  gate_.Open();
+  threads_.clear();
   Settle();
   EXPECT_EQ(registry().LastTransition().switched.poll, 1u);
 }
@@ -305,6 +309,13 @@ TEST_F(ObjectRulesTest, I2_ObjectsThatAreNotLoadedAreAcceptedWithTheirFolders) {
   ASSERT_EQ(status.functions.size(), 2u);
   EXPECT_EQ(status.functions[1].name, "no_such_symbol") << "looked up when the object comes";
   EXPECT_EQ(ErrnoOfStatus(LoadModule("mod")), EINVAL);
+}
+
+TEST_F(ObjectRulesTest, I4_SameObjectTwice) {
+  auto patch = MakeObjectPatch("fix", {{Alpha(), Alpha2()}}, {{"mod", "work", Work2()}}, {});
+  patch->objects[1].name = "";
+  EXPECT_EQ(ErrnoOfEnable(std::move(patch)), EEXIST);
+  EXPECT_EQ(alpha(0), 1);
 }
 
 TEST_F(ObjectRulesTest, I6_SizesMustBeKnown) {
