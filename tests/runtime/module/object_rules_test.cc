@@ -8,7 +8,6 @@
 
 #include "runtime/base/errno_status.h"
 #include "runtime/base/failpoint.h"
-#include "runtime/safepoint/blocked_region.h"
 #include "tests/runtime/module/module_fixture.h"
 
 namespace mend::testing {
