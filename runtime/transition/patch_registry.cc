@@ -37,6 +37,9 @@ absl::Status NoSuchPatch(const std::string& name) {
   return absl::NotFoundError(absl::StrCat("ENOENT: there is no patch '", name, "'"));
 }
 
+// What only reads, or sets a value, is for livepatch callbacks, too. Their thread holds the mutex
+// already: functions below look at InCallback first, which the analysis cannot follow.
+
 }  // namespace
 
 PatchRegistry::PatchRegistry(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -245,18 +248,26 @@ absl::Status PatchRegistry::Wait(absl::Duration timeout, bool or_held) {
 
 absl::StatusOr<std::string> PatchRegistry::GetParameter(const std::string& name,
                                                         const std::string& parameter) const {
+  const auto get = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS -> absl::StatusOr<std::string> {
+    const Patch* const patch = state_->FindLocked(name);
+    if (patch == nullptr) return NoSuchPatch(name);
+    return patch->parameters.Get(parameter);
+  };
+  if (InCallback()) return get();
   const CoreCall call("mend: reading a parameter", &state_->mu);
-  const Patch* const patch = state_->FindLocked(name);
-  if (patch == nullptr) return NoSuchPatch(name);
-  return patch->parameters.Get(parameter);
+  return get();
 }
 
 absl::Status PatchRegistry::SetParameter(const std::string& name, const std::string& parameter,
                                          const std::string& value) {
+  const auto set = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS -> absl::Status {
+    Patch* const patch = state_->FindLocked(name);
+    if (patch == nullptr) return NoSuchPatch(name);
+    return patch->parameters.Set(parameter, value);
+  };
+  if (InCallback()) return set();
   const CoreCall call("mend: setting a parameter", &state_->mu);
-  Patch* const patch = state_->FindLocked(name);
-  if (patch == nullptr) return NoSuchPatch(name);
-  return patch->parameters.Set(parameter, value);
+  return set();
 }
 
 absl::StatusOr<int> PatchRegistry::References(const std::string& name) {
@@ -297,7 +308,6 @@ absl::Status PatchRegistry::CheckTextUnused(const std::string& module,
 }
 
 mend_state* PatchRegistry::PreviousState(unsigned long id) const ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  // A callback's thread holds the lock already.
   if (InCallback()) return state_->PreviousStateLocked(id);
   const CoreCall call("mend_get_prev_state", &state_->mu);
   return state_->PreviousStateLocked(id);
@@ -306,17 +316,20 @@ mend_state* PatchRegistry::PreviousState(unsigned long id) const ABSL_NO_THREAD_
 const std::string& PatchRegistry::program_name() const { return state_->program_name(); }
 bool PatchRegistry::InCallback() const { return state_->callbacks().InCallback(); }
 
-TransitionReport PatchRegistry::LastTransition() const {
+TransitionReport PatchRegistry::LastTransition() const ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  if (InCallback()) return state_->last();
   const CoreCall call("mend: reading the status", &state_->mu);
   return state_->last();
 }
 
-CoreStatus PatchRegistry::Status() const {
+CoreStatus PatchRegistry::Status() const ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  if (InCallback()) return state_->StatusLocked();
   const CoreCall call("mend: reading the status", &state_->mu);
   return state_->StatusLocked();
 }
 
-std::vector<ThreadStatus> PatchRegistry::Threads() const {
+std::vector<ThreadStatus> PatchRegistry::Threads() const ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  if (InCallback()) return state_->ThreadsLocked();
   const CoreCall call("mend: reading the status", &state_->mu);
   return state_->ThreadsLocked();
 }

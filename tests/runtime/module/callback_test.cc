@@ -345,6 +345,23 @@ TEST_F(CallbackTest, CB12_CallbackThatCallsBackGetsAnErrorAndNoDeadlock) {
   EXPECT_FALSE(registry().InCallback());
 }
 
+TEST_F(CallbackTest, CallbackMayReadTheStatus) {
+  std::string transition;
+  size_t threads = 0;
+  int error = 0;
+  TheCallbackWorld().hooks["pre_patch"] = [&] {
+    transition = registry().Status().transition;
+    threads = registry().Threads().size();
+    (void)registry().LastTransition();
+    error = ErrnoOfStatus(registry().GetParameter("demo", "none").status());
+    EXPECT_EQ(ErrnoOfStatus(registry().SetParameter("demo", "none", "1")), error);
+  };
+  EnableAndWait(Demo());
+  EXPECT_EQ(transition, "demo");
+  EXPECT_GT(threads, 0u);
+  EXPECT_EQ(error, ENOENT);
+}
+
 // The post callbacks of a transition that a thread held up run on the coordinator's thread.
 TEST_F(CallbackTest, CB12_CallbackOnTheCoordinatorCountsAsHostedCode) {
   Occupy();
