@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 #include <utility>
 
@@ -264,8 +265,20 @@ absl::Status SourceEdits::Check() {
                         absl::StrJoin(notes_, "\n")});
 }
 
-absl::StatusOr<std::string> SourceEdits::MatchDiffPath(const std::string& path,
+bool SourceEdits::MayApplyTo(const std::string& path, const FileDiff& diff) {
+  for (const Origin& origin : origins_.at(path)) {
+    // Not by Edit(): a source that is only looked at is not one that the author edited.
+    const auto edit = edits_.find({origin.object, path});
+    const absl::StatusOr<std::string> text =
+        edit != edits_.end() ? edit->second.new_text : OriginalText(origin.object, path);
+    if (!text.ok() || ApplyDiff(*text, diff, path).ok()) return true;
+  }
+  return false;
+}
+
+absl::StatusOr<std::string> SourceEdits::MatchDiffPath(const FileDiff& diff,
                                                        const DiffOptions& options) {
+  const std::string& path = diff.path();
   // Without -p the leading component is often a/ or the package's folder, seldom more.
   const size_t first = options.strip.value_or(0);
   const size_t last = options.strip.value_or(1);
@@ -282,13 +295,23 @@ absl::StatusOr<std::string> SourceEdits::MatchDiffPath(const std::string& path,
       // The tree may lie elsewhere than when the program was built.
       if (matches.empty()) matches = EndingWith(rest);
     }
-    if (matches.size() > 1) {
-      return RefusalStatus({RefusalCode::kSourceAmbiguous,
-                            absl::StrCat(path, " may be any of ", absl::StrJoin(matches, ", "),
-                                         "; give --source or -p"),
-                            {}});
-    }
     if (matches.empty()) continue;
+    if (matches.size() > 1) {
+      // A short path ends many (compat.c: lib/compat.c too), but its hunks seldom fit more than
+      // one. Where they do, as with a copy of the file, taking the likelier one could miss the
+      // other.
+      std::vector<std::string> fitting;
+      std::ranges::copy_if(matches, std::back_inserter(fitting),
+                           [&](const std::string& match) { return MayApplyTo(match, diff); });
+      if (fitting.size() != 1) {
+        return RefusalStatus({RefusalCode::kSourceAmbiguous,
+                              absl::StrCat(path, " may be any of ", absl::StrJoin(matches, ", "),
+                                           fitting.empty() ? ", none of which it applies to" : "",
+                                           "; give --source or -p"),
+                              {}});
+      }
+      matches = std::move(fitting);
+    }
     diff_root_ = matches.front().substr(0, matches.front().size() - rest.size());
     return matches.front();
   }
@@ -307,7 +330,7 @@ absl::Status SourceEdits::AddDiff(const std::string& file, const DiffOptions& op
       created.push_back(&diff);
       continue;
     }
-    absl::StatusOr<std::string> path = MatchDiffPath(diff.path(), options);
+    absl::StatusOr<std::string> path = MatchDiffPath(diff, options);
     if (!path.ok()) return path.status();
     if (path->empty()) {
       const std::string foreign = ForeignUnitOf(diff.path());

@@ -86,7 +86,10 @@ class SourceEdits {
   absl::Status CheckGenerated();
   // One file under two names: units of the other name would stay as they are.
   absl::Status CheckTwins() const;
-  absl::StatusOr<std::string> MatchDiffPath(const std::string& path, const DiffOptions& options);
+  // The source that a diff's file is; "" if it is none.
+  absl::StatusOr<std::string> MatchDiffPath(const FileDiff& diff, const DiffOptions& options);
+  // Whether the hunks fit this source as it is by now; true as well if its text cannot be had.
+  bool MayApplyTo(const std::string& path, const FileDiff& diff);
 
   BaseObjects& objects_;
   // Of every source that is not the system's, by path: one for each object that has it.

@@ -660,6 +660,28 @@ TEST_F(CompareTest, ASourceOfTwoObjectsIsAmbiguousUnlessItIsTheSame) {
   EXPECT_THAT(ModulesAndUnits(Finish(edits)), ElementsAre("plugin:f,1"));
 }
 
+TEST_F(CompareTest, OfSourcesThatEndAlikeADiffIsForTheOneThatItApplies) {
+  std::filesystem::create_directory(folder_ + "/lib");
+  MakeProgram(
+      {{"unit.c", "int f(int a) { return a; }\n"}, {"lib/unit.c", "int g(int a) { return a; }\n"}});
+  const auto make = [this](const std::string& function) {
+    const std::string line = "int " + function + "(int a) { return a";
+    Write("fix.patch",
+          "--- a/unit.c\n+++ b/unit.c\n@@ -1 +1 @@\n-" + line + "; }\n+" + line + " + 1; }\n");
+    return folder_ + "/fix.patch";
+  };
+  SourceEdits upper(bases_);
+  ASSERT_TRUE(upper.AddDiff(make("f"), {}).ok());
+  EXPECT_THAT(ModulesAndUnits(Finish(upper)), ElementsAre(":f,1"));
+  SourceEdits lower(bases_);
+  ASSERT_TRUE(lower.AddDiff(make("g"), {}).ok());
+  EXPECT_THAT(ModulesAndUnits(Finish(lower)), ElementsAre(":g,1"));
+  SourceEdits neither(bases_);
+  const std::string refusal(Std(neither.AddDiff(make("h"), {}).message()));
+  EXPECT_THAT(refusal, HasSubstr("MEND-E0008"));
+  EXPECT_THAT(refusal, HasSubstr("none of which it applies to"));
+}
+
 TEST_F(CompareTest, HoldsFunctionsOfModulesByTheirNames) {
   MakeUsualProgram();
   MakeProgram({{"plugin.c", "int entry(int a) { return a; }\n"}}, "plugin");
