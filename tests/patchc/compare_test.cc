@@ -28,6 +28,7 @@ using ::testing::ElementsAre;
 using ::testing::Field;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::StartsWith;
 using ::testing::UnorderedElementsAre;
 
@@ -505,6 +506,25 @@ TEST_F(CompareTest, RefusesACompileErrorWithClangsWords) {
   EXPECT_THAT(
       OnlyRefusal(Build({{"main.c", Replaced(kMain, "calls++;", "calls+++;")}})),
       AllOf(HasSubstr("MEND-E0001"), HasSubstr("main.c:11:"), HasSubstr("error: expected")));
+}
+
+TEST_F(CompareTest, ACompileErrorForWantOfAGeneratedHeaderSaysSo) {
+  MakeProgram({{"proto.h", "int first(int a);\n"},
+               {"part.c", "int first(int a) { return a; }\n"},
+               {"user.c", "#include \"proto.h\"\nint use(int a) { return first(a); }\n"}});
+  const std::map<std::string, std::string> edit = {
+      {"part.c", "int first(int a) { return a; }\nint second(int a) { return a + 1; }\n"},
+      {"user.c", "#include \"proto.h\"\nint use(int a) { return second(a); }\n"}};
+  EXPECT_THAT(OnlyRefusal(Build(edit)),
+              AllOf(HasSubstr("MEND-E0001"), HasSubstr("undeclared function 'second'"),
+                    HasSubstr("'second' is new in " + folder_ + "/part.c"),
+                    HasSubstr("give that header beside the diff")));
+  // With the header there is nothing to say; nor where the edit has no such function.
+  std::map<std::string, std::string> with_header = edit;
+  with_header["proto.h"] = "int first(int a);\nint second(int a);\n";
+  EXPECT_THAT(Functions(Build(with_header)), ElementsAre("use changed"));
+  EXPECT_THAT(OnlyRefusal(Build({{"user.c", Replaced(edit.at("user.c"), "second", "third")}})),
+              AllOf(HasSubstr("MEND-E0001"), Not(HasSubstr("is new in"))));
 }
 
 TEST_F(CompareTest, RefusesAChangedLayoutAndShowsBoth) {
