@@ -321,6 +321,17 @@ bool HasEnded(const Target& target) {
   return ::readlink(path.c_str(), &byte, 1) < 0 && (errno == ENOENT || errno == ESRCH);
 }
 
+bool EndsSoon(const Target& target) {
+  constexpr absl::Duration kWait = absl::Seconds(5);
+  constexpr absl::Duration kPoll = absl::Milliseconds(10);
+  const absl::Time end = absl::Now() + kWait;
+  while (!HasEnded(target)) {
+    if (absl::Now() >= end) return false;
+    absl::SleepFor(kPoll);
+  }
+  return true;
+}
+
 absl::StatusOr<Target> FindTarget(const std::string& operand) {
   absl::StatusOr<std::vector<Target>> targets = FindTargets(operand);
   if (!targets.ok()) return targets.status();

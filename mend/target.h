@@ -51,6 +51,11 @@ std::string UnreachedText(pid_t pid);
 // Whether the target's process has ended.
 bool HasEnded(const Target& target);
 
+// As HasEnded, for one that cannot be reached: its control socket goes before the process does, and
+// on a busy machine long before. Waits for the end a few seconds, and no longer if it does not
+// come.
+bool EndsSoon(const Target& target);
+
 // As FindTargets, for what takes exactly one. FAILED_PRECONDITION lists what matches.
 absl::StatusOr<Target> FindTarget(const std::string& operand);
 

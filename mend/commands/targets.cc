@@ -71,7 +71,7 @@ int OnTargets(const std::string& operand, bool json, const TargetVerb& verb) {
         if (several && HasEnded(target)) return;
         TargetResult result = RunOn(target, several, json, verb);
         // A worker whose time was up; what it did not answer is on standard error.
-        if (several && result.exit_code == kExitUnreachable && HasEnded(target)) return;
+        if (several && result.exit_code == kExitUnreachable && EndsSoon(target)) return;
         results.emplace_back(target, std::move(result));
       });
   if (!unreached.ok()) {

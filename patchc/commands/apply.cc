@@ -116,7 +116,7 @@ class Applier {
     // A build takes its time, so each is looked at when it is its turn.
     if (is_one_of_several && HasEnded(target)) return Ended(target);
     Outcome outcome = ApplyToRunning(target);
-    if (outcome.exit_code != kExitUnreachable || !is_one_of_several || !HasEnded(target)) {
+    if (outcome.exit_code != kExitUnreachable || !is_one_of_several || !EndsSoon(target)) {
       return outcome;
     }
     std::fprintf(stderr, "patchc: %s (%d) ended meanwhile\n", target.name.c_str(), target.pid);

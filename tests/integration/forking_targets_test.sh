@@ -71,6 +71,35 @@ expect_code 3 "$patchc" apply --json broken/serve.c --to churn
 expect_match "a worker that has ended" '"outcome":"ended"' "$output"
 kill -KILL "$hosted_pid"
 
+# A process that ends takes its control socket away first, and executes for a while yet. Here the script
+# takes it away while the patch is built (the build waits for its diff), and ends the process later.
+diff -u serve.c edited/serve.c >two.patch || true
+mkfifo two.fifo
+ending=()
+for turn in 1 2; do
+  MEND_OPTIONS="--name ending --log $work/ending$turn.log" ./serve plain >"ending$turn.out" 2>/dev/null &
+  started+=("$!")
+  hosted_pid=$!
+  ending+=("$!")
+  await_target
+done
+"$patchc" apply --diff two.fifo --to ending --name two >apply.out 2>&1 &
+apply=$!
+exec 8>two.fifo # returns when it is read, thus after the targets were found
+rm "$XDG_RUNTIME_DIR/mend/${ending[1]}.sock"
+cat two.patch >&8
+exec 8>&-
+for _ in $(seq 600); do
+  grep -q ' 2$' ending1.out && break
+  sleep 0.05
+done
+kill -KILL "${ending[1]}"
+code=0
+wait "$apply" || code=$?
+expect "apply to one that ends" 0 "$code"
+expect_match "the one that ended" "\(${ending[1]}\) ended meanwhile" "$(cat apply.out)"
+kill -KILL "${ending[0]}"
+
 # One that has no control socket is named.
 MEND_OPTIONS="--name open --log $work/open.log" ./serve plain >open.out 2>/dev/null &
 started+=("$!")
