@@ -1,6 +1,8 @@
 #include "mend/client.h"
 
 #include <httplib.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -9,6 +11,8 @@
 #include <cstring>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -66,6 +70,33 @@ absl::StatusOr<Reply> ToReply(const httplib::Result& result, const std::string& 
   return Reply{result->status, result->body};
 }
 
+// The scope of a request: a target that hangs up while it is sent is an error like others, and does
+// not end the caller by SIGPIPE.
+class NoBrokenPipe {
+ public:
+  NoBrokenPipe() {
+    sigemptyset(&pipe_);
+    sigaddset(&pipe_, SIGPIPE);
+    sigset_t pending;
+    sigpending(&pending);
+    was_pending_ = sigismember(&pending, SIGPIPE) == 1;
+    pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  ~NoBrokenPipe() {
+    const timespec now = {};
+    // This thread's own: the kernel sends it to whoever writes.
+    if (!was_pending_) sigtimedwait(&pipe_, nullptr, &now);
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  NoBrokenPipe(const NoBrokenPipe&) = delete;
+  NoBrokenPipe& operator=(const NoBrokenPipe&) = delete;
+
+ private:
+  sigset_t pipe_;
+  sigset_t before_;
+  bool was_pending_ = false;
+};
+
 // The object in a reply's body; null when the body is something else.
 Json ReplyObject(const Reply& reply) {
   Json object = Json::parse(reply.body, nullptr, /*allow_exceptions=*/false);
@@ -80,17 +111,20 @@ std::string StringField(const Json& object, const char* key) {
 }  // namespace
 
 absl::StatusOr<Reply> Client::Get(const std::string& path, const RequestOptions& options) const {
+  const NoBrokenPipe guard;
   return ToReply(MakeClient(socket_, options.timeout)->Get(path), socket_);
 }
 
 absl::StatusOr<Reply> Client::Put(const std::string& path, const std::string& body,
                                   const RequestOptions& options) const {
+  const NoBrokenPipe guard;
   return ToReply(MakeClient(socket_, options.timeout)->Put(path, body, options.content_type),
                  socket_);
 }
 
 absl::StatusOr<Reply> Client::Post(const std::string& path, const std::string& body,
                                    const RequestOptions& options) const {
+  const NoBrokenPipe guard;
   return ToReply(MakeClient(socket_, options.timeout)->Post(path, body, options.content_type),
                  socket_);
 }
@@ -102,7 +136,10 @@ absl::StatusOr<Reply> Client::Follow(
   Reply reply;
   std::string pending;
   bool stopped = false;
-  const auto on_response = [&reply](const httplib::Response& response) {
+  std::optional<NoBrokenPipe> guard(std::in_place);
+  const auto on_response = [&](const httplib::Response& response) {
+    // The request is sent; a broken pipe from here on is that of the caller's output.
+    guard.reset();
     reply.status = response.status;
     return true;
   };

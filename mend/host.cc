@@ -18,6 +18,7 @@
 #include "runtime/base/uninterrupted.h"
 #include "runtime/format/object_description.h"
 #include "runtime/module/hosted_services.h"
+#include "runtime/safepoint/blocked_region.h"
 #include "runtime/safepoint/safepoint_poll.h"
 #include "runtime/safepoint/single_thread.h"
 #include "runtime/safepoint/thread_registry.h"
@@ -30,6 +31,9 @@ namespace {
 // The process's runtime pointer: the one mutable global of the facade. Set before any thread of the
 // program exists, and again by whoever creates a successor.
 std::atomic<Host*> process_host{nullptr};
+
+// A request that links a patch takes less; one that runs a callback may take for ever.
+constexpr absl::Duration kPatienceAtTheEnd = absl::Seconds(2);
 
 // Serialises creators.
 constinit Mutex creation_mu;
@@ -165,6 +169,15 @@ void Host::Retire() {
   // Nobody could promote it any more.
   if (status.canary) registry_->Disable(status.transition).IgnoreError();
   retired_.store(true, std::memory_order_relaxed);
+}
+
+void Host::EndRequests() {
+  if (server_ == nullptr) return;
+  const BlockedRegion region("mend: waiting for requests at the end");
+  if (!server_->HangUp()) return;
+  routes_->Shutdown();
+  patches_->Shutdown();
+  server_->AwaitNoConnection(kPatienceAtTheEnd);
 }
 
 void Host::UnlinkSocket() {

@@ -45,6 +45,10 @@ class Host {
   // Stops serving, and lets another host be created. Hosted code stays as it is; a transition that
   // runs is completed, but for a canary's, which is turned round.
   void Retire();
+  // For the end of the process: takes no more requests, and waits for those that run, but not for
+  // ever: one may wait for the calling thread. To be called before exit handlers and destructors,
+  // which take away what requests use (statics of the HTTP library, of LLVM).
+  void EndRequests();
   // Removes the socket's file; for the end of the process.
   void UnlinkSocket();
 

@@ -89,9 +89,12 @@ int mend_host_main(int argc, char** argv, char** envp, const void* image, size_t
     if (absl::Status status = host.Serve(); !status.ok()) mend::Refuse(status);
     // Registered before the program's own handlers, so it runs after all of them.
     std::atexit([] { mend::Host::Get()->UnlinkSocket(); });
+    mend::jit::SetExitHook([] { mend::Host::Get()->EndRequests(); });
   }
   mend::SingleThread::Enter();
   host.session().RunInitializers(argc, argv, envp);
   const auto main_function = reinterpret_cast<int (*)(int, char**, char**)>(entry->value);
-  return main_function(argc, argv, envp);
+  const int status = main_function(argc, argv, envp);
+  host.EndRequests();
+  return status;
 }

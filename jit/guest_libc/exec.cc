@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "jit/guest_libc/guest_libc.h"
+#include "jit/guest_libc/next_function.h"
 #include "runtime/base/raw_syscall.h"
 #include "runtime/safepoint/blocked_region.h"
 

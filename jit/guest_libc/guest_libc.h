@@ -30,6 +30,10 @@ void SetForkHooks(const ForkHooks& hooks);
 // its start routine; the facade copies the initial images of thread-locals there.
 void SetThreadStartHook(void (*hook)());
 
+// Called by whoever calls `exit`, before any handler or destructor runs. What libc ends by itself
+// (error, err) does not come by.
+void SetExitHook(void (*hook)());
+
 // Registers the calling thread as the main thread of a hosted program; call it before the first
 // hosted frame. From then on the end of the program's last thread ends the process, as natively,
 // although the runtime's own threads still run.

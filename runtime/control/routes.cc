@@ -24,6 +24,7 @@ namespace {
 
 constexpr absl::Duration kKeepAlive = absl::Seconds(15);
 constexpr absl::Duration kWaitMax = absl::Minutes(10);
+constexpr absl::Duration kSlice = absl::Milliseconds(100);  // in which Shutdown is noticed
 
 HttpResponse TextAnswer(std::string text, const char* type = "text/plain; charset=utf-8") {
   HttpResponse response;
@@ -318,7 +319,7 @@ absl::StatusOr<HttpResponse> ControlRoutes::Events(const HttpRequest& request) {
   HttpResponse response;
   response.content_type = "application/jsonl";
   response.next = [this, after, last_sent = absl::Now()](std::string* chunk) mutable {
-    for (const Event& event : events_->ReadAfter(after, absl::Milliseconds(500))) {
+    for (const Event& event : events_->ReadAfter(after, kSlice)) {
       *chunk += ToText(EventView(event));
       after = event.seq;
     }

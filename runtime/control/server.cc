@@ -139,8 +139,10 @@ struct ControlServer::State {
   enum class Table { kNotYet, kShared, kOwn, kNobodyServes };
   Table table ABSL_GUARDED_BY(mu) = Table::kNotYet;
   bool stopping ABSL_GUARDED_BY(mu) = false;
-  bool unlinking ABSL_GUARDED_BY(mu) = false;  // HangUp is to remove the socket's file
-  bool hung_up ABSL_GUARDED_BY(mu) = false;    // HangUp has used the descriptors for the last time
+  bool ending ABSL_GUARDED_BY(mu) = false;      // the process is; clients are turned away
+  bool hanging_up ABSL_GUARDED_BY(mu) = false;  // EndWaits is to shut the connections down
+  bool unlinking ABSL_GUARDED_BY(mu) = false;   // EndWaits is to remove the socket's file
+  bool hung_up ABSL_GUARDED_BY(mu) = false;  // EndWaits has used the descriptors for the last time
   int threads ABSL_GUARDED_BY(mu) = 0;
   std::set<int> connections ABSL_GUARDED_BY(mu);
   HttpServeFunction serve ABSL_GUARDED_BY(mu) = nullptr;
@@ -226,6 +228,11 @@ bool AcceptConnection(const std::shared_ptr<State>& state, int listener) {
   }
   {
     MutexLock lock(&state->mu);
+    if (state->ending) {
+      // As it will be in a moment: nobody is there.
+      ::close(connection);
+      return true;
+    }
     if (state->stopping || state->connections.size() >= kConnectionsMax) {
       RefuseConnection(connection, "503 Service Unavailable", "too many connections");
       ::close(connection);
@@ -246,20 +253,26 @@ void RemoveSocketFile(State* state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(state->mu) {
   state->unlinking = false;
 }
 
+// Their readers and writers fail at once, and the threads end.
+void ShutDownConnections(State* state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(state->mu) {
+  for (const int connection : state->connections) ::shutdown(connection, SHUT_RDWR);
+  state->hanging_up = false;
+}
+
 // Waits for the end of the server, then ends its threads' waits. In a thread of its own, since only
 // one that shares the server's descriptors can; it removes the socket's file, too.
-void HangUp(State* state) {
+void EndWaits(State* state) {
   const MutexLock lock(&state->mu);
   do {
     const RuntimeThreadSleep sleep;
     state->mu.Await([state]() ABSL_SHARED_LOCKS_REQUIRED(state->mu) {
-      return state->stopping || state->unlinking;
+      return state->stopping || state->unlinking || state->hanging_up;
     });
     if (state->unlinking) RemoveSocketFile(state);
+    if (state->hanging_up) ShutDownConnections(state);
   } while (!state->stopping);
   ::eventfd_write(state->wake, 1);
-  // Their readers and writers fail at once, and the threads end.
-  for (const int connection : state->connections) ::shutdown(connection, SHUT_RDWR);
+  ShutDownConnections(state);
   state->hung_up = true;
   --state->threads;
 }
@@ -267,7 +280,7 @@ void HangUp(State* state) {
 // Gives this thread and those that it starts a table of their own.
 absl::Status EnterOwnTable(const std::shared_ptr<State>& state, int listener, int wake) {
   const bool is_own = LeaveSharedDescriptorTable({listener, wake});
-  absl::Status started = StartControlThread("mend-hang-up", [state] { HangUp(state.get()); });
+  absl::Status started = StartControlThread("mend-hang-up", [state] { EndWaits(state.get()); });
   const MutexLock lock(&state->mu);
   if (!started.ok()) {
     state->table = State::Table::kNobodyServes;
@@ -377,6 +390,28 @@ ControlServer::~ControlServer() {
   state->requests.Stop();
 }
 
+bool ControlServer::HangUp() {
+  State* const state = state_.get();
+  MutexLock lock(&state->mu);
+  if (state->owner != ::getpid()) return false;
+  state->ending = true;
+  if (state->connections.empty()) return false;
+  state->hanging_up = true;
+  state->mu.Await([state]() ABSL_SHARED_LOCKS_REQUIRED(state->mu) {
+    return !state->hanging_up || state->hung_up;
+  });
+  return true;
+}
+
+void ControlServer::AwaitNoConnection(absl::Duration patience) {
+  State* const state = state_.get();
+  MutexLock lock(&state->mu);
+  if (state->owner != ::getpid()) return;
+  state->mu.AwaitWithTimeout(
+      [state]() ABSL_SHARED_LOCKS_REQUIRED(state->mu) { return state->connections.empty(); },
+      patience);
+}
+
 void ControlServer::Unlink() {
   State* const state = state_.get();
   MutexLock lock(&state->mu);
@@ -424,6 +459,8 @@ void ControlServer::ChildAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   state_->table = State::Table::kNotYet;
   state_->connections.clear();
   state_->hung_up = false;
+  state_->ending = false;
+  state_->hanging_up = false;
   state_->unlinking = false;
   state_->path.clear();
   state_->threads = 1;  // the starter below, which counts for the destructor

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "runtime/base/event_log.h"
 #include "runtime/control/http.h"
 
@@ -35,6 +36,12 @@ class ControlServer {
   // Removes the socket, ends the connections, and waits until no thread serves any more.
   ~ControlServer();
 
+  // For the end of the process, before anything is destroyed that requests use: takes no more
+  // clients and ends the connections; returns whether there are any. Their requests go on: whoever
+  // lets them wait has to end that, and AwaitNoConnection returns when none is left, or after
+  // `patience`. In another process than the server's (a vfork child) both do nothing.
+  bool HangUp();
+  void AwaitNoConnection(absl::Duration patience);
   // Removes the socket's file: for the end of the process, when threads need no tidying. Safe to
   // call more than once.
   void Unlink();

@@ -203,8 +203,8 @@ class PatchRegistry {
   // SR4. Null outside of a transition.
   mend_state* PreviousState(unsigned long id) const;
   // Whether the calling thread runs a livepatch callback: it holds the core's lock, and must not
-  // call back (CB12): whatever changes a patch or module, or waits, returns EDEADLK. Parameters, states, the
-  // status and the threads may be asked for.
+  // call back (CB12): whatever changes a patch or module, or waits, returns EDEADLK. Parameters,
+  // states, the status and the threads may be asked for.
   bool InCallback() const;
   // How logs and the attribute tree call the program.
   const std::string& program_name() const;
