@@ -18,9 +18,20 @@ outcome() {
   echo "-- stderr"; grep -v '^mend: ' "$work/err.txt" || true
 }
 
+# left_out NAME: why the program cannot behave as natively in a build with AddressSanitizer.
+left_out() {
+  [ -e "$build/lib/libmend-asan.so" ] || return 1
+  case $1 in
+    contexts.c) echo "left out: $1: AddressSanitizer puts its own swapcontext in front of mend's" ;;
+    library_corners.cc) echo "left out: $1: AddressSanitizer's operator new does not throw" ;;
+    *) return 1 ;;
+  esac
+}
+
 failures=0
 for source in "$source_root"/tests/integration/parity/*; do
   name=$(basename "$source")
+  if left_out "$name"; then continue; fi
   case $source in
     *.c) native=(clang-22 -std=gnu11) hosted=("$patchc" cc -std=gnu11) ;;
     *) native=(clang++-22 -std=c++20) hosted=("$patchc" c++ -std=c++20) ;;

@@ -11,7 +11,8 @@
 // two. Two threads never rest. And contexts (makecontext) are left in the middle of units, and go
 // on in other threads.
 //
-// With AGREE_WITHOUT_FIBERS in the environment there are no contexts.
+// With AGREE_WITHOUT_FIBERS in the environment there are no contexts, with AGREE_WITHOUT_FORKS no
+// forks.
 //
 // Protocol: agree SCALE PLUGIN. Prints "ready"; answers "force" and "forced" with the same word,
 // and what runs in between may mix; at the end of its input prints "units N mixes M failures F".
@@ -627,7 +628,7 @@ void Start(Threads* threads, int scale, const char* plugin) {
   for (int i = 0; has_fibers && i < 4 * scale; ++i) StartFiber(new Fiber);
   threads->RepeatResting(scale, HeldFiber);
   threads->RepeatResting(scale, RunAnyFiber);
-  threads->RepeatResting(1, ForkAndWait);
+  if (getenv("AGREE_WITHOUT_FORKS") == nullptr) threads->RepeatResting(1, ForkAndWait);
   threads->RepeatResting(2, [plugin] { LivePlugin(plugin); });
 }
 

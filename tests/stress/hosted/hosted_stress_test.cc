@@ -307,6 +307,8 @@ class HostedStressTest : public testing::Test {
 #if __has_feature(address_sanitizer)
     // It puts its own swapcontext in front of mend's.
     setenv("AGREE_WITHOUT_FIBERS", "1", 1);
+    // A fork of its shadow memory takes seconds, in which others wait for libc's locks.
+    setenv("AGREE_WITHOUT_FORKS", "1", 1);
 #endif
   }
   void TearDown() override { fs::remove_all(directory_); }
