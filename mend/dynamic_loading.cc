@@ -154,8 +154,9 @@ std::string FindGuestModule(const std::string& name) {
   if (name.find('/') != std::string::npos) {
     candidates.push_back(name);
   } else {
-    for (const std::string& folder : SearchFolders())
+    for (const std::string& folder : SearchFolders()) {
       candidates.push_back(absl::StrCat(folder, "/", name));
+    }
   }
   for (const std::string& candidate : candidates) {
     const MappedFile file(candidate);

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <memory>
 #include <utility>
 
@@ -101,19 +102,11 @@ std::optional<PatchStatus> FindExact(const PatchRegistry& registry, const std::s
 
 // Whether the file has exactly these contents.
 bool Holds(const std::string& path, std::string_view contents) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return false;
+  std::ifstream file(path, std::ios::binary);
   // One more, to see that nothing follows.
   std::string found(contents.size() + 1, '\0');
-  size_t size = 0;
-  ssize_t got = 1;
-  while (size < found.size() && got != 0) {
-    got = ::read(fd, found.data() + size, found.size() - size);
-    if (got < 0 && errno != EINTR) break;
-    if (got > 0) size += static_cast<size_t>(got);
-  }
-  ::close(fd);
-  return got == 0 && std::string_view(found.data(), size) == contents;
+  file.read(found.data(), static_cast<std::streamsize>(found.size()));
+  return std::string_view(found.data(), static_cast<size_t>(file.gcount())) == contents;
 }
 
 }  // namespace
