@@ -51,17 +51,10 @@ started+=("$hosted_pid")
 await_target
 ask go "1 1"
 
-# Lines that are to be in the log, from standard input, and that the log is to end with by now. What
-# the coordinator logs comes when it comes.
+# Lines that are to be in the log, from standard input, and that the log is to end with by now.
 logged() {
-  local tries
   sed 's/^/livepatch: /' >>"$expected"
-  for tries in $(seq 400); do
-    cmp -s "$log" "$expected" && return
-    [ "$(wc -l <"$log")" -gt "$(wc -l <"$expected")" ] && break
-    sleep 0.05
-  done
-  diff -u "$expected" "$log" || fail "the log differs, see above"
+  log_becomes "$log" "$expected" 400
 }
 # value PATH WANTED
 value() {

@@ -32,17 +32,8 @@ expect "the program's first line" ready "$answer"
 # Lines that are to be in the log, from standard input.
 want() { cat >> "$expected"; }
 
-# The log holds exactly what was wanted so far. A command's lines are there when it returns; what the
-# program's own threads log comes when it comes.
-check_log() {
-  local tries
-  for tries in $(seq 200); do
-    cmp -s "$log" "$expected" && return
-    [ "$(wc -l < "$log")" -gt "$(wc -l < "$expected")" ] && break
-    sleep 0.05
-  done
-  diff -u "$expected" "$log" || fail "the log differs, see above"
-}
+# The log holds exactly what was wanted so far.
+check_log() { log_becomes "$log" "$expected" 200; }
 
 load() { expect_code 0 "$mend" load host "$@"; }
 unload() { expect_code 0 "$mend" unload host "$1"; }

@@ -79,6 +79,18 @@ ask() {
   expect "answer to '$1'" "$2" "$answer"
 }
 
+# log_becomes LOG EXPECTED TRIES: the log holds exactly what the other file does, or comes to. A command's lines
+# are there when it returns; what the program's own threads log comes when it comes.
+log_becomes() {
+  local tries
+  for tries in $(seq "$3"); do
+    cmp -s "$1" "$2" && return
+    [ "$(wc -l <"$1")" -gt "$(wc -l <"$2")" ] && break
+    sleep 0.05
+  done
+  diff -u "$2" "$1" || fail "the log differs, see above"
+}
+
 # goes_in_and_out: $work/fix.mendpatch can be applied, and taken off: the answers to "go" are 2, then 1.
 goes_in_and_out() {
   expect_code 0 "$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid"

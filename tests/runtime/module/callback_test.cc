@@ -60,11 +60,6 @@ NativeFunction Twin() { return MEND_NATIVE_FUNCTION(twin); }
 NativeFunction Toil() { return MEND_NATIVE_FUNCTION(toil); }
 NativeFunction Toil2() { return MEND_NATIVE_FUNCTION(toil_2); }
 
-constexpr absl::Duration kSoon = absl::Seconds(20);
-constexpr absl::Duration kNotYet = absl::Milliseconds(60);
-
-int ErrnoOfStatus(const absl::Status& status) { return status.ok() ? 0 : ErrnoOf(status).error; }
-
 class ObjectTest : public ModuleTest {
  protected:
   void SetUp() override {
@@ -98,11 +93,6 @@ class ObjectTest : public ModuleTest {
     threads_.push_back(std::make_unique<ProgramThread>([] { stay(0); }));
     gate_.AwaitWaiter();
   }
-  void Enable(std::unique_ptr<Patch> patch) {
-    const auto name = registry().Enable(std::move(patch));
-    ASSERT_TRUE(name.ok()) << name.status();
-  }
-  void Settle() { ASSERT_TRUE(registry().Wait(kSoon).ok()); }
 
   Gate gate_;
   std::vector<std::unique_ptr<ProgramThread>> threads_;

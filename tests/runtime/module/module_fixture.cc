@@ -186,17 +186,4 @@ std::unique_ptr<Patch> ModuleTest::MakeObjectPatch(const std::string& name,
   return patch;
 }
 
-void ModuleTest::EnableAndWait(std::unique_ptr<Patch> patch) {
-  const auto name = registry().Enable(std::move(patch));
-  ASSERT_TRUE(name.ok()) << name.status();
-  const absl::Status done = registry().Wait(absl::Seconds(20));
-  ASSERT_TRUE(done.ok()) << done;
-}
-
-void ModuleTest::DisableAndWait(const std::string& name) {
-  ASSERT_TRUE(registry().Disable(name).ok());
-  const absl::Status done = registry().Wait(absl::Seconds(20));
-  ASSERT_TRUE(done.ok()) << done;
-}
-
 }  // namespace mend::testing

@@ -78,9 +78,6 @@ class ModuleTest : public CoreTest {
                                          const std::vector<ModulePatch>& modules,
                                          const ObjectCallbacks& callbacks, bool replace = false);
 
-  void EnableAndWait(std::unique_ptr<Patch> patch);
-  void DisableAndWait(const std::string& name);
-
   FakeModuleLoader module_loader_{&loader_, &host_, &events_};
 
  private:

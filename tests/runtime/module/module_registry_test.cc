@@ -45,11 +45,6 @@ NativeFunction Local3() { return MEND_NATIVE_FUNCTION(local_3); }
 NativeFunction Linger() { return MEND_NATIVE_FUNCTION(linger); }
 NativeFunction Linger2() { return MEND_NATIVE_FUNCTION(linger_2); }
 
-constexpr absl::Duration kSoon = absl::Seconds(20);
-constexpr absl::Duration kNotYet = absl::Milliseconds(60);
-
-int ErrnoOfStatus(const absl::Status& status) { return status.ok() ? 0 : ErrnoOf(status).error; }
-
 class ModuleRegistryTest : public ModuleTest {
  protected:
   void SetUp() override {

@@ -54,11 +54,6 @@ NativeFunction Work3() { return MEND_NATIVE_FUNCTION(work_3); }
 NativeFunction Toil() { return MEND_NATIVE_FUNCTION(toil); }
 NativeFunction Toil2() { return MEND_NATIVE_FUNCTION(toil_2); }
 
-constexpr absl::Duration kSoon = absl::Seconds(20);
-constexpr absl::Duration kNotYet = absl::Milliseconds(60);
-
-int ErrnoOfStatus(const absl::Status& status) { return status.ok() ? 0 : ErrnoOf(status).error; }
-
 class ObjectRulesTest : public ModuleTest {
  protected:
   void SetUp() override {
@@ -90,7 +85,6 @@ class ObjectRulesTest : public ModuleTest {
   int ErrnoOfEnable(std::unique_ptr<Patch> patch) {
     return ErrnoOfStatus(registry().Enable(std::move(patch)).status());
   }
-  void Settle() { ASSERT_TRUE(registry().Wait(kSoon).ok()); }
   void OnEach(const std::string& callback, std::function<void()> hook) {
     TheCallbackWorld().hooks[callback] = std::move(hook);
   }

@@ -22,8 +22,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr absl::Duration kSoon = absl::Seconds(20);
-
 MEND_NATIVE(tried) { return Opaque(argument + 1); }
 MEND_NATIVE(tried_2) { return Opaque(argument + 2); }
 MEND_NATIVE(other) { return Opaque(argument + 10); }

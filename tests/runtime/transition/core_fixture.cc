@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "runtime/base/check.h"
+#include "runtime/base/errno_status.h"
 #include "runtime/base/failpoint.h"
 #include "runtime/base/raw_syscall.h"
 #include "runtime/safepoint/blocked_region.h"
@@ -317,6 +318,28 @@ std::vector<std::string> CoreTest::Kinds(const std::string& patch) {
 
 bool CoreTest::EntryOpen(const NativeFunction& function) const {
   return *reinterpret_cast<const uint16_t*>(function.text.begin.value) == 0x25ff;
+}
+
+int ErrnoOfStatus(const absl::Status& status) { return status.ok() ? 0 : ErrnoOf(status).error; }
+
+void CoreTest::Enable(std::unique_ptr<Patch> patch) {
+  const auto name = registry().Enable(std::move(patch));
+  ASSERT_TRUE(name.ok()) << name.status();
+}
+
+void CoreTest::Settle() {
+  const absl::Status done = registry().Wait(kSoon);
+  ASSERT_TRUE(done.ok()) << done;
+}
+
+void CoreTest::EnableAndWait(std::unique_ptr<Patch> patch) {
+  ASSERT_NO_FATAL_FAILURE(Enable(std::move(patch)));
+  Settle();
+}
+
+void CoreTest::DisableAndWait(const std::string& name) {
+  ASSERT_TRUE(registry().Disable(name).ok());
+  Settle();
 }
 
 }  // namespace mend::testing

@@ -19,6 +19,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "runtime/base/event_log.h"
 #include "runtime/base/mutex.h"
 #include "runtime/patch/code_host.h"
@@ -150,6 +151,20 @@ class Gate {
 // A patch's name such that it does not mean a newer generation.
 std::string ExactName(const std::string& name);
 
+// What is to happen, happens by then, on the busiest machine; what is held up, is still after this.
+inline constexpr absl::Duration kSoon = absl::Seconds(20);
+inline constexpr absl::Duration kNotYet = absl::Milliseconds(60);
+
+inline constexpr bool kTsan =
+#if __has_feature(thread_sanitizer)
+    true;
+#else
+    false;
+#endif
+
+// 0 for OK.
+int ErrnoOfStatus(const absl::Status& status);
+
 struct Replacement {
   NativeFunction old_function;
   NativeFunction new_function;
@@ -168,6 +183,11 @@ class CoreTest : public ::testing::Test {
   std::unique_ptr<Patch> MakePatch(const std::string& name, bool replace,
                                    const std::vector<Replacement>& replacements,
                                    const std::vector<NativeFunction>& held = {});
+  void Enable(std::unique_ptr<Patch> patch);
+  // Until no transition runs.
+  void Settle();
+  void EnableAndWait(std::unique_ptr<Patch> patch);
+  void DisableAndWait(const std::string& name);
   // The lines since the last call, without their prefix "livepatch: ".
   std::vector<std::string> Lines();
   std::vector<std::string> Kinds(const std::string& patch);

@@ -73,18 +73,6 @@ NativeFunction StayAndCall() { return MEND_NATIVE_FUNCTION(stay_and_call); }
 NativeFunction GoAndCall() { return MEND_NATIVE_FUNCTION(go_and_call); }
 NativeFunction Descend() { return MEND_NATIVE_FUNCTION(descend); }
 
-constexpr bool kTsan =
-#if __has_feature(thread_sanitizer)
-    true;
-#else
-    false;
-#endif
-
-constexpr absl::Duration kSoon = absl::Seconds(20);
-constexpr absl::Duration kNotYet = absl::Milliseconds(60);
-
-int ErrnoOfStatus(const absl::Status& status) { return status.ok() ? 0 : ErrnoOf(status).error; }
-
 class RulesTest : public CoreTest {
  protected:
   void SetUp() override {
@@ -96,22 +84,6 @@ class RulesTest : public CoreTest {
     for (const auto& other : other_gates_) other->Open();
     threads_.clear();
     CoreTest::TearDown();
-  }
-  void Enable(std::unique_ptr<Patch> patch) {
-    const auto name = registry().Enable(std::move(patch));
-    ASSERT_TRUE(name.ok()) << name.status();
-  }
-  void EnableAndWait(std::unique_ptr<Patch> patch) {
-    Enable(std::move(patch));
-    Settle();
-  }
-  void DisableAndWait(const std::string& name) {
-    ASSERT_TRUE(registry().Disable(name).ok());
-    Settle();
-  }
-  void Settle() {
-    const absl::Status done = registry().Wait(kSoon);
-    ASSERT_TRUE(done.ok()) << done;
   }
   // Until the transition is known to be held up by a thread in that function.
   void AwaitStragglerIn(const std::string& function) {

@@ -23,13 +23,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr bool kTsan =
-#if __has_feature(thread_sanitizer)
-    true;
-#else
-    false;
-#endif
-
 Gate* gate = nullptr;
 std::atomic<bool> stop{false};
 std::atomic<int> loops{0};
@@ -69,9 +62,6 @@ NativeFunction Sleeper2() { return MEND_NATIVE_FUNCTION(sleeper_2); }
 NativeFunction Spinner() { return MEND_NATIVE_FUNCTION(spinner); }
 NativeFunction Spinner2() { return MEND_NATIVE_FUNCTION(spinner_2); }
 
-constexpr absl::Duration kSoon = absl::Seconds(20);
-constexpr absl::Duration kNotYet = absl::Milliseconds(60);
-
 class TransitionTest : public CoreTest {
  protected:
   void SetUp() override {
@@ -85,17 +75,6 @@ class TransitionTest : public CoreTest {
     gate_.Open();
     threads_.clear();
     CoreTest::TearDown();
-  }
-  void EnableAndWait(std::unique_ptr<Patch> patch) {
-    const auto name = registry().Enable(std::move(patch));
-    ASSERT_TRUE(name.ok()) << name.status();
-    const absl::Status done = registry().Wait(kSoon);
-    ASSERT_TRUE(done.ok()) << done;
-  }
-  void DisableAndWait(const std::string& name) {
-    ASSERT_TRUE(registry().Disable(name).ok());
-    const absl::Status done = registry().Wait(kSoon);
-    ASSERT_TRUE(done.ok()) << done;
   }
   // The thread is joined at the end of the test, when the gate is open and the spinners stop.
   ProgramThread& Spawn(std::function<void()> body) {
