@@ -1,7 +1,5 @@
 #include "runtime/control/control_thread.h"
 
-#include <pthread.h>
-
 #include <memory>
 #include <utility>
 
@@ -24,11 +22,9 @@ void* RunBody(void* argument) {
 
 absl::Status StartControlThread(const char* name, std::function<void()> body) {
   auto argument = std::make_unique<std::function<void()>>(std::move(body));
-  pthread_t thread;
-  absl::Status started = StartRuntimeThread(name, &RunBody, argument.get(), &thread, kStackBytes);
+  absl::Status started = StartRuntimeThread(name, &RunBody, argument.get(), nullptr, kStackBytes);
   if (!started.ok()) return started;
   (void)argument.release();
-  ::pthread_detach(thread);
   return absl::OkStatus();
 }
 

@@ -8,8 +8,8 @@
 
 namespace mend {
 
-// Runs `body` in a new detached thread of the runtime. `name` has at most 15 characters.
-// RESOURCE_EXHAUSTED.
+// Runs `body` in a new detached thread of the runtime. `name` outlives it, and has at most 15
+// characters. RESOURCE_EXHAUSTED.
 absl::Status StartControlThread(const char* name, std::function<void()> body);
 
 }  // namespace mend

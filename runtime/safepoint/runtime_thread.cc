@@ -17,14 +17,18 @@ namespace {
 constexpr uint64_t kBlockedSignals = ~((uint64_t{1} << 31) | (uint64_t{1} << 32));
 
 struct Start {
+  const char* name;
   void* (*body)(void*);
   void* argument;
 };
 
 void* RunBody(void* argument) {
-  const std::unique_ptr<Start> start(static_cast<Start*>(argument));
+  // A copy, since a thread that never ends would keep it for ever.
+  const Start start = *std::unique_ptr<Start>(static_cast<Start*>(argument));
+  // By the thread itself: a detached one may be gone before its creator could.
+  pthread_setname_np(pthread_self(), start.name);
   ThreadRegistry::Get().MarkRuntimeThread();
-  return start->body(start->argument);
+  return start.body(start.argument);
 }
 
 // The kernel's call, since guest_libc keeps the safepoint signal out of masks.
@@ -38,12 +42,19 @@ void SetMask(const uint64_t* mask, uint64_t* old) {
 
 absl::Status StartRuntimeThread(const char* name, void* (*body)(void*), void* argument,
                                 pthread_t* thread, size_t stack_bytes) {
-  auto start = std::make_unique<Start>(Start{body, argument});
+  auto start = std::make_unique<Start>(Start{name, body, argument});
   uint64_t old_mask = 0;
   SetMask(&kBlockedSignals, &old_mask);
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, stack_bytes);
+  pthread_t detached;
+  if (thread == nullptr) {
+    // From the start, since a host's pthread_detach may be a sanitizer's, which knows no thread
+    // that was created behind its back.
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    thread = &detached;
+  }
   int error;
   SingleThread::AddRuntimeThread();
   {
@@ -59,7 +70,6 @@ absl::Status StartRuntimeThread(const char* name, void* (*body)(void*), void* ar
         absl::StrCat("cannot start the runtime's thread ", name, ": ", strerror(error)));
   }
   (void)start.release();
-  pthread_setname_np(*thread, name);
   return absl::OkStatus();
 }
 

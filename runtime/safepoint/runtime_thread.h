@@ -10,10 +10,11 @@
 
 namespace mend {
 
-inline constexpr size_t kRuntimeStackBytes = 512 * 1024;
+inline constexpr size_t kRuntimeStackBytes = size_t{512} * 1024;
 
-// Runs `body(argument)` in a new thread; the caller joins or detaches `*thread`. `name` is at most
-// 15 characters. RESOURCE_EXHAUSTED when the system has no thread to give.
+// Runs `body(argument)` in a new thread, which the caller joins by `*thread`; a null `thread` makes
+// it a detached one. `name` outlives the thread and is at most 15 characters. RESOURCE_EXHAUSTED
+// when the system has no thread to give.
 absl::Status StartRuntimeThread(const char* name, void* (*body)(void*), void* argument,
                                 pthread_t* thread, size_t stack_bytes = kRuntimeStackBytes);
 
