@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "runtime/control/http.h"
@@ -78,12 +79,13 @@ class ConnectionStream : public httplib::Stream {
   size_t end_ = 0;
 };
 
-HttpRequest ToRequest(const httplib::Request& request, std::string body) {
+// `body` has to live as long as what comes back.
+HttpRequest ToRequest(const httplib::Request& request, std::string_view body) {
   HttpRequest translated;
   translated.method = request.method;
   translated.path = request.path;
   translated.query.assign(request.params.begin(), request.params.end());
-  translated.body = std::move(body);
+  translated.body = body;
   return translated;
 }
 
@@ -125,7 +127,7 @@ class ConnectionServer : public httplib::Server {
       });
       // The library has said why.
       if (!is_whole) return;
-      Answer(request, std::move(body), response);
+      Answer(request, body, response);
     };
     Put("[^]*", with_body);
     Post("[^]*", with_body);
@@ -142,8 +144,9 @@ class ConnectionServer : public httplib::Server {
   }
 
  private:
-  void Answer(const httplib::Request& request, std::string body, httplib::Response& response) {
-    HttpResponse answer = handler_->Handle(ToRequest(request, std::move(body)));
+  void Answer(const httplib::Request& request, const std::string& body,
+              httplib::Response& response) {
+    HttpResponse answer = handler_->Handle(ToRequest(request, body));
     response.status = answer.status;
     if (answer.next) return StreamResponse(std::move(answer), &response);
     response.set_content(answer.body, answer.content_type);
