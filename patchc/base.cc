@@ -6,7 +6,6 @@
 #include "absl/strings/str_cat.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "patchc/refusals.h"
-#include "patchc/text.h"
 #include "runtime/format/program_image.h"
 
 namespace mend::patchc {

@@ -9,7 +9,7 @@
 #include <llvm/Support/raw_ostream.h>
 
 #include <algorithm>
-#include <optional>
+#include <memory>
 #include <utility>
 
 #include "patchc/driver_session.h"
@@ -95,7 +95,7 @@ class UnitSession {
     for (std::string& argument : WithoutDropped(request.arguments, notes)) {
       arguments.push_back(std::move(argument));
     }
-    session_.emplace(request.language, arguments, files_, &messages);
+    session_ = std::make_unique<DriverSession>(request.language, arguments, files_, &messages);
     if (session_->compilation() == nullptr) return;
     for (const clang::driver::Command& job : session_->compilation()->getJobs()) {
       if (!EmitsObject(job.getArguments())) continue;
@@ -123,7 +123,7 @@ class UnitSession {
 
  private:
   llvm::IntrusiveRefCntPtr<llvm::vfs::FileSystem> files_;
-  std::optional<DriverSession> session_;
+  std::unique_ptr<DriverSession> session_;
   const clang::driver::Command* compile_ = nullptr;
 };
 
@@ -154,6 +154,7 @@ CompileResult ClangRunner::Compile(const CompileRequest& request) {
 }
 
 void ClangRunner::KeepPreamble(const CompileRequest& edited) {
+  if (!edited.unedited.has_value()) return;
   CompileRequest request = edited;
   request.overlay[edited.unedited->path] = edited.unedited->contents;
   llvm::raw_null_ostream nowhere;

@@ -55,7 +55,7 @@ class ClangRunner {
   CompileResult Compile(const CompileRequest& request);
 
   // Reads the headers of the request's unit, so that later compilations that may start from its
-  // preamble need not. REQUIRES: edited.unedited. Memory: some MB a unit.
+  // preamble need not. Nothing without edited.unedited. Memory: some MB a unit.
   void KeepPreamble(const CompileRequest& edited);
 
  private:

@@ -2,7 +2,6 @@
 
 #include <clang/Basic/DiagnosticIDs.h>
 #include <clang/Driver/Action.h>
-#include <clang/Driver/InputInfo.h>
 #include <clang/Driver/Job.h>
 #include <clang/Driver/ToolChain.h>
 #include <clang/Frontend/CompilerInvocation.h>
@@ -10,7 +9,6 @@
 #include <clang/Options/Options.h>
 #include <llvm/ADT/STLExtras.h>
 #include <llvm/ADT/SmallString.h>
-#include <llvm/ADT/StringSwitch.h>
 #include <llvm/Option/Arg.h>
 #include <llvm/Support/Path.h>
 #include <llvm/TargetParser/Host.h>

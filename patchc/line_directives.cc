@@ -86,8 +86,10 @@ std::vector<size_t> MatchLines(const Lines& old_lines, const Lines& new_lines) {
     ++tail;
     match[new_lines.size() - tail] = old_lines.size() - tail;
   }
-  const Lines a(old_lines.begin() + head, old_lines.end() - tail);
-  const Lines b(new_lines.begin() + head, new_lines.end() - tail);
+  const auto skipped = static_cast<ptrdiff_t>(head);
+  const auto left = static_cast<ptrdiff_t>(tail);
+  const Lines a(old_lines.begin() + skipped, old_lines.end() - left);
+  const Lines b(new_lines.begin() + skipped, new_lines.end() - left);
   if (a.empty() || b.empty()) return match;
   const auto pairs = ShortestEdit(a, b).EqualPairs();
   if (!pairs) return match;

@@ -1,7 +1,6 @@
 // patchc: the compiler side of mend. `patchc VERB ARGUMENTS`; called as mend-cc or mend-c++, for
 // build systems that take one word for a compiler, it is `patchc cc` or `patchc c++`.
 #include <cstdio>
-#include <string>
 #include <string_view>
 
 #include "patchc/commands/command.h"

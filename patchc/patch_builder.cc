@@ -12,7 +12,6 @@
 #include "patchc/compare/reasons.h"
 #include "patchc/diff_file.h"
 #include "patchc/line_directives.h"
-#include "patchc/text.h"
 #include "runtime/format/function_request.h"
 
 namespace mend::patchc {

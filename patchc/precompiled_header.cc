@@ -4,7 +4,6 @@
 #include <clang/Lex/PreprocessorOptions.h>
 #include <clang/Serialization/ASTReader.h>
 #include <llvm/ADT/STLExtras.h>
-#include <llvm/ADT/StringRef.h>
 
 #include <string>
 

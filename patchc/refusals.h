@@ -13,7 +13,7 @@
 namespace mend::patchc {
 
 enum class RefusalCode : uint16_t {
-#define MEND_REFUSAL(number, name, title, explanation, way_out) k##name = number,
+#define MEND_REFUSAL(number, name, title, explanation, way_out) k##name = (number),
 #include "patchc/refusals.def"
 #undef MEND_REFUSAL
 };

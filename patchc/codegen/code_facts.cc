@@ -1,6 +1,5 @@
 #include "patchc/codegen/code_facts.h"
 
-#include <llvm/ADT/STLExtras.h>
 #include <llvm/ADT/SmallVector.h>
 #include <llvm/Analysis/CFG.h>
 #include <llvm/Analysis/InlineAdvisor.h>
@@ -90,8 +89,7 @@ class RecordingAdvisor : public llvm::InlineAdvisor {
  public:
   RecordingAdvisor(llvm::Module& module, llvm::FunctionAnalysisManager& analyses,
                    llvm::InlineParams parameters, llvm::InlineContext context)
-      : InlineAdvisor(module, analyses, context),
-        inner_(module, analyses, std::move(parameters), context) {}
+      : InlineAdvisor(module, analyses, context), inner_(module, analyses, parameters, context) {}
 
  private:
   std::unique_ptr<llvm::InlineAdvice> getAdviceImpl(llvm::CallBase& call) override {
@@ -217,7 +215,7 @@ void RecordInlining(llvm::PassBuilder& builder) {
       return llvm::PluginInlineAdvisorAnalysis(
           [](llvm::Module& module, llvm::FunctionAnalysisManager& functions,
              llvm::InlineParams parameters, llvm::InlineContext context) -> llvm::InlineAdvisor* {
-            return new RecordingAdvisor(module, functions, std::move(parameters), context);
+            return new RecordingAdvisor(module, functions, parameters, context);
           });
     });
   });

@@ -1,7 +1,6 @@
 #include "patchc/codegen/entry_stub.h"
 
 #include <llvm/ADT/SmallVector.h>
-#include <llvm/IR/Constants.h>
 #include <llvm/IR/Function.h>
 #include <llvm/IR/GlobalVariable.h>
 #include <llvm/IR/IRBuilder.h>

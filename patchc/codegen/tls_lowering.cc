@@ -7,7 +7,6 @@
 #include <llvm/IR/Module.h>
 #include <llvm/Transforms/Utils/ModuleUtils.h>
 
-#include <string>
 #include <vector>
 
 #include "patchc/codegen/thread_offset.h"

@@ -4,7 +4,6 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "mend/client.h"
 #include "patchc/commands/build_explicit.h"
 #include "patchc/commands/build_report.h"

@@ -10,7 +10,6 @@
 #include "absl/strings/str_cat.h"
 #include "mend/client.h"
 #include "patchc/clang_runner.h"
-#include "patchc/commands/command.h"
 #include "patchc/object_writer.h"
 #include "patchc/patch_builder.h"
 #include "patchc/refusals.h"

@@ -1,6 +1,5 @@
 #include "patchc/commands/build_report.h"
 
-#include <algorithm>
 #include <string>
 
 #include "absl/strings/str_cat.h"

@@ -1,5 +1,4 @@
 // patchc explain CODE: what a refusal means and the way out of it.
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>

@@ -1,7 +1,6 @@
 // patchc inspect: what a program, an object or a patch module says of itself.
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <iterator>

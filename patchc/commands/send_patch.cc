@@ -1,7 +1,6 @@
 #include "patchc/commands/send_patch.h"
 
 #include <cstdio>
-#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -77,8 +76,9 @@ void PrintFunctions(const Json& report) {
     if (held.is_string()) std::printf("  %-10s %s\n", "held", held.get<std::string>().c_str());
   }
   for (const Json& old : Part(report, "replaced_patches")) {
-    if (old.is_string())
+    if (old.is_string()) {
       std::printf("  %-10s patch '%s'\n", "retired", old.get<std::string>().c_str());
+    }
   }
 }
 

@@ -68,7 +68,7 @@ absl::Status Replace(const std::string& path, const std::string& contents) {
   if (!error) error = llvm::sys::fs::setPermissions(scratch, *permissions);
   if (!error) error = llvm::sys::fs::rename(scratch, path);
   if (!error) return absl::OkStatus();
-  llvm::sys::fs::remove(scratch);
+  (void)llvm::sys::fs::remove(scratch);
   return absl::InternalError("cannot replace the file: " + error.message());
 }
 

@@ -8,7 +8,6 @@
 #include "absl/strings/str_join.h"
 #include "llvm/Demangle/Demangle.h"
 #include "patchc/compare/static_identity.h"
-#include "patchc/text.h"
 
 namespace mend::patchc {
 namespace {
@@ -76,7 +75,7 @@ class UnitComparer {
   }
 
  private:
-  void Refuse(RefusalCode code, std::string message, std::string detail = {}) {
+  void Refuse(RefusalCode code, const std::string& message, std::string detail = {}) {
     diff_.refusals.push_back(
         {code, absl::StrCat(sides_.description.source, ": ", message), std::move(detail)});
   }

@@ -5,7 +5,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -13,7 +12,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "runtime/base/high_descriptor.h"
 
 namespace mend {
@@ -133,7 +131,7 @@ void EventLog::AfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   }
 }
 
-Event LivepatchEvent(std::string kind, std::string patch, std::string text) {
+Event LivepatchEvent(std::string kind, std::string patch, const std::string& text) {
   Event event;
   event.kind = std::move(kind);
   event.patch = std::move(patch);
@@ -141,7 +139,7 @@ Event LivepatchEvent(std::string kind, std::string patch, std::string text) {
   return event;
 }
 
-Event MendEvent(std::string kind, std::string patch, std::string text) {
+Event MendEvent(std::string kind, std::string patch, const std::string& text) {
   Event event;
   event.kind = std::move(kind);
   event.patch = std::move(patch);

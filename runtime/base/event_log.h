@@ -72,8 +72,8 @@ class EventLog {
 };
 
 // Constructors for the two kinds of lines.
-Event LivepatchEvent(std::string kind, std::string patch, std::string text);
-Event MendEvent(std::string kind, std::string patch, std::string text);
+Event LivepatchEvent(std::string kind, std::string patch, const std::string& text);
+Event MendEvent(std::string kind, std::string patch, const std::string& text);
 
 }  // namespace mend
 

@@ -1,6 +1,5 @@
 #include "runtime/control/descriptor_table.h"
 
-#include <linux/close_range.h>
 #include <sched.h>
 #include <unistd.h>
 

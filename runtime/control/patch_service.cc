@@ -16,7 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
-#include "runtime/control/refusal.h"
+#include "runtime/base/errno_status.h"
 #include "runtime/format/patch_module.h"
 #include "runtime/patch/patch_name.h"
 

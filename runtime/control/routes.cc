@@ -7,13 +7,11 @@
 #include <cerrno>
 #include <climits>
 #include <initializer_list>
-#include <memory>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "runtime/base/address_space.h"

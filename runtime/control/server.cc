@@ -18,7 +18,6 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "runtime/base/check.h"
 #include "runtime/base/high_descriptor.h"
 #include "runtime/base/mutex.h"
 #include "runtime/control/control_thread.h"

@@ -6,7 +6,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "runtime/format/byte_order.h"
 #include "runtime/format/frame.h"
 #include "runtime/format/json_fields.h"

@@ -10,7 +10,6 @@
 #include "runtime/module/hosted_services.h"
 #include "runtime/patch/livepatch_abi.h"
 #include "runtime/safepoint/safepoint_poll.h"
-#include "runtime/safepoint/thread_record.h"
 #include "runtime/shadow/shadow_variable.h"
 #include "runtime/transition/patch_registry.h"
 

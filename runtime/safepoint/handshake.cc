@@ -1,7 +1,6 @@
 #include "runtime/safepoint/handshake.h"
 
 #include "runtime/base/check.h"
-#include "runtime/base/failpoint.h"
 
 namespace mend {
 namespace {

@@ -3,8 +3,6 @@
 #include <cpuid.h>
 
 #include <algorithm>
-#include <atomic>
-#include <cstddef>
 
 // Read by safepoint_poll_stub.S. Written once, before hosted code runs. Size zero: not initialised.
 extern "C" {

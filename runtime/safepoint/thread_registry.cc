@@ -32,7 +32,7 @@ thread_local constinit Ownership tls_ownership __attribute__((tls_model("initial
 thread_local constinit int tls_creating_runtime_thread __attribute__((tls_model("initial-exec"))) =
     0;
 
-constinit const uint64_t kSafepointSignalBit = uint64_t{1} << (kSafepointSignal - 1);
+constexpr uint64_t kSafepointSignalBit = uint64_t{1} << (kSafepointSignal - 1);
 
 bool SafepointSignalBlocked() {
   uint64_t mask = 0;

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "runtime/base/check.h"
 #include "runtime/base/clock.h"
 #include "runtime/safepoint/safepoint.h"
 #include "runtime/safepoint/system_threads.h"

@@ -48,10 +48,8 @@ PatchRegistry::~PatchRegistry() { state_->StopCoordinator(); }
 
 void PatchRegistry::Stop() { state_->StopCoordinator(); }
 
-absl::StatusOr<std::unique_ptr<PatchRegistry>> PatchRegistry::Create(CodeHost* host,
-                                                                     PatchLoader* loader,
-                                                                     EventLog* events,
-                                                                     RegistryOptions options) {
+absl::StatusOr<std::unique_ptr<PatchRegistry>> PatchRegistry::Create(
+    CodeHost* host, PatchLoader* loader, EventLog* events, const RegistryOptions& options) {
   if (absl::Status installed = InstallSafepointSignal(); !installed.ok()) return installed;
   InitializePollStub();
   auto state = std::make_unique<State>(host, loader, events, options);

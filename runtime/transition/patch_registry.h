@@ -137,7 +137,7 @@ class PatchRegistry {
   // handler and starts the coordinator thread.
   static absl::StatusOr<std::unique_ptr<PatchRegistry>> Create(CodeHost* host, PatchLoader* loader,
                                                                EventLog* events,
-                                                               RegistryOptions options);
+                                                               const RegistryOptions& options);
   // Stops the coordinator. A transition that runs stays as it is.
   ~PatchRegistry();
   // Stops the coordinator for good, of a registry that stays because its patches do. REQUIRES: no

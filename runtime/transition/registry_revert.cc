@@ -8,7 +8,6 @@
 // that could come back. A pre_patch that refused leaves nothing behind, and changes nothing here.
 #include <algorithm>
 #include <cerrno>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "runtime/base/errno_status.h"

@@ -512,8 +512,9 @@ void PatchRegistry::State::CoordinatorLoop() {
     }
     const RuntimeThreadSleep sleep;
     // ORDER[T11]: as above.
-    while (wake_word.load(std::memory_order_acquire) == woken)
+    while (wake_word.load(std::memory_order_acquire) == woken) {
       FutexWait(&wake_word, woken, kIdleNs);
+    }
   }
 }
 

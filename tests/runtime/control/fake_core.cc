@@ -92,7 +92,7 @@ PatchRegistry::~PatchRegistry() = default;
 
 absl::StatusOr<std::unique_ptr<PatchRegistry>> PatchRegistry::Create(CodeHost*, PatchLoader*,
                                                                      EventLog* events,
-                                                                     RegistryOptions) {
+                                                                     const RegistryOptions&) {
   auto state = std::make_unique<State>();
   state->events = events;
   return std::unique_ptr<PatchRegistry>(new PatchRegistry(std::move(state)));
