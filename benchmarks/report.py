@@ -42,7 +42,7 @@ def verdict(table):
 
 def markdown(table):
     ratio_columns = table.variants[1:] if table.ratios else []
-    head = [table.title] + [f"{v} ({table.unit})" for v in table.variants]
+    head = [table.title] + [f"{v} ({table.unit})" if table.unit else v for v in table.variants]
     head += [f"{v}, ratio [95 %]" for v in ratio_columns]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for label, samples in table.rows:
