@@ -107,7 +107,7 @@ def run(bench):
         for turn in range(bench.rounds(10, 1)):
             service = Service(bench, folder / "kv")
             try:
-                # Each first once: a service that has run for longer holds more.
+                # Each comes first in turn: a service that has run for longer holds more.
                 kinds = list(events(bench, folder, service).items())
                 for label, event in kinds[turn % len(kinds):] + kinds[:turn % len(kinds)]:
                     quiet, eventful = observe(bench, folder / "open_load", service, share * capacity, event)

@@ -1,8 +1,8 @@
 // What hosted code does as often as native code: costs; then a line with one of
 //   throw    an exception thrown ten frames deep and caught: nanoseconds
 //   local    a call that increments a thread-local: nanoseconds
-//   static   the same call with a static variable, so that the thread-local's part can be told:
-//   nanoseconds thread   a thread created and joined: nanoseconds
+//   static   the same call with a static variable: nanoseconds
+//   thread   a thread created and joined: nanoseconds
 // is answered with the least of some measurements.
 #include <algorithm>
 #include <chrono>

@@ -3,7 +3,9 @@
 code=0
 for report in "$1"/*; do
   [ -f "$report" ] || continue
-  grep -qvE '^==[0-9]+==(WARNING: |Running thread [0-9]+ was not suspended)' "$report" || continue
+  grep -qvE -e '^==[0-9]+==(WARNING: |Running thread [0-9]+ was not suspended)' \
+    -e '^(False positive error reports may follow|For details see https://github.com/google/sanitizers/)' \
+    "$report" || continue
   code=1
   echo "--- $report"
   head -n 60 "$report"
