@@ -3,9 +3,11 @@ the same requests without a patch."""
 import http.client
 import shutil
 import socket
+import time
 
 import harness
 
+LENGTH = 0.01  # seconds; the threads of this program switch in less than one millisecond
 TITLE = "Gaps: how long a transition stops a running thread"
 GOAL = "99.9th percentile without the machine's own: 50 us plus 0.2 us a frame"
 
@@ -21,37 +23,51 @@ class Control(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.connect(self.path)
 
+    def ask(self, method, path, body=None):
+        """The function that takes the answer."""
+        self.request(method, path, body=body)
+
+        def answer():
+            response = self.getresponse()
+            text = response.read()
+            if response.status != 200:
+                raise RuntimeError(f"{path}: {response.status} {text}")
+
+        return answer
+
     def post(self, path, body=b""):
-        self.request("POST", path, body=body)
-        answer = self.getresponse()
-        text = answer.read()
-        if answer.status != 200:
-            raise RuntimeError(f"{path}: {answer.status} {text}")
+        return self.ask("POST", path, body)
 
     def get(self, path):
-        self.request("GET", path)
-        self.getresponse().read()
+        return self.ask("GET", path)
+
+
+def window(target, request):
+    """Microseconds: the longest gap of the next LENGTH seconds, at whose beginning `request` is sent. The
+    windows with a transition and those without are equally long: a longer one has longer gaps."""
+    target.ask("window")
+    end = time.monotonic() + LENGTH
+    answer = request()
+    time.sleep(max(0, end - time.monotonic()))
+    gap = int(target.ask("window")) / 1e3
+    answer()
+    return gap
 
 
 def measure(bench, program, module, frames, clock, rounds):
-    """Microseconds: the longest gap of each window."""
     samples = {"no patch": [], "patched": []}
     with harness.Conversation(bench, program, frames, clock) as target:
         if target.process.stdout.readline().strip() != "ready":
             raise RuntimeError("the program is not ready")
         target.await_target()
         control = Control(f"{bench.environment['XDG_RUNTIME_DIR']}/mend/{target.pid}.sock")
-        control.post("/patches", module.read_bytes())
-        control.post("/patches/fix/disable")
+        control.post("/patches", module.read_bytes())()
+        control.post("/patches/fix/disable")()
         for _ in range(rounds):
-            target.ask("window")
-            for _ in range(2):  # as many answers and reports, without a transition
-                control.get("/status")
-                control.get("/threads")
-            samples["no patch"].append(int(target.ask("window")) / 1e3)
-            control.post("/patches/fix/enable")
-            control.post("/patches/fix/disable")
-            samples["patched"].append(int(target.ask("window")) / 1e3)
+            for verb in ("enable", "disable"):
+                # As many requests and answers, without a transition.
+                samples["no patch"].append(window(target, lambda: control.get("/threads")))
+                samples["patched"].append(window(target, lambda: control.post(f"/patches/fix/{verb}")))
     return samples
 
 
@@ -75,6 +91,6 @@ def run(bench):
                               summary="p99.9", ratios=False, goal=GOAL)
         for frames in (1, 10, 100, 1000):
             table.add(f"{frames} frames",
-                      measure(bench, program, module, frames, clock, bench.rounds(2000, 100)))
+                      measure(bench, program, module, frames, clock, bench.rounds(600, 100)))
         tables.append(table)
     return tables
