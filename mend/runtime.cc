@@ -15,6 +15,7 @@
 #include "runtime/safepoint/blocked_region.h"
 #include "runtime/safepoint/runtime_thread.h"
 #include "runtime/safepoint/thread_registry.h"
+#include "runtime/safepoint/unregistered_stack.h"
 
 namespace mend {
 namespace {
@@ -87,7 +88,9 @@ bool EnterBlocked(const Anchor& anchor) noexcept {
   if (record == nullptr || record->activity.Get() != Activity::kRunning) return false;
   static_assert(sizeof(RegisterContext) == sizeof(Anchor));
   std::memcpy(&record->anchor, &anchor, sizeof anchor);
-  record->blocked_in.store("a host call", std::memory_order_relaxed);
+  static constexpr char kCall[] = "a host call";
+  record->blocked_in.store(kCall, std::memory_order_relaxed);
+  if (!record->stack.Contains(record->anchor.rsp)) NoticeStack(*record, record->anchor, kCall);
   record->activity.Set(Activity::kBlocked);
   record->AwaitSignal();
   return true;
@@ -230,6 +233,7 @@ absl::Status Runtime::Reverse(const std::string& patch) {
 absl::Status Runtime::Force(const std::string& patch) {
   return StatusOf(impl_->host->patches().Force(patch));
 }
+void Runtime::IgnoreUnregisteredStacks(bool ignore) { mend::IgnoreUnregisteredStacks(ignore); }
 absl::Status Runtime::Remove(const std::string& patch) {
   return StatusOf(impl_->host->patches().Remove(patch));
 }

@@ -116,6 +116,11 @@ class MEND_EXPORT Runtime {
   absl::Status Reverse(const std::string& patch);
   // Completes the running transition without regard to what threads run. Unsafe by nature.
   absl::Status Force(const std::string& patch);
+  // Hosted code that was seen on a stack of which nobody told (see ForeignStack) has patches
+  // refused and transitions wait, for good: what is suspended there is in nobody's sight. `ignore`:
+  // go on all the same, for a host that is sure that no hosted frame of a patch is. For all
+  // runtimes of the process.
+  void IgnoreUnregisteredStacks(bool ignore);
   // Frees a patch that is not enabled.
   absl::Status Remove(const std::string& patch);
   std::vector<PatchSummary> Patches() const;

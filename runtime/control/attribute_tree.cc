@@ -9,6 +9,7 @@
 #include "absl/strings/str_split.h"
 #include "runtime/base/errno_status.h"
 #include "runtime/patch/module_parameters.h"
+#include "runtime/safepoint/unregistered_stack.h"
 
 namespace mend {
 namespace {
@@ -164,6 +165,16 @@ Node ThreadsFolder(PatchRegistry* registry) {
     thread.children.push_back(Attribute("patch_state", absl::StrCat(status.patch_state)));
     folder.children.push_back(std::move(thread));
   }
+  Node stack = Attribute("unregistered_stack");
+  stack.read = [registry] { return registry->UnregisteredStackSeen(); };
+  stack.write = [](std::string_view text) -> absl::Status {
+    if (text != "ignore" && text != "refuse") {
+      return ErrnoStatus(EINVAL, "'unregistered_stack' takes 'ignore' or 'refuse'");
+    }
+    IgnoreUnregisteredStacks(text == "ignore");
+    return absl::OkStatus();
+  };
+  folder.children.push_back(std::move(stack));
   return folder;
 }
 

@@ -5,6 +5,8 @@
 //   livepatch/PATCH/OBJECT/patched, livepatch/PATCH/OBJECT/FUNCTION,SYMPOS/
 //   module/MODULE/refcnt, module/MODULE/parameters/NAME    patch modules and guest modules
 //   threads/TID/patch_state
+//   threads/unregistered_stack    none, ignored, or where a thread was seen on one
+//                                 (unregistered_stack.h); takes ignore or refuse
 //
 // The hosted program itself appears as an object under its own name; guest modules that are not
 // loaded appear too. A patch has a folder while it is enabled or in transition; its module has one

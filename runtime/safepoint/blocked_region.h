@@ -7,9 +7,9 @@
 //     return real_read(fd, buffer, size);
 //   }
 //
-// Cost: eight stores, one exchange and one compare-and-swap (about 12 ns). Locks try first and
-// enter only when they would wait. For a thread that is not registered the scope does nothing.
-// Preserves errno.
+// Cost: eight stores, two comparisons, one exchange and one compare-and-swap (about 12 ns). Locks
+// try first and enter only when they would wait. For a thread that is not registered the scope does
+// nothing. Preserves errno.
 //
 // The destructor also runs when the call is left by an exception or by thread cancellation (forced
 // unwinding). A signal handler that interrupts the region takes the thread out of it with
@@ -49,6 +49,9 @@ namespace internal {
 // Out of line: the poll byte is set, and the thread is about to block at its anchor.
 void PollBeforeBlocking(ThreadRecord* record) noexcept;
 
+// Out of line: the anchor is not on the stack that the record knows.
+void BlockOffStack(const ThreadRecord* record) noexcept;
+
 // Out of line: the thread is claimed, and cannot go on before the coordinator is through.
 void LeaveBlockedSlowPath(ThreadRecord* record) noexcept;
 
@@ -64,6 +67,8 @@ class BlockedRegion {
     record_ = record;
     internal::CaptureRegisters(&record->anchor);
     record->blocked_in.store(function, std::memory_order_relaxed);
+    if (!record->stack.Contains(record->anchor.rsp)) [[unlikely]]
+      internal::BlockOffStack(record);
     // A thread that blocks often and briefly is seldom found asleep: let it look for itself.
     if (tls_thread_words.poll.load(std::memory_order_relaxed) != 0) [[unlikely]] {
       internal::PollBeforeBlocking(record);

@@ -15,6 +15,7 @@
 #include "runtime/safepoint/safepoint_poll.h"
 #include "runtime/safepoint/single_thread.h"
 #include "runtime/safepoint/thread_registry.h"
+#include "runtime/safepoint/unregistered_stack.h"
 
 namespace mend {
 namespace {
@@ -37,6 +38,7 @@ SwitchResult AnswerRequest(ThreadRecord& record, RegisterContext context, greg_t
     context.rip -= offset % kTrampolineSize;
     *rewind = static_cast<greg_t>(context.rip);
   }
+  if (!record.stack.Contains(context.rsp)) NoticeStack(record, context, nullptr);
   return Handshake::Get().Attempt(record, *request, &context, way);
 }
 

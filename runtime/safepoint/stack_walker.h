@@ -26,6 +26,10 @@ inline constexpr uintptr_t kRedZone = 128;
 struct StackBounds {
   uintptr_t low = 0;   // lowest mapped byte
   uintptr_t high = 0;  // one past the highest byte
+
+  bool Contains(uintptr_t address) const noexcept [[clang::nonblocking]] {
+    return low <= address && address < high;
+  }
 };
 
 enum class WalkEnd : uint8_t {

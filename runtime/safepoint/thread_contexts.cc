@@ -24,10 +24,6 @@ namespace {
 thread_local constinit ThreadRecord* tls_target __attribute__((tls_model("initial-exec"))) =
     nullptr;
 
-bool Contains(StackBounds stack, uintptr_t address) {
-  return stack.low <= address && address < stack.high;
-}
-
 // Takes a context that is not running from whoever wants to look at it.
 bool ClaimForSelf(ThreadRecord& record) {
   return record.activity.TryResume(Activity::kBlocked, Activity::kClaimed) ||
@@ -111,7 +107,7 @@ ThreadRecord* ThreadRegistry::ClaimContextAt(uintptr_t rsp, bool* retry) {
   *retry = false;
   for (auto at = contexts_->upper_bound(rsp); at != contexts_->end(); ++at) {
     ThreadRecord* const found = at->second;
-    if (!Contains(found->stack, rsp)) continue;
+    if (!found->stack.Contains(rsp)) continue;
     if (found == own || !found->suspended.load(std::memory_order_relaxed)) return nullptr;
     if (ClaimForSelf(*found)) return found;
     *retry = true;
@@ -138,8 +134,8 @@ bool ThreadRegistry::SwitchContext(uintptr_t rsp, const RegisterContext* anchor,
     MutexLock lock(&adoption_mu_);
     if (!old->is_listed) {
       // Or a stack that it went to before anybody knew it.
-      const bool own = anchor == nullptr || Contains(old->stack, anchor->rsp) ||
-                       Contains(old->alternate_stack, anchor->rsp);
+      const bool own = anchor == nullptr || old->stack.Contains(anchor->rsp) ||
+                       old->alternate_stack.Contains(anchor->rsp);
       if (!own) old->stack = MappingAround(anchor->rsp);
       old->stack_owner = own ? tid : 0;
       ListContext(old);

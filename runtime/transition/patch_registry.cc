@@ -111,6 +111,7 @@ absl::StatusOr<std::vector<ThreadStatus>> PatchRegistry::Examine(Patch* patch) {
   }
   absl::Status ready = state.PrepareLocked(patch);
   if (ready.ok()) ready = state.CheckIdleLocked();
+  if (ready.ok()) ready = state.CheckStacksLocked();
   if (!ready.ok()) return ready;
   return state.ExamineLocked(*patch);
 }
@@ -313,6 +314,12 @@ mend_state* PatchRegistry::PreviousState(unsigned long id) const ABSL_NO_THREAD_
 
 const std::string& PatchRegistry::program_name() const { return state_->program_name(); }
 bool PatchRegistry::InCallback() const { return state_->callbacks().InCallback(); }
+
+std::string PatchRegistry::UnregisteredStackSeen() const {
+  if (UnregisteredStacksIgnored()) return "ignored";
+  const std::optional<UnregisteredStack> stack = FindUnregisteredStack();
+  return stack.has_value() ? state_->DescribeStack(*stack) : "none";
+}
 
 TransitionReport PatchRegistry::LastTransition() const ABSL_NO_THREAD_SAFETY_ANALYSIS {
   if (InCallback()) return state_->last();

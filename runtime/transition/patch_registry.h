@@ -108,7 +108,8 @@ struct PatchStatus {
 };
 
 struct ThreadStatus {
-  pid_t tid = 0;  // 0: a suspended context (ThreadRegistry), which no thread runs
+  pid_t tid = 0;  // 0: a suspended context (ThreadRegistry), which no thread runs, or
+                  // what an unregistered stack may hold (unregistered_stack.h)
   std::string name;
   Activity activity = Activity::kRunning;
   std::string blocked_in;          // libc function, when blocked
@@ -216,6 +217,9 @@ class PatchRegistry {
   TransitionReport LastTransition() const;
   CoreStatus Status() const;
   std::vector<ThreadStatus> Threads() const;
+  // Whether a thread was seen on a stack that nobody told of (unregistered_stack.h): "none",
+  // "ignored", or who it was and where.
+  std::string UnregisteredStackSeen() const;
 
   // Around fork, in the forking thread, outside of ThreadRegistry's own. In the child the
   // coordinator is started anew; a running transition goes on there by itself.

@@ -14,6 +14,7 @@
 #include "runtime/patch/patch_name.h"
 #include "runtime/safepoint/runtime_thread.h"
 #include "runtime/safepoint/single_thread.h"
+#include "runtime/safepoint/system_threads.h"
 #include "runtime/safepoint/thread_registry.h"
 #include "runtime/transition/atomic_replace.h"
 
@@ -34,6 +35,12 @@ void SleepNs(int64_t ns) {
 }
 
 }  // namespace
+
+std::string PatchRegistry::State::DescribeStack(const UnregisteredStack& stack) const {
+  return absl::StrCat("thread ", ThreadName(stack.tid), " (", stack.tid, ") was in ",
+                      stack.blocked_in != nullptr ? stack.blocked_in : loader_->Describe(stack.pc),
+                      " on a stack of the program's own making, of which the runtime was not told");
+}
 
 PatchRegistry::State::~State() {
   // Threads of the process may be answering a request at this moment, or do so at any later signal:
@@ -150,6 +157,22 @@ absl::Status PatchRegistry::State::CheckIdleLocked() const {
                    transition_->canary() ? " (a canary: promote or disable it)" : ""));
 }
 
+absl::Status PatchRegistry::State::CheckStacksLocked() const {
+  const std::optional<UnregisteredStack> stack = FindUnregisteredStack();
+  if (!stack.has_value()) return absl::OkStatus();
+  return ErrnoStatus(
+      EBUSY, absl::StrCat("MEND-E0144: ", DescribeStack(*stack),
+                          "; what is suspended on such stacks cannot be checked (to go on all the "
+                          "same: mend set TARGET threads/unregistered_stack ignore)"));
+}
+
+std::string PatchRegistry::State::StragglerLocked() const {
+  std::string straggler = coordinator_.DescribeStraggler();
+  const std::optional<UnregisteredStack> stack = FindUnregisteredStack();
+  if (straggler.empty() && stack.has_value()) straggler = DescribeStack(*stack);
+  return straggler;
+}
+
 absl::Status PatchRegistry::State::CheckStatesLocked(const Patch& patch) {
   const auto version_of = [&patch](unsigned long id) -> const unsigned* {
     for (const SystemState& state : patch.states) {
@@ -203,12 +226,14 @@ absl::Status PatchRegistry::State::StartLocked(Patch* patch, bool patching,
   if (!canary.empty() && chosen.empty()) {
     ready = ErrnoStatus(ENOENT, "the canary names no thread of the program");
   }
+  if (ready.ok()) ready = CheckStacksLocked();
   if (ready.ok()) ready = EnsureCoordinatorLocked();
   if (!ready.ok()) {
     if (patching) DropNops(patch);
     return ready;
   }
   begin_ns_ = MonotonicNs();
+  transition_forced_ = false;
   report_ = {};
   report_.patch = patch->name;
   std::vector<Patch*> others = restored;
@@ -315,7 +340,8 @@ void PatchRegistry::State::ForceLocked() {
   }
   if (transition_->canary()) transition_->Promote();
   const unsigned forced = coordinator_.ForceLeft(transition_->request());
-  if (forced > 0) {
+  transition_forced_ = true;
+  if (forced > 0 || FindUnregisteredStack().has_value()) {
     // Old code may be on stacks for ever: whatever is on its way out is kept (rule X2).
     if (!transition_->target_patched()) transition_->patch()->forced = true;
     if (transition_->target_patched()) {
@@ -347,7 +373,10 @@ int64_t PatchRegistry::State::StepLocked() {
 
 bool PatchRegistry::State::AllSwitchedLocked() {
   AdoptLocked();
-  return coordinator_.Scan(transition_->request()) == 0 && unclear_adoptions_ == 0;
+  if (coordinator_.Scan(transition_->request()) != 0 || unclear_adoptions_ != 0) return false;
+  // After the scan: a thread notes that it is on such a stack before it acknowledges (ORDER[T5]) or
+  // can be claimed (ORDER[T2]).
+  return transition_forced_ || !FindUnregisteredStack().has_value();
 }
 
 void PatchRegistry::State::CompleteLocked() {
@@ -452,6 +481,7 @@ bool PatchRegistry::State::LookDoneLocked() {
 }
 
 absl::Status PatchRegistry::State::CheckUnusedLocked(const Patch& patch) {
+  if (absl::Status seen = CheckStacksLocked(); !seen.ok()) return seen;
   std::vector<CodeRange> text = patch.added_text;
   for (const PatchObject& object : patch.objects) {
     text.insert(text.end(), object.added_text.begin(), object.added_text.end());

@@ -22,6 +22,7 @@
 #include "absl/status/status.h"
 #include "runtime/base/mutex.h"
 #include "runtime/patch/redirection_table.h"
+#include "runtime/safepoint/unregistered_stack.h"
 #include "runtime/transition/callbacks.h"
 #include "runtime/transition/coordinator.h"
 #include "runtime/transition/patch_registry.h"
@@ -66,6 +67,9 @@ class PatchRegistry::State {
   void AwaitGraceLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // UNAVAILABLE ("EBUSY: ...") while a transition runs.
   absl::Status CheckIdleLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // EBUSY when threads have been seen on stacks that nobody told of (unregistered_stack.h): what is
+  // suspended on them may be in any text.
+  absl::Status CheckStacksLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // SR1. Logs.
   absl::Status CheckStatesLocked(const Patch& patch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // Whether the patch keeps to its set: EINVAL names the function that an active patch of another
@@ -125,9 +129,9 @@ class PatchRegistry::State {
   bool InTransitionLocked(const Patch* patch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
     return transition_ != nullptr && transition_->patch() == patch;
   }
-  std::string StragglerLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
-    return coordinator_.DescribeStraggler();
-  }
+  std::string StragglerLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // For people.
+  std::string DescribeStack(const UnregisteredStack& stack) const;
   const TransitionReport& last() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) { return last_; }
   // registry_status.cc
   CoreStatus StatusLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
@@ -253,6 +257,8 @@ class PatchRegistry::State {
   TransitionReport last_ ABSL_GUARDED_BY(mu);
   TransitionReport report_ ABSL_GUARDED_BY(mu);  // of the transition that runs
   int64_t begin_ns_ ABSL_GUARDED_BY(mu) = 0;
+  // Force: what cannot be seen does not hold the running transition up any more.
+  bool transition_forced_ ABSL_GUARDED_BY(mu) = false;
   int64_t started_ns_ ABSL_GUARDED_BY(mu) = 0;
   int64_t switched_ns_ ABSL_GUARDED_BY(mu) = 0;
 

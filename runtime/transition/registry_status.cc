@@ -167,6 +167,19 @@ std::vector<ThreadStatus> PatchRegistry::State::ThreadsLocked() const {
     }
     threads.push_back(std::move(thread));
   }
+  const std::optional<UnregisteredStack> stack = FindUnregisteredStack();
+  if (stack.has_value() && transition_ != nullptr && transition_->published() &&
+      !transition_forced_) {
+    threads.push_back({.name = kUnregisteredStack,
+                       .activity = Activity::kBlocked,
+                       .patch_state = transition_->target_patched() ? 0 : 1,
+                       .straggler = {.reason = SwitchResult::kUnreliableStack,
+                                     .pc = stack->pc,
+                                     .walk_end = WalkEnd::kOutOfBounds,
+                                     .tries = 1,
+                                     .since_ns = begin_ns_},
+                       .straggler_function = DescribeStack(*stack)});
+  }
   return threads;
 }
 

@@ -125,8 +125,38 @@ class ContextFiber : public Fiber {
   ucontext_t resumer_;
 };
 
+// Tells nobody.
+class UntoldFiber : public Fiber {
+ public:
+  explicit UntoldFiber(std::function<void()> run) {
+    body = std::move(run);
+    auto** const top = reinterpret_cast<void**>(memory_.data() + memory_.size()) - 8;
+    for (int i = 0; i < 8; ++i) top[i] = nullptr;
+    top[6] = reinterpret_cast<void*>(&Begin);
+    sp_ = top;
+  }
+  void Resume() override {
+    running = this;
+    MendFiberSwitch(&resumer_sp_, sp_);
+  }
+  void Yield() override { MendFiberSwitch(&sp_, resumer_sp_); }
+
+ private:
+  static void Begin() {
+    running->body();
+    running->done = true;
+    running->Yield();
+    abort();
+  }
+  StackMemory memory_;
+  void* sp_ = nullptr;
+  void* resumer_sp_ = nullptr;
+};
+
 constexpr char kSource[] = R"(
+#include <unistd.h>
 extern "C" void HostYield(void);
+extern "C" int nap() { return usleep(1000); }
 static volatile int one = 1;
 __attribute__((noinline)) int first() { return one; }
 __attribute__((noinline)) int second() { return one; }
@@ -255,6 +285,25 @@ TEST(CarelessHostTest, ASuspendedFiberIsWaitedFor) {
   EXPECT_THAT(std::string(refused.status().message()), HasSubstr("suspended context"));
   fiber.Resume();
   EXPECT_EQ(seen, 11);
+}
+
+// The last of all: it is remembered for good.
+TEST(UntoldHostTest, PatchesAreRefusedUntilTheHostSaysSo) {
+  if (kAddressSanitizer) GTEST_SKIP() << "AddressSanitizer does not know of the host's stacks";
+  mend::Runtime& runtime = *TheService().runtime;
+  auto nap = *runtime.Lookup<int()>("nap");
+  UntoldFiber fiber([&] { nap(); });
+  fiber.Resume();
+  EXPECT_TRUE(fiber.done);
+  const auto refused = runtime.Apply(TheService().module);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kUnavailable) << refused.status();
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("MEND-E0144"));
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("was in usleep on a stack"));
+
+  runtime.IgnoreUnregisteredStacks(true);
+  const auto applied = runtime.Apply(TheService().module);
+  EXPECT_TRUE(applied.ok()) << applied.status();
+  EXPECT_TRUE(runtime.Disable("fix").ok());
 }
 
 }  // namespace

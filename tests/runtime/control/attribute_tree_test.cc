@@ -134,6 +134,15 @@ TEST_F(AttributeTreeTest, T14_ThreadsSayTheirPatchState) {
   EXPECT_EQ(Get("threads/101/patch_state"), "0");
 }
 
+TEST_F(AttributeTreeTest, UnregisteredStacksAreRefusedOrIgnored) {
+  EXPECT_EQ(Get("threads/unregistered_stack"), "none");
+  EXPECT_EQ(Set("threads/unregistered_stack", "1"), "EINVAL");
+  EXPECT_EQ(Set("threads/unregistered_stack", "ignore"), "");
+  EXPECT_EQ(Get("threads/unregistered_stack"), "ignored");
+  EXPECT_EQ(Set("threads/unregistered_stack", "refuse"), "");
+  EXPECT_EQ(Get("threads/unregistered_stack"), "none");
+}
+
 TEST_F(AttributeTreeTest, ParametersOfPatchesAndModules) {
   loader_.parameter = "level";
   Apply("fix", {"f"});

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "runtime/control/patch_service.h"
+#include "runtime/safepoint/unregistered_stack.h"
 
 namespace mend {
 namespace {
@@ -254,6 +255,10 @@ bool PatchRegistry::InCallback() const { return false; }
 const std::string& PatchRegistry::program_name() const {
   static const auto& name = *new std::string("server");
   return name;
+}
+
+std::string PatchRegistry::UnregisteredStackSeen() const {
+  return UnregisteredStacksIgnored() ? "ignored" : "none";
 }
 
 TransitionReport PatchRegistry::LastTransition() const {

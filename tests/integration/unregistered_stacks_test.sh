@@ -1,0 +1,159 @@
+# Stacks that a program makes and goes to by assembler of its own: what is suspended on them is in
+# nobody's walk. Once a thread has been seen on one, patches are refused by name, and a transition that
+# runs waits, until the operator says otherwise or forces it.
+. "$(dirname "$0")/lib.sh"
+
+cat >"$work/serve.c" <<'SOURCE'
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void MendFiberSwitch(void** save_sp, void* load_sp);
+
+static char fiber_stack[256 * 1024] __attribute__((aligned(16)));
+static char signal_stack[64 * 1024];
+static void *fiber_sp, *main_sp;
+static int ready[2];
+
+__attribute__((noinline)) int first(void) { return 1; }
+__attribute__((noinline)) int second(void) { return 1; }
+
+static void sleep_a_little(int unused) {
+  (void)unused;
+  usleep(1000);
+}
+
+/* One unit, left in its middle: what it calls must agree. */
+__attribute__((noinline)) void answer(int block) {
+  char byte;
+  int before = first();
+  if (block && read(ready[0], &byte, 1) != 1) abort();
+  MendFiberSwitch(&fiber_sp, main_sp);
+  printf("%d %d\n", before, second());
+  fflush(stdout);
+}
+
+static void run_fiber(void) {
+  while (1) {
+    answer(1);
+    MendFiberSwitch(&fiber_sp, main_sp);
+  }
+}
+
+static void begin(void) {
+  void** top = (void**)(fiber_stack + sizeof fiber_stack) - 8;
+  memset(top, 0, 64);
+  top[6] = (void*)&run_fiber;
+  fiber_sp = top;
+  if (write(ready[1], "x", 1) != 1) abort();
+  MendFiberSwitch(&main_sp, fiber_sp);
+}
+
+/* Stays in a function of the patch until told. */
+static int held[2];
+__attribute__((noinline)) int stay(void) {
+  char byte;
+  return (int)read(held[0], &byte, 1) + first() - second();
+}
+static void* hold(void* unused) {
+  stay();
+  return unused;
+}
+
+int main(void) {
+  char line[64];
+  pthread_t thread;
+  if (pipe(ready) != 0 || pipe(held) != 0) return 1;
+  while (fgets(line, sizeof line, stdin)) {
+    line[strcspn(line, "\n")] = 0;
+    if (!strcmp(line, "begin")) {
+      begin();
+    } else if (!strcmp(line, "resume")) {
+      MendFiberSwitch(&main_sp, fiber_sp);
+      continue;
+    } else if (!strcmp(line, "signal")) {
+      stack_t stack = {.ss_sp = signal_stack, .ss_size = sizeof signal_stack};
+      struct sigaction action = {.sa_handler = sleep_a_little, .sa_flags = SA_ONSTACK};
+      if (sigaltstack(&stack, 0) != 0 || sigaction(SIGUSR1, &action, 0) != 0) return 1;
+      raise(SIGUSR1);
+    } else if (!strcmp(line, "hold")) {
+      pthread_create(&thread, 0, hold, 0);
+    } else if (!strcmp(line, "release")) {
+      if (write(held[1], "x", 1) != 1) return 1;
+      pthread_join(thread, 0);
+    } else {
+      printf("%d %d\n", first(), second());
+      fflush(stdout);
+      continue;
+    }
+    puts("done");
+    fflush(stdout);
+  }
+  return 0;
+}
+SOURCE
+cp "$source_root/tests/simulation/fiber_switch.S" "$work/switch.S"
+cd "$work"
+"$patchc" cc -O2 -pthread -o serve serve.c switch.S
+sed 's/first(void) { return 1; }/first(void) { return 2; }/; s/second(void) { return 1; }/second(void) { return 2; }/' \
+  serve.c >edited.c
+diff -u serve.c edited.c >fix.patch || true
+"$patchc" build --name fix --hold answer --hold stay -o fix.mendpatch --base serve --diff fix.patch >/dev/null
+
+attribute=threads/unregistered_stack
+seen_is() { expect "$attribute" "$1" "$("$mend" get "$hosted_pid" $attribute)"; }
+
+# A program that never went to one; its signal stack is no such stack.
+start ./serve
+await_target
+ask signal done
+seen_is none
+expect_code 0 "$patchc" apply fix.mendpatch --to "$hosted_pid"
+ask go "2 2"
+expect_code 0 "$mend" disable "$hosted_pid" fix
+expect_code 0 "$mend" remove "$hosted_pid" fix
+
+# Seen once, by its read: patches are refused with the thread and the call, and nothing has changed.
+ask begin done
+expect_match "$attribute" "serve \\($hosted_pid\\) was in read" \
+  "$("$mend" get "$hosted_pid" $attribute)"
+expect_code 3 "$patchc" apply fix.mendpatch --to "$hosted_pid"
+expect_match "the refusal" "MEND-E0144.*serve \\($hosted_pid\\) was in read.*set TARGET $attribute ignore" "$output"
+expect_code 3 "$patchc" apply --dry-run fix.mendpatch --to "$hosted_pid"
+expect_match "the dry run" "MEND-E0144" "$output"
+ask go "1 1"
+expect "patches" "" "$("$mend" ls "$hosted_pid" livepatch)"
+say resume
+hear
+expect "the unit that was left in its middle" "1 1" "$answer"
+
+# On the operator's responsibility it goes on; and it can be taken back.
+expect_code 3 "$mend" set "$hosted_pid" $attribute maybe
+expect_match "a wrong value" "EINVAL" "$output"
+expect_code 0 "$mend" set "$hosted_pid" $attribute ignore
+seen_is ignored
+expect_code 0 "$patchc" apply fix.mendpatch --to "$hosted_pid"
+ask go "2 2"
+expect_code 0 "$mend" set "$hosted_pid" $attribute refuse
+expect_code 3 "$mend" disable "$hosted_pid" fix
+expect_match "taking it off" "EBUSY.*MEND-E0144" "$output"
+ask go "2 2"
+finish
+
+# Seen while a transition runs: it does not complete, says why, and force ends it.
+start ./serve
+await_target
+ask hold done
+expect_code 5 "$patchc" apply --timeout 0.1 --on-timeout wait fix.mendpatch --to "$hosted_pid"
+ask begin done
+ask release done
+expect_code 5 "$mend" wait "$hosted_pid" --timeout 0.5
+expect_match "who holds it up" "serve \\($hosted_pid\\) was in read" "$output"
+expect_code 0 "$mend" force "$hosted_pid" fix
+expect_code 0 "$mend" wait "$hosted_pid" --timeout 20
+ask go "2 2"
+expect_code 3 "$mend" disable "$hosted_pid" fix
+finish
