@@ -48,7 +48,7 @@ absl::Status GuestLibrary::LinkImage() {
   if (!section.ok()) {
     return absl::InvalidArgumentError("ENOEXEC: not a library made by patchc cc -shared");
   }
-  absl::StatusOr<std::vector<ProgramObject>> objects = ParseProgramImage(*section);
+  absl::StatusOr<std::vector<ProgramObject>> objects = ParseHostedObjects(*section);
   if (!objects.ok()) return objects.status();
   std::vector<std::string> libraries;
   absl::StatusOr<std::string_view> names = FindElfSection(bytes_, kLibrariesSection);

@@ -81,8 +81,10 @@ absl::StatusOr<std::string> CompileSource(const std::string& file) {
   const fs::path object = scratch.path() / "unit.o";
   const fs::path diagnostics = scratch.path() / "diagnostics";
   const char* const mode = fs::path(file).extension() == ".c" ? "cc" : "c++";
-  const absl::StatusOr<int> status = RunToEnd(
-      {PatchcPath().string(), mode, "-O2", "-c", file, "-o", object.string()}, diagnostics);
+  const absl::StatusOr<int> status =
+      RunToEnd({PatchcPath().string(), mode, "-O2", "-fmend-embed-headers", "-c", file, "-o",
+                object.string()},
+               diagnostics);
   if (!status.ok()) return status.status();
   if (*status != 0) {
     const absl::StatusOr<std::string> text = ReadFile(diagnostics);

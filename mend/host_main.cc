@@ -57,7 +57,7 @@ std::string FileName(std::string_view path) {
 Host& LinkProgram(const HostOptions& options, std::string_view image) {
   absl::StatusOr<Host*> host = Host::Create(options);
   if (!host.ok()) Refuse(host.status());
-  const absl::StatusOr<std::vector<ProgramObject>> objects = ParseProgramImage(image);
+  const absl::StatusOr<std::vector<ProgramObject>> objects = ParseHostedObjects(image);
   if (!objects.ok()) Refuse(objects.status());
   if (absl::Status status = (*host)->session().LoadProgram(options.name, *objects); !status.ok()) {
     Refuse(status);

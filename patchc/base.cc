@@ -15,6 +15,13 @@ absl::Status InUnit(const std::string& member, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(member, ": ", status.message()));
 }
 
+absl::StatusOr<std::vector<SourceText>> SourcesIn(std::string_view object) {
+  const absl::StatusOr<std::string_view> section = FindElfSection(object, kSourcesSection);
+  // What `patchc strip` leaves is empty.
+  if (!section.ok() || section->empty()) return std::vector<SourceText>();
+  return ParseSources(*section);
+}
+
 }  // namespace
 
 Base::Base(Base&&) noexcept = default;
@@ -92,6 +99,10 @@ absl::StatusOr<Base> Base::FromObjects(
 }
 
 absl::Status Base::AddUnit(std::string member, std::string_view object) {
+  if (member == kHeadersMember) {
+    unread_headers_.push_back(object);
+    return absl::OkStatus();
+  }
   BaseUnit unit;
   unit.member = std::move(member);
   unit.object = object;
@@ -154,22 +165,30 @@ absl::StatusOr<const ObjectSummary*> Base::Summary(size_t unit) {
   if (found != summaries_.end()) return &found->second;
   absl::StatusOr<ObjectSummary> summary = SummarizeObject(units_[unit].object);
   if (!summary.ok()) return InUnit(units_[unit].member, summary.status());
+  if (units_[unit].has_description) TakePatchable(units_[unit].description.functions, *summary);
   return &summaries_.emplace(unit, *std::move(summary)).first->second;
 }
 
 absl::StatusOr<const std::vector<SourceText>*> Base::Sources(size_t unit) {
   const auto found = sources_.find(unit);
   if (found != sources_.end()) return &found->second;
-  std::vector<SourceText> texts;
-  const absl::StatusOr<std::string_view> section =
-      FindElfSection(units_[unit].object, kSourcesSection);
-  // What `patchc strip` leaves is empty.
-  if (section.ok() && !section->empty()) {
-    absl::StatusOr<std::vector<SourceText>> parsed = ParseSources(*section);
-    if (!parsed.ok()) return InUnit(units_[unit].member, parsed.status());
-    texts = *std::move(parsed);
+  absl::StatusOr<std::vector<SourceText>> texts = SourcesIn(units_[unit].object);
+  if (!texts.ok()) return InUnit(units_[unit].member, texts.status());
+  return &sources_.emplace(unit, *std::move(texts)).first->second;
+}
+
+absl::StatusOr<const std::string*> Base::SharedSource(const std::string& hash) {
+  // A program that was linked with guest modules has one of each.
+  for (const std::string_view member : std::exchange(unread_headers_, {})) {
+    absl::StatusOr<std::vector<SourceText>> texts = SourcesIn(member);
+    if (!texts.ok()) return InUnit(Shown(), texts.status());
+    for (SourceText& text : *texts) {
+      std::string its_hash = HashHex(text.contents);
+      shared_sources_.emplace(std::move(its_hash), std::move(text.contents));
+    }
   }
-  return &sources_.emplace(unit, std::move(texts)).first->second;
+  const auto found = shared_sources_.find(hash);
+  return found == shared_sources_.end() ? nullptr : &found->second;
 }
 
 std::optional<size_t> Base::Definer(const std::string& name) const {

@@ -63,8 +63,12 @@ class Base {
 
   // The unit's functions and data, read from its object.
   absl::StatusOr<const ObjectSummary*> Summary(size_t unit);
-  // The sources embedded in the unit's object; empty when they were stripped.
+  // The sources embedded in the unit's object, often the main one alone; none when they were
+  // stripped.
   absl::StatusOr<const std::vector<SourceText>*> Sources(size_t unit);
+
+  // The text of that hash among those which the object carries for all its units; nullptr: none.
+  absl::StatusOr<const std::string*> SharedSource(const std::string& hash);
 
   // The unit whose definition of a global or weak name the program uses: the first strong one,
   // else the first.
@@ -87,6 +91,8 @@ class Base {
   std::map<std::string, std::pair<size_t, Binding>> definers_;
   std::map<size_t, ObjectSummary> summaries_;
   std::map<size_t, std::vector<SourceText>> sources_;
+  std::vector<std::string_view> unread_headers_;       // members that SharedSource has not read yet
+  std::map<std::string, std::string> shared_sources_;  // by hash
 };
 
 // What one patch is for: the program first, then guest modules.

@@ -137,7 +137,7 @@ CompileResult ClangRunner::Compile(const CompileRequest& request) {
   UnitOptions options;
   options.files = session.files();
   options.diagnostics = &messages;
-  options.embed_sources = embed_sources_;
+  options.embedded_sources = embed_sources_ ? EmbeddedSources::kAll : EmbeddedSources::kNone;
   options.write_dependency_file = false;
   options.known_functions = request.known_functions;
   options.ignore_warnings = request.errors_only && !HasDiagnosticPragma(request);

@@ -1,7 +1,8 @@
 // ClangRunner: one translation unit through Clang, in this process, with mend's code generation
 // passes, from driver-style arguments to an object in memory that describes itself.
 //
-// Thread safety: one Compile at a time per runner. In process because a process of its own costs
+// Thread safety: Compile may run in several threads at once, each with an LLVM context of its own;
+// KeepPreamble excludes all else. In process because a process of its own costs
 // 20 ms a unit, and because edited sources are handed over without touching the disk.
 #ifndef MEND_PATCHC_CLANG_RUNNER_H_
 #define MEND_PATCHC_CLANG_RUNNER_H_
@@ -50,7 +51,7 @@ struct CompileResult {
 
 class ClangRunner {
  public:
-  // `embed_sources`: put .mend.sources into the object.
+  // `embed_sources`: put .mend.sources into the object, headers too.
   explicit ClangRunner(bool embed_sources = true) : embed_sources_(embed_sources) {}
   CompileResult Compile(const CompileRequest& request);
 

@@ -42,8 +42,11 @@ bool WriteObject(const UnitResult& unit) {
 // Runs the jobs of one invocation, like Clang's driver: a job whose inputs failed is skipped.
 class JobRunner {
  public:
-  JobRunner(DriverSession& session, std::string language)
-      : session_(session), compilation_(*session.compilation()), language_(std::move(language)) {}
+  JobRunner(DriverSession& session, std::string language, EmbeddedSources embedded_sources)
+      : session_(session),
+        compilation_(*session.compilation()),
+        language_(std::move(language)),
+        embedded_sources_(embedded_sources) {}
 
   int RunAll() {
     for (const Command& job : compilation_.getJobs()) {
@@ -83,6 +86,7 @@ class JobRunner {
   int RunCompile(const Command& job) {
     UnitOptions options;
     options.files = llvm::vfs::getRealFileSystem();
+    options.embedded_sources = embedded_sources_;
     // Only what is compiled last is followed by the end of the process.
     options.leak = &job == last_compile_;
     const UnitIdentity identity = session_.IdentityOf(job);
@@ -111,6 +115,7 @@ class JobRunner {
   DriverSession& session_;
   Compilation& compilation_;
   const std::string language_;
+  const EmbeddedSources embedded_sources_;
   std::set<const clang::driver::Action*> failed_;
   std::map<std::string, std::string> names_;
   const Command* last_compile_ = nullptr;
@@ -132,6 +137,25 @@ bool ExpandResponseFiles(std::vector<std::string>& arguments) {
   return true;
 }
 
+// Takes mend's own options out of the arguments: they say nothing of how a unit is compiled. The
+// last one counts.
+EmbeddedSources TakeEmbeddedSources(std::vector<std::string>& arguments) {
+  EmbeddedSources embedded = EmbeddedSources::kMain;
+  std::erase_if(arguments, [&](const std::string& argument) {
+    if (argument == "-fno-mend-embed-sources") {
+      embedded = EmbeddedSources::kNone;
+    } else if (argument == "-fmend-embed-sources") {
+      embedded = EmbeddedSources::kMain;
+    } else if (argument == "-fmend-embed-headers") {
+      embedded = EmbeddedSources::kAll;
+    } else {
+      return false;
+    }
+    return true;
+  });
+  return embedded;
+}
+
 }  // namespace
 
 int RunCompilerDriver(const std::string& language, const std::vector<std::string>& given) {
@@ -142,6 +166,7 @@ int RunCompilerDriver(const std::string& language, const std::vector<std::string
                     "host; link without it\n";
     return 1;
   }
+  const EmbeddedSources embedded_sources = TakeEmbeddedSources(arguments);
   std::vector<std::string> notes;
   const std::vector<std::string> kept = WithoutDropped(arguments, notes);
   for (const std::string& note : notes) llvm::errs() << "patchc: note: " << note << "\n";
@@ -152,7 +177,7 @@ int RunCompilerDriver(const std::string& language, const std::vector<std::string
     compilation->getJobs().Print(llvm::errs(), "\n", /*Quote=*/true);
     return 0;
   }
-  return JobRunner(session, language).RunAll();
+  return JobRunner(session, language, embedded_sources).RunAll();
 }
 
 }  // namespace mend::patchc

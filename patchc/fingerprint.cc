@@ -424,6 +424,16 @@ absl::StatusOr<ObjectSummary> SummarizeObject(std::string_view elf_bytes) {
   return Summarizer(*view, *frames).Summarize();
 }
 
+void TakePatchable(const std::vector<FunctionDescription>& described, ObjectSummary& summary) {
+  std::set<std::string_view> patchable;
+  for (const FunctionDescription& function : described) {
+    if (function.patchable) patchable.insert(function.name);
+  }
+  for (FunctionDescription& function : summary.functions) {
+    function.patchable = patchable.contains(function.name);
+  }
+}
+
 std::string HashHex(std::string_view bytes) {
   llvm::BLAKE3 hasher;
   hasher.update(llvm::StringRef(bytes.data(), bytes.size()));

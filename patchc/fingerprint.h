@@ -47,8 +47,13 @@ struct ObjectSummary {
   std::vector<std::string> initializers;         // in .init_array, .fini_array, .ctors, .dtors
 };
 
-// INVALID_ARGUMENT: not an x86-64 ELF relocatable, or damaged.
+// INVALID_ARGUMENT: not an x86-64 ELF relocatable, or damaged. No function is patchable in an
+// object that has been described, which lists its entries no more: see TakePatchable.
 absl::StatusOr<ObjectSummary> SummarizeObject(std::string_view elf);
+
+// Which functions are patchable, from the description that was written when the entries were
+// listed.
+void TakePatchable(const std::vector<FunctionDescription>& described, ObjectSummary& summary);
 
 // Hex of a 128-bit BLAKE3 hash; for sources too.
 std::string HashHex(std::string_view bytes);

@@ -20,6 +20,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "patchc/header_sources.h"
 #include "patchc/link_inputs.h"
 #include "patchc/linked_modules.h"
 #include "patchc/object_writer.h"
@@ -407,9 +408,10 @@ class ProgramLink {
     if (!exports.ok()) return exports.status();
     absl::StatusOr<std::string> shell = MakeShellObject(*exports);
     if (!shell.ok()) return shell.status();
-    const std::string image = SerializeProgramImage(NamedObjects());
+    const absl::StatusOr<std::string> image = ImageWithHeaders();
+    if (!image.ok()) return image.status();
     const std::string libraries = SectionOfNames(needed);
-    std::vector<NewSection> sections = {{kModuleSection, image, SHF_ALLOC, kImageAlignment},
+    std::vector<NewSection> sections = {{kModuleSection, *image, SHF_ALLOC, kImageAlignment},
                                         {kLibrariesSection, libraries, SHF_ALLOC, 1}};
     AddLinkedNames(sections);
     absl::StatusOr<std::string> object = AppendSections(*shell, sections);
@@ -520,18 +522,39 @@ class ProgramLink {
     return objects;
   }
 
+  // The objects, and the headers that they were compiled from but do not carry.
+  absl::StatusOr<std::string> ImageWithHeaders() const {
+    std::vector<ProgramObject> objects = NamedObjects();
+    const absl::StatusOr<HeaderSources> headers = CollectHeaders(objects);
+    if (!headers.ok()) return headers.status();
+    if (!headers->missing.empty()) {
+      const MissingHeader& first = headers->missing.front();
+      llvm::errs() << "patchc: warning: " << first.path << " is "
+                   << (first.is_gone ? "gone" : "no longer what it was") << " when " << first.unit
+                   << " was compiled";
+      if (headers->missing.size() > 1) {
+        llvm::errs() << ", and so are " << headers->missing.size() - 1 << " more headers";
+      }
+      llvm::errs() << ": the program will not carry it, and patches that need it are refused "
+                      "(-fmend-embed-headers puts headers into objects)\n";
+    }
+    if (!headers->object.empty()) objects.push_back({kHeadersMember, headers->object});
+    return SerializeProgramImage(objects);
+  }
+
   void AddLinkedNames(std::vector<NewSection>& sections) const {
     if (!linked_names_.empty()) sections.push_back({kLinkedSection, linked_names_, SHF_ALLOC, 1});
   }
 
   absl::Status WriteLauncher(const std::string& path) const {
-    const std::string image = SerializeProgramImage(NamedObjects());
+    const absl::StatusOr<std::string> image = ImageWithHeaders();
+    if (!image.ok()) return image.status();
     auto launcher = llvm::MemoryBuffer::getFile(LauncherPath());
     if (!launcher) {
       return absl::NotFoundError(absl::StrCat("mend's runtime is not where it should be: ",
                                               LauncherPath(), ": ", launcher.getError().message()));
     }
-    std::vector<NewSection> sections = {{kProgramSection, image, SHF_ALLOC, kImageAlignment}};
+    std::vector<NewSection> sections = {{kProgramSection, *image, SHF_ALLOC, kImageAlignment}};
     AddLinkedNames(sections);
     if (!exported_names_.empty()) {
       sections.push_back({kExportsSection, exported_names_, SHF_ALLOC, 1});

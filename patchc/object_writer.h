@@ -1,5 +1,5 @@
-// Adds sections to ELF relocatables that a compiler wrote, and says whether an ELF relocatable can
-// be hosted. No LLVM: a new section header table at the end of the file is all that it takes.
+// Adds sections to ELF relocatables that a compiler wrote, takes some away, and says whether an ELF
+// relocatable can be hosted. No LLVM: sections are copied one behind the other into a new file.
 //
 // Called by ClangRunner (descriptions and sources) and by the link step (the program's image).
 // Stateless and thread-safe. Input is untrusted.
@@ -27,6 +27,14 @@ struct NewSection {
 // ELF64 relocatable, or damaged.
 absl::StatusOr<std::string> AppendSections(std::string_view object,
                                            const std::vector<NewSection>& sections);
+
+// The object without its lists of patchable entries (`__patchable_function_entries`): a section
+// with a relocation section for every function, which nobody reads once the object is described.
+// The object as it is when it has none. Same errors.
+absl::StatusOr<std::string> RemoveEntryLists(std::string_view object);
+
+// A relocatable without any section that would be linked, to append to.
+std::string EmptyObject();
 
 // The object with the contents of its section `name` gone; the object as it is when it has none.
 // REQUIRES: nothing refers to the section. Same errors.

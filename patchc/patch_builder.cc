@@ -271,6 +271,7 @@ absl::Status PatchBuilder::CompileUnit(size_t object, size_t unit, const BuildOp
   if (!base_summary.ok()) return base_summary.status();
   absl::StatusOr<ObjectSummary> edited = SummarizeObject(result.object);
   if (!edited.ok()) return edited.status();
+  TakePatchable(result.description.functions, *edited);
   TakeLeftOutFromBase(result.left_out, **base_summary, *edited);
   UnitDiff diff = CompareUnit({description, **base_summary, *edited});
   diff.module = base.module();

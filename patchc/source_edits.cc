@@ -102,6 +102,9 @@ absl::StatusOr<std::string> SourceEdits::OriginalText(size_t object, const std::
   for (const SourceText& text : **embedded) {
     if (text.path == origin->recorded_path) return text.contents;
   }
+  const absl::StatusOr<const std::string*> shared = base.SharedSource(origin->hash);
+  if (!shared.ok()) return shared.status();
+  if (*shared != nullptr) return **shared;
   absl::StatusOr<std::string> on_disk = ReadFile(path);
   if (on_disk.ok() && HashHex(*on_disk) == origin->hash) return on_disk;
   const std::string shown = base.Shown();

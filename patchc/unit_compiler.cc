@@ -25,6 +25,7 @@
 #include <algorithm>
 #include <memory>
 #include <set>
+#include <shared_mutex>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -42,6 +43,7 @@ namespace {
 // What the compiler read, exactly as it read it.
 void CollectSources(clang::CompilerInstance& clang, UnitResult& result) {
   clang::SourceManager& manager = clang.getSourceManager();
+  const clang::OptionalFileEntryRef main = manager.getFileEntryRefForID(manager.getMainFileID());
   for (auto file = manager.fileinfo_begin(); file != manager.fileinfo_end(); ++file) {
     const std::optional<llvm::StringRef> contents = file->second->getBufferDataIfLoaded();
     if (!contents) continue;
@@ -55,7 +57,13 @@ void CollectSources(clang::CompilerInstance& clang, UnitResult& result) {
     source.is_system =
         id.isValid() &&
         clang::SrcMgr::isSystem(manager.getFileCharacteristic(manager.getLocForStartOfFile(id)));
-    if (!source.is_system) result.sources.push_back({source.path, contents->str()});
+    if (source.is_system) {
+      // Nobody looks for an edit there. Hashes do not compress, and there are many.
+      source.hash.resize(source.hash.size() / 2);
+    } else {
+      result.sources.push_back({source.path, contents->str()});
+    }
+    if (main && *main == file->first) result.main_source = source.path;
     result.description.sources.push_back(std::move(source));
   }
   // The table of files is a hash table of pointers.
@@ -171,8 +179,17 @@ std::vector<FunctionDescription> GeneratedFunctions(std::vector<FunctionDescript
   return functions;
 }
 
+std::string SourcesToEmbed(EmbeddedSources embedded, const UnitResult& result) {
+  if (embedded == EmbeddedSources::kAll) return SerializeSources(result.sources);
+  std::vector<SourceText> main;
+  for (const SourceText& source : result.sources) {
+    if (source.path == result.main_source) main.push_back(source);
+  }
+  return SerializeSources(main);
+}
+
 // Fills the rest of the description from the object itself and puts it into the object.
-absl::Status DescribeObject(const UnitIdentity& identity, bool embed_sources,
+absl::Status DescribeObject(const UnitIdentity& identity, EmbeddedSources embedded,
                             const FunctionHashes& hashes, UnitResult& result) {
   if (absl::Status resolved = ResolveThreadOffsets(result.object); !resolved.ok()) return resolved;
   if (absl::Status hostable = CheckHostable(result.object, identity.source); !hostable.ok()) {
@@ -198,12 +215,18 @@ absl::Status DescribeObject(const UnitIdentity& identity, bool embed_sources,
     function.inlined.assign(copies.begin(), copies.end());
   }
 
+  // The description has it by now.
+  absl::StatusOr<std::string> object = RemoveEntryLists(result.object);
+  if (!object.ok()) return object.status();
   const std::string serialized = SerializeObjectDescription(description);
-  const std::string sources = embed_sources ? SerializeSources(result.sources) : std::string();
+  std::string sources;
   std::vector<NewSection> sections;
   sections.push_back({kObjectSection, serialized, SHF_EXCLUDE, 1});
-  if (embed_sources) sections.push_back({kSourcesSection, sources, SHF_EXCLUDE, 1});
-  absl::StatusOr<std::string> described = AppendSections(result.object, sections);
+  if (embedded != EmbeddedSources::kNone) {
+    sources = SourcesToEmbed(embedded, result);
+    sections.push_back({kSourcesSection, sources, SHF_EXCLUDE, 1});
+  }
+  absl::StatusOr<std::string> described = AppendSections(*object, sections);
   if (!described.ok()) return described.status();
   result.object = *std::move(described);
   return absl::OkStatus();
@@ -272,7 +295,7 @@ bool Execute(clang::CompilerInstance& clang, const UnitIdentity& identity,
   const bool emitted = IsIrInput(clang) ? EmitThroughFile(clang, action, result)
                                         : EmitToMemory(clang, action, result);
   if (!emitted) return false;
-  if (absl::Status status = DescribeObject(identity, options.embed_sources, hashes, result);
+  if (absl::Status status = DescribeObject(identity, options.embedded_sources, hashes, result);
       !status.ok()) {
     ReportError(clang.getDiagnostics(), std::string(status.message()));
     return false;
@@ -319,6 +342,35 @@ bool MakeInstance(llvm::ArrayRef<const char*> arguments, const UnitOptions& opti
   return parsed;
 }
 
+// LLVM keeps what -mllvm says in variables of the process, which every compilation reads.
+class BackendOptionsLock {
+ public:
+  explicit BackendOptionsLock(bool sets_options) : sets_options_(sets_options) {
+    if (sets_options_) {
+      Mutex().lock();
+    } else {
+      Mutex().lock_shared();
+    }
+  }
+  BackendOptionsLock(const BackendOptionsLock&) = delete;
+  BackendOptionsLock& operator=(const BackendOptionsLock&) = delete;
+  ~BackendOptionsLock() {
+    if (sets_options_) {
+      Mutex().unlock();
+    } else {
+      Mutex().unlock_shared();
+    }
+  }
+
+ private:
+  static std::shared_mutex& Mutex() {
+    static std::shared_mutex& mutex = *new std::shared_mutex;
+    return mutex;
+  }
+
+  const bool sets_options_;
+};
+
 }  // namespace
 
 bool EmitsObject(const llvm::opt::ArgStringList& arguments) {
@@ -335,6 +387,7 @@ UnitResult CompileUnit(llvm::ArrayRef<const char*> arguments, const UnitIdentity
   UnitResult result;
   std::unique_ptr<clang::CompilerInstance> clang;
   const bool parsed = MakeInstance(arguments, options, &clang);
+  const BackendOptionsLock lock(!clang->getFrontendOpts().LLVMArgs.empty());
   result.ok = parsed && Execute(*clang, identity, options, result);
   if (options.leak) llvm::BuryPointer(std::move(clang));
   return result;

@@ -1,8 +1,9 @@
 // Runs one `clang -cc1 ... -emit-obj` command line in this process, with mend's passes and options,
 // and makes the object describe itself.
 //
-// Called by the driver (`patchc cc`) and by ClangRunner (rebuilding a unit). Thread safety: none
-// beyond Clang's; one call at a time.
+// Called by the driver (`patchc cc`) and by ClangRunner (rebuilding a unit). Thread safety:
+// CompileUnit may run in several threads at once, unless they share a PreambleCache that another
+// one changes. Units with -mllvm run alone: those options are the process'.
 #ifndef MEND_PATCHC_UNIT_COMPILER_H_
 #define MEND_PATCHC_UNIT_COMPILER_H_
 
@@ -33,11 +34,18 @@ struct UnitIdentity {
   std::vector<std::string> arguments;
 };
 
+// Which of the sources that are not the system's go into the object.
+enum class EmbeddedSources {
+  kNone,
+  kMain,  // the link step adds the others, once for all units
+  kAll,
+};
+
 struct UnitOptions {
   llvm::IntrusiveRefCntPtr<llvm::vfs::FileSystem> files;
   // Where Clang's messages go; nullptr is standard error, coloured as Clang would.
   llvm::raw_ostream* diagnostics = nullptr;
-  bool embed_sources = true;
+  EmbeddedSources embedded_sources = EmbeddedSources::kMain;
   bool write_dependency_file = true;
   // Find errors alone, which is less work. Warnings that the arguments make errors of are found.
   bool ignore_warnings = false;
@@ -54,7 +62,8 @@ struct UnitResult {
   std::string object;
   std::string output_file;  // where the command line wanted it
   ObjectDescription description;
-  std::vector<SourceText> sources;
+  std::vector<SourceText> sources;  // all that are not the system's
+  std::string main_source;          // the path of one of them
   CodeFacts facts;
   std::set<std::string> left_out;  // of the known functions with code; the description lacks them
   // The unit started from its preamble: the description lacks the sources and the records that are

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "patchc/commands/command.h"
@@ -148,6 +149,24 @@ Json DescribePatch(const PatchModule& module) {
           {"objects", objects}};
 }
 
+// How much of its sources a program carries.
+struct EmbeddedTexts {
+  size_t count = 0;
+  size_t bytes = 0;
+  size_t stored = 0;  // what they take in the file, compressed
+
+  absl::Status Add(std::string_view object) {
+    const absl::StatusOr<std::string_view> section = FindElfSection(object, kSourcesSection);
+    if (!section.ok() || section->empty()) return absl::OkStatus();
+    const absl::StatusOr<std::vector<SourceText>> texts = ParseSources(*section);
+    if (!texts.ok()) return texts.status();
+    stored += section->size();
+    count += texts->size();
+    for (const SourceText& text : *texts) bytes += text.contents.size();
+    return absl::OkStatus();
+  }
+};
+
 absl::StatusOr<Json> Describe(const std::string& path, std::string_view file) {
   absl::StatusOr<std::string_view> image = FindProgramImage(file);
   const bool is_program = image.ok();
@@ -156,10 +175,17 @@ absl::StatusOr<Json> Describe(const std::string& path, std::string_view file) {
     const absl::StatusOr<std::vector<ProgramObject>> objects = ParseProgramImage(*image);
     if (!objects.ok()) return objects.status();
     Json list = Json::array();
+    EmbeddedTexts embedded;
     for (const ProgramObject& object : *objects) {
-      list.push_back(DescribeObject(object.name, object.bytes));
+      if (absl::Status counted = embedded.Add(object.bytes); !counted.ok()) return counted;
+      if (object.name != kHeadersMember) list.push_back(DescribeObject(object.name, object.bytes));
     }
-    return Json{{"schema", 1}, {"kind", is_program ? "program" : "module"}, {"objects", list}};
+    return Json{
+        {"schema", 1},
+        {"kind", is_program ? "program" : "module"},
+        {"embedded_sources",
+         {{"count", embedded.count}, {"bytes", embedded.bytes}, {"stored", embedded.stored}}},
+        {"objects", list}};
   }
   if (FindElfSection(file, kObjectSection).ok()) {
     return Json{{"schema", 1}, {"kind", "object"}, {"object", DescribeObject(path, file)}};
@@ -256,8 +282,11 @@ void PrintText(const Json& description) {
   const std::string kind = description["kind"].get<std::string>();
   if (kind == "patch") return PrintPatch(description);
   if (kind == "object") return PrintObject(description["object"]);
-  std::printf("%s of %zu objects\n", kind == "program" ? "program" : "guest module",
-              description["objects"].size());
+  const Json& embedded = description["embedded_sources"];
+  std::printf("%s of %zu objects; %zu sources embedded, %zu bytes in %zu\n",
+              kind == "program" ? "program" : "guest module", description["objects"].size(),
+              embedded["count"].get<size_t>(), embedded["bytes"].get<size_t>(),
+              embedded["stored"].get<size_t>());
   for (const Json& object : description["objects"]) PrintObjectSummary(object);
 }
 

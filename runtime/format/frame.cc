@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -41,23 +42,45 @@ absl::StatusOr<Header> ReadHeader(std::string_view magic, std::string_view bytes
   return header;
 }
 
-}  // namespace
+// What zstd may add to each part, besides the bound of the whole: it begins a block of its own.
+constexpr size_t kPartOverheadMax = 64;
 
-std::string WrapFrame(std::string_view magic, std::string_view contents) {
+std::string WrapParts(std::string_view magic, const std::vector<std::string_view>& parts,
+                      int level) {
   MEND_CHECK(magic.size() == kMagicSize, "a frame's magic has 8 characters");
   const std::unique_ptr<ZSTD_CCtx, ContextDeleter> context(ZSTD_createCCtx());
   MEND_CHECK(context != nullptr, "out of memory in zstd");
-  ZSTD_CCtx_setParameter(context.get(), ZSTD_c_compressionLevel, 3);
+  size_t contents_size = 0;
+  for (const std::string_view part : parts) contents_size += part.size();
+  ZSTD_CCtx_setParameter(context.get(), ZSTD_c_compressionLevel, level);
   ZSTD_CCtx_setParameter(context.get(), ZSTD_c_checksumFlag, 1);
-  std::string frame(kHeaderSize + ZSTD_compressBound(contents.size()), '\0');
-  const size_t size = ZSTD_compress2(context.get(), frame.data() + kHeaderSize,
-                                     frame.size() - kHeaderSize, contents.data(), contents.size());
-  MEND_CHECK(!ZSTD_isError(size), "zstd cannot compress into a buffer of its own bound");
-  frame.resize(kHeaderSize + size);
+  ZSTD_CCtx_setPledgedSrcSize(context.get(), contents_size);
+  std::string frame(
+      kHeaderSize + ZSTD_compressBound(contents_size) + parts.size() * kPartOverheadMax, '\0');
+  ZSTD_outBuffer out = {frame.data() + kHeaderSize, frame.size() - kHeaderSize, 0};
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const bool is_last = i + 1 == parts.size();
+    ZSTD_inBuffer in = {parts[i].data(), parts[i].size(), 0};
+    const size_t left =
+        ZSTD_compressStream2(context.get(), &out, &in, is_last ? ZSTD_e_end : ZSTD_e_flush);
+    MEND_CHECK(left == 0, "zstd cannot compress into a buffer of its own bound");
+  }
+  frame.resize(kHeaderSize + out.pos);
   std::memcpy(frame.data(), magic.data(), kMagicSize);
-  WriteLittleEndian64(frame, 8, size);
-  WriteLittleEndian64(frame, 16, contents.size());
+  WriteLittleEndian64(frame, 8, out.pos);
+  WriteLittleEndian64(frame, 16, contents_size);
   return frame;
+}
+
+}  // namespace
+
+std::string WrapFrame(std::string_view magic, std::string_view contents, int level) {
+  return WrapParts(magic, {contents}, level);
+}
+
+std::string WrapFrameOfParts(std::string_view magic, const std::vector<std::string>& parts,
+                             int level) {
+  return WrapParts(magic, {parts.begin(), parts.end()}, level);
 }
 
 absl::StatusOr<std::string> UnwrapFrame(std::string_view magic, std::string_view frame) {

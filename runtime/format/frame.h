@@ -11,6 +11,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -19,8 +20,18 @@ namespace mend {
 // No frame that mend reads may unpack to more than this.
 inline constexpr size_t kFrameContentsSizeMax = size_t{1} << 30;
 
+// For what is written while somebody waits, and for what is written once and kept.
+inline constexpr int kFrameLevelFast = 3;
+inline constexpr int kFrameLevelSmall = 9;
+
 // REQUIRES: `magic` has 8 characters.
-std::string WrapFrame(std::string_view magic, std::string_view contents);
+std::string WrapFrame(std::string_view magic, std::string_view contents,
+                      int level = kFrameLevelFast);
+
+// The same of contents that are several kinds of bytes in a row: each part is compressed by its own
+// statistics. What is read is one string.
+std::string WrapFrameOfParts(std::string_view magic, const std::vector<std::string>& parts,
+                             int level);
 
 // The contents; bytes behind the frame are ignored. INVALID_ARGUMENT: another magic ("not a ..."),
 // cut off, damaged.

@@ -16,7 +16,7 @@ namespace {
 
 constexpr char kObjectMagic[] = "MENDOBJT";
 constexpr char kSourcesMagic[] = "MENDSRCS";
-constexpr uint64_t kVersion = 4;
+constexpr uint64_t kVersion = 5;
 
 // Names that reach people and patch modules are text. Source paths and type names may be any bytes:
 // what is no UTF-8 is replaced rather than refused.
@@ -67,17 +67,24 @@ class Writer : public PackedWriter {
   void Field(const FieldDescription& field) {
     Text(field.name);
     Text(field.type);
-    Number(field.offset_bits);
+    // Nearly always where the one before ends.
+    const uint64_t gap = field.offset_bits - field_end_bits_;
+    Number(gap << 1 ^ (gap >> 63 == 0 ? 0 : ~uint64_t{0}));
     Number(field.size_bits);
+    field_end_bits_ = field.offset_bits + field.size_bits;
   }
   void Record(const RecordDescription& record) {
     Text(record.name);
     Text(record.kind);
     Number(record.size_bytes);
     Number(record.alignment_bytes);
+    field_end_bits_ = 0;
     Each(record.fields, [this](const FieldDescription& field) { Field(field); });
     Texts(record.vtable);
   }
+
+ private:
+  uint64_t field_end_bits_ = 0;
 };
 
 // In the order of Writer's fields: an initialiser list is evaluated from left to right.
@@ -106,10 +113,21 @@ class Reader : public PackedReader {
   DataDescription Data() {
     return {Text(), ReadBinding(), Number(), Bool(), Bool(), Hash(), Text()};
   }
-  FieldDescription Field() { return {Text(), Text(), Number(), Number()}; }
+  FieldDescription Field() {
+    FieldDescription field{.name = Text(), .type = Text()};
+    const uint64_t gap = Number();
+    field.offset_bits = field_end_bits_ + (gap >> 1 ^ ((gap & 1) == 0 ? 0 : ~uint64_t{0}));
+    field.size_bits = Number();
+    field_end_bits_ = field.offset_bits + field.size_bits;
+    return field;
+  }
   RecordDescription Record() {
+    field_end_bits_ = 0;
     return {Text(), Text(), Number(), Number(), Each(&Reader::Field), Texts()};
   }
+
+ private:
+  uint64_t field_end_bits_ = 0;
 };
 
 }  // namespace
@@ -130,7 +148,7 @@ std::string SerializeObjectDescription(const ObjectDescription& description) {
     writer.Text(input.first);
     writer.Hash(input.second);
   });
-  return WrapFrame(kObjectMagic, writer.Finish(kVersion));
+  return WrapFrameOfParts(kObjectMagic, writer.Finish(kVersion), kFrameLevelSmall);
 }
 
 absl::StatusOr<ObjectDescription> ParseObjectDescription(std::string_view section) {
@@ -171,7 +189,7 @@ std::string SerializeSources(const std::vector<SourceText>& sources) {
       bytes += *part;
     }
   }
-  return WrapFrame(kSourcesMagic, bytes);
+  return WrapFrame(kSourcesMagic, bytes, kFrameLevelSmall);
 }
 
 absl::StatusOr<std::vector<SourceText>> ParseSources(std::string_view section) {

@@ -57,7 +57,7 @@ enum class Binding : uint8_t { kLocal, kGlobal, kWeak };
 
 struct SourceDescription {
   std::string path;  // absolute, as the compiler opened it
-  std::string hash;  // hex
+  std::string hash;  // hex; the first half of it for the system's
   bool is_system = false;
 };
 
@@ -126,7 +126,9 @@ std::string SerializeObjectDescription(const ObjectDescription& description);
 // Untrusted input: INVALID_ARGUMENT says what is wrong.
 absl::StatusOr<ObjectDescription> ParseObjectDescription(std::string_view section);
 
-// The sources themselves, path and contents.
+// The sources themselves, path and contents. An object has its main source, and the others too when
+// it was compiled with -fmend-embed-headers; what the objects of a program lack is in the image's
+// member kHeadersMember.
 struct SourceText {
   std::string path;
   std::string contents;

@@ -82,6 +82,14 @@ absl::StatusOr<std::vector<ProgramObject>> ParseProgramImage(std::string_view im
   return objects;
 }
 
+absl::StatusOr<std::vector<ProgramObject>> ParseHostedObjects(std::string_view image) {
+  absl::StatusOr<std::vector<ProgramObject>> objects = ParseProgramImage(image);
+  if (!objects.ok()) return objects;
+  std::erase_if(*objects,
+                [](const ProgramObject& object) { return object.name == kHeadersMember; });
+  return objects;
+}
+
 absl::StatusOr<std::string_view> FindElfSection(std::string_view elf, std::string_view section) {
   Elf64_Ehdr header;
   if (!ReadAt(elf, 0, &header) || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||

@@ -43,6 +43,13 @@ std::string SerializeProgramImage(const std::vector<ProgramObject>& objects);
 // The views point into `image`. INVALID_ARGUMENT when damaged.
 absl::StatusOr<std::vector<ProgramObject>> ParseProgramImage(std::string_view image);
 
+// The member that carries what the units' objects do not of their sources (kSourcesSection), and
+// that nobody links. No path begins with this.
+inline constexpr std::string_view kHeadersMember = std::string_view("\0headers", 8);
+
+// The same, without that member: for hosts.
+absl::StatusOr<std::vector<ProgramObject>> ParseHostedObjects(std::string_view image);
+
 // The program image within the bytes of an executable made by patchc (an ELF file with a section
 // `mend_program`); NOT_FOUND when it is another file.
 absl::StatusOr<std::string_view> FindProgramImage(std::string_view executable);

@@ -2,14 +2,17 @@
 // refused.
 #include "patchc/clang_runner.h"
 
+#include <elf.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "patchc/fingerprint.h"
 #include "patchc/object_writer.h"
 #include "runtime/format/program_image.h"
 
@@ -216,6 +219,52 @@ TEST(ObjectWriterTest, RemovingASectionLeavesTheRestReadable) {
   EXPECT_EQ(stripped->find("return 1"), std::string::npos);
 }
 
+// In C++ each inline function and its lists are a group of sections.
+constexpr char kWithGroups[] =
+    "inline int shared(int x) { static int n; n += x; return n; }\n"
+    "template <typename T> T twice(T x) { return x + x; }\n"
+    "int f(int x) { return shared(x) + twice(x); }\n"
+    "int (*g)(int) = &twice<int>; int (*h)(int) = &shared;\n";
+
+TEST(ObjectWriterTest, ADescribedObjectListsItsEntriesNoMore) {
+  CompileRequest request = Request(kWithGroups);
+  request.language = "c++";
+  request.arguments = {"-O0", "-c", "-x", "c++", "unit.c"};
+  const CompileResult result = ClangRunner().Compile(request);
+  ASSERT_TRUE(result.ok) << result.diagnostics;
+  EXPECT_FALSE(FindElfSection(result.object, "__patchable_function_entries").ok());
+  absl::StatusOr<ObjectSummary> summary = SummarizeObject(result.object);
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  TakePatchable(result.description.functions, *summary);
+  ASSERT_EQ(summary->functions.size(), result.description.functions.size());
+  ASSERT_GE(summary->functions.size(), 3U);
+  for (size_t i = 0; i < summary->functions.size(); ++i) {
+    EXPECT_EQ(summary->functions[i].name, result.description.functions[i].name);
+    EXPECT_EQ(summary->functions[i].fingerprint, result.description.functions[i].fingerprint);
+    EXPECT_TRUE(summary->functions[i].patchable) << summary->functions[i].name;
+  }
+  // Nothing more to take away.
+  EXPECT_EQ(*RemoveEntryLists(result.object), result.object);
+}
+
+TEST(ObjectWriterTest, NothingIsLeftBetweenSections) {
+  const CompileResult result = ClangRunner().Compile(Request("int f(void) { return 1; }\n"));
+  ASSERT_TRUE(result.ok);
+  const auto once = AppendSections(result.object, {{".x", "x", 0, 1}});
+  ASSERT_TRUE(once.ok());
+  // A header, a name and a byte, and no second table of all headers and names.
+  EXPECT_LT(once->size(), result.object.size() + 100);
+}
+
+TEST(ObjectWriterTest, AnEmptyObjectTakesSections) {
+  const auto object = AppendSections(EmptyObject(), {{".x", "contents", 0, 1}});
+  ASSERT_TRUE(object.ok()) << object.status();
+  EXPECT_TRUE(CheckHostable(*object, "empty").ok());
+  const auto section = FindElfSection(*object, ".x");
+  ASSERT_TRUE(section.ok());
+  EXPECT_EQ(*section, "contents");
+}
+
 TEST(ObjectWriterTest, DamagedInputIsAnError) {
   const CompileResult result = ClangRunner().Compile(Request("int f(void) { return 1; }\n"));
   ASSERT_TRUE(result.ok);
@@ -223,7 +272,27 @@ TEST(ObjectWriterTest, DamagedInputIsAnError) {
     const std::string cut = result.object.substr(0, size);
     EXPECT_FALSE(AppendSections(cut, {{".x", "x", 0, 1}}).ok()) << size;
     EXPECT_FALSE(CheckHostable(cut, "cut").ok()) << size;
+    EXPECT_FALSE(RemoveEntryLists(cut).ok()) << size;
   }
+}
+
+TEST(ObjectWriterTest, SectionsThatOverlapAreAnError) {
+  std::string object = EmptyObject();
+  for (int i = 0; i < 4; ++i)
+    object = *AppendSections(object, {{".x", std::string(4000, 'x'), 0, 1}});
+  Elf64_Ehdr header;
+  std::memcpy(&header, object.data(), sizeof header);
+  for (uint64_t i = 2; i < header.e_shnum; ++i) {
+    // Each is the whole file now.
+    Elf64_Shdr section;
+    char* const at = object.data() + header.e_shoff + i * sizeof section;
+    std::memcpy(&section, at, sizeof section);
+    section.sh_offset = 0;
+    section.sh_size = object.size();
+    std::memcpy(at, &section, sizeof section);
+  }
+  EXPECT_FALSE(AppendSections(object, {}).ok());
+  EXPECT_FALSE(RemoveSection(object, ".x").ok());
 }
 
 }  // namespace
