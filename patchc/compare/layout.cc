@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <tuple>
 
 #include "absl/strings/str_cat.h"
@@ -18,6 +19,28 @@ std::vector<std::pair<uint64_t, uint64_t>> Places(const RecordDescription& recor
     places.emplace_back(field.offset_bits, field.size_bits);
   }
   return places;
+}
+
+// Offsets of members by name, but for names that several have, as of unnamed ones.
+std::map<std::string, uint64_t> OffsetsByName(const RecordDescription& record) {
+  std::map<std::string, uint64_t> offsets;
+  std::set<std::string> ambiguous = {""};
+  for (const FieldDescription& field : record.fields) {
+    if (!offsets.emplace(field.name, field.offset_bits).second) ambiguous.insert(field.name);
+  }
+  for (const std::string& name : ambiguous) offsets.erase(name);
+  return offsets;
+}
+
+// Whether members change places: then each is where live objects have another one's value, even if
+// both are as large. A member that is only renamed stays where it is.
+bool HasMovedMember(const RecordDescription& base, const RecordDescription& edited) {
+  const std::map<std::string, uint64_t> before = OffsetsByName(base);
+  const std::map<std::string, uint64_t> after = OffsetsByName(edited);
+  return std::any_of(before.begin(), before.end(), [&](const auto& member) {
+    const auto found = after.find(member.first);
+    return found != after.end() && found->second != member.second;
+  });
 }
 
 // The first member that tells the two apart, in words.
@@ -72,7 +95,7 @@ std::optional<Refusal> CompareRecord(const RecordDescription& base,
   const std::string both = DescribeDifference(base, edited);
   if (std::tie(base.size_bytes, base.alignment_bytes) !=
           std::tie(edited.size_bytes, edited.alignment_bytes) ||
-      Places(base) != Places(edited)) {
+      Places(base) != Places(edited) || HasMovedMember(base, edited)) {
     return Refusal{RefusalCode::kRecordLayout,
                    absl::StrCat(base.kind, " ", base.name, ": ", FirstDifference(base, edited)),
                    both};

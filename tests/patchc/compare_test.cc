@@ -585,6 +585,19 @@ TEST_F(CompareTest, RefusesANewGlobalThatExists) {
       AllOf(HasSubstr("MEND-E0122"), HasSubstr("'helper' is defined by shape.c")));
 }
 
+// Two members that change places leave the record's places as they were, and each other's values in
+// live objects.
+TEST_F(CompareTest, MembersMayBeRenamedAndNotExchanged) {
+  MakeUsualProgram();
+  EXPECT_THAT(
+      OnlyRefusal(Build({{"shape.h", Replaced(kHeader, "int x; int y;", "int y; int x;")}})),
+      AllOf(HasSubstr("MEND-E0101"), HasSubstr("'y' moved from offset 4 to 0")));
+  std::string renamed = Replaced(kHeader, "int y;", "int z;");
+  const BuildReport report =
+      Build({{"shape.h", renamed}, {"shape.c", Replaced(kShape, "square(p->y)", "square(p->z)")}});
+  EXPECT_THAT(report.refusals, IsEmpty());
+}
+
 TEST_F(CompareTest, RefusesChangedVirtualFunctions) {
   const std::string source =
       "struct S { virtual ~S(); virtual int f(); int n; };\nS::~S() {}\nint S::f() { return n; }\n"
