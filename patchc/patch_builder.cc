@@ -81,8 +81,8 @@ absl::StatusOr<BuildReport> PatchBuilder::Build(const BuildOptions& options) {
   for (size_t object = 0; object < objects_.size(); ++object) {
     affected_.push_back({.base = &objects_[object], .units = {}});
     parts_[object].edited = edits_.Edited(object);
-    if (absl::Status compiled = CompileUnits(object, options); !compiled.ok()) return compiled;
   }
+  if (absl::Status compiled = CompileUnits(options); !compiled.ok()) return compiled;
   const absl::Time begin = absl::Now();
   if (report_.refusals.empty()) {
     if (absl::Status closed = CloseOverObjects(affected_); !closed.ok()) return closed;
@@ -98,18 +98,83 @@ absl::StatusOr<BuildReport> PatchBuilder::Build(const BuildOptions& options) {
   return std::move(report_);
 }
 
-absl::Status PatchBuilder::CompileUnits(size_t object, const BuildOptions& options) {
-  const Base& base = objects_[object];
-  const Part& part = parts_[object];
-  for (size_t i = 0; i < base.units().size(); ++i) {
-    const std::set<std::string> files = FilesOf(base.units()[i]);
-    const bool is_reached =
-        std::any_of(part.edited.begin(), part.edited.end(),
-                    [&](const auto& edit) { return files.contains(edit.first); });
-    if (!is_reached) continue;
-    if (absl::Status compiled = CompileUnit(object, i, options); !compiled.ok()) return compiled;
+std::vector<PatchBuilder::ReachedUnit> PatchBuilder::ReachedUnits() const {
+  std::vector<ReachedUnit> reached;
+  for (size_t object = 0; object < objects_.size(); ++object) {
+    const auto& edited = parts_[object].edited;
+    for (size_t i = 0; i < objects_[object].units().size(); ++i) {
+      const std::set<std::string> files = FilesOf(objects_[object].units()[i]);
+      const bool is_reached = std::any_of(edited.begin(), edited.end(), [&](const auto& edit) {
+        return files.contains(edit.first);
+      });
+      if (is_reached) reached.push_back({object, i});
+    }
+  }
+  return reached;
+}
+
+size_t PatchBuilder::QuickestOfHeader(const std::vector<ReachedUnit>& units) const {
+  size_t quickest = units.size();
+  size_t least = 0;
+  for (size_t i = 0; i < units.size(); ++i) {
+    const auto [object, unit] = units[i];
+    const size_t size = objects_[object].units()[unit].object.size();
+    if (IsOnlyMainSourceEdited(object, unit) || (quickest < units.size() && size >= least))
+      continue;
+    quickest = i;
+    least = size;
+  }
+  return quickest;
+}
+
+absl::Status PatchBuilder::CompileUnits(const BuildOptions& options) {
+  std::vector<ReachedUnit> units = ReachedUnits();
+  const size_t reached = units.size();
+  const absl::Time begin = absl::Now();
+  // What is refused for a header is mostly refused for the first unit that includes it. So a quick
+  // one comes first, whatever the number of jobs, and goes ahead alone where others would wait.
+  const size_t first = QuickestOfHeader(units);
+  if (first < reached) {
+    const auto begin_of_rest = units.begin() + static_cast<std::ptrdiff_t>(first);
+    std::rotate(units.begin(), begin_of_rest, begin_of_rest + 1);
+    if (reached > options.jobs) {
+      if (absl::Status compiled = CompileUnits({units.front()}, 1, options); !compiled.ok()) {
+        return compiled;
+      }
+      units.erase(units.begin());
+    }
+  }
+  if (!is_refused_ || options.keep_going) {
+    if (absl::Status compiled = CompileUnits(units, options.jobs, options); !compiled.ok()) {
+      return compiled;
+    }
+  }
+  for (AffectedObject& object : affected_) {
+    std::sort(object.units.begin(), object.units.end(),
+              [](const AffectedUnit& a, const AffectedUnit& b) { return a.unit < b.unit; });
+  }
+  report_.compile_time = absl::Now() - begin - report_.compare_time;
+  if (report_.units_compiled < reached) {
+    report_.notes.push_back(absl::StrCat(
+        reached - report_.units_compiled, " of ", reached,
+        " units that the edits reach were not compiled: no patch can come of it (--keep-going "
+        "compiles them all)"));
   }
   return absl::OkStatus();
+}
+
+absl::Status PatchBuilder::CompileUnits(const std::vector<ReachedUnit>& units, size_t jobs,
+                                        const BuildOptions& options) {
+  const CompileOrder order = {
+      .count = units.size(),
+      .prepare = [&](size_t i) { return RequestFor(units[i]); },
+      .take = [&](size_t i, CompileRequest request,
+                  CompileResult result) -> absl::StatusOr<AfterUnit> {
+        absl::Status taken = TakeCompiled(units[i], std::move(request), std::move(result), options);
+        if (!taken.ok()) return taken;
+        return is_refused_ && !options.keep_going ? AfterUnit::kStop : AfterUnit::kContinue;
+      }};
+  return CompileInOrder(order, jobs, compiler_);
 }
 
 absl::Status PatchBuilder::Explain(size_t object) {
@@ -208,7 +273,8 @@ bool PatchBuilder::IsOnlyMainSourceEdited(size_t object, size_t unit) const {
   });
 }
 
-absl::StatusOr<std::optional<CompileResult>> PatchBuilder::Recompile(size_t object, size_t unit) {
+absl::StatusOr<CompileRequest> PatchBuilder::RequestFor(const ReachedUnit& reached) {
+  const auto [object, unit] = reached;
   const ObjectDescription& description = objects_[object].units()[unit].description;
   CompileRequest request{.directory = description.directory,
                          .language = description.language,
@@ -227,11 +293,17 @@ absl::StatusOr<std::optional<CompileResult>> PatchBuilder::Recompile(size_t obje
     absl::StatusOr<std::string> text = edits_.OriginalText(object, main);
     if (text.ok()) request.unedited = SourceText{main, *std::move(text)};
   }
-  CompileResult result = compiler_(request);
-  ++report_.units_compiled;
+  return request;
+}
+
+bool PatchBuilder::IsUsable(const ReachedUnit& reached, CompileRequest request,
+                            CompileResult& result) {
+  const auto [object, unit] = reached;
+  const ObjectDescription& description = objects_[object].units()[unit].description;
   if (!result.ok) {
     // Once more with the author's own line numbers, for the messages.
-    overlay = Overlay(object, unit, /*keep_lines=*/false);
+    absl::StatusOr<std::map<std::string, std::string>> overlay =
+        Overlay(object, unit, /*keep_lines=*/false);
     if (overlay.ok()) {
       request.overlay = *std::move(overlay);
       request.errors_only = false;
@@ -244,7 +316,7 @@ absl::StatusOr<std::optional<CompileResult>> PatchBuilder::Recompile(size_t obje
              result.diagnostics,
              NotesOnUndeclared(result.diagnostics, MainSourceOf(objects_[object].units()[unit]),
                                parts_[object].edited))});
-    return std::nullopt;
+    return false;
   }
   if (result.description.compiler != description.compiler) {
     report_.refusals.push_back(
@@ -252,19 +324,20 @@ absl::StatusOr<std::optional<CompileResult>> PatchBuilder::Recompile(size_t obje
          absl::StrCat(description.source, " was compiled by '", description.compiler,
                       "', this is '", result.description.compiler, "'"),
          {}});
-    return std::nullopt;
+    return false;
   }
-  return result;
+  return true;
 }
 
-absl::Status PatchBuilder::CompileUnit(size_t object, size_t unit, const BuildOptions& options) {
-  const absl::Time begin = absl::Now();
-  absl::StatusOr<std::optional<CompileResult>> recompiled = Recompile(object, unit);
-  if (!recompiled.ok()) return recompiled.status();
+absl::Status PatchBuilder::TakeCompiled(const ReachedUnit& reached, CompileRequest request,
+                                        CompileResult result, const BuildOptions& options) {
+  const auto [object, unit] = reached;
+  ++report_.units_compiled;
+  if (!IsUsable(reached, std::move(request), result)) {
+    is_refused_ = true;
+    return absl::OkStatus();
+  }
   const absl::Time compiled = absl::Now();
-  report_.compile_time += compiled - begin;
-  if (!recompiled->has_value()) return absl::OkStatus();
-  CompileResult& result = **recompiled;
   Base& base = objects_[object];
   const ObjectDescription& description = base.units()[unit].description;
   const absl::StatusOr<const ObjectSummary*> base_summary = base.Summary(unit);
@@ -277,6 +350,7 @@ absl::Status PatchBuilder::CompileUnit(size_t object, size_t unit, const BuildOp
   diff.module = base.module();
   for (Refusal& refusal :
        CompareRecords(description.records, result.description.records, options.allow_layout)) {
+    is_refused_ = true;
     // A header's record is the same in every unit that includes it.
     if (compared_records_.insert(refusal.message).second) {
       diff.refusals.push_back(std::move(refusal));

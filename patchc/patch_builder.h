@@ -1,7 +1,8 @@
 // PatchBuilder: from edited sources to a patch module: recompiles every unit that an edit reaches
 // with its recorded command, compares, and writes down what changed or why there is no patch.
 //
-// `patchc build`, `check` and `apply` call it; one thread at a time.
+// `patchc build`, `check` and `apply` call it; one thread at a time. With more than one job it
+// calls the compiler from several.
 #ifndef MEND_PATCHC_PATCH_BUILDER_H_
 #define MEND_PATCHC_PATCH_BUILDER_H_
 
@@ -17,6 +18,7 @@
 #include "patchc/base.h"
 #include "patchc/clang_runner.h"
 #include "patchc/compare/closure.h"
+#include "patchc/ordered_compile.h"
 #include "patchc/source_edits.h"
 #include "runtime/format/patch_module.h"
 
@@ -28,6 +30,10 @@ struct BuildOptions {
   std::string replace_set;
   std::vector<std::string> hold;
   std::set<std::string> allow_layout;  // records whose changed layout the author answers for
+  size_t jobs = 1;                     // units that are compiled at a time
+  // Compile all units that the edits reach, for what there is to say of them, even when it is
+  // certain that no patch will come of it.
+  bool keep_going = false;
 };
 
 struct BuildReport {
@@ -42,8 +48,6 @@ struct BuildReport {
   std::vector<std::string> notes;
   PatchModule module;  // complete unless refused or without change
 };
-
-using Compiler = std::function<CompileResult(const CompileRequest&)>;
 
 class PatchBuilder {
  public:
@@ -66,10 +70,24 @@ class PatchBuilder {
   bool IsOnlyMainSourceEdited(size_t object, size_t unit) const;
   absl::Status CheckHeld(const std::vector<std::string>& hold);
   static std::map<std::string, KnownFunction> KnownFunctions(const ObjectDescription& description);
-  absl::Status CompileUnits(size_t object, const BuildOptions& options);
-  absl::Status CompileUnit(size_t object, size_t unit, const BuildOptions& options);
-  // Compiles it, and says in the report why that cannot be used; nullopt then.
-  absl::StatusOr<std::optional<CompileResult>> Recompile(size_t object, size_t unit);
+  struct ReachedUnit {
+    size_t object;
+    size_t unit;
+  };
+
+  absl::Status CompileUnits(const BuildOptions& options);
+  absl::Status CompileUnits(const std::vector<ReachedUnit>& units, size_t jobs,
+                            const BuildOptions& options);
+  // All that the edits reach, in link order.
+  std::vector<ReachedUnit> ReachedUnits() const;
+  // Of those that an edited header reaches, the one that is compiled soonest, as far as its size
+  // tells. units.size(): there is none.
+  size_t QuickestOfHeader(const std::vector<ReachedUnit>& units) const;
+  absl::StatusOr<CompileRequest> RequestFor(const ReachedUnit& unit);
+  // Compares it, or says in the report why it cannot be used.
+  absl::Status TakeCompiled(const ReachedUnit& unit, CompileRequest request, CompileResult result,
+                            const BuildOptions& options);
+  bool IsUsable(const ReachedUnit& unit, CompileRequest request, CompileResult& result);
   absl::StatusOr<std::map<std::string, std::string>> Overlay(size_t object, size_t unit,
                                                              bool keep_lines);
   absl::Status Explain(size_t object);
@@ -87,6 +105,8 @@ class PatchBuilder {
   std::vector<Part> parts_;               // by object
   std::vector<AffectedObject> affected_;  // by object
   std::set<std::string> compared_records_;
+  // No patch can come of it, whatever the other units are like.
+  bool is_refused_ = false;
   BuildReport report_;
 };
 

@@ -21,6 +21,7 @@
 namespace mend::patchc {
 namespace {
 
+constexpr size_t kJobsMax = 512;
 // Compiling says what it does only when it takes long enough to wonder.
 constexpr absl::Duration kQuiet = absl::Seconds(1);
 
@@ -114,6 +115,11 @@ void AddPatchOptions(CLI::App& app, PatchOptions& options) {
   app.add_option("--allow-layout", options.allow_layout, "record whose layout may change");
   app.add_option("--base-module", options.base_modules,
                  "[NAME=]FILE: a guest module that is not loaded, and that the patch is for, too");
+  app.add_option("-j,--jobs", options.jobs,
+                 "units to compile at a time (default: as processors and memory allow)")
+      ->check(CLI::Range(size_t{1}, kJobsMax));
+  app.add_flag("--keep-going,-k", options.keep_going,
+               "compile every unit that the edits reach, even when one has them refused");
   app.add_flag("--json", options.json, "report as JSON");
   // A list ends where the next option begins; "-p1" and "--diff a --diff b" both work.
   for (CLI::Option* option : app.get_options()) {
@@ -195,6 +201,8 @@ absl::StatusOr<BuildReport> BuildPatch(BaseObjects& objects, const PatchOptions&
   build.replace_set = options.replace_set;
   build.hold = options.hold;
   build.allow_layout.insert(options.allow_layout.begin(), options.allow_layout.end());
+  build.jobs = options.jobs != 0 ? options.jobs : DefaultCompileJobs();
+  build.keep_going = options.keep_going;
   return PatchBuilder(objects, edits, std::move(compiler)).Build(build);
 }
 

@@ -26,6 +26,8 @@ struct PatchOptions {
   std::vector<std::string> allow_layout;
   std::vector<std::string>
       base_modules;  // [NAME=]FILE: guest modules besides those that are loaded
+  size_t jobs = 0;   // 0: as many as there are processors and memory for
+  bool keep_going = false;
   bool json = false;
 
   // Whether anything is given that a ready module has decided already.

@@ -11,8 +11,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/synchronization/mutex.h"
 #include "mend/client.h"
 #include "mend/target.h"
 #include "patchc/clang_runner.h"
@@ -113,6 +115,7 @@ class Watch {
     }
     std::fflush(stdout);
     // Only now, when nobody waits for it.
+    const absl::MutexLock lock(&mu_);
     for (const CompileRequest& request : without_preamble_) runner_.KeepPreamble(request);
     without_preamble_.clear();
   }
@@ -141,8 +144,10 @@ class Watch {
     return NotSent(target_, *report, options_.json);
   }
 
+  // Called from several threads at once. They only read the preambles.
   CompileResult Compile(const CompileRequest& request) {
     CompileResult result = runner_.Compile(request);
+    const absl::MutexLock lock(&mu_);
     if (request.unedited && !result.used_preamble &&
         has_preamble_.insert(request.directory + "/" + request.output).second) {
       without_preamble_.push_back(request);
@@ -156,9 +161,10 @@ class Watch {
   BaseObjects base_;
   ClangRunner runner_{/*embed_sources=*/false};
   std::set<std::string> files_;
-  std::set<std::string> edited_;        // that were, at one time, not what the program has
-  std::set<std::string> has_preamble_;  // units, by where their objects were
-  std::vector<CompileRequest> without_preamble_;
+  std::set<std::string> edited_;  // that were, at one time, not what the program has
+  absl::Mutex mu_;
+  std::set<std::string> has_preamble_ ABSL_GUARDED_BY(mu_);  // units, by where their objects were
+  std::vector<CompileRequest> without_preamble_ ABSL_GUARDED_BY(mu_);
   bool is_applied_ = false;
   bool is_target_gone_ = false;
 };

@@ -127,9 +127,9 @@ class CompareTest : public ::testing::Test {
     return Finish(edits, options);
   }
 
-  // Builds it three times: as usual, with code only for functions whose IR changed; with code for
-  // all of them; and from the preambles of the units. They must agree in everything but the bytes
-  // of what was left out.
+  // Builds it four times: as usual, with code only for functions whose IR changed; with code for
+  // all of them; from the preambles of the units; and with the units side by side. They must agree
+  // in everything but the bytes of what was left out.
   BuildReport Finish(SourceEdits& edits, BuildOptions options = {}) {
     options.name = "test";
     const BuildReport complete = BuildWith(edits, options, Way::kGenerateAll);
@@ -137,18 +137,22 @@ class CompareTest : public ::testing::Test {
     BuildReport report = BuildWith(edits, options, Way::kUsual);
     EXPECT_EQ(Contents(report), Contents(complete));
     EXPECT_EQ(Contents(report), Contents(warm));
+    const BuildReport side_by_side = BuildWith(edits, options, Way::kSideBySide);
+    EXPECT_EQ(Contents(report), Contents(side_by_side));
+    EXPECT_EQ(report.units_compiled, side_by_side.units_compiled);
     return report;
   }
 
-  enum class Way { kUsual, kGenerateAll, kFromPreambles };
+  enum class Way { kUsual, kGenerateAll, kFromPreambles, kSideBySide };
 
-  BuildReport BuildWith(SourceEdits& edits, const BuildOptions& options, Way way) {
+  BuildReport BuildWith(SourceEdits& edits, BuildOptions options, Way way) {
     ClangRunner runner(/*embed_sources=*/false);
+    if (way == Way::kSideBySide) options.jobs = 4;
     PatchBuilder builder(bases_, edits, [&](CompileRequest request) {
       if (way == Way::kGenerateAll) request.known_functions.clear();
       if (way == Way::kFromPreambles && request.unedited) runner.KeepPreamble(request);
       CompileResult result = runner.Compile(request);
-      left_out_ = result.left_out;
+      if (way != Way::kSideBySide) left_out_ = result.left_out;
       return result;
     });
     absl::StatusOr<BuildReport> report = builder.Build(options);
@@ -196,6 +200,7 @@ class CompareTest : public ::testing::Test {
       absl::StrAppend(&text, RefusalReport(refusal), "\n");
     }
     for (const std::string& warning : report.warnings) absl::StrAppend(&text, warning, "\n");
+    for (const std::string& note : report.notes) absl::StrAppend(&text, note, "\n");
     return text;
   }
 
@@ -735,6 +740,88 @@ TEST_F(CompareTest, RefusesToHoldWhatDoesNotExist) {
   options.hold = {"nothing_of_that_name"};
   PatchBuilder builder(bases_, edits, [](const CompileRequest&) { return CompileResult(); });
   EXPECT_THAT(std::string(Std(builder.Build(options).status().message())), HasSubstr("MEND-E0124"));
+}
+
+// Units that include one header, the later the smaller.
+std::map<std::string, std::string> UnitsOfOneHeader(const std::string& header, int count) {
+  std::map<std::string, std::string> files = {{"wide.h", header}};
+  for (int i = 0; i < count; ++i) {
+    std::string text = "#include \"wide.h\"\n";
+    for (int k = i; k < count; ++k) {
+      absl::StrAppend(&text, "int use_", i, "_", k, "(struct wide *w) { return step(w) + w->a * ",
+                      k, "; }\n");
+    }
+    files[absl::StrCat("unit", i, ".c")] = text;
+  }
+  return files;
+}
+
+constexpr char kWideHeader[] =
+    "struct wide { int a; int b; };\n"
+    "static inline int step(struct wide *w) { return ++w->b + 3; }\n";
+
+TEST_F(CompareTest, ALayoutIsRefusedByTheFirstUnitThatHasIt) {
+  MakeProgram(UnitsOfOneHeader(kWideHeader, 9));
+  const std::map<std::string, std::string> edited = {
+      {"wide.h", Replaced(kWideHeader, "int a; int b;", "int b; int a;")}};
+  const BuildReport report = Build(edited);
+  EXPECT_THAT(OnlyRefusal(report), HasSubstr("struct wide"));
+  EXPECT_EQ(report.units_compiled, 1u);
+  EXPECT_THAT(report.notes, ElementsAre(HasSubstr("8 of 9 units")));
+
+  BuildOptions options;
+  options.keep_going = true;
+  const BuildReport all = Build(edited, options);
+  EXPECT_EQ(all.units_compiled, 9u);
+  EXPECT_EQ(OnlyRefusal(all), OnlyRefusal(report));
+  EXPECT_THAT(all.notes, IsEmpty());
+
+  // What is allowed refuses nothing: every unit is compiled, and in the patch.
+  options = BuildOptions();
+  options.allow_layout = {"wide"};
+  const BuildReport allowed = Build(edited, options);
+  EXPECT_THAT(allowed.refusals, IsEmpty());
+  EXPECT_EQ(allowed.units_compiled, 9u);
+  EXPECT_EQ(allowed.module.units.size(), 9u);
+}
+
+TEST_F(CompareTest, TheUnitThatIsCompiledSoonestGoesAhead) {
+  MakeProgram(UnitsOfOneHeader(kWideHeader, 9));
+  SourceEdits edits(bases_);
+  Write("edited/wide.h", Replaced(kWideHeader, "int a; int b;", "int b; int a;"));
+  ASSERT_TRUE(edits.AddFile(folder_ + "/edited/wide.h").ok());
+  for (const size_t jobs : {size_t{1}, size_t{3}}) {
+    std::vector<std::string> compiled;
+    ClangRunner runner;
+    PatchBuilder builder(bases_, edits, [&](const CompileRequest& request) {
+      compiled.push_back(request.output);
+      return runner.Compile(request);
+    });
+    BuildOptions options;
+    options.jobs = jobs;
+    ASSERT_TRUE(builder.Build(options).ok());
+    EXPECT_THAT(compiled, ElementsAre("unit8.c.o"));
+  }
+}
+
+TEST_F(CompareTest, UnitsSideBySideGiveTheSamePatch) {
+  MakeProgram(UnitsOfOneHeader(kWideHeader, 9));
+  // Finish() builds both ways and compares.
+  const BuildReport report = Build({{"wide.h", Replaced(kWideHeader, "++w->b + 3", "++w->b + 4")}});
+  EXPECT_EQ(report.units_compiled, 9u);
+  std::vector<std::string> units;
+  for (const PatchUnit& unit : report.module.units) {
+    units.push_back(unit.unit.substr(0, unit.unit.find('|')));
+  }
+  EXPECT_THAT(units, ElementsAre("unit0.c", "unit1.c", "unit2.c", "unit3.c", "unit4.c", "unit5.c",
+                                 "unit6.c", "unit7.c", "unit8.c"));
+}
+
+TEST_F(CompareTest, AnErrorInAHeaderIsShownOnce) {
+  MakeProgram(UnitsOfOneHeader(kWideHeader, 9));
+  const BuildReport report = Build({{"wide.h", Replaced(kWideHeader, "w->b + 3", "w->c + 3")}});
+  EXPECT_THAT(OnlyRefusal(report), HasSubstr("MEND-E0001"));
+  EXPECT_EQ(report.units_compiled, 1u);
 }
 
 TEST_F(CompareTest, RefusesAnotherCompilersProgram) {
