@@ -156,6 +156,17 @@ EmbeddedSources TakeEmbeddedSources(std::vector<std::string>& arguments) {
   return embedded;
 }
 
+constexpr char kOwnOptions[] = R"(
+OPTIONS OF MEND:
+  -fmend-embed-headers    Put the headers of a unit into its object, not only its main source
+  -fno-mend-embed-sources No sources in the object, and no headers of it in the program
+  -fmend-embed-sources    The main source in the object (the default)
+  -fmend-loops            Make functions of the bodies of endless loops, so that these take patches
+                          on their next turn
+  -fmend-loops=<name>,... The same, and of the outermost loops of the named functions
+  -fno-mend-loops         Neither (the default)
+)";
+
 }  // namespace
 
 int RunCompilerDriver(const std::string& language, const std::vector<std::string>& given) {
@@ -177,6 +188,7 @@ int RunCompilerDriver(const std::string& language, const std::vector<std::string
     compilation->getJobs().Print(llvm::errs(), "\n", /*Quote=*/true);
     return 0;
   }
+  if (compilation->getArgs().hasArg(clang::options::OPT_help)) llvm::outs() << kOwnOptions;
   return JobRunner(session, language, embedded_sources).RunAll();
 }
 

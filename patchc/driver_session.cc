@@ -89,7 +89,9 @@ DriverSession::DriverSession(const std::string& language, const std::vector<std:
   InitializeCodeGenerator();
   const std::string clang_path = ClangPath(language);
   llvm::SmallVector<const char*, 64> all = {strings_.save(clang_path).data()};
-  for (const std::string& argument : arguments) all.push_back(strings_.save(argument).data());
+  std::vector<std::string> of_clang = arguments;
+  loops_ = TakeLoopFlags(of_clang);
+  for (const std::string& argument : of_clang) all.push_back(strings_.save(argument).data());
   diagnostic_options_ = clang::CreateAndPopulateDiagOpts(all);
   auto* printer = new clang::TextDiagnosticPrinter(messages != nullptr ? *messages : llvm::errs(),
                                                    *diagnostic_options_);
@@ -118,6 +120,7 @@ UnitIdentity DriverSession::IdentityOf(const clang::driver::Command& job) const 
     identity.source = input->getInputArg().getValue();
   }
   identity.arguments = UnitArguments(identity.source);
+  identity.loops = loops_;
   if (!job.getOutputFilenames().empty()) identity.output = job.getOutputFilenames().front();
   // The name of a temporary file says nothing, and would be another one at the next build.
   if (llvm::is_contained(compilation_->getTempFiles(), identity.output)) {
@@ -138,7 +141,9 @@ std::vector<std::string> DriverSession::UnitArguments(const std::string& source)
     }
     if (IsOfTheUnit(*argument)) argument->render(arguments, rendered);
   }
-  return std::vector<std::string>(rendered.begin(), rendered.end());
+  std::vector<std::string> result = LoopArguments(loops_);
+  result.insert(result.end(), rendered.begin(), rendered.end());
+  return result;
 }
 
 std::vector<std::string> WithoutDropped(const std::vector<std::string>& arguments,

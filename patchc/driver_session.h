@@ -37,6 +37,7 @@ class DriverSession {
   std::vector<std::string> UnitArguments(const std::string& source) const;
 
   const std::string language_;
+  LoopFlags loops_;
   llvm::IntrusiveRefCntPtr<llvm::vfs::FileSystem> files_;
   llvm::BumpPtrAllocator allocator_;
   llvm::StringSaver strings_{allocator_};

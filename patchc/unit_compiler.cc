@@ -130,6 +130,23 @@ void ForceOptions(clang::CompilerInvocation& invocation) {
                                            /*IsFramework=*/false, /*IgnoreSysRoot=*/true);
 }
 
+// LoopBodiesPass works on variables as the source has them: it needs to know which those are, what
+// they are called, and where each begins and ends to live.
+void DescribeVariables(clang::CompilerInvocation& invocation, LoopOptions& loops) {
+  clang::CodeGenOptions& codegen = invocation.getCodeGenOpts();
+  const llvm::codegenoptions::DebugInfoKind asked = codegen.getDebugInfo();
+  loops.forget_lines = asked < llvm::codegenoptions::DebugLineTablesOnly;
+  loops.forget_variables = asked < llvm::codegenoptions::DebugInfoConstructor;
+  if (loops.forget_variables) codegen.setDebugInfo(llvm::codegenoptions::FullDebugInfo);
+  loops.forget_lifetimes = codegen.OptimizationLevel == 0 || codegen.DisableLifetimeMarkers;
+  codegen.DisableLifetimeMarkers = false;
+  // Has lifetimes marked at -O0, too; nothing else without AddressSanitizer.
+  codegen.SanitizeAddressUseAfterScope = true;
+  codegen.DiscardValueNames = false;
+  // Would run before the pass and take declarations apart.
+  codegen.setAssignmentTrackingMode(clang::CodeGenOptions::AssignmentTrackingOpts::Disabled);
+}
+
 // What cannot be hosted, or nothing.
 std::string Refusal(const clang::CompilerInvocation& invocation) {
   const llvm::Triple triple(invocation.getTargetOpts().Triple);
@@ -281,10 +298,12 @@ bool Execute(clang::CompilerInstance& clang, const UnitIdentity& identity,
   }
   FunctionHashes hashes;
   hashes.known = options.known_functions;
+  LoopOptions loops{.flags = identity.loops};
+  if (loops.flags.enabled) DescribeVariables(clang.getInvocation(), loops);
+  std::vector<std::string> notes;
   clang.getCodeGenOpts().PassBuilderCallbacks.push_back(
-      [facts = &result.facts, &hashes](llvm::PassBuilder& builder) {
-        RegisterCodegenPasses(builder, facts, &hashes);
-      });
+      [results = CodegenResults{&result.facts, &hashes, &notes},
+       &loops](llvm::PassBuilder& builder) { RegisterCodegenPasses(builder, &loops, results); });
   SetUpFrontEnd(clang, options);
   result.used_preamble =
       options.preambles != nullptr && options.preambles->Use(PreambleName(identity), clang);
@@ -294,6 +313,9 @@ bool Execute(clang::CompilerInstance& clang, const UnitIdentity& identity,
   DescribingAction action(result);
   const bool emitted = IsIrInput(clang) ? EmitThroughFile(clang, action, result)
                                         : EmitToMemory(clang, action, result);
+  llvm::raw_ostream& messages =
+      options.diagnostics != nullptr ? *options.diagnostics : llvm::errs();
+  for (const std::string& note : notes) messages << "patchc: note: " << note << "\n";
   if (!emitted) return false;
   if (absl::Status status = DescribeObject(identity, options.embedded_sources, hashes, result);
       !status.ok()) {

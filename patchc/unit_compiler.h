@@ -20,6 +20,7 @@
 
 #include "patchc/codegen/code_facts.h"
 #include "patchc/codegen/leave_out.h"
+#include "patchc/loop_flags.h"
 #include "patchc/preamble_cache.h"
 #include "runtime/format/object_description.h"
 
@@ -32,6 +33,7 @@ struct UnitIdentity {
   std::string source;
   std::string output;
   std::vector<std::string> arguments;
+  LoopFlags loops;  // in the arguments, too
 };
 
 // Which of the sources that are not the system's go into the object.

@@ -29,28 +29,31 @@ llvm::cl::bits<Part> left_out("mend-without", llvm::cl::Hidden, llvm::cl::CommaS
 
 }  // namespace
 
-void RegisterCodegenPasses(llvm::PassBuilder& builder, CodeFacts* facts, FunctionHashes* hashes) {
+void RegisterCodegenPasses(llvm::PassBuilder& builder, const LoopOptions* loops,
+                           const CodegenResults& results) {
   RecordInlining(builder);
   builder.registerPipelineStartEPCallback(
-      [hashes](llvm::ModulePassManager& passes, llvm::OptimizationLevel) {
+      [loops, hashes = results.hashes, notes = results.notes](llvm::ModulePassManager& passes,
+                                                              llvm::OptimizationLevel) {
+        passes.addPass(LoopBodiesPass(loops, notes));
         passes.addPass(PrunePass(hashes));
         passes.addPass(BeginFactsPass());
         if (!left_out.isSet(Part::kDerefinable)) passes.addPass(MakeDerefinablePass());
         passes.addPass(PinStatePass());
       });
-  builder.registerOptimizerLastEPCallback([facts, hashes](llvm::ModulePassManager& passes,
-                                                          llvm::OptimizationLevel,
-                                                          llvm::ThinOrFullLTOPhase) {
-    passes.addPass(RestoreLinkagePass());
-    passes.addPass(llvm::GlobalDCEPass());
-    passes.addPass(EndFactsPass(facts));
-    passes.addPass(TlsLoweringPass());
-    if (!left_out.isSet(Part::kPolls)) {
-      passes.addPass(llvm::createModuleToFunctionPassAdaptor(PollPass()));
-    }
-    if (!left_out.isSet(Part::kEntryStubs)) passes.addPass(EntryStubPass());
-    passes.addPass(LeaveOutPass(hashes));
-  });
+  builder.registerOptimizerLastEPCallback(
+      [facts = results.facts, hashes = results.hashes](
+          llvm::ModulePassManager& passes, llvm::OptimizationLevel, llvm::ThinOrFullLTOPhase) {
+        passes.addPass(RestoreLinkagePass());
+        passes.addPass(llvm::GlobalDCEPass());
+        passes.addPass(EndFactsPass(facts));
+        passes.addPass(TlsLoweringPass());
+        if (!left_out.isSet(Part::kPolls)) {
+          passes.addPass(llvm::createModuleToFunctionPassAdaptor(PollPass()));
+        }
+        if (!left_out.isSet(Part::kEntryStubs)) passes.addPass(EntryStubPass());
+        passes.addPass(LeaveOutPass(hashes));
+      });
 }
 
 }  // namespace mend::patchc

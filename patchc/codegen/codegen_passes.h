@@ -1,7 +1,9 @@
 // The code generation passes that make a unit hostable and patchable, and where in LLVM's pipeline
 // they run. Programs, guest modules and patches go through the same ones.
 //
-//   pipeline start   BeginFactsPass        what the front end promised of functions
+//   pipeline start   LoopBodiesPass         bodies of loops as functions (-fmend-loops)
+//                    PrunePass              leaves out what an edit does not reach
+//                    BeginFactsPass         what the front end promised of functions
 //                    MakeDerefinablePass    no caller relies on facts inferred from a body
 //                    PinStatePass           mutable statics keep their shape
 //   optimizer last   RestoreLinkagePass     undoes the first one; GlobalDCE follows
@@ -17,14 +19,24 @@
 
 #include <llvm/Passes/PassBuilder.h>
 
+#include <string>
+#include <vector>
+
 #include "patchc/codegen/code_facts.h"
+#include "patchc/codegen/loop_bodies.h"
 
 namespace mend::patchc {
 
 struct FunctionHashes;
 
-// Both are filled, and must outlive the pipeline.
-void RegisterCodegenPasses(llvm::PassBuilder& builder, CodeFacts* facts, FunctionHashes* hashes);
+// All must outlive the pipeline.
+struct CodegenResults {
+  CodeFacts* facts;
+  FunctionHashes* hashes;
+  std::vector<std::string>* notes;  // for people; a line each
+};
+void RegisterCodegenPasses(llvm::PassBuilder& builder, const LoopOptions* loops,
+                           const CodegenResults& results);
 
 }  // namespace mend::patchc
 

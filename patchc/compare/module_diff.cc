@@ -129,12 +129,6 @@ class UnitComparer {
         sides_.base.details.at(edited.name).own_fingerprint == Edited(edited.name).own_fingerprint;
     if (same_code) function.reason = ChangeReason::kReadsConstant;
     replaced_.insert(edited.name);
-    if (edited.name == "main") {
-      diff_.warnings.push_back(absl::StrCat(
-          sides_.description.source,
-          ": 'main' changed: it stays on its thread's stack until the program ends, so the "
-          "transition cannot complete while it runs"));
-    }
     diff_.functions.push_back(std::move(function));
   }
 

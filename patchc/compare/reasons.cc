@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "llvm/Demangle/Demangle.h"
 #include "patchc/line_directives.h"
+#include "patchc/loop_flags.h"
 #include "patchc/source_scan.h"
 
 namespace mend::patchc {
@@ -19,7 +20,10 @@ namespace {
 constexpr size_t kCausesMax = 3;
 
 // The name that a function has in its source, without scope and parameters.
-std::string SourceName(const std::string& symbol) {
+std::string SourceName(std::string symbol) {
+  if (const std::string_view outer = FunctionOfLoopBody(symbol); !outer.empty()) {
+    symbol.resize(outer.size());
+  }
   llvm::ItaniumPartialDemangler demangler;
   if (demangler.partialDemangle(symbol.c_str()) || !demangler.isFunction()) {
     return symbol.substr(0, symbol.find('.'));
@@ -168,6 +172,33 @@ absl::StatusOr<bool> IsUsedByMain(Base& base, const std::string& function) {
   return details != (*summary)->details.end() && details->second.references.contains(function);
 }
 
+constexpr char kOtherInterface[] =
+    "the edit changes which variables its loop works on, or how it is left, so a loop that runs "
+    "cannot go on with the new code";
+
+// Whether a loop of the function has a body that is no version of the one it had.
+bool HasOtherBody(const ObjectDescription& unit, const std::string& function,
+                  const UnitDiff& diff) {
+  const auto is_body = [&function](const std::string& name) {
+    return FunctionOfLoopBody(name) == function;
+  };
+  return std::any_of(diff.new_functions.begin(), diff.new_functions.end(), is_body) &&
+         std::any_of(unit.functions.begin(), unit.functions.end(),
+                     [&](const auto& known) { return is_body(known.name); });
+}
+
+// What can be done about a loop that takes no patch, or why it takes none all the same.
+std::string LoopHint(const ObjectDescription& unit, const std::string& function,
+                     const UnitDiff& diff) {
+  std::vector<std::string> arguments = unit.arguments;
+  if (!TakeLoopFlags(arguments).enabled) {
+    return absl::StrCat("; in a program built with -fmend-loops", function == "main" ? "=main" : "",
+                        ", what is inside of its loop takes effect with the next turn");
+  }
+  if (HasOtherBody(unit, function, diff)) return absl::StrCat("; ", kOtherInterface);
+  return "; of such a function, a running loop takes only what is inside of it (-fmend-loops)";
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<std::string>> EffectWarnings(Base& base, size_t unit,
@@ -176,13 +207,26 @@ absl::StatusOr<std::vector<std::string>> EffectWarnings(Base& base, size_t unit,
   std::vector<std::string> warnings;
   const std::string& source = base.units()[unit].description.source;
   for (const PatchedFunction& function : diff.functions) {
-    if (function.name == "main") continue;
+    // A body is what the function around it calls, turn for turn.
+    if (!FunctionOfLoopBody(function.name).empty()) continue;
+    const std::string hint = LoopHint(base.units()[unit].description, function.name, diff);
+    if (function.name == "main") {
+      warnings.push_back(absl::StrCat(
+          source,
+          ": 'main' changed: it stays on its thread's stack until the program ends, so the "
+          "transition cannot complete while it runs",
+          hint));
+      continue;
+    }
     const std::string shown = absl::StrCat(source, ": '", DisplayName(function.name), "' ");
     if (facts.endless.contains(function.name)) {
       warnings.push_back(absl::StrCat(
           shown,
           "loops and never returns: a thread that is in it keeps the old code, and the "
-          "transition waits for that thread"));
+          "transition waits for that thread",
+          hint));
+    } else if (HasOtherBody(base.units()[unit].description, function.name, diff)) {
+      warnings.push_back(absl::StrCat(shown, "changed: ", kOtherInterface));
     }
     const absl::StatusOr<bool> by_main = IsUsedByMain(base, function.name);
     if (!by_main.ok()) return by_main.status();
