@@ -96,6 +96,7 @@ patches_the_loop() {
   ask 5 "1 5"
   expect_code 5 "$patchc" apply "body/$source" --to "$hosted_pid" --name body --no-wait
   expect_match "the report" 'loop\.0\.' "$output"
+  grep -q warning <<<"$output" && fail "a warning of what works: $output"
   take_turn 5 "2 10"
   ask 7 "3 $3"
   ask 1 "4 $4"

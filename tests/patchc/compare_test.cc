@@ -99,6 +99,7 @@ class CompareTest : public ::testing::Test {
       request.directory = folder_;
       request.language = name.ends_with(".cc") ? "c++" : "c";
       request.arguments = {"-O2", "-c", name};
+      if (!loops_flag_.empty()) request.arguments.push_back(loops_flag_);
       if (request.language == "c++") request.arguments.push_back("-std=c++20");
       request.output = name + ".o";
       CompileResult result = ClangRunner().Compile(request);
@@ -221,6 +222,7 @@ class CompareTest : public ::testing::Test {
   }
 
   std::string folder_;
+  std::string loops_flag_;                        // of the next program
   std::deque<std::vector<std::string>> objects_;  // of the program, then of each module
   BaseObjects bases_;                             // the program first
   std::set<std::string> left_out_;                // by the last compilation
@@ -264,6 +266,61 @@ TEST_F(CompareTest, FindsTheChangedFunctionAndItsInliners) {
   const BuildReport report = Build({{"main.c", Replaced(kMain, "x * 2 + 1", "x * 3 + 1")}});
   EXPECT_THAT(Functions(report), UnorderedElementsAre("compute inlines", "uses_twice inlines"));
   EXPECT_EQ(report.units.front().functions.front().detail, "twice");
+}
+
+constexpr char kEndless[] =
+    "extern int step(int);\n"
+    "void serve(void) {\n"
+    "  int turns = 0;\n"
+    "  step(-1);\n"
+    "  for (;;) {\n"
+    "    turns += step(turns);\n"
+    "  }\n"
+    "}\n"
+    "int drain(int n) {\n"
+    "  int left = n;\n"
+    "  while (step(left)) left -= 2;\n"
+    "  return left;\n"
+    "}\n"
+    "int main(int argc, char **argv) { step(drain(argc)); serve(); }\n";
+
+TEST_F(CompareTest, AChangeInAnEndlessFunctionIsWarnedOfWithTheWayOut) {
+  MakeProgram({{"main.c", kEndless}});
+  const BuildReport report =
+      Build({{"main.c", Replaced(kEndless, "turns += step", "turns -= step")}});
+  EXPECT_THAT(report.warnings,
+              Contains(AllOf(HasSubstr("'serve' loops and never returns"),
+                             HasSubstr("the transition waits for that thread; in a program built "
+                                       "with -fmend-loops, what is inside"))));
+}
+
+TEST_F(CompareTest, AnEditInsideOfAnOutlinedLoopIsOfItsBodyAlone) {
+  loops_flag_ = "-fmend-loops=drain";
+  MakeProgram({{"main.c", kEndless}});
+  const BuildReport endless =
+      Build({{"main.c", Replaced(kEndless, "turns += step", "int n = 3; turns -= n + step")}});
+  EXPECT_THAT(Functions(endless), ElementsAre(StartsWith("serve.loop.0.")));
+  EXPECT_THAT(endless.warnings, IsEmpty());
+  EXPECT_EQ(endless.module.units.front().functions.front().detail, "main.c:6");
+  const BuildReport ending = Build({{"main.c", Replaced(kEndless, "left -= 2", "left -= 3")}});
+  EXPECT_THAT(Functions(ending), ElementsAre(StartsWith("drain.loop.0.")));
+  EXPECT_THAT(ending.warnings, IsEmpty());
+}
+
+TEST_F(CompareTest, AnOutlinedLoopWithOtherVariablesIsNoVersionOfTheOldOne) {
+  loops_flag_ = "-fmend-loops=drain";
+  MakeProgram({{"main.c", kEndless}});
+  const BuildReport endless = Build({{"main.c", Replaced(kEndless, "int turns", "long turns")}});
+  EXPECT_THAT(Functions(endless), Contains("serve changed"));
+  EXPECT_THAT(Functions(endless), Not(Contains(HasSubstr(".loop."))));
+  EXPECT_THAT(endless.module.units.front().new_functions, ElementsAre(StartsWith("serve.loop.0.")));
+  EXPECT_THAT(endless.warnings, Contains(HasSubstr("changes which variables its loop works on")));
+  const BuildReport ending = Build({{"main.c", Replaced(kEndless, "int left", "long left")}});
+  EXPECT_THAT(ending.warnings,
+              Contains(HasSubstr("'drain' changed: the edit changes which variables")));
+  // What is in front of the loop is not in a turn of it.
+  const BuildReport before = Build({{"main.c", Replaced(kEndless, "step(-1)", "step(-2)")}});
+  EXPECT_THAT(before.warnings, Contains(HasSubstr("a running loop takes only what is inside")));
 }
 
 TEST_F(CompareTest, HeaderEditReachesAllUnits) {

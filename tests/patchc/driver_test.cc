@@ -86,6 +86,28 @@ TEST_F(DriverTest, CompilesSeveralSourcesWithDependencyFiles) {
   }
 }
 
+TEST_F(DriverTest, ItsOwnFlagsAreRecordedAndReachNobodyElse) {
+  Write("a.c", "int step(void);\nvoid serve(void) { for (;;) step(); }\n");
+  ASSERT_EQ(Cc("-O2 -c -fmend-loops a.c"), 0) << output_;
+  EXPECT_EQ(output_, "");
+  const std::string object = Read("a.o");
+  const auto section = FindElfSection(object, kObjectSection);
+  ASSERT_TRUE(section.ok());
+  const auto description = ParseObjectDescription(*section);
+  ASSERT_TRUE(description.ok());
+  const std::vector<std::string> arguments = {"-fmend-loops", "-O2", "a.c"};
+  EXPECT_EQ(description->arguments, arguments);
+  // The same again from what is recorded.
+  ASSERT_EQ(Cc("-fmend-loops -O2 a.c -c -o b.o"), 0) << output_;
+  EXPECT_NE(Read("b.o").find("serve.loop.0."), std::string::npos);
+  EXPECT_EQ(Cc("-E -fmend-loops=serve a.c"), 0) << output_;
+  EXPECT_EQ(Cc("-S -fmend-loops a.c -o -"), 0) << output_;
+  EXPECT_EQ(Cc("-fmend-looops -c a.c"), 1);
+  EXPECT_NE(output_.find("unknown argument: '-fmend-looops'"), std::string::npos) << output_;
+  EXPECT_EQ(Cc("--help"), 0);
+  EXPECT_NE(output_.find("  -fmend-loops=<name>,..."), std::string::npos);
+}
+
 TEST_F(DriverTest, AnErrorLeavesNoObject) {
   Write("bad.c", "int f(void) { return x; }\n");
   Write("good.c", "int main(void) { return 0; }\n");
