@@ -6,7 +6,6 @@
 #include <llvm/Support/raw_ostream.h>
 
 #include "absl/strings/str_cat.h"
-#include "patchc/text.h"
 
 namespace mend::patchc {
 namespace {
