@@ -83,6 +83,17 @@ edited variables 'char line.64.;' 'char line[64]; long errors = 0;'
 sed -i 's|tally.turns += 1;|tally.turns += 2 + errors++;|' variables/server.c
 sed -i -e 's|long sum = 0;|long sum = 0, errors = 0;|' -e 's|<< sum|<< sum + ++errors|' variables/server.cc
 
+# The program waits for input again, in the middle of a turn: it says nothing else that could be waited
+# for when it does.
+await_sleep() {
+  local tries
+  for tries in $(seq 400); do
+    grep -q '^State:.S' "/proc/$hosted_pid/status" && return
+    sleep 0.05
+  done
+  fail "the program does not wait for input"
+}
+
 # take_turn LINE WANTED: the transition that has begun ends with this turn, which is an old one.
 take_turn() {
   ask "$1" "$2"
@@ -94,17 +105,20 @@ patches_the_loop() {
   local source=$1 zero=$2
   hear
   ask 5 "1 5"
+  await_sleep
   expect_code 5 "$patchc" apply "body/$source" --to "$hosted_pid" --name body --no-wait
   expect_match "the report" 'loop\.0\.' "$output"
   grep -q warning <<<"$output" && fail "a warning of what works: $output"
   take_turn 5 "2 10"
   ask 7 "3 $3"
   ask 1 "4 $4"
+  await_sleep
   expect_code 5 "$mend" disable "$hosted_pid" body --no-wait
   take_turn 0 "5 $5"
   ask 3 "6 $(($5 + 3))"
 
   # The next patch of the same loop, and an answer to what no turn can take.
+  await_sleep
   expect_code 5 "$patchc" apply "body/$source" --to "$hosted_pid" --name again --no-wait
   take_turn 1 "7 $(($5 + 4))"
   expect_code 0 "$patchc" check --base "$hosted_pid" "variables/$source"
