@@ -9,6 +9,7 @@
 #include "absl/strings/str_split.h"
 #include "runtime/base/errno_status.h"
 #include "runtime/patch/module_parameters.h"
+#include "runtime/patch/patch_name.h"
 #include "runtime/safepoint/unregistered_stack.h"
 
 namespace mend {
@@ -18,7 +19,8 @@ struct Node {
   std::string name;
   std::vector<Node> children;  // of a folder, in the order of its listing
   bool folder = true;
-  std::function<absl::StatusOr<std::string>()> read;    // none: cannot be read
+  bool is_patch = false;                              // the name is a patch's, which has others too
+  std::function<absl::StatusOr<std::string>()> read;  // none: cannot be read
   std::function<absl::Status(std::string_view)> write;  // none: cannot be written
 };
 
@@ -55,40 +57,31 @@ std::optional<bool> ParseBool(std::string_view text) {
   return ParseKernelBool(text, &value) ? std::optional<bool>(value) : std::nullopt;
 }
 
-absl::Status WriteEnabled(PatchRegistry* registry, const PatchStatus& patch,
+absl::Status WriteEnabled(PatchRegistry* registry, const std::string& patch,
                           std::string_view text) {
   const std::optional<bool> enable = ParseBool(text);
   if (!enable.has_value()) return ErrnoStatus(EINVAL, "'enabled' takes a boolean");
-  if (*enable == patch.enabled) {
-    return ErrnoStatus(EINVAL, absl::StrCat("patch '", patch.name, "' is ",
-                                            patch.enabled ? "enabled" : "disabled", " already"));
-  }
-  if (patch.transition) return registry->Reverse(patch.name);
-  if (!*enable) return registry->Disable(patch.name);
-  return ErrnoStatus(EINVAL, absl::StrCat("patch '", patch.name, "' is disabled"));
+  return registry->SetEnabled(patch, *enable);
 }
 
-absl::Status WriteForce(PatchRegistry* registry, const PatchStatus& patch, std::string_view text) {
+absl::Status WriteForce(PatchRegistry* registry, const std::string& patch, std::string_view text) {
   const std::optional<bool> force = ParseBool(text);
   if (!force.has_value()) return ErrnoStatus(EINVAL, "'force' takes a boolean");
-  if (!*force) return absl::OkStatus();
-  if (!patch.transition) {
-    return ErrnoStatus(EINVAL, absl::StrCat("patch '", patch.name, "' is not in transition"));
-  }
-  return registry->Force(patch.name);
+  return *force ? registry->Force(patch) : absl::OkStatus();
 }
 
 Node PatchFolder(PatchRegistry* registry, const PatchStatus& patch, const std::string& program) {
   Node folder = Folder(patch.name);
+  folder.is_patch = true;
   std::vector<Node>& files = folder.children;
   files.push_back(Attribute("enabled", Bit(patch.enabled)));
-  files.back().write = [registry, patch](std::string_view text) {
-    return WriteEnabled(registry, patch, text);
+  files.back().write = [registry, name = ExactName(patch.name)](std::string_view text) {
+    return WriteEnabled(registry, name, text);
   };
   files.push_back(Attribute("transition", Bit(patch.transition)));
   files.push_back(Attribute("force"));
-  files.back().write = [registry, patch](std::string_view text) {
-    return WriteForce(registry, patch, text);
+  files.back().write = [registry, name = ExactName(patch.name)](std::string_view text) {
+    return WriteForce(registry, name, text);
   };
   files.push_back(Attribute("replace", Bit(patch.replace)));
   files.push_back(Attribute("replace_set", patch.replace_set));
@@ -137,9 +130,11 @@ Node ModuleFolder(const Source& source) {
   PatchRegistry* const registry = source.registry;
   for (const PatchStatus& patch : registry->Status().patches) {
     Node module = Folder(patch.name);
-    module.children.push_back(ParametersFolder(registry, patch.name, patch.parameters));
+    module.is_patch = true;
+    const std::string exact = ExactName(patch.name);
+    module.children.push_back(ParametersFolder(registry, exact, patch.parameters));
     Node references = Attribute("refcnt");
-    references.read = [registry, name = patch.name]() -> absl::StatusOr<std::string> {
+    references.read = [registry, name = exact]() -> absl::StatusOr<std::string> {
       const absl::StatusOr<int> count = registry->References(name);
       if (!count.ok()) return count.status();
       return absl::StrCat(*count);
@@ -188,22 +183,30 @@ Node BuildTree(const Source& source, std::string_view root) {
   return tree;
 }
 
+// The node that the segments from the given one on lead to; null without one. The names of patches
+// mean what they mean elsewhere: a bare one the newest generation that is there. A guest module
+// comes before a patch of its name, which is NAME~1 without doubt.
+Node* FindBelow(Node& node, const std::vector<std::string>& segments, size_t depth) {
+  if (depth == segments.size()) return &node;
+  for (size_t i = node.children.size(); i-- > 0;) {
+    Node& child = node.children[i];
+    const std::string& wanted = segments[depth];
+    if (child.is_patch ? !MayMean(wanted, child.name) : child.name != wanted) continue;
+    if (Node* const found = FindBelow(child, segments, depth + 1)) return found;
+  }
+  return nullptr;
+}
+
 absl::StatusOr<Node> FindNode(const Source& source, std::string_view path) {
   const std::vector<std::string> segments =
       absl::StrSplit(absl::string_view(path.data(), path.size()), '/', absl::SkipEmpty());
-  Node node = BuildTree(source, segments.empty() ? "" : std::string_view(segments[0]));
-  for (const std::string& segment : segments) {
-    const auto child =
-        std::find_if(node.children.begin(), node.children.end(),
-                     [&](const Node& candidate) { return candidate.name == segment; });
-    if (child == node.children.end()) {
-      return ErrnoStatus(ENOENT, absl::StrCat("there is no attribute '",
-                                              absl::string_view(path.data(), path.size()), "'"));
-    }
-    Node next = std::move(*child);
-    node = std::move(next);
+  Node tree = BuildTree(source, segments.empty() ? "" : std::string_view(segments[0]));
+  Node* const found = FindBelow(tree, segments, 0);
+  if (found == nullptr) {
+    return ErrnoStatus(ENOENT, absl::StrCat("there is no attribute '",
+                                            absl::string_view(path.data(), path.size()), "'"));
   }
-  return node;
+  return std::move(*found);
 }
 
 absl::Status AttributeError(int error, std::string_view path, const char* what) {

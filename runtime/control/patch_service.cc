@@ -115,7 +115,7 @@ absl::StatusOr<PatchStatus> PatchService::FindPatch(const std::string& name) con
   std::optional<PatchStatus> found;
   for (PatchStatus& patch : registry_->Status().patches) {
     // In the order in which they were added, so the last one is the newest.
-    if (patch.name == name || BareName(patch.name) == name) found = std::move(patch);
+    if (MayMean(name, patch.name)) found = std::move(patch);
   }
   if (!found.has_value()) {
     return ErrnoStatus(ENOENT, absl::StrCat("there is no patch '", name, "'"));
@@ -186,9 +186,16 @@ absl::Status PatchService::GiveUp(const std::string& patch, bool enabled, const 
   report->stragglers = Stragglers(*registry_);
   if (wait.on_timeout == TimeoutPolicy::kWait) return absl::OkStatus();
   const bool force = wait.on_timeout == TimeoutPolicy::kForce;
-  const absl::Status turned = force ? registry_->Force(patch) : registry_->Reverse(patch);
-  // It fails when the transition completed just now, which is what was asked for.
-  if (!turned.ok() && registry_->Status().transition == patch) return turned;
+  // Both fail when the transition completed just now, which is what was asked for, and when
+  // somebody else has turned it round meanwhile: he is not to be overruled, nor a way back to be
+  // forced.
+  const Direction expected = enabled ? Direction::kPatching : Direction::kUnpatching;
+  const absl::Status turned = force ? registry_->Force(ExactName(patch), expected)
+                                    : registry_->Reverse(ExactName(patch), expected);
+  const CoreStatus status = registry_->Status();
+  if (!turned.ok() && status.transition == patch && status.transition_patching == enabled) {
+    return turned;
+  }
   const absl::Duration timeout = force ? kForceTimeout : std::max(wait.timeout, kReverseTimeout);
   const WaitEnd end = WaitFor(timeout);
   if (end == WaitEnd::kCancelled) return absl::CancelledError("the program's runtime is ending");
@@ -228,7 +235,7 @@ absl::StatusOr<ApplyResult> PatchService::Apply(std::string_view module_bytes,
     if (same->enabled || same->transition) return Reapply(*same, options, std::move(report));
     // A disabled or replaced one starts afresh, data included, and makes room when it has begun.
     // One that cannot be freed (it was forced) is put back as it is.
-    const absl::StatusOr<int> users = registry_->References(same->name);
+    const absl::StatusOr<int> users = registry_->References(ExactName(same->name));
     if (!users.ok() || *users != 0) return Reapply(*same, options, std::move(report));
   }
   start = absl::Now();
@@ -295,7 +302,7 @@ absl::StatusOr<ApplyResult> PatchService::Reapply(const PatchStatus& same,
                                            "' cannot be applied afresh, and is enabled for all "
                                            "threads or none; remove it first"));
   }
-  absl::StatusOr<VerbReport> verb = Switch(same.name, /*enable=*/true, options.wait);
+  absl::StatusOr<VerbReport> verb = Switch(ExactName(same.name), /*enable=*/true, options.wait);
   if (!verb.ok()) return verb.status();
   static_cast<VerbReport&>(report) = *std::move(verb);
   return report;
@@ -315,11 +322,11 @@ absl::StatusOr<VerbReport> PatchService::Switch(const std::string& name, bool en
   }
   // A transition that goes there already is only waited for, but a canary would stay as it is.
   if (in_transition && enable && status.canary) {
-    const absl::Status promoted = registry_->Promote(patch->name);
+    const absl::Status promoted = registry_->Promote(ExactName(patch->name));
     if (!promoted.ok() && registry_->Status().canary) return promoted;
   } else if (!in_transition || status.transition_patching != enable) {
-    const absl::Status started =
-        enable ? registry_->EnableAgain(patch->name) : registry_->Disable(patch->name);
+    const std::string exact = ExactName(patch->name);
+    const absl::Status started = enable ? registry_->EnableAgain(exact) : registry_->Disable(exact);
     if (!started.ok()) return started;
   }
   const absl::Status settled = Settle(patch->name, enable, wait, &report);
@@ -352,13 +359,13 @@ absl::StatusOr<VerbReport> PatchService::Promote(const std::string& patch, const
   if (!found->enabled) {
     return ErrnoStatus(EINVAL, absl::StrCat("patch '", found->name, "' is no canary"));
   }
-  return Switch(found->name, /*enable=*/true, wait);
+  return Switch(ExactName(found->name), /*enable=*/true, wait);
 }
 
 absl::StatusOr<VerbReport> PatchService::Reverse(const std::string& patch) {
   const absl::StatusOr<PatchStatus> found = FindPatch(patch);
   if (!found.ok()) return found.status();
-  const absl::Status reversed = registry_->Reverse(found->name);
+  const absl::Status reversed = registry_->Reverse(ExactName(found->name));
   if (!reversed.ok()) return reversed;
   VerbReport report;
   report.patch = found->name;
@@ -387,7 +394,7 @@ absl::StatusOr<VerbReport> PatchService::Force(const std::string& patch) {
     report.outcome = Outcome::kNothingToDo;
     return report;
   }
-  const absl::Status forced = registry_->Force(found->name);
+  const absl::Status forced = registry_->Force(ExactName(found->name));
   if (!forced.ok()) return forced;
   const WaitPolicy wait = {.timeout = kForceTimeout, .on_timeout = TimeoutPolicy::kWait};
   const absl::Status settled = Settle(found->name, status.transition_patching, wait, &report);
@@ -403,7 +410,7 @@ absl::StatusOr<VerbReport> PatchService::Remove(const std::string& patch) {
     report.outcome = Outcome::kNothingToDo;
     return report;
   }
-  const absl::Status removed = registry_->Remove(found->name);
+  const absl::Status removed = registry_->Remove(ExactName(found->name));
   if (!removed.ok()) return removed;
   report.patch = found->name;
   return report;

@@ -26,7 +26,7 @@ const char* OutcomeName(Outcome outcome, bool apply) {
   return "unknown";
 }
 
-const char* Direction(bool patching) { return patching ? "patching" : "unpatching"; }
+const char* DirectionName(bool patching) { return patching ? "patching" : "unpatching"; }
 
 OrderedJson FunctionsView(const std::vector<FunctionStatus>& functions) {
   OrderedJson views = OrderedJson::array();
@@ -66,7 +66,7 @@ OrderedJson PatchView(const PatchStatus& patch) {
 OrderedJson TransitionView(const TransitionReport& report) {
   const SwitchCounts& switched = report.switched;
   return {{"patch", report.patch},
-          {"direction", Direction(report.patching)},
+          {"direction", DirectionName(report.patching)},
           {"reversed", report.reversed},
           {"start_ns", report.start_ns},
           {"switch_ns", report.switch_ns},
@@ -217,7 +217,7 @@ OrderedJson StatusView(const ProgramInfo& program, const CoreStatus& status,
   document["transition"] = nullptr;
   if (!status.transition.empty()) {
     document["transition"] = {{"patch", status.transition},
-                              {"direction", Direction(status.transition_patching)},
+                              {"direction", DirectionName(status.transition_patching)},
                               {"age_ns", status.transition_age_ns},
                               {"threads_left", status.threads_left},
                               {"canary", CanaryView(status, threads)}};

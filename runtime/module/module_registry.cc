@@ -150,11 +150,6 @@ absl::StatusOr<Module*> ModuleRegistry::State::Reserve(const std::string& name,
                                                        const ModuleSource& source,
                                                        bool by_operator) {
   if (absl::Status valid = CheckName(name); !valid.ok()) return valid;
-  for (const PatchStatus& patch : patches->Status().patches) {
-    if (patch.name == name) {
-      return ErrnoStatus(EEXIST, absl::StrCat("there is a patch of the name '", name, "'"));
-    }
-  }
   if (name == patches->program_name()) {
     return ErrnoStatus(EINVAL, absl::StrCat("'", name, "' is the program's own name"));
   }

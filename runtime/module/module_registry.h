@@ -47,7 +47,7 @@ class ModuleRegistry {
   ~ModuleRegistry();
 
   // `mend load`; true: it was loaded, false: that very module is loaded already. EEXIST when there
-  // is another module or a patch of that name; EINVAL for a name that is no plain word, for
+  // is another module of that name; EINVAL for a name that is no plain word, for
   // parameters, and as the patches that name it say; the error of a pre_patch callback or of init.
   // Every failure leaves the process as it was.
   absl::StatusOr<bool> Load(const std::string& name, const ModuleSource& source,

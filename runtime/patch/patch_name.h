@@ -4,6 +4,7 @@
 #ifndef MEND_RUNTIME_PATCH_PATCH_NAME_H_
 #define MEND_RUNTIME_PATCH_PATCH_NAME_H_
 
+#include <string>
 #include <string_view>
 
 namespace mend {
@@ -15,6 +16,17 @@ inline std::string_view BareName(std::string_view patch) {
   const bool generation =
       patch.find_first_not_of("0123456789", tilde + 1) == std::string_view::npos;
   return generation ? patch.substr(0, tilde) : patch;
+}
+
+// The name that means this generation and no other. The first one has no number of its own, and a
+// bare name means the newest.
+inline std::string ExactName(std::string_view patch) {
+  return BareName(patch) == patch ? std::string(patch) + "~1" : std::string(patch);
+}
+
+// Whether somebody who asks for `asked` may mean the patch; of several the newest.
+inline bool MayMean(std::string_view asked, std::string_view patch) {
+  return patch == asked || BareName(patch) == asked || ExactName(patch) == asked;
 }
 
 // Whether both are of one module, whatever their generations. Of what has a `name` and a

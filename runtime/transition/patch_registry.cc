@@ -37,6 +37,16 @@ absl::Status NoSuchPatch(const std::string& name) {
   return absl::NotFoundError(absl::StrCat("ENOENT: there is no patch '", name, "'"));
 }
 
+bool Goes(const Transition& transition, Direction expected) {
+  return expected == Direction::kAny ||
+         transition.target_patched() == (expected == Direction::kPatching);
+}
+
+absl::Status GoesTheOtherWay(const Patch& patch) {
+  return absl::FailedPreconditionError(absl::StrCat("EINVAL: the transition of patch '", patch.name,
+                                                    "' was turned round by somebody else"));
+}
+
 // What only reads, or sets a value, is for livepatch callbacks, too. Their thread holds the mutex
 // already: functions below look at InCallback first, which the analysis cannot follow.
 
@@ -151,7 +161,7 @@ absl::Status PatchRegistry::Disable(const std::string& name) {
   return state.StartLocked(patch, /*patching=*/false);
 }
 
-absl::Status PatchRegistry::Reverse(const std::string& name) {
+absl::Status PatchRegistry::Reverse(const std::string& name, Direction expected) {
   State& state = *state_;
   if (absl::Status free = state.CheckNoCallback("reverse a transition"); !free.ok()) return free;
   const CoreCall call("mend: reversing a transition", &state.mu);
@@ -162,7 +172,28 @@ absl::Status PatchRegistry::Reverse(const std::string& name) {
     return absl::FailedPreconditionError(
         absl::StrCat("EINVAL: patch '", patch->name, "' is not in transition"));
   }
+  if (!Goes(*state.transition(), expected)) return GoesTheOtherWay(*patch);
   return state.ReverseLocked();
+}
+
+absl::Status PatchRegistry::SetEnabled(const std::string& name, bool enabled) {
+  State& state = *state_;
+  if (absl::Status free = state.CheckNoCallback("enable a patch"); !free.ok()) return free;
+  const CoreCall call("mend: writing to 'enabled'", &state.mu);
+  state.AwaitGraceLocked();
+  Patch* const patch = state.FindLocked(name);
+  if (patch == nullptr) return NoSuchPatch(name);
+  if (patch->enabled == enabled) {
+    return absl::InvalidArgumentError(absl::StrCat("EINVAL: patch '", patch->name, "' is ",
+                                                   enabled ? "enabled" : "disabled", " already"));
+  }
+  if (state.InTransitionLocked(patch)) return state.ReverseLocked();
+  if (enabled) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("EINVAL: patch '", patch->name, "' is disabled"));
+  }
+  if (absl::Status idle = state.CheckIdleLocked(); !idle.ok()) return idle;
+  return state.StartLocked(patch, /*patching=*/false);
 }
 
 absl::Status PatchRegistry::Promote(const std::string& name) {
@@ -196,7 +227,7 @@ absl::StatusOr<std::string> PatchRegistry::Revert() {
   return state.RevertLocked();
 }
 
-absl::Status PatchRegistry::Force(const std::string& name) {
+absl::Status PatchRegistry::Force(const std::string& name, Direction expected) {
   State& state = *state_;
   if (absl::Status free = state.CheckNoCallback("force a transition"); !free.ok()) return free;
   const CoreCall call("mend: forcing a transition", &state.mu);
@@ -207,6 +238,7 @@ absl::Status PatchRegistry::Force(const std::string& name) {
     return absl::InvalidArgumentError(
         absl::StrCat("EINVAL: patch '", patch->name, "' is not in transition"));
   }
+  if (!Goes(*state.transition(), expected)) return GoesTheOtherWay(*patch);
   state.ForceLocked();
   return absl::OkStatus();
 }

@@ -119,6 +119,10 @@ struct ThreadStatus {
   std::string straggler_function;  // described
 };
 
+// Which way a transition is expected to go by somebody who turns it round, or forces it. Between
+// his look and his call somebody else may have turned it round.
+enum class Direction : uint8_t { kAny, kPatching, kUnpatching };
+
 struct CoreStatus {
   std::vector<PatchStatus> patches;  // in the order they were added
   std::string transition;            // the patch in transition; empty if none
@@ -166,14 +170,18 @@ class PatchRegistry {
   absl::Status Disable(const std::string& patch);
   // Asks the other threads too. FAILED_PRECONDITION when the patch is no canary.
   absl::Status Promote(const std::string& patch);
-  // Flips the direction of the running transition (LC10). FAILED_PRECONDITION without one.
-  absl::Status Reverse(const std::string& patch);
+  // Flips the direction of the running transition (LC10). FAILED_PRECONDITION without one, or when
+  // it does not go the way that is `expected`.
+  absl::Status Reverse(const std::string& patch, Direction expected = Direction::kAny);
+  // A write to the attribute `enabled` (1.8): reverses the patch's transition, or starts the one
+  // that takes it off. EINVAL when it is so already, or off.
+  absl::Status SetEnabled(const std::string& patch, bool enabled);
   // Brings back what was active before the last apply of a patch that is enabled still, in one
   // transition; in that apply's own transition: reverses it. Returns the patch that goes. NOT_FOUND
   // when there is nothing to revert, or what was replaced has been removed.
   absl::StatusOr<std::string> Revert();
-  // Completes the running transition now, for the threads left too (1.9).
-  absl::Status Force(const std::string& patch);
+  // Completes the running transition now, for the threads left too (1.9). EINVAL as for Reverse.
+  absl::Status Force(const std::string& patch, Direction expected = Direction::kAny);
   // Frees a patch that is neither enabled nor in transition, once every thread was seen off its
   // text. UNAVAILABLE ("EBUSY: ...") names the thread that is still in it.
   absl::Status Remove(const std::string& patch);

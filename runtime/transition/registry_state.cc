@@ -62,11 +62,7 @@ Patch* PatchRegistry::State::FindLocked(const std::string& name) const {
   Patch* found = nullptr;
   for (const std::unique_ptr<Patch>& patch : patches_) {
     // A bare name means the newest generation, so that scripts need not know that there are any.
-    // The first generation has no number of its own; it is found as NAME~1 all the same.
-    if (patch->name == name || BareName(patch->name) == name ||
-        absl::StrCat(patch->name, "~1") == name) {
-      found = patch.get();
-    }
+    if (MayMean(name, patch->name)) found = patch.get();
   }
   return found;
 }

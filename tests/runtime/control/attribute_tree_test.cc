@@ -113,6 +113,39 @@ TEST_F(AttributeTreeTest, DisablingAnotherPatchInATransitionIsBusy) {
   EXPECT_EQ(Set("livepatch/old/enabled", "0"), "EBUSY");
 }
 
+// Generations that are stacked: a bare name means the newest, for reading and for writing.
+TEST_F(AttributeTreeTest, ABareNameIsTheNewestGeneration) {
+  Apply("fix", {"f"}, /*replace=*/false);
+  Apply("fix", {"g"}, /*replace=*/false);
+  EXPECT_THAT(*tree_.List("livepatch"), ElementsAre("fix", "fix~2"));
+  EXPECT_EQ(Get("livepatch/fix/stack_order"), "2");
+  EXPECT_EQ(Get("livepatch/fix~1/stack_order"), "1");
+  EXPECT_EQ(Get("livepatch/fix~2/stack_order"), "2");
+  EXPECT_THAT(*tree_.List("livepatch/fix~1/server"), ElementsAre("patched", "f,1"));
+  EXPECT_EQ(Set("livepatch/fix~1/enabled", "0"), "");
+  EXPECT_THAT(*tree_.List("livepatch"), ElementsAre("fix~2"));
+  EXPECT_EQ(Get("module/fix~1/refcnt"), "0");
+  EXPECT_EQ(Get("module/fix/refcnt"), "1");
+  EXPECT_EQ(Get("livepatch/fix~1/enabled"), "ENOENT");
+  EXPECT_EQ(Get("livepatch/fix/enabled"), "1");
+  EXPECT_EQ(Set("livepatch/fix/enabled", "0"), "");
+  EXPECT_THAT(*tree_.List("livepatch"), IsEmpty());
+}
+
+TEST_F(AttributeTreeTest, AModuleComesBeforeThePatchOfItsName) {
+  loader_.parameter = "level";
+  Apply("plugin", {"f"});
+  EXPECT_EQ(Get("module/plugin/refcnt"), "1");
+  ASSERT_TRUE(modules_.Load("plugin", {.path = "plugin.so", .bytes = ""}, {}).ok());
+  EXPECT_EQ(Get("module/plugin/refcnt"), "0");
+  EXPECT_EQ(Get("module/plugin/parameters/verbose"), "N");
+  EXPECT_EQ(Get("module/plugin~1/refcnt"), "1");
+  EXPECT_EQ(Get("module/plugin~1/parameters/verbose"), "ENOENT");
+  // What the module does not have may be the patch's.
+  EXPECT_EQ(Set("module/plugin/parameters/level", "7"), "");
+  EXPECT_EQ(Get("module/plugin~1/parameters/level"), "7");
+}
+
 TEST_F(AttributeTreeTest, ForceIsForThePatchInTransition) {
   Apply("old", {"f"});
   EXPECT_EQ(Set("livepatch/old/force", "1"), "EINVAL");

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "runtime/control/patch_service.h"
+#include "runtime/patch/patch_name.h"
 #include "runtime/safepoint/unregistered_stack.h"
 
 namespace mend {
@@ -18,6 +19,7 @@ namespace {
 
 std::atomic<int> stuck_patching = 0;
 std::atomic<int> stuck_unpatching = 0;
+std::atomic<int> turning_calls = 0;
 
 }  // namespace
 
@@ -27,6 +29,8 @@ StuckThreads::StuckThreads(bool both_ways) {
 }
 
 StuckThreads::~StuckThreads() { stuck_patching = stuck_unpatching = 0; }
+
+int TurningCalls() { return turning_calls; }
 
 class PatchRegistry::State {
  public:
@@ -43,9 +47,17 @@ class PatchRegistry::State {
 
   PatchStatus* Find(const std::string& name) {
     for (PatchStatus& patch : patches) {
-      if (patch.name == name) return &patch;
+      if (patch.name == name || ExactName(patch.name) == name) return &patch;
     }
     return nullptr;
+  }
+  // What the others call a patch that somebody asks for.
+  std::string NameOf(const std::string& asked) {
+    const PatchStatus* const patch = Find(asked);
+    return patch == nullptr ? asked : patch->name;
+  }
+  bool Goes(Direction expected) const {
+    return expected == Direction::kAny || patching == (expected == Direction::kPatching);
   }
 
   void Begin(const std::string& name, bool to_patched) {
@@ -145,8 +157,9 @@ absl::StatusOr<std::vector<ThreadStatus>> PatchRegistry::Examine(Patch*) {
   return std::vector<ThreadStatus>{worker};
 }
 
-absl::Status PatchRegistry::EnableAgain(const std::string& patch) {
+absl::Status PatchRegistry::EnableAgain(const std::string& asked) {
   const std::lock_guard<std::mutex> lock(state_->mu);
+  const std::string patch = state_->NameOf(asked);
   if (!state_->transition.empty() && state_->transition != patch) {
     return absl::UnavailableError("EBUSY: another transition is running");
   }
@@ -154,8 +167,9 @@ absl::Status PatchRegistry::EnableAgain(const std::string& patch) {
   return absl::OkStatus();
 }
 
-absl::Status PatchRegistry::Disable(const std::string& patch) {
+absl::Status PatchRegistry::Disable(const std::string& asked) {
   const std::lock_guard<std::mutex> lock(state_->mu);
+  const std::string patch = state_->NameOf(asked);
   if (!state_->transition.empty() && state_->transition != patch) {
     return absl::UnavailableError("EBUSY: another transition is running");
   }
@@ -164,9 +178,12 @@ absl::Status PatchRegistry::Disable(const std::string& patch) {
   return absl::OkStatus();
 }
 
-absl::Status PatchRegistry::Reverse(const std::string& patch) {
+absl::Status PatchRegistry::Reverse(const std::string& asked, Direction expected) {
   const std::lock_guard<std::mutex> lock(state_->mu);
+  ++turning_calls;
+  const std::string patch = state_->NameOf(asked);
   if (state_->transition != patch) return absl::FailedPreconditionError("EINVAL: no transition");
+  if (!state_->Goes(expected)) return absl::FailedPreconditionError("EINVAL: the other way");
   state_->patching = !state_->patching;
   state_->reversed = true;
   state_->canary = false;
@@ -175,8 +192,22 @@ absl::Status PatchRegistry::Reverse(const std::string& patch) {
   return absl::OkStatus();
 }
 
-absl::Status PatchRegistry::Promote(const std::string& patch) {
+absl::Status PatchRegistry::SetEnabled(const std::string& asked, bool enabled) {
+  bool reverses = false;
+  {
+    const std::lock_guard<std::mutex> lock(state_->mu);
+    const PatchStatus* const found = state_->Find(asked);
+    if (found == nullptr) return absl::NotFoundError("ENOENT: no such patch");
+    if (found->enabled == enabled) return absl::InvalidArgumentError("EINVAL: it is so already");
+    reverses = state_->transition == found->name;
+    if (!reverses && enabled) return absl::InvalidArgumentError("EINVAL: it is off");
+  }
+  return reverses ? Reverse(asked, Direction::kAny) : Disable(asked);
+}
+
+absl::Status PatchRegistry::Promote(const std::string& asked) {
   const std::lock_guard<std::mutex> lock(state_->mu);
+  const std::string patch = state_->NameOf(asked);
   if (state_->transition != patch || !state_->canary) {
     return absl::FailedPreconditionError("EINVAL: no canary");
   }
@@ -196,9 +227,13 @@ absl::StatusOr<std::string> PatchRegistry::Revert() {
   return absl::NotFoundError("ENOENT: nothing to revert");
 }
 
-absl::Status PatchRegistry::Force(const std::string& patch) {
+absl::Status PatchRegistry::Force(const std::string& asked, Direction expected) {
   const std::lock_guard<std::mutex> lock(state_->mu);
-  if (state_->transition != patch) return absl::FailedPreconditionError("EINVAL: no transition");
+  ++turning_calls;
+  if (state_->transition != state_->NameOf(asked)) {
+    return absl::FailedPreconditionError("EINVAL: no transition");
+  }
+  if (!state_->Goes(expected)) return absl::FailedPreconditionError("EINVAL: the other way");
   state_->Complete();
   return absl::OkStatus();
 }
@@ -230,13 +265,13 @@ absl::Status PatchRegistry::Wait(absl::Duration timeout, bool or_held) {
 absl::StatusOr<std::string> PatchRegistry::GetParameter(const std::string& patch,
                                                         const std::string& parameter) const {
   const std::lock_guard<std::mutex> lock(state_->mu);
-  return state_->parameters.at(patch)->Get(parameter);
+  return state_->parameters.at(state_->NameOf(patch))->Get(parameter);
 }
 
 absl::Status PatchRegistry::SetParameter(const std::string& patch, const std::string& parameter,
                                          const std::string& value) {
   const std::lock_guard<std::mutex> lock(state_->mu);
-  return state_->parameters.at(patch)->Set(parameter, value);
+  return state_->parameters.at(state_->NameOf(patch))->Set(parameter, value);
 }
 
 absl::StatusOr<int> PatchRegistry::References(const std::string& patch) {

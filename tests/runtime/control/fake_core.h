@@ -22,6 +22,9 @@ class StuckThreads {
   ~StuckThreads();
 };
 
+// How often anybody asked for a reversal or for force, in vain or not, in all the process.
+int TurningCalls();
+
 std::unique_ptr<PatchRegistry> MakeFakeRegistry(EventLog* events);
 
 // Links nothing; the functions of the patch are those of the module. Functions called "missing" are

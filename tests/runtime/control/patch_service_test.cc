@@ -96,6 +96,40 @@ TEST_F(PatchServiceTest, TimeoutMayWaitOrForce) {
   EXPECT_TRUE(registry_->Status().patches[0].enabled);
 }
 
+// Somebody else takes the patch back in its transition: the deadline of who applied it comes, and
+// neither turns it round once more nor forces the way back.
+TEST_F(PatchServiceTest, TimeoutDoesNotOverruleWhoeverTurnedItRound) {
+  for (const TimeoutPolicy policy : {TimeoutPolicy::kReverse, TimeoutPolicy::kForce}) {
+    auto stuck = std::make_unique<StuckThreads>(/*both_ways=*/true);
+    const int calls = TurningCalls();
+    ApplyResult report;
+    std::thread applier([&] {
+      report = Apply(MakeModule("fix", {"f"}),
+                     {.wait = {.timeout = absl::Milliseconds(300), .on_timeout = policy}});
+    });
+    while (registry_->Status().transition.empty()) absl::SleepFor(absl::Milliseconds(1));
+    EXPECT_EQ(service_.Disable("fix", {.no_wait = true})->outcome, Outcome::kMigrating);
+    while (TurningCalls() == calls) absl::SleepFor(absl::Milliseconds(1));
+    EXPECT_FALSE(registry_->Status().transition_patching);
+    EXPECT_EQ(registry_->Status().transition, "fix");
+    stuck.reset();
+    applier.join();
+    EXPECT_EQ(report.outcome, Outcome::kReversed);
+    EXPECT_FALSE(registry_->Status().patches[0].enabled);
+  }
+}
+
+TEST_F(PatchServiceTest, EachGenerationHasANameOfItsOwn) {
+  Apply(MakeModule("fix", {"f"}, "one", /*replace=*/false));
+  Apply(MakeModule("fix", {"f"}, "two", /*replace=*/false));
+  ASSERT_EQ(service_.Disable("fix~1", {})->patch, "fix");
+  EXPECT_TRUE(service_.FindPatch("fix")->enabled) << "the newest";
+  EXPECT_FALSE(service_.FindPatch("fix~1")->enabled);
+  ASSERT_EQ(service_.Remove("fix~1")->patch, "fix");
+  EXPECT_EQ(service_.Remove("fix~1")->outcome, Outcome::kNothingToDo);
+  EXPECT_EQ(service_.Disable("fix", {})->patch, "fix~2");
+}
+
 TEST_F(PatchServiceTest, ACanaryIsHeldUntilItIsPromotedOrDisabled) {
   const ApplyOptions canary = {.parameters = {}, .canary = {.threads = 2}};
   EXPECT_EQ(Apply(MakeModule("fix", {"f"}), canary).outcome, Outcome::kCanary);

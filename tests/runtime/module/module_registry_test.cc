@@ -85,7 +85,9 @@ TEST_F(ModuleRegistryTest, O3_NamesAreTakenOnce) {
       EEXIST);
   EnableAndWait(MakeObjectPatch("fix", {}, {}, {}));
   module_loader_.makings["fix"] = module_loader_.makings["mod"];
-  EXPECT_EQ(ErrnoOfStatus(LoadModule("fix")), EEXIST) << "a patch has it";
+  // A patch that waits for a module is often called as that is: it must not keep it out.
+  EXPECT_TRUE(LoadModule("fix").ok()) << "a patch has it";
+  ASSERT_TRUE(modules().Unload("fix").ok());
   module_loader_.makings["program"] = module_loader_.makings["mod"];
   EXPECT_EQ(ErrnoOfStatus(LoadModule("program")), EINVAL) << "the program has it (O3)";
   for (const std::string& name : {std::string(""), std::string(".mod"), std::string("a b"),

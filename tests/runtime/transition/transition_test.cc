@@ -9,7 +9,9 @@
 #include <chrono>
 #include <thread>
 
+#include "absl/time/clock.h"
 #include "runtime/base/failpoint.h"
+#include "runtime/base/raw_syscall.h"
 #include "runtime/safepoint/blocked_region.h"
 #include "runtime/safepoint/safepoint_poll.h"
 #include "runtime/safepoint/thread_registry.h"
@@ -22,6 +24,7 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 Gate* gate = nullptr;
 std::atomic<bool> stop{false};
@@ -52,6 +55,16 @@ MEND_NATIVE(spinner) {
 }
 MEND_NATIVE(spinner_2) { return Opaque(argument + 2); }
 
+// Asleep in a call that the kernel does not restart: every signal is one more loop.
+MEND_NATIVE(dozer) {
+  while (!stop.load()) {
+    loops.fetch_add(1);
+    RawSyscall(SYS_poll, 0, 0, -1);
+  }
+  return Opaque(argument + 1);
+}
+MEND_NATIVE(dozer_2) { return Opaque(argument + 2); }
+
 NativeFunction Alpha() { return MEND_NATIVE_FUNCTION(alpha); }
 NativeFunction Alpha2() { return MEND_NATIVE_FUNCTION(alpha_2); }
 NativeFunction Alpha3() { return MEND_NATIVE_FUNCTION(alpha_3); }
@@ -61,6 +74,9 @@ NativeFunction Sleeper() { return MEND_NATIVE_FUNCTION(sleeper); }
 NativeFunction Sleeper2() { return MEND_NATIVE_FUNCTION(sleeper_2); }
 NativeFunction Spinner() { return MEND_NATIVE_FUNCTION(spinner); }
 NativeFunction Spinner2() { return MEND_NATIVE_FUNCTION(spinner_2); }
+
+NativeFunction Dozer() { return MEND_NATIVE_FUNCTION(dozer); }
+NativeFunction Dozer2() { return MEND_NATIVE_FUNCTION(dozer_2); }
 
 class TransitionTest : public CoreTest {
  protected:
@@ -337,6 +353,32 @@ TEST_F(TransitionTest, LC10_ReverseWhileStragglerIsInOldFunction) {
   EXPECT_EQ(registry().Reverse("fix").code(), absl::StatusCode::kFailedPrecondition);
 }
 
+// A write to `enabled` is judged and done in one step: of two people who take a patch back at the
+// same time the second is told so, and does not turn it round once more.
+TEST_F(TransitionTest, LC10_WhatIsAskedForTwiceIsDoneOnce) {
+  EXPECT_EQ(registry().SetEnabled("fix", false).code(), absl::StatusCode::kNotFound);
+  Spawn([] { sleeper(1); });
+  gate_.AwaitWaiter();
+  EnableAndWait(MakePatch("other", false, {{Beta(), Beta2()}}));
+  ASSERT_TRUE(registry().Enable(MakePatch("fix", false, {{Sleeper(), Sleeper2()}})).ok());
+  EXPECT_EQ(registry().SetEnabled("fix", true).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(registry().SetEnabled("other", false).code(), absl::StatusCode::kUnavailable);
+  // The deadline of who wanted it off, which it is not any more.
+  EXPECT_EQ(registry().Reverse("fix", Direction::kUnpatching).code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(registry().Force("fix", Direction::kUnpatching).code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(registry().Status().patches[1].enabled);
+  ASSERT_TRUE(registry().SetEnabled("fix", false).ok());
+  EXPECT_EQ(registry().SetEnabled("fix", false).code(), absl::StatusCode::kInvalidArgument);
+  ASSERT_TRUE(registry().Wait(kSoon).ok());
+  EXPECT_FALSE(registry().Status().patches[1].enabled);
+  EXPECT_EQ(registry().SetEnabled("fix", true).code(), absl::StatusCode::kInvalidArgument);
+  ASSERT_TRUE(registry().SetEnabled("other", false).ok());
+  ASSERT_TRUE(registry().Wait(kSoon).ok());
+  EXPECT_EQ(beta(0), 10);
+}
+
 TEST_F(TransitionTest, LC10_UnpatchingReversedToPatching) {
   EnableAndWait(MakePatch("fix", true, {{Sleeper(), Sleeper2()}, {Alpha(), Alpha2()}}));
   Spawn([] { sleeper(1); });
@@ -430,6 +472,23 @@ TEST_F(TransitionTest, T10_ThreadAsleepInUnknownHostCodeIsPoked) {
   ASSERT_TRUE(registry().Wait(kSoon).ok());
   EXPECT_EQ(registry().LastTransition().switched.signal, 1u);
   EXPECT_THAT(Lines(), Contains("signaling remaining tasks").Times(1));
+}
+
+// A straggler that sleeps on in what is replaced is poked at every interval, and that is said once.
+TEST_F(TransitionTest, T10_IsPokedAtEveryInterval) {
+  if (kTsan) GTEST_SKIP() << "no signals under TSan";
+  options_.poke_interval = absl::Milliseconds(100);
+  Spawn([] { dozer(0); });
+  while (loops.load() == 0) std::this_thread::yield();
+  Enable(MakePatch("fix", true, {{Dozer(), Dozer2()}}));
+  const absl::Time deadline = absl::Now() + kSoon;
+  while (loops.load() < 4 && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(1));
+  EXPECT_GE(loops.load(), 4);
+  EXPECT_THAT(Lines(), Contains("signaling remaining tasks").Times(1));
+  stop = true;
+  Settle();
+  EXPECT_EQ(dozer(0), 2);
+  EXPECT_THAT(Lines(), Not(Contains("signaling remaining tasks")));
 }
 
 TEST_F(TransitionTest, T8_ForeignThreadOutsideSwitchesOnTheSpot) {
