@@ -195,17 +195,26 @@ void mend_safepoint(void);
  * for the state its record gets the older one's `data`. A patch that replaces others may lack a
  * state that has `disable` or `release`, or owns shadow variables: it vanishes then. */
 #define MEND_STATE_CALLBACKS(id, setup, enable, disable, release) \
-  MEND_STATE_OWNER(__LINE__, id, setup, enable, disable, release, MEND_NULL, 0)
+  MEND_STATE_OWNER(id, setup, enable, disable, release, MEND_NULL, 0)
 
 /* The shadow variables of that id belong to the state: when it is gone they are freed, those of all
  * objects, each with `dtor` (which may be NULL). */
 #define MEND_STATE_SHADOW(id, dtor) \
-  MEND_STATE_OWNER(__LINE__, id, MEND_NULL, MEND_NULL, MEND_NULL, MEND_NULL, dtor, 1)
+  MEND_STATE_OWNER(id, MEND_NULL, MEND_NULL, MEND_NULL, MEND_NULL, dtor, 1)
 
-/* Not const: with and without addresses in it, it would be in two kinds of one section. */
-#define MEND_STATE_OWNER(line, ...) MEND_STATE_OWNER_AT(line, __VA_ARGS__)
-#define MEND_STATE_OWNER_AT(line, ...)                   \
-  static struct mend_state_owner mend_state_owner_##line \
+/* The name is a number's: two lines of one source may have the same __LINE__, since patchc gives
+ * the lines behind an insertion their old numbers back. Not const: with and without addresses in
+ * it, it would be in two kinds of one section. */
+#if defined(__clang__) && __clang_major__ >= 22
+#define MEND_STATE_OWNER(...)                                                               \
+  _Pragma("clang diagnostic push") _Pragma("clang diagnostic ignored \"-Wc2y-extensions\"") \
+      MEND_STATE_OWNER_NUMBER(__COUNTER__, __VA_ARGS__) _Pragma("clang diagnostic pop")
+#else
+#define MEND_STATE_OWNER(...) MEND_STATE_OWNER_NUMBER(__COUNTER__, __VA_ARGS__)
+#endif
+#define MEND_STATE_OWNER_NUMBER(number, ...) MEND_STATE_OWNER_AT(number, __VA_ARGS__)
+#define MEND_STATE_OWNER_AT(number, ...)                   \
+  static struct mend_state_owner mend_state_owner_##number \
       __attribute__((used, section("mend_state_owners"), aligned(8))) = {__VA_ARGS__}
 
 /* For guest modules. `int fn(void)` runs after the constructors: 0, or -ERRNO to refuse the load.

@@ -117,6 +117,32 @@ logged "disable 2;release 2;destroyed: 1;"
 expect_code 0 "$mend" remove "$hosted_pid" two
 expect_code 0 "$mend" remove "$hosted_pid" one
 
+# What belongs to a state may stand in another source of the patch, on a line of the same number.
+cat >"$work/twin_a.c" <<'END'
+#include <mend/livepatch.h>
+static int setup(struct mend_state* state) { mend_log("setup of %lu", state->id); return 0; }
+static struct mend_state states[] = {{7, 1, 0}, {8, 1, 0}, MEND_STATES_END};
+static const struct mend_object_desc objects[] = {MEND_OBJECT(0, 0, 0, 0, 0, 0), MEND_OBJECTS_END};
+static struct mend_patch patch = {objects, states, true};
+MEND_STATE_CALLBACKS(7, setup, 0, 0, 0);
+MEND_LIVEPATCH(patch);
+END
+cat >"$work/twin_b.c" <<'END'
+#include <mend/livepatch.h>
+static int setup(struct mend_state* state) { mend_log("setup of %lu, b", state->id); return 0; }
+static void release(struct mend_state* state) { mend_log("release of %lu, b", state->id); }
+
+
+MEND_STATE_CALLBACKS(8, setup, 0, 0, release);
+MEND_STATE_SHADOW(7, 0);
+END
+expect_code 0 "$patchc" build -o "$work/twin.mendpatch" --name twin --explicit "$work/twin_a.c" "$work/twin_b.c" -- -Wall -Werror
+expect_code 0 "$patchc" apply "$work/twin.mendpatch" --to "$hosted_pid"
+logged "setup of 7;setup of 8, b;"
+expect_code 0 "$mend" disable "$hosted_pid" twin
+logged "release of 8, b;"
+expect_code 0 "$mend" remove "$hosted_pid" twin
+
 # Applied or enabled once more, it starts afresh, but for what was set; refused, it stays as it was.
 cat >"$work/fresh.c" <<'END'
 #include <mend/livepatch.h>

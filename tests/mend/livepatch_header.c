@@ -63,6 +63,15 @@ static struct mend_state states[] = {{7, 1, TEST_NULL}, MEND_STATES_END};
 static struct mend_patch patch = {objects, states, true};
 MEND_LIVEPATCH(patch);
 
+static int setup(struct mend_state* state) { return state->data == TEST_NULL ? 0 : -number; }
+static void release(struct mend_state* state) { state->data = TEST_NULL; }
+MEND_STATE_CALLBACKS(7, setup, TEST_NULL, TEST_NULL, release);
+/* As patchc numbers lines, two may have one number. */
+#line 1
+MEND_STATE_SHADOW(7, destroy);
+#line 1
+MEND_STATE_SHADOW(8, TEST_NULL);
+
 static int init(void) {
   return mend_get_state(&patch, 7) != TEST_NULL && flag && large != 0 && text[0] != 't' ? 0 : -1;
 }
