@@ -190,6 +190,8 @@ absl::Status SourcePatch::LinkObject(const std::shared_ptr<PatchedObject>& into,
     late[i]->new_text = linked.new_text;
   }
   object.added_text = std::move(result->added_text);
+  object.held = std::move(result->unit_functions);
+  for (FunctionSite& held : object.held) held.object = object.name;
   linked_[object.name] = {into, std::move(result->text)};
   return absl::OkStatus();
 }

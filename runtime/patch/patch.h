@@ -70,6 +70,8 @@ struct PatchObject {
   ObjectCallbacks callbacks;
   // Text that ResolveObject linked besides `new_text`: of functions that the patch adds.
   std::vector<CodeRange> added_text;
+  // Functions that what ResolveObject linked marks MEND_UNIT: held as long as the object is there.
+  std::vector<FunctionSite> held;
 
   // Kept by the core.
   mend_object* loaded = nullptr;  // null: not loaded (I1, CB2)
@@ -126,7 +128,7 @@ struct Patch {
   ModuleParameters parameters;
   mend_patch* descriptor = nullptr;  // of an explicit patch
   // On no stack when a thread switches, though not replaced: what the patch names, and the
-  // program's and its own MEND_UNIT functions.
+  // program's and its own MEND_UNIT functions. Those of a guest module: PatchObject::held.
   std::vector<FunctionSite> held;
   // Text of functions that the module adds and that replace none: on no stack when it is freed.
   std::vector<CodeRange> added_text;

@@ -80,6 +80,7 @@ void PatchRegistry::State::ForgetLocked(Patch* patch, PatchObject* object) {
     function.new_text = {};
   }
   object->added_text.clear();
+  object->held.clear();
 }
 
 void PatchRegistry::State::KeepLateTextLocked(const PatchObject& object) {
@@ -207,6 +208,7 @@ void PatchRegistry::State::DropModuleLocked(mend_object* module) {
     PatchObject* const object = FindObject(patch.get(), module->name);
     if (object == nullptr || object->loaded == nullptr) continue;
     for (const PatchFunction& function : object->functions) entries.insert(function.old.entry);
+    for (const FunctionSite& held : object->held) entries.insert(held.entry);
     KeepLateTextLocked(*object);
     ForgetLocked(patch.get(), object);
   }

@@ -115,6 +115,9 @@ std::vector<ThreadStatus> PatchRegistry::State::ExamineLocked(const Patch& patch
     }
   }
   std::vector<FunctionSite> all_held = patch.held;
+  for (const PatchObject& object : patch.objects) {
+    all_held.insert(all_held.end(), object.held.begin(), object.held.end());
+  }
   for (const auto& [module, units] : units_) {
     all_held.insert(all_held.end(), units.begin(), units.end());
   }

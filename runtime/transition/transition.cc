@@ -98,6 +98,9 @@ void Transition::PlanMove(const PatchFunction& function, const mend_object* obje
 std::vector<const FunctionSite*> Transition::HeldFunctions() const {
   std::vector<const FunctionSite*> held;
   for (const FunctionSite& site : patch_->held) held.push_back(&site);
+  for (const PatchObject& object : patch_->objects) {
+    for (const FunctionSite& site : object.held) held.push_back(&site);
+  }
   for (const auto& [module, units] : *environment_.units) {
     for (const FunctionSite& site : units) held.push_back(&site);
   }

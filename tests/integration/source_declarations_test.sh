@@ -309,6 +309,8 @@ static char line[64];
 __attribute__((noinline)) int value(int n) { return n + 1; }
 __attribute__((noinline)) int outer(int n) {
   int before = value(n);
+  puts("in");
+  fflush(stdout);
   return fgets(line, sizeof line, stdin) ? before * 1000 + value(n) : 0;
 }
 __attribute__((noinline)) int other(int n) { return value(n); }
@@ -329,22 +331,122 @@ sed -e 's/int other(int n) {.*/int other(int n) { return added(n); }/' \
   -e 's/^__attribute__((noinline)) int other/MEND_UNIT int added(int n) { return outer(n) + 10; }\n&/' unit.c >added/unit.c
 start ./unit
 hear
-say outer
-sleep 0.2
+ask outer in
 expect_code 4 "$patchc" apply marked/unit.c --to "$hosted_pid" --name marked --timeout 0.5
 expect_match "who holds it" "outer" "$output"
 ask on 1001
 expect_code 0 "$patchc" apply marked/unit.c --to "$hosted_pid" --name marked
-say outer
+ask outer in
 ask on 2002
 expect_code 0 "$patchc" apply added/unit.c --to "$hosted_pid" --name added
-say p
-sleep 0.2
+ask p in
 expect_code 4 "$mend" disable "$hosted_pid" added --timeout 0.5
 expect_match "who holds it" "added" "$output"
 ask on 1011
 expect_code 0 "$mend" disable "$hosted_pid" added
 ask go 1
+finish
+
+# The same in a guest module, which was compiled without the mark: it counts as long as the module is there.
+cat >opener.c <<'END'
+#include <dlfcn.h>
+#include <stdio.h>
+int main(int argc, char** argv) {
+  static char line[64];
+  void* module = NULL;
+  puts("ready");
+  fflush(stdout);
+  while (fgets(line, sizeof line, stdin)) {
+    if (line[0] == 'c') dlclose(module), module = NULL;
+    if (line[0] == 'c') puts("closed");
+    if (line[0] != 'c' && module == NULL) module = dlopen(argv[1], RTLD_NOW);
+    if (line[0] != 'c') printf("%d\n", ((int (*)(int))dlsym(module, "entry"))(line[0]));
+    fflush(stdout);
+  }
+  return 0;
+}
+END
+sed "/^int main/,\$d" unit.c >holding.c
+echo "int entry(int what) { return what == 'o' ? outer(0) : value(0); }" >>holding.c
+mkdir -p held
+sed 's/return n + 1;/return n + 2;/; s/^__attribute__((noinline)) int outer/MEND_UNIT int outer/' holding.c >held/holding.c
+"$patchc" cc -O2 opener.c -ldl -o opener
+"$patchc" cc -O2 -shared holding.c -o holding.so
+"$patchc" build -o held.mendpatch --name held --base opener --base-module holding.so held/holding.c
+start ./opener "$work/holding.so"
+hear
+ask outer in
+expect_code 4 "$patchc" apply held.mendpatch --to "$hosted_pid" --timeout 0.5
+expect_match "who holds it" "outer" "$output"
+ask on 1001
+for round in 1 2; do
+  expect_code 0 "$patchc" apply held.mendpatch --to "$hosted_pid"
+  ask outer in
+  expect_code 4 "$mend" disable "$hosted_pid" held --timeout 0.5
+  ask on 2002
+  ask close closed
+  # It waits for the module, and holds nobody up meanwhile.
+  expect_code 0 "$mend" disable "$hosted_pid" held
+done
+ask go 1
+finish
+
+# Macros of two sources, and of one, on lines of one number: patchc gives the lines behind an insertion
+# their old numbers back.
+cat >twin.c <<'END'
+#include <stdio.h>
+int left(int n);
+__attribute__((noinline)) int right(int n) { return n + 1; }
+int main(void) {
+  char line[64];
+  puts("ready");
+  fflush(stdout);
+  while (fgets(line, sizeof line, stdin)) {
+    printf("%d %d\n", left(0), right(0));
+    fflush(stdout);
+  }
+  return 0;
+}
+END
+echo '__attribute__((noinline)) int left(int n) { return n + 1; }' >left.c
+"$patchc" cc -O2 twin.c left.c -o twin
+mkdir -p twins
+{
+  echo '#include <mend/livepatch.h>'
+  echo 'static int set_up(struct mend_state*); static void drop(void*, void*);'
+  echo 'MEND_STATE_CALLBACKS(7, set_up, NULL, NULL, NULL);'
+  sed -n '1,2p' twin.c
+  echo 'MEND_STATE_SHADOW(7, drop);'
+  sed '1,2d; s/return n + 1;/return n + 2;/' twin.c
+  cat <<'END'
+static int key;
+static int set_up(struct mend_state* state) {
+  mend_log("set up %lu", state->id);
+  return mend_shadow_alloc(&key, 7, 8, NULL, NULL) ? 0 : -12;
+}
+static void drop(void* object, void* data) { mend_log("drop %d", object == &key && data != NULL); }
+static struct mend_state states[] = {{7, 1, NULL}, {8, 1, NULL}, MEND_STATES_END};
+static struct mend_patch patch = {NULL, states, true};
+MEND_LIVEPATCH(patch);
+END
+} >twins/twin.c
+cat >twins/left.c <<'END'
+#include <mend/livepatch.h>
+static int left_set_up(struct mend_state* state) { mend_log("left's set up %lu", state->id); return 0; }
+MEND_STATE_CALLBACKS(8, left_set_up, NULL, NULL, NULL);
+__attribute__((noinline)) int left(int n) { return n + 3; }
+END
+expect "the numbers of the lines" "3 3 3" \
+  "$(echo $(grep -n MEND_STATE_C twins/twin.c twins/left.c | cut -d: -f2) $(($(grep -n MEND_STATE_S twins/twin.c | cut -d: -f1) - 3)))"
+start ./twin
+hear
+seen=0
+expect_code 0 "$patchc" apply twins/twin.c twins/left.c --to "$hosted_pid" --name twins
+logged "set up 7;left's set up 8;"
+ask go "3 2"
+expect_code 0 "$mend" disable "$hosted_pid" twins
+logged "drop 1;"
+ask go "1 1"
 finish
 
 # What was compiled with declarations keeps them; an edit beside them is an edit like any other.

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "jit/entry_stubs.h"
@@ -198,6 +199,36 @@ TEST_F(GuestPatchTest, RefusalsNameTheModuleAndLeaveNothing) {
   auto patch = LoadPatch(Module({FixedUnit()}));
   ASSERT_NE(patch, nullptr);
   EXPECT_EQ(ResolveError(*patch), "resolved") << "a retry after refusals works";
+}
+
+// What the patch marks MEND_UNIT in a module: a function of the module, and one that it adds.
+TEST_F(GuestPatchTest, MarkedFunctionsAreHeldWhenTheModuleIsThere) {
+  PatchUnit unit = FixedUnit();
+  unit.object = Compile(absl::StrCat(
+      kFixed,
+      "__attribute__((section(\"mend_units\"), used)) static int (*const marks[])(void) ="
+      " {extra, (int (*)(void))run};"));
+  auto patch = LoadPatch(Module({unit}));
+  ASSERT_NE(patch, nullptr);
+  EXPECT_TRUE(patch->objects[0].held.empty());
+  for (int round = 0; round < 2; ++round) {
+    auto module = LinkGuest();
+    ASSERT_NE(module, nullptr);
+    ASSERT_EQ(ResolveError(*patch), "resolved");
+    const std::vector<FunctionSite>& held = patch->objects[0].held;
+    ASSERT_EQ(held.size(), 2u);
+    for (const FunctionSite& site : held) {
+      EXPECT_EQ(site.object, "guest");
+      EXPECT_EQ(session_->Describe(site.entry), site.name);
+    }
+    EXPECT_EQ(held[0].name, "extra");
+    EXPECT_EQ(held[0].slot, nullptr);
+    EXPECT_EQ(held[1].name, "run");
+    EXPECT_NE(held[1].slot, nullptr);
+    Forget(*patch);
+    patch->objects[0].held.clear();
+    module.reset();
+  }
 }
 
 TEST_F(GuestPatchTest, AHeldFunctionOfAPendingModuleIsFoundLater) {

@@ -302,6 +302,34 @@ TEST_F(LateLinkTest, AddedTextIsLookedForWhenTheModuleGoesAndWhenThePatchIsRemov
   ASSERT_TRUE(LoadModule("mod").ok());
 }
 
+// A patch that marks a function of a module MEND_UNIT: also one that it does not replace is on no
+// stack when a thread switches, as long as the module is there.
+TEST_F(LateLinkTest, WhatThePatchMarksInAModuleIsHeldWhileThatIsThere) {
+  module_loader_.makings["mod"].symbols = {{"chore", Chore()}, {"linger", Linger()}};
+  loader_.LinkLate("chore", Chore2());
+  loader_.late_units["mod"] = {"linger"};
+  ASSERT_TRUE(LoadModule("mod").ok());
+  Spawn([] { linger(0); });
+  gate_.AwaitWaiter();
+  auto made = MakeLatePatch("fix", {"chore"});
+  const auto held_up = registry().Examine(made.get());
+  ASSERT_TRUE(held_up.ok()) << held_up.status();
+  ASSERT_EQ(held_up->size(), 1u);
+  EXPECT_EQ((*held_up)[0].straggler_function, "linger");
+  const PatchObject& object = made->objects.back();
+  Enable(std::move(made));
+  EXPECT_FALSE(registry().Wait(kNotYet).ok());
+  EXPECT_EQ(object.held.size(), 1u);
+  gate_.Open();
+  Settle();
+  EXPECT_EQ(chore(0), 2);
+  EXPECT_TRUE(*modules().Unload("mod"));
+  EXPECT_THAT(object.held, IsEmpty());
+  ASSERT_TRUE(LoadModule("mod").ok());
+  EXPECT_EQ(object.held.size(), 1u);
+  EXPECT_EQ(chore(0), 2);
+}
+
 // --- replace sets ---
 
 TEST_F(ModuleRegistryTest, FunctionsOfAModuleThatIsNotLoadedBelongToOneSetToo) {

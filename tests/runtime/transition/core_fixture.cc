@@ -123,10 +123,11 @@ absl::StatusOr<FunctionSite> FakeLoader::FindFunction(const std::string& request
   return absl::NotFoundError(absl::StrCat("ENOENT: there is no function ", request));
 }
 
-std::vector<FunctionSite> FakeLoader::UnitFunctions(const std::string& module) const {
+std::vector<FunctionSite> FakeLoader::SitesOf(
+    const std::map<std::string, std::vector<std::string>>& names, const std::string& module) const {
   std::vector<FunctionSite> sites;
-  const auto named = units.find(module);
-  if (named == units.end()) return sites;
+  const auto named = names.find(module);
+  if (named == names.end()) return sites;
   for (const std::string& name : named->second) {
     absl::StatusOr<FunctionSite> site = FindFunction(absl::StrCat(module, ":", name, ",1"));
     MEND_CHECK(site.ok(), "the module has no such function");
@@ -166,6 +167,7 @@ absl::Status FakeLoader::ResolveObject(Patch*, PatchObject* object) {
     function.new_body = text.begin;
     function.new_text = text;
     object->added_text.insert(object->added_text.end(), added.begin(), added.end());
+    object->held = SitesOf(late_units, object->name);
   }
   return absl::OkStatus();
 }

@@ -85,7 +85,9 @@ class FakeLoader : public PatchLoader {
   absl::StatusOr<std::unique_ptr<Patch>> Load(const PatchModule&) override;
   // `OBJECT:NAME,POSITION` of a symbol.
   absl::StatusOr<FunctionSite> FindFunction(const std::string& request) const override;
-  std::vector<FunctionSite> UnitFunctions(const std::string& module) const override;
+  std::vector<FunctionSite> UnitFunctions(const std::string& module) const override {
+    return SitesOf(units, module);
+  }
   absl::Status ResolveObject(Patch* patch, PatchObject* object) override;
   void ForgetObject(Patch* patch, PatchObject* object) override;
   std::string Describe(CodeAddress pc) const override;
@@ -107,9 +109,13 @@ class FakeLoader : public PatchLoader {
   // Patch and object of each call, in order.
   const std::vector<std::string>& forgotten() const { return forgotten_; }
 
-  std::map<std::string, std::vector<std::string>> units;  // of modules: functions marked MEND_UNIT
+  // Of modules: functions marked MEND_UNIT; and those that what is linked late marks.
+  std::map<std::string, std::vector<std::string>> units, late_units;
 
  private:
+  std::vector<FunctionSite> SitesOf(const std::map<std::string, std::vector<std::string>>& names,
+                                    const std::string& module) const;
+
   mutable Mutex mu_;  // the coordinator describes stragglers while a test makes its next patch
   std::map<CodeAddress, NativeFunction> known_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, std::vector<FunctionSite>> symbols_;
