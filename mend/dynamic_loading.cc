@@ -271,11 +271,14 @@ void* HostedDlvsym(void* handle, const char* name, const char* version) {
 
 int HostedDlclose(void* handle) {
   if (Host* const host = Libraries().HostOf(handle); host != nullptr) {
-    const absl::Status closed = host->modules().Close(static_cast<GuestModule*>(handle));
+    // In a livepatch callback it stays open, and may be closed later.
+    if (const absl::Status closed = host->modules().Close(static_cast<GuestModule*>(handle));
+        !closed.ok()) {
+      SetError(closed);
+      return -1;
+    }
     Libraries().Close(handle);
-    if (closed.ok()) return 0;
-    SetError(closed);
-    return -1;
+    return 0;
   }
   [[clang::musttail]] return dlclose(handle);
 }

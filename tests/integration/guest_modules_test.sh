@@ -56,6 +56,46 @@ expect_code 0 "$mend" disable "$target" plugin_patch
 ask "call plugin_call" 151
 ask "close it" closed
 
+# The same in mid-transition: main is held, and never returns.
+"$patchc" build -o "$work/held.mendpatch" --name held --hold main --explicit "$sources/plugin_patch.c" > "$work/build.log"
+expect_code 5 "$patchc" apply "$work/held.mendpatch" --to "$target" --no-wait
+ask "open $work/plugin.so" opened
+ask "call plugin_call" 151
+ask "close it" closed
+expect_code 0 "$mend" set "$target" module/held/parameters/answer -19
+ask "open $work/plugin.so" "ENODEV: No such device (pre-patch callback failed for object 'plugin')"
+expect_code 0 "$mend" set "$target" module/held/parameters/answer 0
+ask "open $work/plugin.so" opened
+expect "still in transition" 1 "$("$mend" get "$target" livepatch/held/transition)"
+expect "applied in it" 1 "$("$mend" get "$target" livepatch/held/plugin/patched)"
+expect_code 0 "$mend" disable "$target" held
+ask "call plugin_call" 151
+expect "what came and went" $'applying\nreverting\napplying\napplying' \
+  "$(sed -nE "s/^livepatch: (applying|reverting) patch 'held' .*/\1/p" "$work/events.log")"
+
+# A livepatch callback cannot close it: it stays open.
+cat >"$work/closing.c" <<'C'
+#include <dlfcn.h>
+#include <mend/livepatch.h>
+extern void* handle;
+static int pre_patch(struct mend_object* object) {
+  (void)object;
+  int closed = dlclose(handle);
+  mend_log("dlclose in a callback: %d, %s", closed, dlerror());
+  return 0;
+}
+static const struct mend_object_desc objects[] = {
+    MEND_OBJECT(NULL, NULL, pre_patch, NULL, NULL, NULL), MEND_OBJECTS_END};
+static struct mend_patch patch = {objects, NULL, true};
+MEND_LIVEPATCH(patch);
+C
+"$patchc" build -o "$work/closing.mendpatch" --explicit "$work/closing.c" > "$work/build.log"
+expect_code 0 "$patchc" apply "$work/closing.mendpatch" --to "$target"
+expect_match "what it was told" "^dlclose in a callback: -1, EDEADLK: " "$(cat "$work/events.log")"
+ask "call plugin_call" 152
+ask "close it" closed
+expect_code 0 "$mend" disable "$target" closing
+
 # A patch that refers to what only the module has: statics by name and position, bound each time it comes.
 cat >"$work/late_guest.c" <<'C'
 static int level = 500;

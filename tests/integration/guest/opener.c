@@ -6,7 +6,7 @@
 int shared_value = 7;
 int only_by_name(void) { return 41; }
 
-static void* handle;
+void* handle;
 
 static void answer(const char* command, const char* operand) {
   if (strcmp(command, "open") == 0) {
