@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "jit/patch_descriptor.h"
 #include "runtime/format/program_image.h"
 
@@ -263,6 +264,7 @@ absl::Status ExplicitPatch::CheckReplacement(UnitFactsCache& facts, const Hosted
     }
   }
   if (allow_inlined_) return absl::OkStatus();
+  std::vector<std::string> copies_in;
   for (uint32_t unit = 0; unit < object.index.unit_count(); ++unit) {
     // A static function of that name in another unit is another function.
     if (old.binding == Binding::kLocal && unit != old.unit) continue;
@@ -272,13 +274,15 @@ absl::Status ExplicitPatch::CheckReplacement(UnitFactsCache& facts, const Hosted
     if (copies == (*its)->inlined.end()) continue;
     for (const std::string& holder : copies->second) {
       if (replaced.contains(holder)) continue;
-      return Invalid(absl::StrCat("function '", old.name, "' is also inlined into '",
-                                  Demangled(holder), "' (", object.index.file(unit),
-                                  "), which would keep the old code; replace that too, or give "
-                                  "--allow-inlined"));
+      copies_in.push_back(
+          absl::StrCat("'", Demangled(holder), "' (", object.index.file(unit), ")"));
     }
   }
-  return absl::OkStatus();
+  if (copies_in.empty()) return absl::OkStatus();
+  return Invalid(absl::StrCat("function '", old.name, "' is also inlined into ",
+                              absl::StrJoin(copies_in, ", "),
+                              ", which would keep the old code; replace that too, or give "
+                              "--allow-inlined"));
 }
 
 }  // namespace mend::jit

@@ -82,6 +82,21 @@ void PrintFunctions(const Json& report) {
   }
 }
 
+// What holds the thread up, and since when it has been seen there: it may have come earlier.
+void PrintStraggler(const Json& thread) {
+  const Json straggler = Part(thread, "straggler");
+  std::string held;
+  if (straggler.is_object()) {
+    const std::string function = Text(straggler, "function");
+    const std::string detail = Text(straggler, "detail");
+    held = absl::StrCat(function.empty() ? "" : " in ", DisplayName(function),
+                        detail.empty() ? "" : absl::StrCat(" (", detail, ")"), ", for at least ",
+                        ShowDuration(Number(straggler, "since_ns")));
+  }
+  std::printf("  %-10s thread %s '%s'%s\n", "waits for", Text(thread, "tid").c_str(),
+              Text(thread, "name").c_str(), held.c_str());
+}
+
 void PrintTransition(const Json& report) {
   std::vector<std::string> phases;
   for (const char* const phase : {"compile", "compare", "parse", "link", "check", "transition"}) {
@@ -105,13 +120,7 @@ void PrintTransition(const Json& report) {
     const std::string last = Text(transition, "last_straggler");
     if (!last.empty()) std::printf("  %-10s %s\n", "last", last.c_str());
   }
-  for (const Json& thread : Part(report, "stragglers")) {
-    const Json straggler = Part(thread, "straggler");
-    const std::string function = straggler.is_object() ? Text(straggler, "function") : "";
-    std::printf("  %-10s thread %s '%s'%s%s\n", "waits for", Text(thread, "tid").c_str(),
-                Text(thread, "name").c_str(), function.empty() ? "" : " in ",
-                DisplayName(function).c_str());
-  }
+  for (const Json& thread : Part(report, "stragglers")) PrintStraggler(thread);
 }
 
 void PrintOutcome(const Target& target, const Json& report) {
