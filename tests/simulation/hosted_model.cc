@@ -338,9 +338,11 @@ CodeAddress SimulatedThread::RunTrampoline(CodeAddress trampoline) {
 int SimulatedThread::RunBody(Function function, int version) {
   switch (function) {
     case kPair: {
+      const int delta = behaviour_->sets ? Call(kDelta) : 0;
       const int first = Call(kAlpha);
       Work(0);
       Agree(first, Call(kBeta), "pair");
+      if (behaviour_->sets) Agree(delta, Call(kDelta), "pair");
       break;
     }
     case kAlpha:

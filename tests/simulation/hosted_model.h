@@ -8,6 +8,7 @@
 #include <signal.h>
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -38,6 +39,8 @@ struct Behaviour {
   int loads_left = 12;  // how often the threads themselves make the module come or go
   bool callbacks = false;
   bool canaries = false;  // most patches are tried by some threads first
+  bool sets = false;      // some patches are of a set of their own
+  bool states = false;    // patches have some
   int contexts_max = 0;   // how many stacks threads leave and come back to
 };
 
@@ -153,6 +156,8 @@ struct World {
   Behaviour behaviour;
   EventLog events;
   CallbackStates callbacks;
+  OwnedState owned_states[kStateIds];  // by id
+  std::map<int, PatchPlan> plans;      // by version
   PatchRegistry* registry = nullptr;
   std::vector<std::unique_ptr<SimulatedThread>> threads;
   bool stopping = false;

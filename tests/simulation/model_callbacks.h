@@ -9,9 +9,30 @@
 #ifndef MEND_TESTS_SIMULATION_MODEL_CALLBACKS_H_
 #define MEND_TESTS_SIMULATION_MODEL_CALLBACKS_H_
 
+#include <cstdint>
+
 #include "runtime/patch/patch.h"
 
 namespace mend::simulation {
+
+// The states of patches. kPlain belongs to nobody, and no cumulative patch may lack it. What the
+// others own checks, too, when it is called, and that it finds what setup left in the record,
+// whichever patch's record that is by then. setup refuses now and then.
+//
+//   state       next
+//   kAbsent     setup: kComing, or kAbsent when it refuses
+//   kComing     enable: kThere; release: kAbsent (the transition was reversed, or cancelled)
+//   kThere      disable: kLeaving
+//   kLeaving    release: kAbsent; enable: kThere (the transition was reversed)
+enum StateId : unsigned long { kOwned = 1, kPlain, kProbes, kStateIds };
+
+StateOwner OwnerOf(unsigned long id);
+
+struct OwnedState {
+  enum class Phase : unsigned char { kAbsent, kComing, kThere, kLeaving };
+  Phase phase = Phase::kAbsent;
+  uintptr_t data = 0;  // what setup left
+};
 
 // Callbacks get no argument that tells the patch, so there is a set of functions for each of so
 // many.

@@ -16,7 +16,7 @@ namespace {
 constexpr size_t kTextBytes = 1 << 20;
 constexpr size_t kBodyBytes = 64;
 constexpr size_t kSlotsMax = 64;
-constexpr const char* kNames[] = {"pair", "alpha", "beta", "gamma"};
+constexpr const char* kNames[] = {"pair", "alpha", "beta", "gamma", "delta"};
 
 // Real memory, so that slots are in reach and entries can be read; nothing here is ever executed.
 alignas(64) constinit uint8_t text_memory[kTextBytes] = {};
@@ -53,7 +53,7 @@ class ModelText : public LinkedModule {
 // --- text ---
 
 ModelHost::ModelHost() {
-  for (const Function function : {kPair, kAlpha, kBeta}) MakeFunction(function);
+  for (const Function function : {kPair, kAlpha, kBeta, kDelta}) MakeFunction(function);
 }
 
 void ModelHost::MakeFunction(Function function) {
@@ -138,8 +138,18 @@ std::unique_ptr<Patch> ModelHost::MakePatch(const PatchPlan& plan) {
   patch->name = absl::StrCat("p", plan.version % 2);
   patch->content_hash = absl::StrCat("content ", plan.version);
   patch->replace = plan.replace;
-  patch->objects.push_back(MakeObject(plan, "", {kAlpha, kBeta}));
-  if (plan.has_module) patch->objects.push_back(MakeObject(plan, "mod", {kGamma}));
+  patch->replace_set = plan.set;
+  const std::vector<Function> delta = {kDelta};
+  const std::vector<Function> usual = {kAlpha, kBeta};
+  patch->objects.push_back(MakeObject(plan, "", plan.replaces_delta ? delta : usual));
+  if (plan.has_module && !plan.replaces_delta) {
+    patch->objects.push_back(MakeObject(plan, "mod", {kGamma}));
+  }
+  for (const auto& [id, version] : plan.states) {
+    records_.push_back({.id = id, .version = version, .data = nullptr});
+    patch->states.push_back(
+        {.id = id, .version = version, .record = &records_.back(), .owner = OwnerOf(id)});
+  }
   patch->held.push_back(sites_[kPair]);
   patch->module = std::make_unique<ModelText>(this, plan.version);
   return patch;

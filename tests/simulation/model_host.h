@@ -1,13 +1,16 @@
 // The text of the simulated process: entries, slots, versions, trampolines, a guest module that
 // comes and goes, and patches for all of it. Real memory, written by the core, and never executed.
 //
-// The functions: `pair` (held by every patch) calls `alpha` and then `beta`; `alpha` calls `beta`;
-// `gamma`, of the module `mod`, calls `beta`. A patch replaces alpha, beta and (if it is told to)
-// gamma. What must never be seen: two versions inside one activation.
+// The functions: `pair` (held by every patch) calls `alpha` and then `beta`, and `delta` before and
+// after them; `alpha` calls `beta`; `gamma`, of the module `mod`, calls `beta`. A patch replaces
+// alpha, beta and (if it is told to) gamma; or delta, which patches of a set of their own do. What
+// must never be seen: two versions inside one activation.
 #ifndef MEND_TESTS_SIMULATION_MODEL_HOST_H_
 #define MEND_TESTS_SIMULATION_MODEL_HOST_H_
 
 #include <cstdint>
+#include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,7 +20,7 @@
 
 namespace mend::simulation {
 
-enum Function : int { kPair, kAlpha, kBeta, kGamma, kFunctions };
+enum Function : int { kPair, kAlpha, kBeta, kGamma, kDelta, kFunctions };
 
 // What a patch is made with. Every other version's gamma links when the module is there.
 struct PatchPlan {
@@ -25,6 +28,9 @@ struct PatchPlan {
   bool replace = true;
   bool has_module = false;     // replaces gamma too
   bool has_callbacks = false;  // model_callbacks.h
+  std::string set;
+  bool replaces_delta = false;               // and nothing else
+  std::map<unsigned long, unsigned> states;  // the versions, by id
 };
 
 class ModelHost : public CodeHost {
@@ -81,6 +87,7 @@ class ModelHost : public CodeHost {
   std::vector<CodeRange> trampolines_;
   std::vector<CodeRange> freed_;
   std::vector<std::unique_ptr<mend_object>> modules_;  // the newest is the one that is linked
+  std::deque<mend_state> records_;                     // of patches' states
 };
 
 // Knows where gamma is, and links patches' versions of it that are to be linked late.

@@ -93,7 +93,9 @@ void Operator::RunSmallBound(int patches) {
   StartThread(Announcement::kProgram);
   StartThread(Announcement::kProgram);
   for (int version = 1; version <= patches; ++version) {
-    (void)world_.registry->Enable(world_.host.MakePatch({.version = version}));
+    const PatchPlan plan = {.version = version};
+    world_.plans[version] = plan;
+    (void)world_.registry->Enable(world_.host.MakePatch(plan));
     AwaitTransition();
   }
   End();
@@ -171,10 +173,50 @@ void Operator::Enable() {
   plan.replace = Choose(2) == 0;
   plan.has_module = world_.behaviour.modules;
   plan.has_callbacks = world_.behaviour.callbacks && plan.version < kCallbackSets;
+  ChooseSetAndStates(&plan);
+  world_.plans[plan.version] = plan;
+  // What is active can only become less meanwhile: a transition completes.
+  const bool is_kept_out = IsKeptOut(plan);
   const absl::StatusOr<std::string> enabled =
       world_.registry->Enable(world_.host.MakePatch(plan), SomeCanary());
+  const std::string why(enabled.status().message());
+  if (!is_kept_out && (why.find(" belongs to patch ") != std::string::npos ||
+                       why.find(" is not compatible ") != std::string::npos)) {
+    Now().Violation("a patch that nothing keeps out is refused: %s", why.c_str());
+  }
   // A failure leaves no trace: neither the patch, nor a call that goes elsewhere.
   if (enabled.ok() || world_.registry->Status().transition.empty()) CheckSettled();
+}
+
+void Operator::ChooseSetAndStates(PatchPlan* plan) {
+  if (world_.behaviour.sets) {
+    const bool probes = Choose(3) == 0;
+    if (probes) plan->set = "probes";
+    // Some try to take what is the others'.
+    plan->replaces_delta = (Choose(8) == 7) != probes;
+  }
+  if (!world_.behaviour.states) return;
+  for (unsigned long id = kOwned; id < kStateIds; ++id) {
+    const bool own = (id == kProbes) == !plan->set.empty();
+    if (Choose(own ? 2 : 12) == 1) plan->states[id] = 1 + Choose(3);
+  }
+}
+
+bool Operator::IsKeptOut(const PatchPlan& plan) const {
+  for (const PatchStatus& patch : world_.registry->Status().patches) {
+    if (patch.stack_order == 0) continue;
+    const PatchPlan& active = world_.plans.at(VersionOf(patch));
+    const bool same_set = active.set == plan.set;
+    if (!same_set && active.replaces_delta == plan.replaces_delta) return true;
+    for (const auto& [id, version] : active.states) {
+      const auto own = plan.states.find(id);
+      if (own == plan.states.end() ? same_set && plan.replace && id == kPlain
+                                   : !same_set || own->second < version) {
+        return true;
+      }
+    }
+  }
+  return false;
 }
 
 CanarySpec Operator::SomeCanary() {
@@ -194,6 +236,7 @@ void Operator::Examine() {
   PatchPlan plan;
   plan.version = ++world_.version;
   plan.has_module = world_.behaviour.modules;
+  ChooseSetAndStates(&plan);
   const std::unique_ptr<Patch> patch = world_.host.MakePatch(plan);
   (void)world_.registry->Examine(patch.get());
 }
@@ -224,13 +267,22 @@ void Operator::ArmSomeFailpoint() {
 void Operator::CheckSettled() {
   const CoreStatus status = world_.registry->Status();
   if (!status.transition.empty()) return;
-  const PatchStatus* top = nullptr;
   for (const PatchStatus& patch : status.patches) {
     if (patch.transition) Now().Violation("a patch is in no transition, and is");
-    if (patch.enabled && (top == nullptr || patch.stack_order > top->stack_order)) top = &patch;
+  }
+  CheckOnTop(status, kBeta);
+  CheckOnTop(status, kDelta);
+}
+
+void Operator::CheckOnTop(const CoreStatus& status, Function function) {
+  const PatchStatus* top = nullptr;
+  for (const PatchStatus& patch : status.patches) {
+    const bool has_it = world_.plans.at(VersionOf(patch)).replaces_delta == (function == kDelta);
+    if (!patch.enabled || !has_it) continue;
+    if (top == nullptr || patch.stack_order > top->stack_order) top = &patch;
   }
   const int expected = top == nullptr ? 0 : VersionOf(*top);
-  const int actual = world_.host.VersionAt(CodeAddress{*world_.host.Site(kBeta).slot});
+  const int actual = world_.host.VersionAt(CodeAddress{*world_.host.Site(function).slot});
   if (actual != expected) {
     Now().Violation("a slot leads to version %d, and on top is %d", actual, expected);
   }

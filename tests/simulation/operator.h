@@ -40,6 +40,10 @@ class Operator {
   void RunOperations(uint32_t count);
   void RunOperation();
   void Enable();
+  void ChooseSetAndStates(PatchPlan* plan);
+  // Whether patches that are active keep it out: another set's, or one of its own set with a state
+  // that it does not take over.
+  bool IsKeptOut(const PatchPlan& plan) const;
   CanarySpec SomeCanary();
   void Examine();
   void Revert();
@@ -49,6 +53,7 @@ class Operator {
 
   // Outside of a transition all agree on what runs.
   void CheckSettled();
+  void CheckOnTop(const CoreStatus& status, Function function);
   void CheckCanary();
   void DisableAll();
   // Everything off again; then nothing may be left.

@@ -53,6 +53,8 @@ void RegistryInspector::CheckAtPoint() {
   was_held = false;
   CheckFunctions();
   CheckPatches();
+  CheckSets();
+  CheckStates();
   CheckRequest();
   CheckText();
 }
@@ -63,7 +65,7 @@ void RegistryInspector::CheckFunctions() {
   const Transition* const running = state().transition_.get();
   const bool switching =
       running != nullptr && state().phase_ == PatchRegistry::State::Phase::kSwitching;
-  for (const Function function : {kPair, kAlpha, kBeta, kGamma}) {
+  for (const Function function : {kPair, kAlpha, kBeta, kGamma, kDelta}) {
     const FunctionSite& site = host.Site(function);
     if (site.entry.is_null()) continue;
     const Redirection* const redirection = state().table_.Find(site.entry);
@@ -130,6 +132,76 @@ void RegistryInspector::CheckPatches() {
         Require(!function.nop || in_transition, "a nop has been left behind");
       }
     }
+  }
+}
+
+// Sets share nothing, and a cumulative patch takes with it the older ones of its set, and those
+// alone.
+void RegistryInspector::CheckSets() {
+  const auto shares = [](const Patch& one, const Patch& other) {
+    for (const PatchObject& object : one.objects) {
+      for (const PatchFunction& function : object.functions) {
+        for (const PatchObject& others : other.objects) {
+          for (const PatchFunction& its : others.functions) {
+            if (object.name == others.name && function.old.name == its.old.name) return true;
+          }
+        }
+      }
+    }
+    return std::any_of(one.states.begin(), one.states.end(), [&other](const SystemState& state) {
+      return std::any_of(other.states.begin(), other.states.end(),
+                         [&state](const SystemState& its) { return its.id == state.id; });
+    });
+  };
+  const Transition* const running = state().transition_.get();
+  for (const Patch* const patch : state().active_) {
+    for (const Patch* const older : state().active_) {
+      if (older == patch) break;
+      if (older->replace_set != patch->replace_set) {
+        Require(!shares(*patch, *older), "patches of two sets share something");
+        continue;
+      }
+      const bool comes_or_goes =
+          running != nullptr && (running->patch() == patch || running->patch() == older ||
+                                 Contains(running->others(), older));
+      Require(!patch->replace || comes_or_goes, "a cumulative patch has left one of its set");
+    }
+  }
+  if (running == nullptr || !running->patching()) return;
+  for (const Patch* const other : running->others()) {
+    Require(other->replace_set == running->patch()->replace_set,
+            "a patch of another set is being replaced");
+  }
+}
+
+// What a newer patch has of an older one's is as new or newer, and what nobody would take off stays
+// with cumulative patches. Between transitions the owned states are those of active patches.
+void RegistryInspector::CheckStates() {
+  const Transition* const running = state().transition_.get();
+  bool has[kStateIds] = {};
+  unsigned newest[kStateIds] = {};
+  for (const Patch* const patch : state().active_) {
+    for (const SystemState& own : patch->states) {
+      Require(own.version >= newest[own.id], "a newer patch has an older version of a state");
+      newest[own.id] = own.version;
+      has[own.id] = true;
+    }
+  }
+  if (running != nullptr && running->patching() && Contains(state().active_, running->patch())) {
+    for (const Patch* const other : running->others()) {
+      const auto is_plain = [](const SystemState& own) { return own.id == kPlain; };
+      const auto& states = running->patch()->states;
+      Require(std::none_of(other->states.begin(), other->states.end(), is_plain) ||
+                  std::any_of(states.begin(), states.end(), is_plain),
+              "a state that cannot vanish is being replaced by nothing");
+    }
+  }
+  if (running != nullptr) return;
+  for (unsigned long id = kOwned; id < kStateIds; ++id) {
+    if (id == kPlain) continue;
+    const OwnedState::Phase phase = CurrentWorld()->owned_states[id].phase;
+    Require(phase == (has[id] ? OwnedState::Phase::kThere : OwnedState::Phase::kAbsent),
+            "a state is there without a patch that has it, or the other way round");
   }
 }
 

@@ -21,6 +21,8 @@ class RegistryInspector {
   static bool IsFree();
   static void CheckFunctions();
   static void CheckPatches();
+  static void CheckSets();
+  static void CheckStates();
   static void CheckRequest();
   static void CheckText();
 };

@@ -101,6 +101,8 @@ Behaviour RandomBehaviour(Chooser* chooser) {
   behaviour.callbacks = chooser->Choose(3) == 0;
   if (chooser->Choose(3) == 0) behaviour.contexts_max = 1 + static_cast<int>(chooser->Choose(3));
   behaviour.canaries = chooser->Choose(4) == 0;
+  behaviour.sets = chooser->Choose(3) == 0;
+  behaviour.states = chooser->Choose(3) == 0;
   if (chooser->Choose(16) == 0) behaviour.forks_left = 1 + static_cast<int>(chooser->Choose(2));
   return behaviour;
 }

@@ -141,3 +141,26 @@ mend_variant(context_signal_not_awaited thread_contexts runtime/safepoint/thread
 mend_variant(unmade_context_in_child thread_registry runtime/safepoint/thread_registry.cc
   "record->suspended.load(std::memory_order_relaxed) &&\n        record->activity.Get() != Activity::kClaimed)"
   "record->suspended.load(std::memory_order_relaxed))")
+# A cumulative patch takes those of other sets with it; one is let in though a function is another
+# set's.
+mend_variant(sets_replace_each_other registry_sets runtime/transition/registry_sets.cc
+  "return active->replace_set == patch.replace_set;" "return active != &patch;")
+mend_variant(sets_share_functions registry_state runtime/transition/registry_state.cc
+  "if (absl::Status kept = CheckSetLocked(*patch); !kept.ok()) return kept;" "")
+# A cumulative patch is refused for the states of another set's patches.
+mend_variant(states_of_another_set registry_state runtime/transition/registry_state.cc
+  "if (active->replace_set != patch.replace_set) continue;" "")
+# A patch with an older version of a state is let in.
+mend_variant(older_state_let_in registry_state runtime/transition/registry_state.cc
+  "*version >= state.version" "true")
+# Those that were set up before one that refuses are not released.
+mend_variant(states_left_by_refusal state_changes runtime/transition/state_changes.cc
+  "End(/*as_begun=*/false);" "begun_ = false;")
+# The newer patch's record does not get what the older one's has; or keeps it when it does not come about.
+mend_variant(state_without_data state_changes runtime/transition/state_changes.cc
+  "for (HandOver& record : handed_over_) std::swap(record.record->data, record.data);\n  begun_ = true;"
+  "begun_ = true;")
+# A state that vanishes is not released when the transition ends as it began.
+mend_variant(state_not_released state_changes runtime/transition/state_changes.cc
+  "for (const Change& change : as_begun ? vanishing_ : appearing_) {"
+  "for (const Change& change : as_begun ? appearing_ : appearing_) {")
