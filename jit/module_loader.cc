@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "runtime/base/errno_status.h"
 #include "runtime/format/object_description.h"
 #include "runtime/format/program_image.h"
 
@@ -36,7 +37,9 @@ absl::StatusOr<std::unique_ptr<GuestLibrary>> GuestLibrary::Link(
   library->arguments_ = arguments;
   if (absl::Status linked = library->LinkImage(); !linked.ok()) {
     library->link_.reset();
-    return absl::Status(linked.code(), absl::StrCat("module ", name, ": ", linked.message()));
+    const auto [error, detail] = ErrnoOf(linked);
+    return ErrnoStatus(error, absl::StrCat("module ", name, ": ",
+                                           absl::string_view(detail.data(), detail.size())));
   }
   library->forget_ = std::move(forget);
   program->guests.Add(name, &library->link_->object());

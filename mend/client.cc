@@ -184,6 +184,13 @@ std::string ErrorText(const Reply& reply) {
   return error.empty() ? message : absl::StrCat(error, ": ", message);
 }
 
+std::string ForcedText(int64_t threads) {
+  if (threads == 0) return {};
+  return absl::StrCat("warning: ", threads, threads == 1 ? " thread was" : " threads were",
+                      " switched by force, whatever they ran: they may run old and new code mixed. "
+                      "What was taken off stays until every thread has been seen off it");
+}
+
 std::string WaitQuery(const WaitFlags& wait) {
   return absl::StrCat("?timeout_ns=", static_cast<int64_t>(wait.timeout_s * 1e9),
                       "&on_timeout=", wait.on_timeout, "&no_wait=", wait.no_wait ? 1 : 0);

@@ -10,6 +10,7 @@
 #ifndef MEND_MEND_CLIENT_H_
 #define MEND_MEND_CLIENT_H_
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -74,6 +75,9 @@ int ExitCodeOf(const Reply& reply);
 // Of a refusal: "EBUSY: a transition of patch 'fix' is running", with its stable code if it has
 // one. "" when the reply is no refusal.
 std::string ErrorText(const Reply& reply);
+
+// A warning of what it means that so many threads were forced; "" for none.
+std::string ForcedText(int64_t threads);
 
 // --timeout, --on-timeout and --no-wait: how long a request waits for its transition, and what
 // then.

@@ -54,6 +54,14 @@ absl::StatusOr<Reply> GetText(const Client& client, const std::string& path, con
   return reply;
 }
 
+// Of what may have been forced, which is said aloud.
+std::string ForcibleText(const Json& answer, const std::string& verb) {
+  const std::string warning =
+      ForcedText(NumberOf(FieldOf(FieldOf(answer, "transition"), "switched"), "forced"));
+  if (!warning.empty()) std::fprintf(stderr, "mend: %s\n", warning.c_str());
+  return VerbText(answer, verb);
+}
+
 std::string PlainText(const Json& answer) { return answer.get<std::string>(); }
 
 }  // namespace
@@ -67,7 +75,7 @@ int SwitchPatch(const std::string& target, const std::string& patch, const std::
                       return PostWithProgress(client, path, "", OptionsFor(wait.timeout_s),
                                               verb + " " + patch);
                     },
-                    [&](const Json& answer) { return VerbText(answer, past); },
+                    [&](const Json& answer) { return ForcibleText(answer, past); },
                     /*plain=*/false, /*undoes=*/verb == "disable"});
 }
 
@@ -78,7 +86,7 @@ int RevertLastApply(const std::string& target, const WaitFlags& wait, bool json)
                       return PostWithProgress(client, path, "", OptionsFor(wait.timeout_s),
                                               "revert");
                     },
-                    [](const Json& answer) { return VerbText(answer, "reverted"); }});
+                    [](const Json& answer) { return ForcibleText(answer, "reverted"); }});
 }
 
 int ForcePatch(const std::string& target, const std::string& patch, bool json) {
@@ -87,7 +95,7 @@ int ForcePatch(const std::string& target, const std::string& patch, bool json) {
                       return PostWithProgress(client, PatchPath(patch, "force"), "", OptionsFor(10),
                                               "force " + patch);
                     },
-                    [](const Json& answer) { return VerbText(answer, "completed"); }});
+                    [](const Json& answer) { return ForcibleText(answer, "completed"); }});
 }
 
 int RemovePatch(const std::string& target, const std::string& patch, bool json) {

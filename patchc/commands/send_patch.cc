@@ -117,6 +117,8 @@ void PrintTransition(const Json& report) {
       }
     }
     if (!ways.empty()) std::printf("  %-10s %s\n", "switched", absl::StrJoin(ways, ", ").c_str());
+    const std::string forced = switched.is_object() ? ForcedText(Number(switched, "forced")) : "";
+    if (!forced.empty()) std::fprintf(stderr, "patchc: %s\n", forced.c_str());
     const std::string last = Text(transition, "last_straggler");
     if (!last.empty()) std::printf("  %-10s %s\n", "last", last.c_str());
   }

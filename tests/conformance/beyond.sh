@@ -71,7 +71,8 @@ value livepatch/fix/transition 1
 expect_code 5 "$patchc" apply "$work/fix.mendpatch" --to serve --timeout 0.1 --on-timeout wait
 refused EBUSY "$patchc" apply "$work/other.mendpatch" --to serve --dry-run
 expect_code 0 "$patchc" apply "$work/fix.mendpatch" --to serve --timeout 0.3 --on-timeout force
-expect_match "how it ended" "1 forced" "$output"
+expect_match "how it ended" "switched +1 forced" "$output"
+expect_match "what that means" "^patchc: warning: 1 thread was switched by force" "$output"
 logged <<'END'
 enabling patch 'fix'
 'fix': initializing patching transition

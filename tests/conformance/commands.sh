@@ -73,6 +73,7 @@ refused EINVAL "$mend" set serve livepatch/other/force 1
 expect_code 0 "$mend" set serve livepatch/fix/force 0
 value livepatch/fix/transition 1
 expect_code 0 "$mend" force serve fix
+expect_match "what it says" "^mend: warning: 1 thread was switched by force" "$output"
 expect_code 0 "$mend" wait serve --timeout 20
 logged <<'END'
 forcing remaining tasks to the patched state

@@ -35,6 +35,9 @@ ask "open libm.so.6" opened
 ask "close it" closed
 ask "open $work/missing.so" "$work/missing.so: cannot open shared object file: No such file or directory"
 
+expect_code 3 "$mend" load "$target" "$sources/opener.c"
+expect_match "what is no module" "^ENOEXEC: Exec format error .*not a library made by patchc cc -shared" "$output"
+
 # The operator's and the program's loads are one module.
 expect_code 0 "$mend" load "$target" "$work/plugin.so"
 ask "open $work/plugin.so" opened
