@@ -235,6 +235,9 @@ TEST_P(LoopBodiesTest, WhatCannotBeOutlinedIsLeftAloneAndSaidSo) {
        "calls setjmp"},
       {"int step(int);\nvoid f(void) { void *to = &&a; for (;;) { a: step(1); goto *to; } }",
        "the address of a label"},
+      {"int step(int);\n"
+       "void f(void) { for (;;) { __asm__ goto(\"\" : : : : out); step(1); out:; } }",
+       "jumps of a special kind"},
       {"void keep(char *);\nvoid f(void) { for (;;) keep(__builtin_alloca(16)); }", "(alloca)"},
       {"void keep(char *);\nvoid f(int n) { for (;;) { char text[n]; keep(text); } }",
        "variable length"},
