@@ -105,9 +105,11 @@ TEST_F(PatchServiceTest, TimeoutDoesNotOverruleWhoeverTurnedItRound) {
     ApplyResult report;
     std::thread applier([&] {
       report = Apply(MakeModule("fix", {"f"}),
-                     {.wait = {.timeout = absl::Milliseconds(300), .on_timeout = policy}});
+                     {.wait = {.timeout = absl::Seconds(1), .on_timeout = policy}});
     });
-    while (registry_->Status().transition.empty()) absl::SleepFor(absl::Milliseconds(1));
+    while (registry_->Status().transition.empty() && TurningCalls() == calls) {
+      absl::SleepFor(absl::Milliseconds(1));
+    }
     EXPECT_EQ(service_.Disable("fix", {.no_wait = true})->outcome, Outcome::kMigrating);
     while (TurningCalls() == calls) absl::SleepFor(absl::Milliseconds(1));
     EXPECT_FALSE(registry_->Status().transition_patching);
