@@ -91,6 +91,16 @@ MEND_OPTIONS="--log $work/held.log" ./serve held 2>/dev/null &
 held=$!
 started+=("$held")
 targets 4
+# It has a socket before it is where the patch cannot pass.
+await_hold() {
+  local tries
+  for tries in $(seq 400); do
+    "$mend" threads "$held" 2>/dev/null | grep -q "blocked in pause" && return
+    sleep 0.05
+  done
+  fail "$held does not get to its pause"
+}
+await_hold
 expect_code 7 "$patchc" apply --json serve.c --to serve --name twenty --timeout 1
 expect_match "the one that is held up" '"outcome": *"reversed"' "$output"
 pids=$(for pid in $pids; do [ "$pid" = "$held" ] || echo "$pid"; done)
