@@ -54,15 +54,41 @@ class StackMemory {
   char* const low_;
 };
 
-class OwnFiber : public Fiber {
+// Switches by assembler, and tells nobody.
+class UntoldFiber : public Fiber {
  public:
-  explicit OwnFiber(std::function<void()> run) {
+  explicit UntoldFiber(std::function<void()> run) {
     body = std::move(run);
     auto** const top = reinterpret_cast<void**>(memory_.data() + memory_.size()) - 8;
     for (int i = 0; i < 8; ++i) top[i] = nullptr;
     top[6] = reinterpret_cast<void*>(&Begin);
     sp_ = top;
   }
+  void Resume() override {
+    running = this;
+    MendFiberSwitch(&resumer_sp_, sp_);
+  }
+  void Yield() override { MendFiberSwitch(&sp_, resumer_sp_); }
+
+ protected:
+  virtual void Arrived() {}  // on the fiber's own stack, for the first time
+  StackMemory memory_;
+  void* sp_ = nullptr;
+  void* resumer_sp_ = nullptr;
+
+ private:
+  static void Begin() {
+    static_cast<UntoldFiber*>(running)->Arrived();
+    running->body();
+    running->done = true;
+    running->Yield();
+    abort();
+  }
+};
+
+class OwnFiber : public UntoldFiber {
+ public:
+  using UntoldFiber::UntoldFiber;
   void Resume() override {
     running = this;
     const mend::StackSwitch leaving(sp_);
@@ -74,19 +100,8 @@ class OwnFiber : public Fiber {
   }
 
  private:
-  static void Begin() {
-    mend::StackSwitch::Arrive();
-    running->body();
-    running->done = true;
-    running->Yield();
-    abort();
-  }
-  StackMemory memory_;
+  void Arrived() override { mend::StackSwitch::Arrive(); }
   mend::ForeignStack stack_{memory_.data(), memory_.size()};
-
- protected:
-  void* sp_ = nullptr;
-  void* resumer_sp_ = nullptr;
 };
 
 // Against the rule: its StackSwitch is in no frame.
@@ -123,34 +138,6 @@ class ContextFiber : public Fiber {
   StackMemory memory_;
   ucontext_t self_;
   ucontext_t resumer_;
-};
-
-// Tells nobody.
-class UntoldFiber : public Fiber {
- public:
-  explicit UntoldFiber(std::function<void()> run) {
-    body = std::move(run);
-    auto** const top = reinterpret_cast<void**>(memory_.data() + memory_.size()) - 8;
-    for (int i = 0; i < 8; ++i) top[i] = nullptr;
-    top[6] = reinterpret_cast<void*>(&Begin);
-    sp_ = top;
-  }
-  void Resume() override {
-    running = this;
-    MendFiberSwitch(&resumer_sp_, sp_);
-  }
-  void Yield() override { MendFiberSwitch(&sp_, resumer_sp_); }
-
- private:
-  static void Begin() {
-    running->body();
-    running->done = true;
-    running->Yield();
-    abort();
-  }
-  StackMemory memory_;
-  void* sp_ = nullptr;
-  void* resumer_sp_ = nullptr;
 };
 
 constexpr char kSource[] = R"(

@@ -30,6 +30,16 @@ void Operator::Sleep(absl::Duration time) {
   Now().Sleep(&nothing, absl::ToInt64Nanoseconds(time));
 }
 
+absl::Status Operator::Wait(bool or_held) {
+  absl::Status waited = world_.registry->Wait(absl::Seconds(60), or_held);
+  // A forked child may have to start its coordinator here; a failpoint that is still armed has it
+  // refused, once.
+  if (absl::IsResourceExhausted(waited)) {
+    waited = world_.registry->Wait(absl::Seconds(60), or_held);
+  }
+  return waited;
+}
+
 void Operator::AwaitTransition() {
   // A canary does not end by itself.
   AwaitCanary();
@@ -40,12 +50,12 @@ void Operator::AwaitTransition() {
       (void)world_.registry->Disable(status.transition);
     }
   }
-  Require(world_.registry->Wait(absl::Seconds(60)), "a transition does not end");
+  Require(Wait(/*or_held=*/false), "a transition does not end");
 }
 
 void Operator::AwaitCanary() {
   if (!world_.registry->Status().canary) return;
-  Require(world_.registry->Wait(absl::Seconds(60), /*or_held=*/true), "a canary is not held");
+  Require(Wait(/*or_held=*/true), "a canary is not held");
   CheckCanary();
 }
 

@@ -30,6 +30,7 @@ class Operator {
   uint32_t Choose(uint32_t n);
   void Require(const absl::Status& status, const char* what);
   void Sleep(absl::Duration time);
+  absl::Status Wait(bool or_held);
   void AwaitTransition();
   // Until it is held.
   void AwaitCanary();
