@@ -94,4 +94,15 @@ absl::StatusOr<HeaderSources> CollectHeaders(const std::vector<ProgramObject>& o
   return collector.Collect();
 }
 
+absl::Status EmbeddedTotal::Add(std::string_view object) {
+  const absl::StatusOr<std::string_view> section = FindElfSection(object, kSourcesSection);
+  if (!section.ok() || section->empty()) return absl::OkStatus();
+  const absl::StatusOr<std::vector<SourceText>> texts = ParseSources(*section);
+  if (!texts.ok()) return texts.status();
+  stored += section->size();
+  count += texts->size();
+  for (const SourceText& text : *texts) bytes += text.contents.size();
+  return absl::OkStatus();
+}
+
 }  // namespace mend::patchc

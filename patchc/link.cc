@@ -11,6 +11,7 @@
 #include <llvm/Support/Path.h>
 #include <llvm/Support/Program.h>
 #include <llvm/Support/raw_ostream.h>
+#include <unistd.h>
 
 #include <memory>
 #include <optional>
@@ -539,7 +540,22 @@ class ProgramLink {
                       "(-fmend-embed-headers puts headers into objects)\n";
     }
     if (!headers->object.empty()) objects.push_back({kHeadersMember, headers->object});
+    if (absl::Status told = TellWhatIsEmbedded(objects); !told.ok()) return told;
     return SerializeProgramImage(objects);
+  }
+
+  // To people: configure scripts take a word on standard error for a warning.
+  static absl::Status TellWhatIsEmbedded(const std::vector<ProgramObject>& objects) {
+    if (::isatty(STDERR_FILENO) == 0) return absl::OkStatus();
+    EmbeddedTotal total;
+    for (const ProgramObject& object : objects) {
+      if (absl::Status counted = total.Add(object.bytes); !counted.ok()) return counted;
+    }
+    if (total.count == 0) return absl::OkStatus();
+    llvm::errs() << "patchc: note: " << total.count << " sources are embedded, "
+                 << (total.stored + 1023) / 1024 << " KiB (-fno-mend-embed-sources and patchc "
+                 << "strip leave them out)\n";
+    return absl::OkStatus();
   }
 
   void AddLinkedNames(std::vector<NewSection>& sections) const {

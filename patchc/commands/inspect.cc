@@ -8,10 +8,10 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "patchc/commands/command.h"
+#include "patchc/header_sources.h"
 #include "runtime/format/object_description.h"
 #include "runtime/format/patch_module.h"
 #include "runtime/format/program_image.h"
@@ -149,24 +149,6 @@ Json DescribePatch(const PatchModule& module) {
           {"objects", objects}};
 }
 
-// How much of its sources a program carries.
-struct EmbeddedTexts {
-  size_t count = 0;
-  size_t bytes = 0;
-  size_t stored = 0;  // what they take in the file, compressed
-
-  absl::Status Add(std::string_view object) {
-    const absl::StatusOr<std::string_view> section = FindElfSection(object, kSourcesSection);
-    if (!section.ok() || section->empty()) return absl::OkStatus();
-    const absl::StatusOr<std::vector<SourceText>> texts = ParseSources(*section);
-    if (!texts.ok()) return texts.status();
-    stored += section->size();
-    count += texts->size();
-    for (const SourceText& text : *texts) bytes += text.contents.size();
-    return absl::OkStatus();
-  }
-};
-
 absl::StatusOr<Json> Describe(const std::string& path, std::string_view file) {
   absl::StatusOr<std::string_view> image = FindProgramImage(file);
   const bool is_program = image.ok();
@@ -175,7 +157,7 @@ absl::StatusOr<Json> Describe(const std::string& path, std::string_view file) {
     const absl::StatusOr<std::vector<ProgramObject>> objects = ParseProgramImage(*image);
     if (!objects.ok()) return objects.status();
     Json list = Json::array();
-    EmbeddedTexts embedded;
+    EmbeddedTotal embedded;
     for (const ProgramObject& object : *objects) {
       if (absl::Status counted = embedded.Add(object.bytes); !counted.ok()) return counted;
       if (object.name != kHeadersMember) list.push_back(DescribeObject(object.name, object.bytes));

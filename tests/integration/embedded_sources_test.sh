@@ -46,6 +46,8 @@ build() { expect_code "$1" "$patchc" build -o fix.mendpatch --base ./serve --dif
 fresh
 link
 expect "a link that finds its headers says" "" "$output"
+at_terminal=$(script -qec "$patchc cc project/*.o -o serve" /dev/null </dev/null)
+expect_match "at a terminal it says" "note: 4 sources are embedded, [0-9]+ KiB" "$at_terminal"
 rm -r project
 expect_match "inspect" "^program of 3 objects; 4 sources embedded, [0-9]+ bytes in [0-9]+$" "$("$patchc" inspect serve)"
 build 0
