@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <system_error>
@@ -130,8 +131,12 @@ absl::Status Host::Serve() {
   program.image = [this] { return LoadedImage(); };
   routes_ =
       std::make_unique<ControlRoutes>(std::move(program), patches_.get(), &events_, modules_.get());
+  // Beside SetExitHook, which comes before the program's own exit handlers: libc calls exit()
+  // itself (error, err), and a host's calls do not pass here.
+  const auto end_at_exit = [] { std::atexit([] { Get()->EndRequests(); }); };
   absl::StatusOr<std::unique_ptr<ControlServer>> server =
-      ControlServer::Start({.socket = options_.socket, .http_module = ""}, routes_.get(), &events_);
+      ControlServer::Start({.socket = options_.socket, .http_module = "", .opened = end_at_exit},
+                           routes_.get(), &events_);
   if (!server.ok()) return server.status();
   server_ = *std::move(server);
   return absl::OkStatus();

@@ -125,6 +125,7 @@ void RefuseConnection(int connection, const char* status, std::string message) {
 struct ControlServer::State {
   // Constant after construction.
   std::string http_module;
+  void (*opened)() = nullptr;
   HttpHandler* handler = nullptr;
   EventLog* events = nullptr;
   uid_t user = 0;  // who started the program
@@ -167,6 +168,7 @@ absl::StatusOr<HttpServeFunction> OpenHttpModule(State* state)
     return absl::InternalError(
         absl::StrCat("'", state->http_module, "' is not mend's HTTP module"));
   }
+  if (state->opened != nullptr) state->opened();
   return state->serve;
 }
 
@@ -369,6 +371,7 @@ absl::StatusOr<std::unique_ptr<ControlServer>> ControlServer::Start(
     const ControlServerOptions& options, HttpHandler* handler, EventLog* events) {
   auto state = std::make_shared<State>();
   state->http_module = options.http_module.empty() ? DefaultHttpModule() : options.http_module;
+  state->opened = options.opened;
   state->handler = handler;
   state->events = events;
   state->user = ::geteuid();

@@ -22,6 +22,9 @@ struct ControlServerOptions {
   std::string socket;  // path of the socket; empty: the default place (socket_place.h)
   std::string
       http_module;  // the HTTP module's file; empty: lib/mend/control_http.so beside libmend
+  // Called once, when the HTTP module has been loaded and before it is used: an exit handler that
+  // is registered here runs before the module's destructors. May be null.
+  void (*opened)() = nullptr;
 };
 
 class ControlServer {

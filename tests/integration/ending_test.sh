@@ -4,6 +4,7 @@
 cd "$work"
 
 cat >ending.c <<'C'
+#include <err.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +39,7 @@ int main(void) {
     pthread_create(&thread, NULL, leave, NULL);
     pthread_join(thread, NULL);
   }
+  if (strcmp(line, "err\n") == 0) errx(6, "the program's error");
   return 3;
 }
 C
@@ -55,7 +57,8 @@ C
 "$patchc" cc -O1 -pthread ending.c -o ending
 "$patchc" cc -O1 -shared stuck.c -o stuck.so
 
-for way in return:3 exit:4 thread:5; do
+# errx ends the process inside libc.
+for way in return:3 exit:4 thread:5 err:6; do
   start ./ending
   hear
   # Whoever is connected is not answered any more, and not waited for in vain.
