@@ -19,7 +19,7 @@ namespace {
 // What Clang is used to from a process' first thread: it recurses deeply.
 constexpr unsigned kStackBytes = 8u << 20;
 // A large C++ unit at -O2 with -g.
-constexpr size_t kUnitMemoryKb = 700 * 1024;
+constexpr size_t kUnitMemoryKb = size_t{700} * 1024;
 
 absl::Status CompileOneByOne(const CompileOrder& order, const Compiler& compiler) {
   for (size_t i = 0; i < order.count; ++i) {

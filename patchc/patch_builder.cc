@@ -119,8 +119,9 @@ size_t PatchBuilder::QuickestOfHeader(const std::vector<ReachedUnit>& units) con
   for (size_t i = 0; i < units.size(); ++i) {
     const auto [object, unit] = units[i];
     const size_t size = objects_[object].units()[unit].object.size();
-    if (IsOnlyMainSourceEdited(object, unit) || (quickest < units.size() && size >= least))
+    if (IsOnlyMainSourceEdited(object, unit) || (quickest < units.size() && size >= least)) {
       continue;
+    }
     quickest = i;
     least = size;
   }

@@ -1,6 +1,5 @@
 #include "runtime/control/attribute_tree.h"
 
-#include <algorithm>
 #include <cerrno>
 #include <functional>
 #include <optional>

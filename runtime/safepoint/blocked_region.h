@@ -67,8 +67,9 @@ class BlockedRegion {
     record_ = record;
     internal::CaptureRegisters(&record->anchor);
     record->blocked_in.store(function, std::memory_order_relaxed);
-    if (!record->stack.Contains(record->anchor.rsp)) [[unlikely]]
+    if (!record->stack.Contains(record->anchor.rsp)) [[unlikely]] {
       internal::BlockOffStack(record);
+    }
     // A thread that blocks often and briefly is seldom found asleep: let it look for itself.
     if (tls_thread_words.poll.load(std::memory_order_relaxed) != 0) [[unlikely]] {
       internal::PollBeforeBlocking(record);
