@@ -1,5 +1,7 @@
 #include "mend/host.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
@@ -177,7 +179,12 @@ void Host::Retire() {
 }
 
 void Host::EndRequests() {
-  if (server_ == nullptr) return;
+  // By the first exit handler of those that call this; a child that is forked meanwhile serves
+  // anew. Nobody could answer a thread that polls here when clients have been turned away already.
+  const pid_t pid = ::getpid();
+  if (server_ == nullptr || requests_ended_in_.exchange(pid, std::memory_order_relaxed) == pid) {
+    return;
+  }
   const BlockedRegion region("mend: waiting for requests at the end");
   if (!server_->HangUp()) return;
   routes_->Shutdown();

@@ -85,6 +85,7 @@ class Host {
   const HostOptions options_;
   Host* const predecessor_;  // retired; null: the process's first one
   std::atomic<bool> retired_{false};
+  std::atomic<pid_t> requests_ended_in_{0};  // the process in which EndRequests was called
   EventLog events_;
   std::unique_ptr<jit::Session> session_;
   std::unique_ptr<PatchRegistry> registry_;
