@@ -110,7 +110,10 @@ class Applier {
 
   // One of several that ends meanwhile, as workers do, has nothing left to patch.
   static constexpr char kEnded[] = "ended";
-  static Outcome Ended(const Target& target) { return MakeOutcome(target, kExitOk, kEnded); }
+  static Outcome Ended(const Target& target) {
+    std::fprintf(stderr, "patchc: %s (%d) ended meanwhile\n", target.name.c_str(), target.pid);
+    return MakeOutcome(target, kExitOk, kEnded);
+  }
 
   Outcome ApplyTo(const Target& target, bool is_one_of_several) {
     // A build takes its time, so each is looked at when it is its turn.
@@ -119,7 +122,6 @@ class Applier {
     if (outcome.exit_code != kExitUnreachable || !is_one_of_several || !EndsSoon(target)) {
       return outcome;
     }
-    std::fprintf(stderr, "patchc: %s (%d) ended meanwhile\n", target.name.c_str(), target.pid);
     return Ended(target);
   }
 
