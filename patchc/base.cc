@@ -15,13 +15,6 @@ absl::Status InUnit(const std::string& member, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(member, ": ", status.message()));
 }
 
-absl::StatusOr<std::vector<SourceText>> SourcesIn(std::string_view object) {
-  const absl::StatusOr<std::string_view> section = FindElfSection(object, kSourcesSection);
-  // What `patchc strip` leaves is empty.
-  if (!section.ok() || section->empty()) return std::vector<SourceText>();
-  return ParseSources(*section);
-}
-
 }  // namespace
 
 Base::Base(Base&&) noexcept = default;

@@ -35,6 +35,7 @@ std::optional<std::string> ReadFile(const std::string& path) {
 class Collector {
  public:
   absl::Status Add(const ProgramObject& object) {
+    // An object whose source is no file has the section, empty of texts, and headers to look for.
     const absl::StatusOr<std::string_view> section = FindElfSection(object.bytes, kSourcesSection);
     if (!section.ok() || section->empty()) return absl::OkStatus();
     const absl::StatusOr<std::vector<SourceText>> carried = ParseSources(*section);
@@ -95,11 +96,10 @@ absl::StatusOr<HeaderSources> CollectHeaders(const std::vector<ProgramObject>& o
 }
 
 absl::Status EmbeddedTotal::Add(std::string_view object) {
-  const absl::StatusOr<std::string_view> section = FindElfSection(object, kSourcesSection);
-  if (!section.ok() || section->empty()) return absl::OkStatus();
-  const absl::StatusOr<std::vector<SourceText>> texts = ParseSources(*section);
+  const absl::StatusOr<std::vector<SourceText>> texts = SourcesIn(object);
   if (!texts.ok()) return texts.status();
-  stored += section->size();
+  const absl::StatusOr<std::string_view> section = FindElfSection(object, kSourcesSection);
+  if (section.ok()) stored += section->size();
   count += texts->size();
   for (const SourceText& text : *texts) bytes += text.contents.size();
   return absl::OkStatus();

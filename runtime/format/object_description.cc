@@ -10,6 +10,7 @@
 #include "runtime/format/frame.h"
 #include "runtime/format/json_fields.h"
 #include "runtime/format/packed_fields.h"
+#include "runtime/format/program_image.h"
 
 namespace mend {
 namespace {
@@ -214,6 +215,12 @@ absl::StatusOr<std::vector<SourceText>> ParseSources(std::string_view section) {
     sources.push_back(std::move(source));
   }
   return sources;
+}
+
+absl::StatusOr<std::vector<SourceText>> SourcesIn(std::string_view object) {
+  const absl::StatusOr<std::string_view> section = FindElfSection(object, kSourcesSection);
+  if (!section.ok() || section->empty()) return std::vector<SourceText>();
+  return ParseSources(*section);
 }
 
 }  // namespace mend

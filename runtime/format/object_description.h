@@ -135,6 +135,9 @@ struct SourceText {
 };
 std::string SerializeSources(const std::vector<SourceText>& sources);
 absl::StatusOr<std::vector<SourceText>> ParseSources(std::string_view section);
+// Those that an ELF object carries: none without the section, or when `patchc strip` has emptied
+// it.
+absl::StatusOr<std::vector<SourceText>> SourcesIn(std::string_view object);
 
 }  // namespace mend
 

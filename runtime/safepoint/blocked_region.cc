@@ -1,16 +1,11 @@
 #include "runtime/safepoint/blocked_region.h"
 
 #include "runtime/safepoint/safepoint.h"
-#include "runtime/safepoint/unregistered_stack.h"
 
 namespace mend {
 namespace internal {
 
 void PollBeforeBlocking(ThreadRecord* record) noexcept { AnswerPoll(record->anchor); }
-
-void BlockOffStack(const ThreadRecord* record) noexcept {
-  NoticeStack(*record, record->anchor, record->blocked_in.load(std::memory_order_relaxed));
-}
 
 void LeaveBlockedSlowPath(ThreadRecord* record) noexcept {
   // A claim lasts for one stack walk: microseconds, unless the claimer loses its processor.

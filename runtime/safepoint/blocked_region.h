@@ -22,6 +22,7 @@
 #include "runtime/safepoint/register_context.h"
 #include "runtime/safepoint/thread_record.h"
 #include "runtime/safepoint/thread_state.h"
+#include "runtime/safepoint/unregistered_stack.h"
 
 namespace mend {
 
@@ -49,9 +50,6 @@ namespace internal {
 // Out of line: the poll byte is set, and the thread is about to block at its anchor.
 void PollBeforeBlocking(ThreadRecord* record) noexcept;
 
-// Out of line: the anchor is not on the stack that the record knows.
-void BlockOffStack(const ThreadRecord* record) noexcept;
-
 // Out of line: the thread is claimed, and cannot go on before the coordinator is through.
 void LeaveBlockedSlowPath(ThreadRecord* record) noexcept;
 
@@ -68,7 +66,7 @@ class BlockedRegion {
     internal::CaptureRegisters(&record->anchor);
     record->blocked_in.store(function, std::memory_order_relaxed);
     if (!record->stack.Contains(record->anchor.rsp)) [[unlikely]] {
-      internal::BlockOffStack(record);
+      NoticeStack(*record, record->anchor, function);
     }
     // A thread that blocks often and briefly is seldom found asleep: let it look for itself.
     if (tls_thread_words.poll.load(std::memory_order_relaxed) != 0) [[unlikely]] {
