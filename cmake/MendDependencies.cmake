@@ -18,7 +18,8 @@ mend_require(benchmark libbenchmark-dev CONFIG)
 mend_require(Threads libc6-dev)
 
 # Abseil: statically for executables, since loading it as thirty shared libraries is half of what a
-# command takes (4 of 8 ms). Debian's archives are not position-independent, so not for libmend.so.
+# command takes (4 of 8 ms). Debian's archives are made for executables (-fPIE), with thread-locals and
+# references to libstdc++'s data that a shared library may not have, so not for libmend.so.
 get_target_property(absl_status absl::status IMPORTED_LOCATION_NONE)
 get_filename_component(absl_folder "${absl_status}" DIRECTORY)
 file(GLOB absl_archives "${absl_folder}/libabsl_*.a")
