@@ -1,7 +1,9 @@
 #include "mend/host_main.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -71,13 +73,26 @@ Host& LinkProgram(const HostOptions& options, std::string_view image) {
   return **host;
 }
 
+// The executable's file has the objects too, and they are read again only when a patch is checked
+// against them: until then their pages, most of what is resident, need not be.
+// REQUIRES: `image` lies in a part of the executable that nobody writes.
+void DropPages(std::string_view image) {
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto address = reinterpret_cast<uintptr_t>(image.data());
+  const uintptr_t begin = (address + page - 1) / page * page;
+  const uintptr_t end = (address + image.size()) / page * page;
+  // Where it fails they stay.
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
 }  // namespace
 }  // namespace mend
 
 int mend_host_main(int argc, char** argv, char** envp, const void* image, size_t image_size) {
   mend::HostOptions options = mend::TakeOptions();
   if (options.name.empty()) options.name = mend::FileName(argc > 0 ? argv[0] : "program");
-  mend::Host& host = mend::LinkProgram(options, {static_cast<const char*>(image), image_size});
+  const std::string_view objects(static_cast<const char*>(image), image_size);
+  mend::Host& host = mend::LinkProgram(options, objects);
   const absl::StatusOr<mend::CodeAddress> entry = host.session().Lookup("main");
   if (!entry.ok()) mend::Refuse(entry.status());
 
@@ -85,6 +100,7 @@ int mend_host_main(int argc, char** argv, char** envp, const void* image, size_t
   mend::jit::ReportCrashes();
   host.session().InitializeThread();
   if (absl::Status status = host.ApplyPatchDirectory(); !status.ok()) mend::Refuse(status);
+  mend::DropPages(objects);
   if (options.serve) {
     if (absl::Status status = host.Serve(); !status.ok()) mend::Refuse(status);
     // Registered before the program's own handlers, so it runs after all of them.
