@@ -4,8 +4,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "jit/parallel_for.h"
 #include "jit/scratch_memory.h"
 #include "jit/status_conversion.h"
+#include "llvm/ADT/DenseMap.h"
 
 namespace mend::jit {
 
@@ -33,8 +35,8 @@ llvm::Error KeepShared(LinkGraph& graph) {
 // One graph's view of the batch.
 class LinkBatch::Context : public llvm::jitlink::JITLinkContext {
  public:
-  Context(LinkBatch* batch, GraphEditor* editor)
-      : JITLinkContext(nullptr), batch_(batch), editor_(editor) {}
+  Context(LinkBatch* batch, size_t number, GraphEditor* editor)
+      : JITLinkContext(nullptr), batch_(batch), number_(number), editor_(editor) {}
 
   llvm::jitlink::JITLinkMemoryManager& getMemoryManager() override { return batch_->memory_; }
 
@@ -57,7 +59,7 @@ class LinkBatch::Context : public llvm::jitlink::JITLinkContext {
 
   void lookup(const LookupMap& wanted,
               std::unique_ptr<llvm::jitlink::JITLinkAsyncLookupContinuation> go_on) override {
-    batch_->pending_.push_back({wanted, std::move(go_on)});
+    batch_->pending_[number_] = {wanted, std::move(go_on)};
   }
 
   void notifyFinalized(llvm::jitlink::JITLinkMemoryManager::FinalizedAlloc allocation) override {
@@ -71,15 +73,17 @@ class LinkBatch::Context : public llvm::jitlink::JITLinkContext {
 
  private:
   LinkBatch* const batch_;
+  const size_t number_;
   GraphEditor* const editor_;
 };
 
-void LinkBatch::ChooseDefinitions(const std::vector<LinkJob>& jobs) {
+absl::Status ChooseDefinitions(const std::vector<LinkJob>& jobs) {
   struct Definition {
     LinkGraph* graph = nullptr;
     Symbol* symbol = nullptr;
   };
   llvm::DenseMap<llvm::orc::SymbolStringPtr, Definition> chosen;
+  std::vector<std::string> duplicates;
   for (const LinkJob& job : jobs) {
     std::vector<Symbol*> losers;
     for (Symbol* symbol : job.graph->defined_symbols()) {
@@ -94,21 +98,28 @@ void LinkBatch::ChooseDefinitions(const std::vector<LinkJob>& jobs) {
         earlier.graph->makeExternal(*earlier.symbol);
         earlier = {job.graph.get(), symbol};
       } else {
-        Fail(absl::StrCat("duplicate symbol: ", std::string(*symbol->getName())));
+        duplicates.push_back(absl::StrCat("duplicate symbol: ", std::string(*symbol->getName())));
       }
     }
     for (Symbol* symbol : losers) job.graph->makeExternal(*symbol);
   }
+  if (duplicates.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrJoin(duplicates, "; "));
 }
 
 void LinkBatch::Define(LinkGraph& graph) {
-  const auto define = [this](const Symbol& symbol) {
-    if (!IsShared(symbol)) return;
-    defined_[symbol.getName()] = {symbol.getAddress(), llvm::JITSymbolFlags::Exported};
-  };
-  for (const Symbol* symbol : graph.defined_symbols()) define(*symbol);
+  std::vector<const Symbol*> symbols;
+  for (const Symbol* symbol : graph.defined_symbols()) {
+    if (IsShared(*symbol)) symbols.push_back(symbol);
+  }
   // What an editor found to be in memory already.
-  for (const Symbol* symbol : graph.absolute_symbols()) define(*symbol);
+  for (const Symbol* symbol : graph.absolute_symbols()) {
+    if (IsShared(*symbol)) symbols.push_back(symbol);
+  }
+  const MutexLock lock(&mu_);
+  for (const Symbol* symbol : symbols) {
+    defined_[symbol->getName()] = {symbol->getAddress(), llvm::JITSymbolFlags::Exported};
+  }
 }
 
 void LinkBatch::Resolve(Pending pending) {
@@ -128,27 +139,42 @@ void LinkBatch::Resolve(Pending pending) {
 }
 
 void LinkBatch::Fail(const std::string& reason) {
+  if (gives_up_) return;  // the reason has been told
+  const MutexLock lock(&mu_);
   absl::StrAppend(&failures_, failures_.empty() ? "" : "; ", reason);
+}
+
+bool LinkBatch::HasFailed() {
+  const MutexLock lock(&mu_);
+  return !failures_.empty();
+}
+
+// The first step of one graph, up to the addresses that it wants to know.
+void LinkBatch::LayOut(LinkJob& job, size_t number) {
+  const ScratchScope scratch;
+  if (!HasFailed()) {
+    llvm::jitlink::link(std::move(job.graph), std::make_unique<Context>(this, number, job.editor));
+  }
+  // If it did not come so far, others need not wait for it.
+  memory_.PassTurn(number);
 }
 
 absl::Status LinkBatch::Link(std::vector<LinkJob> jobs) {
   const ScratchScope scratch;
-  ChooseDefinitions(jobs);
-  for (LinkJob& job : jobs) {
-    if (!failures_.empty()) break;
-    editors_[job.graph.get()] = job.editor;
-    llvm::jitlink::link(std::move(job.graph), std::make_unique<Context>(this, job.editor));
-  }
-  for (Pending& pending : pending_) {
-    if (failures_.empty()) {
-      Resolve(std::move(pending));
+  for (size_t i = 0; i < jobs.size(); ++i) memory_.Add(jobs[i].graph.get(), jobs[i].editor, i);
+  pending_.resize(jobs.size());
+  ParallelFor(threads_, jobs.size(), [this, &jobs](size_t i) { LayOut(jobs[i], i); });
+  gives_up_ = HasFailed();
+  ParallelFor(threads_, pending_.size(), [this](size_t i) {
+    const ScratchScope its;
+    if (pending_[i].go_on == nullptr) return;
+    if (gives_up_) {
+      pending_[i].go_on->run(ToError(absl::CancelledError("another object failed")));
     } else {
-      // Gives the graph up; its own report would repeat the reason.
-      const std::string reasons = failures_;
-      pending.go_on->run(ToError(absl::CancelledError("another object failed")));
-      failures_ = reasons;
+      Resolve(std::move(pending_[i]));
     }
-  }
+  });
+  const MutexLock lock(&mu_);
   if (failures_.empty()) return absl::OkStatus();
   return absl::FailedPreconditionError(failures_);
 }

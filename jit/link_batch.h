@@ -5,7 +5,12 @@
 // is linked as a whole, so nothing has to wait: every graph is pruned and laid out, which fixes all
 // addresses; then each gets the addresses that it asked for and is fixed up.
 //
-// Who calls it: the link engine. Thread safety: none; one batch, one thread, one use.
+// Each of the two steps is done to several graphs at a time, if the load asks for it: a start is
+// mostly this. Graphs get their memory in the order of the jobs all the same, so that a program
+// lies in the same way each time.
+//
+// Who calls it: the link engine. Thread safety: none; one batch, one use. Editors are called on
+// threads of the runtime's, each by one at a time.
 #ifndef MEND_JIT_LINK_BATCH_H_
 #define MEND_JIT_LINK_BATCH_H_
 
@@ -13,12 +18,13 @@
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "jit/graph_editor.h"
 #include "jit/link_memory.h"
-#include "llvm/ADT/DenseMap.h"
 #include "llvm/ExecutionEngine/JITLink/JITLink.h"
 #include "llvm/ExecutionEngine/Orc/SymbolStringPool.h"
+#include "runtime/base/mutex.h"
 
 namespace mend::jit {
 
@@ -29,11 +35,17 @@ struct LinkJob {
   GraphEditor* editor = nullptr;
 };
 
+// Of several definitions of a symbol, one stays: the strong one, else the first.
+// FAILED_PRECONDITION when several are strong.
+absl::Status ChooseDefinitions(const std::vector<LinkJob>& jobs);
+
 class LinkBatch {
  public:
-  explicit LinkBatch(CodeMemory* memory) : memory_(memory, &editors_) {}
+  // `threads`: how many graphs at a time.
+  LinkBatch(CodeMemory* memory, size_t threads) : memory_(memory), threads_(threads) {}
 
-  // Links all graphs, each completely. The message of a failure tells every reason.
+  // Links all graphs, each completely. Of several definitions of a symbol one is left
+  // (ChooseDefinitions). The message of a failure tells every reason.
   absl::Status Link(std::vector<LinkJob> jobs);
 
  private:
@@ -44,17 +56,20 @@ class LinkBatch {
     std::unique_ptr<llvm::jitlink::JITLinkAsyncLookupContinuation> go_on;
   };
 
-  // Of several definitions of a symbol, one stays: the strong one, else the first.
-  void ChooseDefinitions(const std::vector<LinkJob>& jobs);
+  void LayOut(LinkJob& job, size_t number);
   void Define(llvm::jitlink::LinkGraph& graph);
   void Resolve(Pending pending);
   void Fail(const std::string& reason);
+  bool HasFailed();
 
-  GraphEditors editors_;
   LinkMemory memory_;
+  const size_t threads_;
+  std::vector<Pending> pending_;  // by job; empty where the job failed
+  Mutex mu_;
+  bool gives_up_ = false;  // written while no other thread works
+  // Complete, and not changed any more, once every graph is laid out.
   llvm::jitlink::AsyncLookupResult defined_;
-  std::vector<Pending> pending_;
-  std::string failures_;
+  std::string failures_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace mend::jit

@@ -84,16 +84,14 @@ absl::StatusOr<GraphPtr> LinkEngine::BuildGraph(const std::string& name, std::st
   return std::move(*graph);
 }
 
-absl::Status LinkEngine::Link(std::vector<LinkJob> jobs) {
-  absl::Status linked = LinkAsOne(std::move(jobs));
+void LinkEngine::EndLoad() {
   // The names of what was linked, which nobody holds any more.
   session_->getSymbolStringPool()->clearDeadEntries();
   ReleaseScratchMemory();
-  return linked;
 }
 
-absl::Status LinkEngine::LinkAsOne(std::vector<LinkJob> jobs) {
-  LinkBatch batch(memory_);
+absl::Status LinkEngine::Link(std::vector<LinkJob> jobs, size_t threads) {
+  LinkBatch batch(memory_, threads);
   absl::Status result = absl::InternalError("the link stopped without an answer");
   const llvm::orc::SymbolStringPtr symbol =
       session_->intern(absl::StrCat("__mend_load.", ++loads_made_));

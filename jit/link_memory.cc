@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "jit/status_conversion.h"
+#include "runtime/base/raw_syscall.h"
 
 namespace mend::jit {
 namespace {
@@ -19,11 +21,14 @@ using llvm::jitlink::LinkGraph;
 
 constexpr size_t kPlacements = 5;
 constexpr size_t kPage = 4096;
+constexpr int64_t kSecondNs = 1'000'000'000;  // how long to sleep at once
 
 // The blocks of one placement, in the order of the object file.
 struct Group {
   std::vector<Block*> blocks;
   uint64_t alignment = 1;
+  uint64_t size = 0;
+  uintptr_t base = 0;
 };
 
 void SortAsInObject(std::vector<Block*>& blocks) {
@@ -40,8 +45,8 @@ void SortAsInObject(std::vector<Block*>& blocks) {
   });
 }
 
-// Sets the blocks' addresses, counted from zero; returns the size of them all.
-uint64_t LayOut(Group& group) {
+// Sets the blocks' addresses, counted from zero.
+void LayOut(Group& group) {
   uint64_t offset = 0;
   for (Block* block : group.blocks) {
     group.alignment = std::max(group.alignment, block->getAlignment());
@@ -49,7 +54,7 @@ uint64_t LayOut(Group& group) {
     block->setAddress(llvm::orc::ExecutorAddr(offset));
     offset += block->getSize();
   }
-  return offset;
+  group.size = offset;
 }
 
 void MoveContent(Block& block, uintptr_t address) {
@@ -80,69 +85,111 @@ class Allocation : public llvm::jitlink::JITLinkMemoryManager::InFlightAlloc {
   }
 };
 
-absl::Status Place(CodeMemory& memory, GraphEditor& editor, LinkGraph& graph) {
-  std::array<Group, kPlacements> groups;
+// The places of one graph's blocks.
+class Places {
+ public:
+  // Lays its groups out, counted from zero.
+  Places(LinkGraph& graph, GraphEditor* editor);
+  // Takes the memory. What an earlier step took stays taken when a later one fails.
+  absl::Status Allocate(CodeMemory& memory);
+  // Puts the blocks there.
+  void Fill();
+
+ private:
+  Group& Of(Placement placement) { return groups_[static_cast<size_t>(placement)]; }
+
+  GraphEditor* const editor_;
+  std::array<Group, kPlacements> groups_;
+  std::vector<std::pair<Block*, uintptr_t>> reserved_;
+};
+
+Places::Places(LinkGraph& graph, GraphEditor* editor) : editor_(editor) {
   for (llvm::jitlink::Section& section : graph.sections()) {
     if (!IsAllocated(section)) continue;
     for (Block* block : section.blocks()) {
-      if (const auto reserved = editor.ReservedAddress(*block)) {
-        MoveContent(*block, *reserved);
+      if (const auto reserved = editor_->ReservedAddress(*block)) {
+        reserved_.emplace_back(block, *reserved);
       } else {
-        groups[static_cast<size_t>(editor.PlacementOf(*block))].blocks.push_back(block);
+        Of(editor_->PlacementOf(*block)).blocks.push_back(block);
       }
     }
   }
-  std::array<uint64_t, kPlacements> sizes;
-  for (size_t i = 0; i < kPlacements; ++i) {
-    SortAsInObject(groups[i].blocks);
-    sizes[i] = LayOut(groups[i]);
+  for (Group& group : groups_) {
+    SortAsInObject(group.blocks);
+    LayOut(group);
   }
+}
 
-  std::array<uintptr_t, kPlacements> bases = {};
+absl::Status Places::Allocate(CodeMemory& memory) {
   constexpr std::pair<Placement, MemoryKind> kPermanent[] = {
       {Placement::kText, MemoryKind::kText},
       {Placement::kConstant, MemoryKind::kConstant},
       {Placement::kData, MemoryKind::kData}};
   for (const auto& [placement, kind] : kPermanent) {
-    const size_t i = static_cast<size_t>(placement);
-    if (groups[i].blocks.empty()) continue;
-    absl::StatusOr<uintptr_t> base = editor.Allocate(memory, kind, sizes[i], groups[i].alignment);
+    Group& group = Of(placement);
+    if (group.blocks.empty()) continue;
+    absl::StatusOr<uintptr_t> base = editor_->Allocate(memory, kind, group.size, group.alignment);
     if (!base.ok()) return base.status();
-    bases[i] = *base;
+    group.base = *base;
   }
-  const size_t text = static_cast<size_t>(Placement::kModuleText);
-  const size_t rest = static_cast<size_t>(Placement::kModuleRest);
-  if (groups[text].alignment > kPage || groups[rest].alignment > kPage) {
+  Group& text = Of(Placement::kModuleText);
+  Group& rest = Of(Placement::kModuleRest);
+  if (text.alignment > kPage || rest.alignment > kPage) {
     return absl::InvalidArgumentError("an alignment of more than a page in a patch");
   }
-  absl::StatusOr<ModulePages> pages = memory.AllocateModule(sizes[text], sizes[rest]);
+  absl::StatusOr<ModulePages> pages = memory.AllocateModule(text.size, rest.size);
   if (!pages.ok()) return pages.status();
-  editor.TakeModulePages(*pages);
-  bases[text] = pages->text;
-  bases[rest] = pages->rest;
+  editor_->TakeModulePages(*pages);
+  text.base = pages->text;
+  rest.base = pages->rest;
+  return absl::OkStatus();
+}
 
-  for (size_t i = 0; i < kPlacements; ++i) {
-    const bool fresh = i != text && i != static_cast<size_t>(Placement::kText);
-    for (Block* block : groups[i].blocks) {
-      MoveContent(*block, bases[i] + block->getAddress().getValue());
+void Places::Fill() {
+  for (const auto& [block, address] : reserved_) MoveContent(*block, address);
+  for (Group& group : groups_) {
+    const bool fresh = &group != &Of(Placement::kModuleText) && &group != &Of(Placement::kText);
+    for (Block* block : group.blocks) {
+      MoveContent(*block, group.base + block->getAddress().getValue());
       ZeroFill(*block, fresh);
     }
   }
-  return absl::OkStatus();
 }
 
 }  // namespace
 
 void LinkMemory::allocate(const llvm::jitlink::JITLinkDylib* /*dylib*/, LinkGraph& graph,
                           OnAllocatedFunction on_allocated) {
-  const auto editor = editors_->find(&graph);
-  if (editor == editors_->end()) {
+  const auto known = graphs_.find(&graph);
+  if (known == graphs_.end()) {
     return on_allocated(ToError(absl::InternalError(
         absl::StrCat("nobody loads the graph ", std::string(graph.getName())))));
   }
-  absl::Status placed = Place(*memory_, *editor->second, graph);
+  Places places(graph, known->second.editor);
+  AwaitTurn(known->second.number);
+  absl::Status placed = places.Allocate(*memory_);
+  PassTurn(known->second.number);
+  if (placed.ok()) places.Fill();
   if (!placed.ok()) return on_allocated(ToError(placed));
   on_allocated(std::make_unique<Allocation>());
+}
+
+void LinkMemory::AwaitTurn(size_t number) {
+  for (uint32_t turn = turn_.load(std::memory_order_relaxed); turn != number;
+       turn = turn_.load(std::memory_order_relaxed)) {
+    FutexWait(&turn_, turn, kSecondNs);
+  }
+}
+
+void LinkMemory::PassTurn(size_t number) {
+  const MutexLock lock(&mu_);
+  if (passed_.size() < graphs_.size()) passed_.resize(graphs_.size());
+  passed_[number] = true;
+  uint32_t turn = turn_.load(std::memory_order_relaxed);
+  if (turn != number) return;
+  while (turn < passed_.size() && passed_[turn]) ++turn;
+  turn_.store(turn, std::memory_order_relaxed);
+  FutexWake(&turn_, std::numeric_limits<int>::max());
 }
 
 void LinkMemory::deallocate(std::vector<FinalizedAlloc> allocations,

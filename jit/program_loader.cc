@@ -10,8 +10,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "jit/parallel_for.h"
 #include "jit/program_unit.h"
 #include "jit/scratch_memory.h"
+#include "llvm/ADT/DenseMap.h"
 #include "runtime/format/object_description.h"
 
 namespace mend::jit {
@@ -51,7 +53,7 @@ Strength StrengthOf(const Symbol& symbol) {
 
 class Loader {
  public:
-  explicit Loader(HostedProgram& program) : program_(program) {}
+  Loader(HostedProgram& program, size_t threads) : program_(program), threads_(threads) {}
 
   absl::Status Run(const std::vector<ProgramObject>& objects);
 
@@ -73,19 +75,25 @@ class Loader {
   absl::Status Link();
 
   HostedProgram& program_;
+  const size_t threads_;
   std::vector<std::unique_ptr<ProgramUnit>> units_;
-  std::unordered_map<std::string, Definition> definitions_;
+  llvm::DenseMap<llvm::orc::SymbolStringPtr, Definition> definitions_;
   std::unordered_map<std::string, uintptr_t> tables_;  // __start_X and __stop_X
   std::unordered_map<std::string, std::optional<uintptr_t>> host_;
 };
 
 absl::Status Loader::Build(const std::vector<ProgramObject>& objects) {
-  const ScratchScope scratch;
   for (const ProgramObject& object : objects) {
     const uint32_t number = program_.index.AddUnit(std::string(object.name));
     units_.push_back(std::make_unique<ProgramUnit>(&program_, number));
-    absl::Status built = units_.back()->Build(std::string(object.name), object.bytes);
-    if (!built.ok()) return built;
+  }
+  std::vector<absl::Status> built(units_.size());
+  ParallelFor(threads_, units_.size(), [this, &objects, &built](size_t i) {
+    const ScratchScope scratch;
+    built[i] = units_[i]->Build(std::string(objects[i].name), objects[i].bytes);
+  });
+  for (const absl::Status& status : built) {
+    if (!status.ok()) return status;
   }
   return absl::OkStatus();
 }
@@ -93,27 +101,25 @@ absl::Status Loader::Build(const std::vector<ProgramObject>& objects) {
 absl::Status Loader::ChooseDefinitions() {
   std::vector<std::string> duplicates;
   for (const auto& unit : units_) {
-    const std::vector<Symbol*> symbols(unit->graph().defined_symbols().begin(),
-                                       unit->graph().defined_symbols().end());
-    for (Symbol* symbol : symbols) {
-      if (!symbol->hasName() || symbol->getScope() == Scope::Local) continue;
-      const std::string name = Name(*symbol);
+    for (Symbol* symbol : unit->shared_symbols()) {
+      const std::string_view name = View(*symbol->getName());
       Definition candidate{unit.get(), symbol, StrengthOf(*symbol)};
       if (const HostedSymbol* earlier = program_.index.FindGlobal(name)) {
         // Loaded before: what runs stays.
         if (candidate.strength == Strength::kStrong && earlier->binding != Binding::kWeak) {
-          duplicates.push_back(absl::StrCat(name, " (", program_.index.file(earlier->unit), " and ",
-                                            program_.index.file(unit->number()), ")"));
+          duplicates.push_back(absl::StrCat(Name(*symbol), " (", program_.index.file(earlier->unit),
+                                            " and ", program_.index.file(unit->number()), ")"));
         }
         unit->graph().makeExternal(*symbol);
         continue;
       }
-      const auto [it, is_new] = definitions_.try_emplace(name, candidate);
+      const auto [it, is_new] = definitions_.try_emplace(symbol->getName(), candidate);
       if (is_new) continue;
       Definition& chosen = it->second;
       if (candidate.strength == Strength::kStrong && chosen.strength == Strength::kStrong) {
-        duplicates.push_back(absl::StrCat(name, " (", program_.index.file(chosen.unit->number()),
-                                          " and ", program_.index.file(unit->number()), ")"));
+        duplicates.push_back(absl::StrCat(Name(*symbol), " (",
+                                          program_.index.file(chosen.unit->number()), " and ",
+                                          program_.index.file(unit->number()), ")"));
         continue;
       }
       const bool larger = candidate.strength == Strength::kCommon &&
@@ -132,8 +138,10 @@ absl::Status Loader::ChooseDefinitions() {
 // exist once in a process: natively the executable's copy serves both, here the library's does. A
 // guest module shares the program's.
 void Loader::ShareWithLibraries() {
-  for (auto it = definitions_.begin(); it != definitions_.end();) {
-    const auto& [name, definition] = *it;
+  for (auto at = definitions_.begin(); at != definitions_.end();) {
+    const auto it = at++;
+    const Definition& definition = it->second;
+    const std::string name = std::string(*it->first);
     Symbol& symbol = *definition.symbol;
     // Virtual tables and type information stay the program's own: they lead to patchable functions,
     // and are compared by name.
@@ -145,9 +153,7 @@ void Loader::ShareWithLibraries() {
         program_.parent != nullptr && program_.parent->index.FindGlobal(name) != nullptr;
     if (shareable && (of_program || program_.host.FindInLibraries(name))) {
       definition.unit->graph().makeExternal(symbol);
-      it = definitions_.erase(it);
-    } else {
-      ++it;
+      definitions_.erase(it);
     }
   }
 }
@@ -226,8 +232,9 @@ absl::Status Loader::BindExternals() {
     const std::vector<Symbol*> externals(graph.external_symbols().begin(),
                                          graph.external_symbols().end());
     for (Symbol* symbol : externals) {
+      if (definitions_.contains(symbol->getName())) continue;
       const std::string name = Name(*symbol);
-      if (definitions_.contains(name) || name == kGlobalOffsetTable) continue;
+      if (name == kGlobalOffsetTable) continue;
       const HostedSymbol* earlier = program_.index.FindGlobal(name);
       if (earlier == nullptr && program_.parent != nullptr) {
         earlier = program_.parent->index.FindGlobal(name);
@@ -263,7 +270,7 @@ absl::Status Loader::BindExternals() {
 absl::Status Loader::Link() {
   std::vector<LinkJob> jobs;
   for (const auto& unit : units_) jobs.push_back({unit->TakeGraph(), unit.get()});
-  absl::Status linked = program_.engine->Link(std::move(jobs));
+  absl::Status linked = program_.engine->Link(std::move(jobs), threads_);
   if (!linked.ok()) return linked;
   return program_.Seal();
 }
@@ -273,9 +280,10 @@ absl::Status Loader::Run(const std::vector<ProgramObject>& objects) {
   if (status.ok()) status = ChooseDefinitions();
   if (!status.ok()) return status;
   ShareWithLibraries();
-  for (const auto& unit : units_) unit->CollectSymbols();
+  ParallelFor(threads_, units_.size(), [this](size_t i) { units_[i]->CollectSymbols(); });
   for (const auto& unit : units_) {
     status = unit->AssignThreadLocals();
+    if (status.ok()) status = unit->ReserveSlots();
     if (!status.ok()) return status;
   }
   status = LayOutTables();
@@ -288,6 +296,16 @@ absl::Status Loader::Run(const std::vector<ProgramObject>& objects) {
   return absl::OkStatus();
 }
 
+// Guest modules are loaded by programs that run, whose threads are their own business.
+size_t ThreadsFor(const HostedProgram& program, const std::vector<ProgramObject>& objects) {
+  // A thread costs as much as a few functions.
+  constexpr size_t kBytesWorthAThread = size_t{256} << 10;
+  if (program.parent != nullptr) return 1;
+  size_t bytes = 0;
+  for (const ProgramObject& object : objects) bytes += object.bytes.size();
+  return std::clamp<size_t>(bytes / kBytesWorthAThread, 1, UsableProcessors());
+}
+
 }  // namespace
 
 absl::Status LoadObjects(HostedProgram& program, const std::vector<ProgramObject>& objects) {
@@ -295,7 +313,8 @@ absl::Status LoadObjects(HostedProgram& program, const std::vector<ProgramObject
   const uint32_t units = program.index.unit_count();
   const size_t thread_local_count = program.tls_ranges.size();
   const ThreadLocalTable thread_locals = program.thread_locals;
-  absl::Status status = Loader(program).Run(objects);
+  const LinkEngine::LoadScope load(program.engine);
+  absl::Status status = Loader(program, ThreadsFor(program, objects)).Run(objects);
   if (status.ok()) return status;
   if (program.arena == nullptr) program.memory->Rollback(mark);
   program.index.DropUnitsFrom(units);

@@ -76,6 +76,11 @@ absl::Status ProgramUnit::Build(const std::string& name, std::string_view bytes)
       break;
     }
   }
+  for (Symbol* symbol : graph_->defined_symbols()) {
+    if (symbol->hasName() && symbol->getScope() != llvm::jitlink::Scope::Local) {
+      shared_.push_back(symbol);
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -136,6 +141,19 @@ absl::Status ProgramUnit::AssignThreadLocals() {
   return absl::OkStatus();
 }
 
+absl::Status ProgramUnit::ReserveSlots() {
+  // Whether there is a stub is seen later, in the linked text; few functions have none.
+  const auto functions = std::count_if(named_.begin(), named_.end(), [](const Symbol* symbol) {
+    return symbol->isCallable() && IsExecutable(symbol->getSection());
+  });
+  if (functions == 0) return absl::OkStatus();
+  absl::StatusOr<uintptr_t> slots = program_->Allocate(
+      MemoryKind::kData, static_cast<size_t>(functions) * sizeof(uintptr_t), sizeof(uintptr_t));
+  if (!slots.ok()) return slots.status();
+  next_slot_ = reinterpret_cast<uintptr_t*>(*slots);
+  return absl::OkStatus();
+}
+
 Placement ProgramUnit::PlacementOf(const Block& block) const {
   const Section& section = block.getSection();
   if (IsExecutable(section)) return Placement::kText;
@@ -158,8 +176,7 @@ std::optional<uintptr_t> ProgramUnit::ReservedAddress(const Block& block) const 
 }
 
 llvm::Error ProgramUnit::AfterFixup(LinkGraph& graph) {
-  absl::Status recorded = RecordSymbols();
-  if (!recorded.ok()) return ToError(recorded);
+  RecordSymbols();
   for (ThreadLocal& local : thread_locals_) local.address = local.image->getAddress().getValue();
   for (const Symbol* slot : indirect_slots_) {
     resolved_slots_.push_back(slot->getAddress().toPtr<uintptr_t*>());
@@ -175,7 +192,7 @@ llvm::Error ProgramUnit::AfterFixup(LinkGraph& graph) {
   return llvm::Error::success();
 }
 
-absl::Status ProgramUnit::RecordSymbols() {
+void ProgramUnit::RecordSymbols() {
   symbols_.reserve(named_.size());
   for (Symbol* symbol : named_) {
     HostedSymbol hosted;
@@ -186,33 +203,25 @@ absl::Status ProgramUnit::RecordSymbols() {
     hosted.is_hidden = symbol->getScope() != llvm::jitlink::Scope::Default;
     hosted.address = symbol->getAddress().getValue();
     hosted.size = symbol->getSize();
-    if (hosted.is_function) {
-      absl::Status made = MakeEntryStub(*symbol, hosted);
-      if (!made.ok()) return made;
-    }
+    if (hosted.is_function) MakeEntryStub(*symbol, hosted);
     symbols_.push_back(std::move(hosted));
   }
-  return absl::OkStatus();
 }
 
-absl::Status ProgramUnit::MakeEntryStub(Symbol& function, HostedSymbol& symbol) {
+void ProgramUnit::MakeEntryStub(Symbol& function, HostedSymbol& symbol) {
   const CodeAddress entry{symbol.address};
   if (const auto known = slots_.find(entry.value); known != slots_.end()) {
     symbol.slot = known->second;
-    return absl::OkStatus();
+    return;
   }
   Block& block = function.getBlock();
-  if (block.isZeroFill()) return absl::OkStatus();
+  if (block.isZeroFill()) return;
   char* bytes = block.getAlreadyMutableContent().data() + function.getOffset();
-  if (!HasEntryStub(entry, symbol.size, bytes)) return absl::OkStatus();
-  absl::StatusOr<uintptr_t> slot =
-      program_->Allocate(MemoryKind::kData, sizeof(uintptr_t), sizeof(uintptr_t));
-  if (!slot.ok()) return slot.status();
-  symbol.slot = reinterpret_cast<uintptr_t*>(*slot);
+  if (!HasEntryStub(entry, symbol.size, bytes)) return;
+  symbol.slot = next_slot_++;
   *symbol.slot = (entry + kEntryStubSize).value;
   std::copy_n(reinterpret_cast<const char*>(&kClosedEntry), sizeof(kClosedEntry), bytes);
   slots_[entry.value] = symbol.slot;
-  return absl::OkStatus();
 }
 
 void ProgramUnit::RecordInitializers(LinkGraph& graph) {

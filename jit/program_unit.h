@@ -19,6 +19,8 @@
 
 namespace mend::jit {
 
+// Thread safety: Build, CollectSymbols and what the link calls concern nobody but the unit; the
+// rest is for one thread.
 class ProgramUnit : public GraphEditor {
  public:
   ProgramUnit(HostedProgram* program, uint32_t number) : program_(program), number_(number) {}
@@ -28,6 +30,8 @@ class ProgramUnit : public GraphEditor {
 
   llvm::jitlink::LinkGraph& graph() { return *graph_; }
   uint32_t number() const { return number_; }
+  // What the object defines for others to see.
+  const std::vector<llvm::jitlink::Symbol*>& shared_symbols() const { return shared_; }
   GraphPtr TakeGraph() { return std::move(graph_); }
 
   // Called when it is settled which definitions this unit provides: records its symbols and marks
@@ -35,6 +39,8 @@ class ProgramUnit : public GraphEditor {
   void CollectSymbols();
   // Gives this unit's thread-locals their offsets.
   absl::Status AssignThreadLocals();
+  // Takes memory for the slots of its functions.
+  absl::Status ReserveSlots();
   // Makes a symbol that only a guest module to come has one that is bound then.
   absl::Status BindLate(llvm::jitlink::Symbol& symbol) { return late_.Redirect(*graph_, symbol); }
   void Reserve(const llvm::jitlink::Block& block, uintptr_t address) {
@@ -63,8 +69,8 @@ class ProgramUnit : public GraphEditor {
   };
 
   void MakeIndirect(llvm::jitlink::Symbol& function);
-  absl::Status RecordSymbols();
-  absl::Status MakeEntryStub(llvm::jitlink::Symbol& function, HostedSymbol& symbol);
+  void RecordSymbols();
+  void MakeEntryStub(llvm::jitlink::Symbol& function, HostedSymbol& symbol);
   void RecordInitializers(llvm::jitlink::LinkGraph& graph);
   void RecordTextPointers();
 
@@ -73,11 +79,13 @@ class ProgramUnit : public GraphEditor {
   std::string rewritten_;  // the object, when it could not be linked as it is
   DebugCollector debug_;   // used when somebody is to know
   GraphPtr graph_;
+  std::vector<llvm::jitlink::Symbol*> shared_;
   std::vector<llvm::jitlink::Symbol*> named_;
   std::vector<ThreadLocal> thread_locals_;
   std::vector<llvm::jitlink::Symbol*> indirect_slots_;
   LateReferences late_;
   llvm::DenseMap<const llvm::jitlink::Block*, uintptr_t> reserved_;
+  uintptr_t* next_slot_ = nullptr;
   llvm::DenseMap<uintptr_t, uintptr_t*> slots_;  // by entry: aliases share one
 
   std::vector<HostedSymbol> symbols_;

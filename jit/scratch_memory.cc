@@ -19,7 +19,7 @@ namespace {
 
 constexpr size_t kMiB = size_t{1} << 20;
 // Addresses only; a load that needs more takes the rest from malloc.
-constexpr size_t kReserved = 4096 * kMiB;
+constexpr size_t kReserved = 2048 * kMiB;
 // A huge page is zeroed at once: not worth it for small programs, which fit in here. They get their
 // pages some at a time, which costs a fraction of a page fault for each.
 constexpr size_t kSmallPages = 4 * kMiB;
@@ -67,6 +67,8 @@ class Scratch {
     return true;
   }
 
+  bool IsReserved() const { return begin_.load(std::memory_order_relaxed) != 0; }
+
   void Release() {
     const MutexLock lock(&mu_);
     const uintptr_t begin = begin_.load(std::memory_order_relaxed);
@@ -103,19 +105,32 @@ class Scratch {
   FreeBuffer* free_[kClasses] ABSL_GUARDED_BY(mu_) = {};
 };
 
+// One for each of the threads that load, so that they need not wait for each other at every buffer.
 // Never destroyed: buffers may be given back at any time.
-[[clang::no_destroy]] constinit Scratch scratch;
+constexpr size_t kThreads = 4;
+[[clang::no_destroy]] constinit Scratch scratches[kThreads];
+
 thread_local constinit bool tls_uses_scratch __attribute__((tls_model("initial-exec"))) = false;
+thread_local constinit Scratch* tls_scratch __attribute__((tls_model("initial-exec"))) = scratches;
 
 }  // namespace
 
-ScratchScope::ScratchScope() { tls_uses_scratch = true; }
-ScratchScope::~ScratchScope() { tls_uses_scratch = false; }
+void UseScratchOfThread(size_t number) { tls_scratch = &scratches[number % kThreads]; }
+
+ScratchScope::ScratchScope() : was_inside_(tls_uses_scratch) { tls_uses_scratch = true; }
+ScratchScope::~ScratchScope() { tls_uses_scratch = was_inside_; }
 
 OutsideScratch::OutsideScratch() : was_inside_(tls_uses_scratch) { tls_uses_scratch = false; }
 OutsideScratch::~OutsideScratch() { tls_uses_scratch = was_inside_; }
 
-void ReleaseScratchMemory() { scratch.Release(); }
+void ReleaseScratchMemory() {
+  for (Scratch& scratch : scratches) scratch.Release();
+}
+
+bool HoldsScratchMemory() {
+  return std::any_of(std::begin(scratches), std::end(scratches),
+                     [](const Scratch& scratch) { return scratch.IsReserved(); });
+}
 
 }  // namespace mend::jit
 
@@ -123,13 +138,17 @@ namespace llvm {
 
 void* allocate_buffer(size_t size, size_t alignment) {
   if (mend::jit::tls_uses_scratch && size != 0) {
-    if (void* const buffer = mend::jit::scratch.Take(size, alignment)) return buffer;
+    if (void* const buffer = mend::jit::tls_scratch->Take(size, alignment)) return buffer;
   }
   return ::operator new(size, std::align_val_t(alignment));
 }
 
 void deallocate_buffer(void* pointer, size_t size, size_t alignment) {
-  if (pointer != nullptr && size != 0 && mend::jit::scratch.GiveBack(pointer, size)) return;
+  if (pointer != nullptr && size != 0) {
+    for (mend::jit::Scratch& scratch : mend::jit::scratches) {
+      if (scratch.GiveBack(pointer, size)) return;
+    }
+  }
   ::operator delete(pointer, size, std::align_val_t(alignment));
 }
 

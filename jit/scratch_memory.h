@@ -7,13 +7,16 @@
 // in place of LLVM's own) come from one reservation with huge pages, which is given back as a
 // whole.
 //
-// Thread safety: one load at a time uses it; buffers may be given back on any thread.
+// Thread safety: one load at a time uses it, on any number of threads; buffers may be given back on
+// any.
 #ifndef MEND_JIT_SCRATCH_MEMORY_H_
 #define MEND_JIT_SCRATCH_MEMORY_H_
 
+#include <cstddef>
+
 namespace mend::jit {
 
-// Buffers of this thread come from the scratch memory while it lives. Does not nest.
+// Buffers of this thread come from the scratch memory while it lives.
 // What was taken under it should not outlive the load: it keeps all of the memory.
 class ScratchScope {
  public:
@@ -21,6 +24,9 @@ class ScratchScope {
   ~ScratchScope();
   ScratchScope(const ScratchScope&) = delete;
   ScratchScope& operator=(const ScratchScope&) = delete;
+
+ private:
+  const bool was_inside_;
 };
 
 // Within a scope: buffers that are to stay.
@@ -35,8 +41,14 @@ class OutsideScratch {
   const bool was_inside_;
 };
 
+// The scopes of this thread use the memory of a load's thread of that number, from zero on; without
+// a call, the first one's.
+void UseScratchOfThread(size_t number);
+
 // Gives the memory back, unless something is still there. Between scopes; at the end of a load.
 void ReleaseScratchMemory();
+// Whether something kept it from being given back.
+bool HoldsScratchMemory();
 
 }  // namespace mend::jit
 

@@ -232,6 +232,7 @@ absl::Status Linking::Link() {
     if (!assigned.ok()) return assigned;
     jobs.push_back({*std::move(graph), links_.back().get()});
   }
+  if (absl::Status chosen = ChooseDefinitions(jobs); !chosen.ok()) return chosen;
   return object_.engine->Link(std::move(jobs));
 }
 
@@ -323,6 +324,7 @@ UnitsResult Linking::Result(const HostedProgram* program) {
 absl::StatusOr<UnitsResult> LinkUnits(const HostedProgram* program, PatchedObject& into,
                                       UnitFactsCache& facts, const UnitsToLink& what) {
   const HostedProgram& object = into.object();
+  const LinkEngine::LoadScope load(object.engine);
   Linking linking(into, facts, what);
   absl::Status status = linking.Plan();
   if (!status.ok()) return status;

@@ -15,17 +15,34 @@
 namespace mend::jit {
 namespace {
 
+using llvm::jitlink::Block;
+using llvm::jitlink::LinkGraph;
+using llvm::jitlink::Section;
+using llvm::jitlink::Symbol;
+
 // Names that stay as long as the process: what dladdr has handed out may be kept by anybody. The
 // same patch loaded again brings no new ones.
 class NamePool {
  public:
   const char* Intern(llvm::StringRef name) {
     const MutexLock lock(&mu_);
+    return InternLocked(name);
+  }
+  // Each function's name, by its address.
+  llvm::DenseMap<uintptr_t, const char*> Intern(
+      const llvm::DenseMap<uintptr_t, const Symbol*>& symbols) {
+    llvm::DenseMap<uintptr_t, const char*> names(symbols.size());
+    const MutexLock lock(&mu_);
+    for (const auto& [address, symbol] : symbols) names[address] = InternLocked(*symbol->getName());
+    return names;
+  }
+
+ private:
+  const char* InternLocked(llvm::StringRef name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     const OutsideScratch outside;
     return names_.insert(name).first->getKeyData();
   }
 
- private:
   Mutex mu_;
   llvm::StringSet<llvm::BumpPtrAllocator> names_ ABSL_GUARDED_BY(mu_);
 };
@@ -34,11 +51,6 @@ NamePool& Names() {
   static NamePool& pool = *new NamePool;
   return pool;
 }
-
-using llvm::jitlink::Block;
-using llvm::jitlink::LinkGraph;
-using llvm::jitlink::Section;
-using llvm::jitlink::Symbol;
 
 constexpr char kStubSection[] = "$__STUBS";
 constexpr char kUnwindSection[] = ".eh_frame";
@@ -123,9 +135,7 @@ llvm::DenseMap<uintptr_t, const char*> FunctionNames(const LinkGraph& graph) {
     const Symbol*& known = symbols[symbol->getAddress().getValue()];
     if (known == nullptr || symbol->getScope() < known->getScope()) known = symbol;
   }
-  llvm::DenseMap<uintptr_t, const char*> names;
-  for (const auto& [address, symbol] : symbols) names[address] = Names().Intern(*symbol->getName());
-  return names;
+  return Names().Intern(symbols);
 }
 
 // Text blocks in order of addresses, as runs of ordinary text and of stubs.

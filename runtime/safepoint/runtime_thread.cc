@@ -1,11 +1,13 @@
 #include "runtime/safepoint/runtime_thread.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include <cstdint>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "runtime/base/failpoint.h"
 #include "runtime/base/raw_syscall.h"
 #include "runtime/safepoint/single_thread.h"
 #include "runtime/safepoint/thread_registry.h"
@@ -60,7 +62,9 @@ absl::Status StartRuntimeThread(const char* name, void* (*body)(void*), void* ar
   {
     // guest_libc passes pthread_create through to libc for the runtime's own threads.
     const CreatingRuntimeThread creating;
-    error = pthread_create(thread, &attributes, RunBody, start.get());
+    error = MEND_FAILPOINT("runtime_thread/start")
+                ? EAGAIN
+                : pthread_create(thread, &attributes, RunBody, start.get());
   }
   pthread_attr_destroy(&attributes);
   SetMask(&old_mask, nullptr);
@@ -71,6 +75,11 @@ absl::Status StartRuntimeThread(const char* name, void* (*body)(void*), void* ar
   }
   (void)start.release();
   return absl::OkStatus();
+}
+
+void JoinRuntimeThread(pthread_t thread) {
+  pthread_join(thread, nullptr);
+  SingleThread::RemoveRuntimeThread();
 }
 
 }  // namespace mend

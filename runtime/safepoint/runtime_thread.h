@@ -18,6 +18,9 @@ inline constexpr size_t kRuntimeStackBytes = size_t{512} * 1024;
 absl::Status StartRuntimeThread(const char* name, void* (*body)(void*), void* argument,
                                 pthread_t* thread, size_t stack_bytes = kRuntimeStackBytes);
 
+// Waits until a thread that the caller started has ended. The runtime is as if there had been none.
+void JoinRuntimeThread(pthread_t thread);
+
 }  // namespace mend
 
 #endif  // MEND_RUNTIME_SAFEPOINT_RUNTIME_THREAD_H_

@@ -69,7 +69,7 @@ class SingleThread {
 
   // A thread of the runtime exists from now on, and is awake.
   static void AddRuntimeThread() { CountRuntimeThread(1); }
-  // It could not be started.
+  // It could not be started, or has been joined.
   static void RemoveRuntimeThread() { CountRuntimeThread(-1); }
 
  private:
@@ -98,8 +98,8 @@ class SingleThread {
   static void NoteInterruptedSlowPath(const ThreadRecord& record, uintptr_t pc) noexcept
       [[clang::nonblocking]];
 
-  // Threads of the runtime that may be using libc. One that has ended still counts: libc may be
-  // taking its memory back.
+  // Threads of the runtime that may be using libc. One that has ended still counts until it has
+  // been joined: libc may be taking its memory back.
   static std::atomic<uint32_t> awake_;
   static std::atomic<int> runtime_threads_;
   static std::atomic<uint32_t> mode_;

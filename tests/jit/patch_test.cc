@@ -9,6 +9,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "jit/entry_stubs.h"
+#include "jit/scratch_memory.h"
 #include "jit/session.h"
 #include "runtime/base/failpoint.h"
 #include "tests/jit/test_objects.h"
@@ -73,6 +74,7 @@ TEST(PatchLinkTest, NewVersionUsesTheRunningProgramsStatics) {
   ASSERT_TRUE(patch.ok()) << patch.status().ToString();
   ASSERT_EQ((*patch)->objects[0].functions.size(), 1u);
   EXPECT_EQ(run(1), 2) << "a loaded patch changes nothing";
+  EXPECT_FALSE(HoldsScratchMemory()) << "a load gives its memory back";
   Activate(*session, **patch);
   EXPECT_EQ(run(1), 102);
   EXPECT_EQ(Find<int()>(*session, "peek")(), 105);

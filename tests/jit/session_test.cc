@@ -1,10 +1,13 @@
 // Hosting a program: what a native linker and a native start do, done here.
 #include "jit/session.h"
 
+#include <algorithm>
 #include <thread>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "jit/scratch_memory.h"
+#include "runtime/base/failpoint.h"
 #include "tests/jit/test_objects.h"
 
 namespace mend::jit {
@@ -180,6 +183,87 @@ TEST(SessionTest, DescribesTextAndFindsFunctionsByCxxName) {
   EXPECT_EQ(session->Describe(CodeAddress{16}), "");
   EXPECT_EQ(session->FindFunction("a::f").status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(session->FindFunction("a::g").status().code(), absl::StatusCode::kNotFound);
+}
+
+// A program that is large enough to be linked by several threads: `f<N>` of each unit calls the
+// next one's. The first has the most to do.
+std::vector<std::string> UnitsInARow(int count) {
+  std::vector<std::string> objects;
+  for (int i = 0; i < count; ++i) {
+    const std::string own = std::to_string(i);
+    const std::string next = i + 1 < count ? "f" + std::to_string(i + 1) + "()" : "0";
+    std::string text = "int f" + std::to_string(i + 1) + "(void); char room" + own +
+                       "[100000] = {1};" + "static int step(void) { return " + own +
+                       "; } static int (*volatile p)(void) = step;" + "int f" + own +
+                       "(void) { return p() + room" + own + "[0] - 1 + " + next + "; }";
+    for (int more = 0; i == 0 && more < 500; ++more) {
+      text += "int more" + std::to_string(more) + "(void) { return f0(); }";
+    }
+    objects.push_back(Compile(text));
+  }
+  return objects;
+}
+
+constexpr int kUnits = 12;
+
+TEST(SessionTest, LargeProgramLiesInTheOrderOfItsUnits) {
+  const std::vector<std::string> objects = UnitsInARow(kUnits);
+  for (int round = 0; round < 5; ++round) {
+    auto session = Host(objects);
+    ASSERT_NE(session, nullptr);
+    EXPECT_EQ(Find<int()>(*session, "f0")(), kUnits * (kUnits - 1) / 2);
+    std::vector<uintptr_t> text;
+    std::vector<uintptr_t> data;
+    std::vector<uintptr_t> slots;
+    for (int i = 0; i < kUnits; ++i) {
+      auto function = session->FindFunction("f" + std::to_string(i));
+      auto datum = session->Lookup("room" + std::to_string(i));
+      ASSERT_TRUE(function.ok());
+      ASSERT_TRUE(datum.ok());
+      text.push_back(function->entry.value);
+      slots.push_back(reinterpret_cast<uintptr_t>(function->slot));
+      data.push_back(datum->value);
+    }
+    EXPECT_TRUE(std::is_sorted(text.begin(), text.end()));
+    EXPECT_TRUE(std::is_sorted(data.begin(), data.end()));
+    EXPECT_TRUE(std::is_sorted(slots.begin(), slots.end()));
+  }
+}
+
+TEST(SessionTest, LargeProgramIsLinkedWithoutThreadsToo) {
+  const std::vector<std::string> objects = UnitsInARow(kUnits);
+  ASSERT_TRUE(failpoint::Arm("runtime_thread/start"));
+  auto session = Host(objects);
+  failpoint::DisarmAll();
+  ASSERT_NE(session, nullptr);
+  EXPECT_EQ(Find<int()>(*session, "f0")(), kUnits * (kUnits - 1) / 2);
+}
+
+TEST(SessionTest, LargeProgramThatCannotBeLinkedIsRefusedByNameAndTheNextLoadWorks) {
+  const std::vector<std::string> objects = UnitsInARow(kUnits);
+  std::vector<std::string> broken = objects;
+  broken[5].resize(broken[5].size() / 2);
+  // Too far for the 32 bits of a displacement: seen when relocations are applied, or memory given.
+  std::vector<std::string> far = objects;
+  far[7] = Compile("char huge[1500000000]; int f8(void); int f7(void) { return huge[7] + f8(); }");
+  auto session = Session::Create({});
+  ASSERT_TRUE(session.ok());
+  EXPECT_THAT(Load(**session, broken), HasSubstr("second.o"));
+  EXPECT_THAT(Load(**session, far), HasSubstr("hosted memory is full"));
+  EXPECT_FALSE((*session)->Lookup("f0").ok());
+  ASSERT_EQ(Load(**session, objects), "");
+  EXPECT_EQ(Find<int()>(**session, "f0")(), kUnits * (kUnits - 1) / 2);
+}
+
+TEST(SessionTest, MemoryOfTheLinkIsGivenBack) {
+  const std::vector<std::string> objects = UnitsInARow(kUnits);
+  auto session = Host(objects);
+  ASSERT_NE(session, nullptr);
+  EXPECT_FALSE(HoldsScratchMemory());
+  EXPECT_NE(Load(**Session::Create({}), {Compile("int nowhere(void); int f(void) {"
+                                                 "return nowhere(); }")}),
+            "");
+  EXPECT_FALSE(HoldsScratchMemory());
 }
 
 TEST(SessionTest, DamagedObjectIsRefused) {
