@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "jit/entry_stubs.h"
 #include "jit/status_conversion.h"
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ExecutionEngine/JITLink/x86_64.h"
 #include "llvm/Support/BLAKE3.h"
@@ -565,8 +566,13 @@ Placement PatchUnitLink::PlacementOf(const Block& block) const {
 
 llvm::Error PatchUnitLink::AfterFixup(LinkGraph& graph) {
   std::vector<std::string> refused;
+  llvm::DenseSet<uintptr_t> opened;
   for (auto& [symbol, replacement] : replaced_symbols_) {
     const CodeAddress entry{symbol->getAddress().getValue()};
+    replacement->body = entry + kEntryStubSize;
+    replacement->text = {entry, entry + symbol->getSize()};
+    // Another name of one that has been here, as constructors and destructors have.
+    if (!opened.insert(entry.value).second) continue;
     char* bytes = symbol->getBlock().getAlreadyMutableContent().data() + symbol->getOffset();
     if (!HasEntryStub(entry, symbol->getSize(), bytes)) {
       refused.push_back(Demangled(View(*symbol->getName())));
@@ -576,8 +582,6 @@ llvm::Error PatchUnitLink::AfterFixup(LinkGraph& graph) {
     // resolved, passes the original's slot all the same.
     const uint64_t open = OpenEntry(entry, replacement->old->slot);
     std::copy_n(reinterpret_cast<const char*>(&open), sizeof(open), bytes);
-    replacement->body = entry + kEntryStubSize;
-    replacement->text = {entry, entry + symbol->getSize()};
   }
   if (!refused.empty()) {
     return ToError(absl::FailedPreconditionError(absl::StrCat(

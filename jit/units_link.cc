@@ -1,6 +1,7 @@
 #include "jit/units_link.h"
 
 #include <algorithm>
+#include <numeric>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -84,7 +85,7 @@ class Linking {
   void PlanNew(const PatchUnit& unit, PatchUnitLink::Plan& plan);
   absl::StatusOr<GraphPtr> BuildGraph(const PatchUnit& unit);
   std::unique_ptr<LinkedUnits> Text(const HostedProgram* program) const;
-  std::vector<PatchFunction> Functions() const;
+  absl::Status TakeFunctions();
 
   PatchedObject& into_;
   const HostedProgram& object_;
@@ -95,6 +96,7 @@ class Linking {
   std::set<std::string> patch_globals_;
   std::map<std::string, intptr_t> thread_locals_;  // that the patch adds
   std::vector<std::unique_ptr<PatchUnitLink>> links_;
+  std::vector<PatchFunction> functions_;  // once they are linked
 };
 
 absl::Status Linking::Plan() {
@@ -233,7 +235,8 @@ absl::Status Linking::Link() {
     jobs.push_back({*std::move(graph), links_.back().get()});
   }
   if (absl::Status chosen = ChooseDefinitions(jobs); !chosen.ok()) return chosen;
-  return object_.engine->Link(std::move(jobs));
+  absl::Status linked = object_.engine->Link(std::move(jobs));
+  return linked.ok() ? TakeFunctions() : linked;
 }
 
 absl::Status Linking::Protect() {
@@ -273,8 +276,12 @@ std::unique_ptr<LinkedUnits> Linking::Text(const HostedProgram* program) const {
   return std::make_unique<LinkedUnits>(program, what_.patch, pinned, std::move(parts));
 }
 
-std::vector<PatchFunction> Linking::Functions() const {
-  std::vector<PatchFunction> functions;
+// A function that has several names (a constructor's variants, an alias) is replaced once.
+absl::Status Linking::TakeFunctions() {
+  std::map<uintptr_t, const PatchFunction*> by_entry;
+  functions_.reserve(std::accumulate(
+      links_.begin(), links_.end(), size_t{0},
+      [](size_t sum, const auto& link) { return sum + link->plan().replaced.size(); }));
   for (size_t i = 0; i < links_.size(); ++i) {
     for (const PatchedFunction& described : what_.units[i]->functions) {
       const auto& replaced = links_[i]->plan().replaced;
@@ -286,16 +293,25 @@ std::vector<PatchFunction> Linking::Functions() const {
       function.new_text = it->second.text;
       function.reason = described.reason;
       function.detail = described.detail;
-      functions.push_back(std::move(function));
+      const auto known = by_entry.find(function.old.entry.value);
+      if (known == by_entry.end()) {
+        functions_.push_back(std::move(function));
+        by_entry[functions_.back().old.entry.value] = &functions_.back();
+      } else if (known->second->new_body != function.new_body) {
+        return absl::FailedPreconditionError(
+            absl::StrCat(Demangled(known->second->old.name), " and ", Demangled(described.name),
+                         " of ", what_.units[i]->unit, " are one function in ",
+                         object_.index.ShownObject(), ", and two in the patch"));
+      }
     }
   }
-  return functions;
+  return absl::OkStatus();
 }
 
 UnitsResult Linking::Result(const HostedProgram* program) {
   for (const auto& link : links_) link->Publish(into_);
   UnitsResult result{.text = Text(program),
-                     .functions = Functions(),
+                     .functions = std::move(functions_),
                      .added_text = {},
                      .globals = {},
                      .declared = {},
