@@ -23,7 +23,7 @@ def generate_many(folder):
 
 def build(bench, folder):
     sources = [folder / name for name in ("main.cc", "call_many.cc", "callee.cc", "many.cc")]
-    bench.command("clang++-22", "-O2", "-o", folder / "native", *sources)
+    bench.command("clang++-22", "-O2", "-pthread", "-o", folder / "native", *sources)
     bench.command("clang++-22", "-O2", "-fPIC", "-shared", "-o", folder / "libcallees.so", *sources[2:])
     for name, flag in (("plt", "-fplt"), ("no-plt", "-fno-plt")):
         bench.command("clang++-22", "-O2", flag, "-o", folder / name, *sources[:2],
@@ -31,14 +31,13 @@ def build(bench, folder):
     bench.command(bench.patchc, "c++", "-O2", "-o", folder / "hosted", *sources)
 
 
-def patch(bench, folder, target, step):
+def patch(bench, folder, target, step, *options):
     edited = []
     for name in ("callee.cc", "many.cc"):
         (folder / "edited").mkdir(exist_ok=True)
         edited.append(folder / "edited" / name)
         edited[-1].write_text((folder / name).read_text().replace("kStep = 1", f"kStep = {step}"))
-    report = bench.apply(target, *edited, "--name", "step")
-    assert report["outcome"] == "complete", report
+    return bench.apply(target, *edited, "--name", "step", *options)["outcome"]
 
 
 def run(bench):
@@ -47,7 +46,7 @@ def run(bench):
         shutil.copy(file, folder)
     generate_many(folder)
     build(bench, folder)
-    variants = ["native", "native again", "PLT", "-fno-plt", "hosted", "patched once",
+    variants = ["native", "native again", "PLT", "-fno-plt", "hosted", "in transition", "patched once",
                 "patched ten times"]
     table = harness.Table("call", "ns", variants, summary="least", control="native again",
                           goal="hosted as native, patched within 5 % of PLT")
@@ -68,10 +67,15 @@ def run(bench):
                             samples[manner][variant].append(float(program.ask(manner)))
 
             measure_beside("hosted")
-            patch(bench, folder, hosted, 2)
+            hosted.ask("stand")
+            patch(bench, folder, hosted, 2, "--no-wait")
+            measure_beside("in transition")
+            assert bench.command(bench.mend, "get", hosted.pid, "livepatch/step/transition").strip() == "1"
+            hosted.ask("go on")
+            bench.command(bench.mend, "wait", hosted.pid)
             measure_beside("patched once")
             for step in range(3, 12):
-                patch(bench, folder, hosted, step)
+                assert patch(bench, folder, hosted, step) == "complete"
             measure_beside("patched ten times")
     for manner, of_manner in samples.items():
         table.add(manner, of_manner)

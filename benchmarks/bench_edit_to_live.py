@@ -1,6 +1,7 @@
 """patchc apply, from an edited source file to the last thread switched, by phases."""
 import random
 
+import bench_servers
 import harness
 
 TITLE = "Edit to live: patchc apply of one changed function"
@@ -65,6 +66,27 @@ int main() {
 """
 
 
+HEADER = """#include <stdio.h>
+#include <string.h>
+static int limit(int n) {{
+  int sum = 0;
+  for (int i = 0; i < n % 16; i++) sum += i * {step};
+  return sum;
+}}
+"""
+HEADER_UNIT = """#include "limits.h"
+int handle{i}(int n) {{ return limit(n + {i}) ^ limit(n * {i}); }}
+"""
+HEADER_MAIN = """#include <stdio.h>
+{declarations}
+int main(void) {{
+  int n;
+  while (scanf("%d", &n) == 1) {{ printf("%d\\n", {calls}); fflush(stdout); }}
+  return 0;
+}}
+"""
+
+
 def c_source(lines):
     generator = random.Random(1)
     text, count = HEAD, 0
@@ -82,10 +104,10 @@ def with_steps(text, count, step):
     return text.replace("STEP0)", f"{step})")
 
 
-def measure(bench, folder, program, files):
+def measure(bench, folder, program, files, arguments=()):
     """Applies one edited file after the other, each in place of the one before."""
     samples = {name: [] for name in [*PHASES, "all", "CPU"]}
-    with harness.Conversation(bench, program) as target:
+    with harness.Conversation(bench, program, *arguments) as target:
         target.await_target()
         for file in files:
             report = bench.apply(target, file, "--name", "fix")
@@ -136,10 +158,59 @@ def lua(bench, rounds):
     return f"Lua's lparser.c, {text.count(chr(10))} lines", samples
 
 
+def redis(bench, rounds):
+    program = bench_servers.build_redis(bench, "hosted", f"{bench.patchc} cc")
+    source = program.parent / "module.c"
+    folder = bench.folder("edit-redis")
+    text = source.read_text()
+    files = []
+    for step in range(rounds):
+        (folder / str(step)).mkdir()
+        files.append(folder / str(step) / source.name)
+        files[-1].write_text(text.replace(
+            "int moduleDelKeyIfEmpty(RedisModuleKey *key) {\n",
+            "int moduleDelKeyIfEmpty(RedisModuleKey *key) {\n"
+            f"    if (key == NULL || key->mode == -{step + 1}) return 0;\n", 1))
+    # Without a port or a socket it does not go on.
+    samples = measure(bench, folder, program, files,
+                      ["--port", "0", "--unixsocket", folder / "socket", "--save", "", "--appendonly", "no"])
+    samples["clang-22 -c"] = [
+        1e3 * bench.timed("make", "-s", "-B", "module.o", "CC=clang-22", "MALLOC=libc", "BUILD_TLS=no",
+                          "USE_SYSTEMD=no", "OPTIMIZATION=-O2",
+                          cwd=bench_servers.build_redis(bench, "native", "clang-22").parent)[1]
+        for _ in range(min(rounds, 3))]
+    return f"redis' module.c, {text.count(chr(10))} lines", samples
+
+
+def header(bench, rounds):
+    """A function of a header that 50 units include, each of which has a copy of its own."""
+    folder = bench.folder("edit-header")
+    (folder / "limits.h").write_text(HEADER.format(step=1))
+    units = 50
+    for i in range(units):
+        (folder / f"unit{i}.c").write_text(HEADER_UNIT.format(i=i))
+        bench.command(bench.patchc, "cc", "-O2", "-c", f"unit{i}.c", "-o", f"unit{i}.o", cwd=folder)
+    calls = " + ".join(f"handle{i}(n)" for i in range(units))
+    declarations = "".join(f"int handle{i}(int n);\n" for i in range(units))
+    (folder / "main.c").write_text(HEADER_MAIN.format(declarations=declarations, calls=calls))
+    bench.command(bench.patchc, "cc", "-O2", "-o", "program", "main.c", *[f"unit{i}.o" for i in range(units)],
+                  cwd=folder)
+    files = []
+    for step in range(2, 2 + rounds):
+        (folder / str(step)).mkdir()
+        files.append(folder / str(step) / "limits.h")
+        files[-1].write_text(HEADER.format(step=step))
+    samples = measure(bench, folder, folder / "program", files)
+    samples["clang-22 -c"] = [
+        1e3 * sum(bench.timed("clang-22", "-O2", "-c", folder / f"unit{i}.c", "-o", folder / "native.o")[1]
+                  for i in range(units))]
+    return f"a header that {units} units of C include", samples
+
+
 def run(bench):
     rounds = bench.rounds(15, 4)
     table = harness.Table("changed unit", "ms", ["all", *PHASES, "CPU", "clang-22 -c"], ratios=False,
-                          goal="all: 3000 lines of C in 300, 100 lines in 60, C++ with containers in 400")
+                          goal="all: C of 100 lines in 60, of 3000 in 300, redis' largest file in 700, C++ with containers in 400")
     table.notes.append("all: wall clock of the command; CPU: of the command; clang-22 -c: CPU of "
                        "compiling the unit, for comparison")
     for lines in (100, 3000):
@@ -149,5 +220,10 @@ def run(bench):
         table.add(*lua(bench, rounds))
     except harness.Skipped as reason:
         table.notes.append(f"without Lua: {reason}")
+    try:
+        table.add(*redis(bench, bench.rounds(7, 2)))
+    except harness.Skipped as reason:
+        table.notes.append(f"without redis: {reason}")
+    table.add(*header(bench, bench.rounds(7, 2)))
     table.add(*generated(bench, "C++, iostream, vector, map", CXX, 1, ".cc", "c++", rounds))
     return [table]

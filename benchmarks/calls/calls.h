@@ -4,6 +4,9 @@
 
 long callee(long x);
 
+// Waits for a byte: a thread in here holds up transitions of this function.
+long stand(int descriptor);
+
 class Counter {
  public:
   virtual ~Counter() = default;

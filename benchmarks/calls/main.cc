@@ -1,9 +1,13 @@
 // What a call costs, in every manner of calling. Answers each line (a manner) with the nanoseconds
-// of one call: the least of many short batches, which a busy machine disturbs least.
+// of one call: the least of many short batches, which a busy machine disturbs least. "stand" has
+// another thread hold up transitions until "go on".
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <functional>
+#include <thread>
 
 #include "calls.h"
 
@@ -61,9 +65,22 @@ double Measure(const char* manner) {
 
 int main() {
   char line[64];
+  int ends[2];
+  std::thread standing;
+  if (pipe(ends) != 0) return 1;
   while (fgets(line, sizeof line, stdin) != nullptr) {
     line[strcspn(line, "\n")] = 0;
-    printf("%.4f\n", Measure(line));
+    double answer = 0;
+    if (strcmp(line, "stand") == 0) {
+      standing = std::thread(stand, ends[0]);
+      usleep(20000);  // until it waits; whoever asks sees whether the transition is held up
+    } else if (strcmp(line, "go on") == 0) {
+      if (write(ends[1], "", 1) != 1) return 1;
+      standing.join();
+    } else {
+      answer = Measure(line);
+    }
+    printf("%.4f\n", answer);
     fflush(stdout);
   }
   return 0;
