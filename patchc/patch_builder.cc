@@ -349,8 +349,12 @@ absl::Status PatchBuilder::TakeCompiled(const ReachedUnit& reached, CompileReque
   TakeLeftOutFromBase(result.left_out, **base_summary, *edited);
   UnitDiff diff = CompareUnit({description, **base_summary, *edited});
   diff.module = base.module();
-  for (Refusal& refusal :
-       CompareRecords(description.records, result.description.records, options.allow_layout)) {
+  std::vector<Refusal> layouts =
+      CompareRecords(description.records, result.description.records, options.allow_layout);
+  for (Refusal& refusal : CompareVariables(description.variables, result.description.variables)) {
+    layouts.push_back(std::move(refusal));
+  }
+  for (Refusal& refusal : layouts) {
     is_refused_ = true;
     // A header's record is the same in every unit that includes it.
     if (compared_records_.insert(refusal.message).second) {

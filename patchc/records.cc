@@ -3,13 +3,19 @@
 #include <clang/AST/ASTContext.h>
 #include <clang/AST/Decl.h>
 #include <clang/AST/DeclCXX.h>
+#include <clang/AST/DeclTemplate.h>
+#include <clang/AST/Mangle.h>
 #include <clang/AST/RecordLayout.h>
 #include <clang/AST/RecursiveASTVisitor.h>
 #include <clang/Basic/Diagnostic.h>
 #include <clang/Basic/SourceManager.h>
 
+#include <map>
+#include <set>
 #include <string>
 #include <utility>
+
+#include "absl/strings/str_cat.h"
 
 namespace mend::patchc {
 namespace {
@@ -29,10 +35,19 @@ std::string RecordName(const clang::TagDecl& declaration, const clang::ASTContex
   return {};
 }
 
+// What std::atomic<T> holds a T as; a null type for anything else.
+clang::QualType ValueOfStdAtomic(const clang::RecordDecl& record) {
+  const auto* instance = llvm::dyn_cast<clang::ClassTemplateSpecializationDecl>(&record);
+  if (instance == nullptr || !instance->isInStdNamespace() || instance->getName() != "atomic") {
+    return {};
+  }
+  return instance->getTemplateArgs()[0].getAsType();
+}
+
 class LayoutVisitor : public clang::RecursiveASTVisitor<LayoutVisitor> {
  public:
-  LayoutVisitor(clang::ASTContext& context, std::vector<RecordDescription>* records)
-      : context_(context), records_(records) {}
+  LayoutVisitor(clang::ASTContext& context, ObjectDescription* description)
+      : context_(context), names_(context), description_(description) {}
 
   // Names follow RecursiveASTVisitor's.
   bool shouldVisitTemplateInstantiations() const { return true; }
@@ -54,8 +69,27 @@ class LayoutVisitor : public clang::RecursiveASTVisitor<LayoutVisitor> {
     if (auto* class_record = llvm::dyn_cast<clang::CXXRecordDecl>(record)) {
       AddClassParts(*class_record, layout, description);
     }
-    AddFields(*record, 0, description);
-    records_->push_back(std::move(description));
+    AddFields(*record, 0, "", description);
+    description_->records.push_back(std::move(description));
+    return true;
+  }
+
+  bool VisitVarDecl(clang::VarDecl* variable) {
+    if (!variable->hasGlobalStorage() ||
+        variable->isThisDeclarationADefinition() == clang::VarDecl::DeclarationOnly ||
+        variable->isInvalidDecl() || variable->getType()->isDependentType() ||
+        variable->getType()->isIncompleteType() ||
+        variable->getDeclContext()->isDependentContext() || IsSystem(*variable) ||
+        IsConstant(*variable) || !variables_.insert(variable->getCanonicalDecl()).second) {
+      return true;
+    }
+    RecordDescription description;
+    description.name = VariableName(*variable);
+    description.kind = "variable";
+    description.size_bytes =
+        static_cast<uint64_t>(context_.getTypeSizeInChars(variable->getType()).getQuantity());
+    AddMember({"", variable->getType(), 0}, description);
+    description_->variables.push_back(std::move(description));
     return true;
   }
 
@@ -78,11 +112,18 @@ class LayoutVisitor : public clang::RecursiveASTVisitor<LayoutVisitor> {
       field.type = llvm::toString(enumerator->getInitVal(), 10);
       description.fields.push_back(std::move(field));
     }
-    records_->push_back(std::move(description));
+    description_->records.push_back(std::move(description));
     return true;
   }
 
  private:
+  struct Member {
+    std::string name;
+    clang::QualType type;
+    uint64_t offset_bits = 0;
+    const clang::FieldDecl* bit_field = nullptr;
+  };
+
   static bool IsInjected(const clang::RecordDecl& record) {
     const auto* class_record = llvm::dyn_cast<clang::CXXRecordDecl>(&record);
     return class_record != nullptr &&
@@ -95,8 +136,57 @@ class LayoutVisitor : public clang::RecursiveASTVisitor<LayoutVisitor> {
     return location.isInvalid() || sources.isInSystemHeader(location);
   }
 
+  // Constants are compared by their contents.
+  bool IsConstant(const clang::VarDecl& variable) const {
+    return variable.getType().isConstantStorage(context_, /*ExcludeCtor=*/true,
+                                                /*ExcludeDtor=*/false) &&
+           variable.hasConstantInitialization();
+  }
+
+  // Symbols tell variables of one name apart, but for a C function's own.
+  std::string VariableName(const clang::VarDecl& variable) {
+    std::string name = names_.getName(&variable);
+    const auto* function = llvm::dyn_cast<clang::FunctionDecl>(variable.getDeclContext());
+    if (function != nullptr && !context_.getLangOpts().CPlusPlus) {
+      name = absl::StrCat(names_.getName(function), ".", name);
+    }
+    const int number = ++variable_numbers_[name];
+    return number == 1 ? name : absl::StrCat(name, "#", number);
+  }
+
+  // Without the places of unnamed types in the source, which move.
   std::string TypeName(clang::QualType type) const {
-    return type.getAsString(clang::PrintingPolicy(context_.getLangOpts()));
+    clang::PrintingPolicy policy(context_.getLangOpts());
+    policy.AnonymousTagLocations = false;
+    return type.getAsString(policy);
+  }
+
+  // What a value of the type is, however it is spelled (FieldDescription::meaning).
+  std::string Meaning(clang::QualType spelled) const {
+    const clang::QualType type = spelled.getCanonicalType().getUnqualifiedType();
+    if (const auto* atomic = type->getAs<clang::AtomicType>()) {
+      return Meaning(atomic->getValueType());
+    }
+    if (type->isIntegralOrEnumerationType()) {
+      return absl::StrCat("integer ", context_.getTypeSize(type));
+    }
+    if (type->isFunctionType()) return "function";
+    if (const clang::QualType pointee = type->getPointeeType();
+        type->isPointerType() || type->isReferenceType()) {
+      return pointee->isVoidType() || pointee->isIntegralOrEnumerationType()
+                 ? "pointer"
+                 : "pointer to " + Meaning(pointee);
+    }
+    if (const clang::ArrayType* array = context_.getAsArrayType(type)) {
+      return Meaning(array->getElementType()) + "[]";
+    }
+    if (const clang::RecordDecl* record = type->getAsRecordDecl()) {
+      const clang::QualType value = ValueOfStdAtomic(*record);
+      if (!value.isNull()) return Meaning(value);
+      const std::string name = RecordName(*record, context_);
+      return name.empty() ? "unnamed record" : "record " + name;
+    }
+    return TypeName(type);
   }
 
   void AddBase(const clang::CXXRecordDecl& base, const char* kind, clang::CharUnits offset,
@@ -104,6 +194,7 @@ class LayoutVisitor : public clang::RecursiveASTVisitor<LayoutVisitor> {
     FieldDescription field;
     field.name = kind;
     field.type = RecordName(base, context_);
+    field.meaning = field.type;
     field.offset_bits = static_cast<uint64_t>(context_.toBits(offset));
     field.size_bits = static_cast<uint64_t>(
         context_.toBits(context_.getASTRecordLayout(&base).getNonVirtualSize()));
@@ -134,45 +225,61 @@ class LayoutVisitor : public clang::RecursiveASTVisitor<LayoutVisitor> {
     }
   }
 
-  // Members of unnamed structs and unions count as the record's own.
-  void AddFields(const clang::RecordDecl& record, uint64_t base_bits,
+  void AddFields(const clang::RecordDecl& record, uint64_t base_bits, const std::string& prefix,
                  RecordDescription& description) const {
     const clang::ASTRecordLayout& layout = context_.getASTRecordLayout(&record);
     for (const clang::FieldDecl* member : record.fields()) {
-      FieldDescription field;
-      field.name = member->getNameAsString();
-      field.type = TypeName(member->getType());
-      field.offset_bits = base_bits + layout.getFieldOffset(member->getFieldIndex());
-      field.size_bits = member->isBitField() ? member->getBitWidthValue()
-                        : member->getType()->isIncompleteType()
-                            ? 0
-                            : context_.getTypeSize(member->getType());
-      const clang::RecordDecl* inner = member->getType()->getAsRecordDecl();
-      if (inner != nullptr && RecordName(*inner, context_).empty() &&
-          inner->isCompleteDefinition()) {
-        // The printed type would name the place in the source, which moves.
-        field.type = "(unnamed " + inner->getKindName().str() + ")";
-        const uint64_t offset_bits = field.offset_bits;
-        description.fields.push_back(std::move(field));
-        AddFields(*inner, offset_bits, description);
-        continue;
-      }
-      description.fields.push_back(std::move(field));
+      const std::string name = member->getNameAsString();
+      AddMember({name.empty() ? "" : prefix + name, member->getType(),
+                 base_bits + layout.getFieldOffset(member->getFieldIndex()),
+                 member->isBitField() ? member : nullptr},
+                description);
     }
   }
 
+  // With the members of a type that has no name to be described under: an unnamed record's, also
+  // where there is an array of them or a pointer to them.
+  void AddMember(const Member& member, RecordDescription& description) const {
+    FieldDescription field;
+    field.name = member.name;
+    field.type = TypeName(member.type);
+    field.meaning = member.bit_field != nullptr ? "bits" : Meaning(member.type);
+    field.offset_bits = member.offset_bits;
+    field.size_bits = member.bit_field != nullptr       ? member.bit_field->getBitWidthValue()
+                      : member.type->isIncompleteType() ? 0
+                                                        : context_.getTypeSize(member.type);
+    clang::QualType inner_type = member.type;
+    std::string access = ".";
+    while (inner_type->isArrayType() || inner_type->isPointerType()) {
+      const clang::ArrayType* array = context_.getAsArrayType(inner_type);
+      access = array == nullptr ? "->" : "[]" + access;
+      inner_type = array == nullptr ? inner_type->getPointeeType() : array->getElementType();
+    }
+    const clang::RecordDecl* inner = inner_type->getAsRecordDecl();
+    const bool is_unnamed =
+        inner != nullptr && inner->isCompleteDefinition() && RecordName(*inner, context_).empty();
+    if (is_unnamed && access == ".") field.type = "(unnamed " + inner->getKindName().str() + ")";
+    description.fields.push_back(std::move(field));
+    if (!is_unnamed) return;
+    const uint64_t inner_bits = access.starts_with("->") ? 0 : member.offset_bits;
+    AddFields(*inner, inner_bits, member.name.empty() ? "" : member.name + access, description);
+  }
+
   clang::ASTContext& context_;
-  std::vector<RecordDescription>* records_;
+  clang::ASTNameGenerator names_;
+  ObjectDescription* description_;
+  std::set<const clang::VarDecl*> variables_;    // those that are described
+  std::map<std::string, int> variable_numbers_;  // how many of a name are
 };
 
 class RecordCollector : public clang::ASTConsumer {
  public:
-  explicit RecordCollector(std::vector<RecordDescription>* records) : records_(records) {}
+  explicit RecordCollector(ObjectDescription* description) : description_(description) {}
 
   void HandleTranslationUnit(clang::ASTContext& context) override {
     if (context.getDiagnostics().hasErrorOccurred()) return;
     const clang::SourceManager& sources = context.getSourceManager();
-    LayoutVisitor visitor(context, records_);
+    LayoutVisitor visitor(context, description_);
     // What a preamble holds (preamble_cache.h) stays there: it is the same as before.
     for (clang::Decl* declaration : context.getTranslationUnitDecl()->noload_decls()) {
       // A whole declaration of a system header is skipped at once: there are many.
@@ -183,13 +290,13 @@ class RecordCollector : public clang::ASTConsumer {
   }
 
  private:
-  std::vector<RecordDescription>* records_;
+  ObjectDescription* description_;
 };
 
 }  // namespace
 
-std::unique_ptr<clang::ASTConsumer> CreateRecordCollector(std::vector<RecordDescription>* records) {
-  return std::make_unique<RecordCollector>(records);
+std::unique_ptr<clang::ASTConsumer> CreateRecordCollector(ObjectDescription* description) {
+  return std::make_unique<RecordCollector>(description);
 }
 
 }  // namespace mend::patchc

@@ -86,7 +86,7 @@ class DescribingAction : public clang::EmitObjAction {
     if (emitter == nullptr) return nullptr;
     std::vector<std::unique_ptr<clang::ASTConsumer>> consumers;
     // First: code generation may reuse what the syntax tree holds.
-    consumers.push_back(CreateRecordCollector(&result_.description.records));
+    consumers.push_back(CreateRecordCollector(&result_.description));
     consumers.push_back(std::move(emitter));
     return std::make_unique<clang::MultiplexConsumer>(std::move(consumers));
   }

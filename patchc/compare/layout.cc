@@ -7,6 +7,9 @@
 #include <tuple>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+#include "patchc/compare/module_diff.h"
 #include "patchc/line_directives.h"
 
 namespace mend::patchc {
@@ -43,10 +46,56 @@ bool HasMovedMember(const RecordDescription& base, const RecordDescription& edit
   });
 }
 
+std::string TypeChange(const std::string& what, const FieldDescription& base,
+                       const FieldDescription& edited) {
+  return absl::StrCat(what, " changed from '", base.type, "' to '", edited.type, "'");
+}
+
+// Whether new code understands a value that old code has left. Integers of one size are alike,
+// enumerators among them; a pointer to bytes may be one to anything that is no function.
+bool IsSameMeaning(absl::string_view before, absl::string_view after) {
+  constexpr absl::string_view kPointer = "pointer";
+  constexpr absl::string_view kPointerTo = "pointer to ";
+  if (before == after) return true;
+  if (absl::ConsumeSuffix(&before, "[]")) {
+    return absl::ConsumeSuffix(&after, "[]") && IsSameMeaning(before, after);
+  }
+  const bool was_typed = absl::ConsumePrefix(&before, kPointerTo);
+  const bool is_typed = absl::ConsumePrefix(&after, kPointerTo);
+  if (was_typed && is_typed) return IsSameMeaning(before, after);
+  return (is_typed && before == kPointer && after != "function") ||
+         (was_typed && after == kPointer && before != "function");
+}
+
+// The first member that stands where live objects have something else: of another type, or renamed
+// as well as respelled, which nobody can tell from another member. Empty if there is none.
+// REQUIRES: equal places.
+std::string FirstOtherMeaning(const RecordDescription& base, const RecordDescription& edited) {
+  for (size_t i = 0; i < base.fields.size(); ++i) {
+    const FieldDescription& before = base.fields[i];
+    const FieldDescription& after = edited.fields[i];
+    if (before.name == after.name && !IsSameMeaning(before.meaning, after.meaning)) {
+      return TypeChange(
+          before.name.empty() ? "its type" : absl::StrCat("the type of member '", before.name, "'"),
+          before, after);
+    }
+    if (before.name != after.name && before.type != after.type) {
+      return absl::StrCat("member '", after.name, "' (", after.type, ") stands in the place of '",
+                          before.name, "' (", before.type, ")");
+    }
+  }
+  return {};
+}
+
 // The first member that tells the two apart, in words.
 std::string FirstDifference(const RecordDescription& base, const RecordDescription& edited) {
   std::map<std::string, const FieldDescription*> old_fields;
   for (const FieldDescription& field : base.fields) old_fields[field.name] = &field;
+  // A variable's type, which has no name, is in front of the members.
+  if (edited.kind == "variable" && !base.fields.empty() && !edited.fields.empty() &&
+      base.fields[0].type != edited.fields[0].type) {
+    return TypeChange("its type", base.fields[0], edited.fields[0]);
+  }
   for (const FieldDescription& field : edited.fields) {
     const auto found = old_fields.find(field.name);
     if (found == old_fields.end()) {
@@ -89,16 +138,21 @@ std::optional<Refusal> CompareEnum(const RecordDescription& base, const RecordDe
                  {}};
 }
 
+// What a live object of the one is not as the other, in words; empty if there is nothing.
+std::string Difference(const RecordDescription& base, const RecordDescription& edited) {
+  const bool has_same_places = std::tie(base.size_bytes, base.alignment_bytes) ==
+                                   std::tie(edited.size_bytes, edited.alignment_bytes) &&
+                               Places(base) == Places(edited) && !HasMovedMember(base, edited);
+  return has_same_places ? FirstOtherMeaning(base, edited) : FirstDifference(base, edited);
+}
+
 std::optional<Refusal> CompareRecord(const RecordDescription& base,
                                      const RecordDescription& edited) {
   if (base.kind == "enum" && edited.kind == "enum") return CompareEnum(base, edited);
   const std::string both = DescribeDifference(base, edited);
-  if (std::tie(base.size_bytes, base.alignment_bytes) !=
-          std::tie(edited.size_bytes, edited.alignment_bytes) ||
-      Places(base) != Places(edited) || HasMovedMember(base, edited)) {
+  if (const std::string difference = Difference(base, edited); !difference.empty()) {
     return Refusal{RefusalCode::kRecordLayout,
-                   absl::StrCat(base.kind, " ", base.name, ": ", FirstDifference(base, edited)),
-                   both};
+                   absl::StrCat(base.kind, " ", base.name, ": ", difference), both};
   }
   if (base.vtable != edited.vtable) {
     return Refusal{RefusalCode::kVtable,
@@ -122,6 +176,26 @@ std::vector<Refusal> CompareRecords(const std::vector<RecordDescription>& base,
     if (std::optional<Refusal> refusal = CompareRecord(*found->second, record)) {
       refusals.push_back(*std::move(refusal));
     }
+  }
+  return refusals;
+}
+
+std::vector<Refusal> CompareVariables(const std::vector<RecordDescription>& base,
+                                      const std::vector<RecordDescription>& edited) {
+  std::map<std::string, const RecordDescription*> old_variables;
+  for (const RecordDescription& variable : base) old_variables.emplace(variable.name, &variable);
+  std::vector<Refusal> refusals;
+  for (const RecordDescription& variable : edited) {
+    const auto found = old_variables.find(variable.name);
+    if (found == old_variables.end()) continue;
+    const RecordDescription& before = *found->second;
+    // Another size is refused with the variable's contents.
+    if (before.size_bytes != variable.size_bytes) continue;
+    const std::string difference = Difference(before, variable);
+    if (difference.empty()) continue;
+    refusals.push_back({RefusalCode::kDataType,
+                        absl::StrCat("variable '", DisplayName(variable.name), "': ", difference),
+                        DescribeDifference(before, variable)});
   }
   return refusals;
 }

@@ -17,7 +17,7 @@ namespace {
 
 constexpr char kObjectMagic[] = "MENDOBJT";
 constexpr char kSourcesMagic[] = "MENDSRCS";
-constexpr uint64_t kVersion = 5;
+constexpr uint64_t kVersion = 6;
 
 // Names that reach people and patch modules are text. Source paths and type names may be any bytes:
 // what is no UTF-8 is replaced rather than refused.
@@ -68,6 +68,7 @@ class Writer : public PackedWriter {
   void Field(const FieldDescription& field) {
     Text(field.name);
     Text(field.type);
+    Text(field.meaning);
     // Nearly always where the one before ends.
     const uint64_t gap = field.offset_bits - field_end_bits_;
     Number(gap << 1 ^ (gap >> 63 == 0 ? 0 : ~uint64_t{0}));
@@ -115,7 +116,7 @@ class Reader : public PackedReader {
     return {Text(), ReadBinding(), Number(), Bool(), Bool(), Hash(), Text()};
   }
   FieldDescription Field() {
-    FieldDescription field{.name = Text(), .type = Text()};
+    FieldDescription field{.name = Text(), .type = Text(), .meaning = Text()};
     const uint64_t gap = Number();
     field.offset_bits = field_end_bits_ + (gap >> 1 ^ ((gap & 1) == 0 ? 0 : ~uint64_t{0}));
     field.size_bits = Number();
@@ -145,6 +146,7 @@ std::string SerializeObjectDescription(const ObjectDescription& description) {
   writer.Each(description.functions, [&](const auto& function) { writer.Function(function); });
   writer.Each(description.data, [&](const auto& data) { writer.Data(data); });
   writer.Each(description.records, [&](const auto& record) { writer.Record(record); });
+  writer.Each(description.variables, [&](const auto& variable) { writer.Record(variable); });
   writer.Each(description.input_hashes, [&](const auto& input) {
     writer.Text(input.first);
     writer.Hash(input.second);
@@ -167,6 +169,7 @@ absl::StatusOr<ObjectDescription> ParseObjectDescription(std::string_view sectio
                                 .functions = reader.Each(&Reader::Function),
                                 .data = reader.Each(&Reader::Data),
                                 .records = reader.Each(&Reader::Record),
+                                .variables = reader.Each(&Reader::Record),
                                 .input_hashes = {}};
   const size_t inputs = reader.Count();
   for (size_t i = 0; i < inputs; ++i) {

@@ -84,7 +84,8 @@ struct DataDescription {
 
 struct FieldDescription {
   std::string name;
-  std::string type;
+  std::string type;     // as written
+  std::string meaning;  // what a value there is, however it is spelled; enumerators have none
   uint64_t offset_bits = 0;
   uint64_t size_bits = 0;
 };
@@ -92,7 +93,7 @@ struct FieldDescription {
 // A record (struct, class, union) or enum whose layout live objects may have.
 struct RecordDescription {
   std::string name;  // qualified
-  std::string kind;  // "struct", "class", "union", "enum"
+  std::string kind;  // "struct", "class", "union", "enum"; "variable"
   uint64_t size_bytes = 0;
   uint64_t alignment_bytes = 0;
   std::vector<FieldDescription>
@@ -112,6 +113,9 @@ struct ObjectDescription {
   std::vector<FunctionDescription> functions;
   std::vector<DataDescription> data;
   std::vector<RecordDescription> records;
+  // By symbol: those that are no constants, each with its type as the first, unnamed member. Those
+  // of an unnamed record follow.
+  std::vector<RecordDescription> variables;
   // Hex, by symbol name: the IR of functions when it entered the optimiser. Of those, too, that
   // are not in the object, because they were inlined wherever they are called.
   std::map<std::string, std::string> input_hashes;

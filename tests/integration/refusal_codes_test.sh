@@ -68,6 +68,14 @@ SOURCE
 sed -i 's/^  if/  if (which == 7) { static int n; return --n; }\n&/' twins.c
 refuse 0117 'count\.n' --base twins twins.c
 
+program range c <<'SOURCE'
+static struct { int low; int high; } range;
+__attribute__((noinline)) int span(void) { return range.high - range.low; }
+int main(int argc, char** argv) { range.high = argc; return span() - 1; }
+SOURCE
+sed -i 's/int low; int high;/int high; int low;/' range.c
+refuse 0118 "variable 'range': member 'high' moved from offset 4 to 0" --base range range.c
+
 program naked c <<'SOURCE'
 __attribute__((naked, noinline)) int three(void) { __asm__("movl $3, %eax\n ret"); }
 int main(void) { return three() - 3; }

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdlib>
 #include <deque>
 #include <filesystem>
@@ -658,6 +659,104 @@ TEST_F(CompareTest, MembersMayBeRenamedAndNotExchanged) {
   const BuildReport report =
       Build({{"shape.h", renamed}, {"shape.c", Replaced(kShape, "square(p->y)", "square(p->z)")}});
   EXPECT_THAT(report.refusals, IsEmpty());
+}
+
+constexpr char kFetch[] =
+    "struct find { long id; };\n"
+    "struct address { long id; };\n"
+    "enum stage { IDLE, BUSY };\n"
+    "struct fetch {\n"
+    "  struct find *find;\n"
+    "  int tries;\n"
+    "  const char *name;\n"
+    "  void *context;\n"
+    "  int (*done)(int);\n"
+    "  struct { int low; int high; } slots[2], *more;\n"
+    "  unsigned is_open : 1;\n"
+    "};\n"
+    "struct fetch *current;\n"
+    "static int limit;\n"
+    "static struct { int first; int last; } range;\n"
+    "static struct { int key; int value; } *table;\n"
+    "long fetch_id(void) {\n"
+    "  static long asked;\n"
+    "  asked += current->tries + limit + range.first * 2 + range.last + table->key * 3;\n"
+    "  return asked + current->slots[1].low + current->more->low;\n"
+    "}\n";
+
+// A BIND fix put a pointer to an address where one to a list of them had been: its new code would
+// have followed what live objects had there.
+TEST_F(CompareTest, AMemberOfAnotherMeaningIsRefusedWhereverItStands) {
+  MakeProgram({{"fetch.c", kFetch}});
+  const std::vector<std::array<std::string, 3>> edits = {
+      {"struct find *find;", "struct address *found;",
+       "member 'found' (struct address *) stands in the place of 'find' (struct find *)"},
+      {"struct find *find;", "struct address *find;",
+       "the type of member 'find' changed from 'struct find *' to 'struct address *'"},
+      {"int tries;", "float tries;", "the type of member 'tries' changed from 'int' to 'float'"},
+      {"const char *name;", "long name;", "the type of member 'name' changed"},
+      {"void *context;", "int (*context)(void);", "the type of member 'context' changed"},
+      {"int low; int high;", "int high; int low;",
+       "member 'slots[].high' moved from offset 44 to 40"},
+  };
+  for (const auto& [from, to, reason] : edits) {
+    SCOPED_TRACE(to);
+    // The edited source need not use it.
+    EXPECT_THAT(OnlyRefusal(Build({{"fetch.c", Replaced(kFetch, from, to)}})),
+                AllOf(HasSubstr("MEND-E0101"), HasSubstr("struct fetch: "), HasSubstr(reason)));
+  }
+  BuildEach("fetch.c", kFetch,
+            {{"int tries;", "unsigned tries;"},
+             {"int tries;", "enum stage tries;"},
+             {"const char *name;", "unsigned char *name;"},
+             {"void *context;", "struct address *context;"},
+             {"int (*done)(int);", "int (*done)(int, long);"},
+             {"struct find *find;", "struct find *found;"},
+             {"unsigned is_open : 1;", "_Bool is_open : 1;"}},
+            [](const BuildReport& report) { EXPECT_THAT(report.refusals, IsEmpty()); });
+}
+
+TEST_F(CompareTest, AVariableOfAnotherMeaningIsRefused) {
+  MakeProgram({{"fetch.c", kFetch}});
+  const std::vector<std::array<std::string, 3>> edits = {
+      {"static int limit;", "static float limit;",
+       "variable 'limit': its type changed from 'int' to 'float'"},
+      {"int first; int last;", "int last; int first;",
+       "variable 'range': member 'last' moved from offset 4 to 0"},
+      {"int key; int value;", "int value; int key;",
+       "variable 'table': member 'value' moved from offset 4 to 0"},
+      {"static struct { int key; int value; } *table;",
+       "static struct item { int key; int value; } *table;",
+       "variable 'table': its type changed from"},
+      {"static long asked;", "static double asked;",
+       "variable 'fetch_id.asked': its type changed from 'long' to 'double'"},
+  };
+  for (const auto& [from, to, reason] : edits) {
+    SCOPED_TRACE(to);
+    EXPECT_THAT(OnlyRefusal(Build({{"fetch.c", Replaced(kFetch, from, to)}})),
+                AllOf(HasSubstr("MEND-E0118"), HasSubstr(reason)));
+  }
+  BuildEach("fetch.c", kFetch,
+            {{"static int limit;", "static unsigned limit;"},
+             {"int first; int last;", "int begin; int last;\n#define first begin\n"},
+             {"static long asked;", "static long asked, answered; answered = asked;"}},
+            [](const BuildReport& report) { EXPECT_THAT(report.refusals, IsEmpty()); });
+}
+
+TEST_F(CompareTest, VariablesOfTemplatesAndOverloadsAreToldApart) {
+  const std::string source =
+      "template <typename T> T& last(T value) { static T kept; kept += value; return kept; }\n"
+      "int count(int a) { static int n; return n += a; }\n"
+      "double count(double a) { static double n; return n += a; }\n"
+      "double use() { return last(1) + last(2.5) + count(1) + count(2.0); }\n";
+  MakeProgram({{"v.cc", source}});
+  EXPECT_TRUE(Build({{"v.cc", absl::StrCat("//\n", source)}}).no_change);
+  EXPECT_THAT(OnlyRefusal(Build({{"v.cc", Replaced(source, "static double n", "static long n")}})),
+              AllOf(HasSubstr("MEND-E0118"), HasSubstr("count(double)::n"),
+                    HasSubstr("from 'double' to 'long'")));
+  // One more in front has a variable of the same name, too.
+  const std::string one_more = "float count(float a) { static float n; return n += a; }\n";
+  EXPECT_THAT(Build({{"v.cc", absl::StrCat(one_more, source)}}).refusals, IsEmpty());
 }
 
 TEST_F(CompareTest, RefusesChangedVirtualFunctions) {

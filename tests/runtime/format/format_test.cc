@@ -48,13 +48,18 @@ ObjectDescription SampleDescription() {
                                    .size = 12,
                                    .patchable = true,
                                    .fingerprint = "ab"});
-  description.records.push_back(
-      {.name = "S",
-       .kind = "struct",
-       .size_bytes = 8,
-       .alignment_bytes = 4,
-       .fields = {{.name = "x", .type = "int", .offset_bits = 32, .size_bits = 32}},
-       .vtable = {}});
+  description.records.push_back({.name = "S",
+                                 .kind = "struct",
+                                 .size_bytes = 8,
+                                 .alignment_bytes = 4,
+                                 .fields = {{.name = "x",
+                                             .type = "int",
+                                             .meaning = "integer 32",
+                                             .offset_bits = 32,
+                                             .size_bits = 32}},
+                                 .vtable = {}});
+  description.variables = description.records;
+  description.variables[0].name = "s";
   description.input_hashes = {{"f", "cd"}, {"inlined", "ef"}};
   return description;
 }
