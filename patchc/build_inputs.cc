@@ -22,27 +22,6 @@ bool IsOneOf(const std::array<std::string_view, kCount>& list, std::string_view 
   return std::find(list.begin(), list.end(), word) != list.end();
 }
 
-// Whether the path is what a build reads to know how to build. Seldom wrong, never complete: a list
-// of modules may have any name.
-bool IsBuildFile(const fs::path& path) {
-  static constexpr std::array<std::string_view, 12> kExtensions = {
-      ".am", ".ac", ".m4", ".mk", ".mak", ".cmake", ".sh", ".py", ".pl", ".awk", ".def", ".list"};
-  static constexpr std::array<std::string_view, 5> kNames = {"CMakeLists.txt", "meson.build",
-                                                             "SConscript", "SConstruct", "wscript"};
-  static constexpr std::array<std::string_view, 4> kSources = {".h", ".c", ".hpp", ".cc"};
-  const std::string name = path.filename().string();
-  if (path.extension() == ".in") {
-    const fs::path made = path.parent_path() / path.stem();
-    return IsOneOf(kSources, made.extension().string()) || IsBuildFile(made);
-  }
-  if (IsOneOf(kExtensions, path.extension().string()) || IsOneOf(kNames, name)) return true;
-  for (const std::string_view beginning : {"Makefile", "makefile", "GNUmakefile", "configure"}) {
-    if (name.starts_with(beginning)) return true;
-  }
-  // nginx and its like.
-  return std::find(path.begin(), path.end(), fs::path("auto")) != path.end();
-}
-
 // Whether sources may be made of the file: what is written for people or run as a test is not worth
 // reading the whole program for.
 bool MayGenerate(const fs::path& path) {
@@ -87,6 +66,26 @@ std::string_view DirectivePath(std::string_view line) {
 }
 
 }  // namespace
+
+bool IsBuildFile(const std::string& file) {
+  const fs::path path = file;
+  static constexpr std::array<std::string_view, 12> kExtensions = {
+      ".am", ".ac", ".m4", ".mk", ".mak", ".cmake", ".sh", ".py", ".pl", ".awk", ".def", ".list"};
+  static constexpr std::array<std::string_view, 5> kNames = {"CMakeLists.txt", "meson.build",
+                                                             "SConscript", "SConstruct", "wscript"};
+  static constexpr std::array<std::string_view, 4> kSources = {".h", ".c", ".hpp", ".cc"};
+  const std::string name = path.filename().string();
+  if (path.extension() == ".in") {
+    const fs::path made = path.parent_path() / path.stem();
+    return IsOneOf(kSources, made.extension().string()) || IsBuildFile(made.string());
+  }
+  if (IsOneOf(kExtensions, path.extension().string()) || IsOneOf(kNames, name)) return true;
+  for (const std::string_view beginning : {"Makefile", "makefile", "GNUmakefile", "configure"}) {
+    if (name.starts_with(beginning)) return true;
+  }
+  // nginx and its like.
+  return std::find(path.begin(), path.end(), fs::path("auto")) != path.end();
+}
 
 std::set<std::string> IdentifiersIn(std::string_view text) {
   std::set<std::string> identifiers;
@@ -135,8 +134,8 @@ std::map<std::string, std::string> BuildInputs::Macros() const {
   for (const auto& [path, words] : build_words_) {
     for (const std::string& word : words) {
       const bool is_macro = word.find('_') != std::string::npos &&
-                            std::none_of(word.begin(), word.end(),
-                                         [](unsigned char c) { return absl::ascii_islower(c); });
+                            std::any_of(word.begin(), word.end(), absl::ascii_isupper) &&
+                            std::none_of(word.begin(), word.end(), absl::ascii_islower);
       if (is_macro) macros.emplace(word, path);
     }
   }

@@ -41,6 +41,10 @@ class BuildInputs {
   std::map<std::string, std::set<std::string>> build_words_;  // by file: words of added lines
 };
 
+// Whether the path is what a build reads to know how to build. Seldom wrong, never complete: a list
+// of modules may have any name.
+bool IsBuildFile(const std::string& file);
+
 // The C identifiers in a text.
 std::set<std::string> IdentifiersIn(std::string_view text);
 

@@ -218,7 +218,9 @@ std::vector<std::string> SourceEdits::MacroWarnings() const {
   if (macros.empty()) return warnings;
   std::set<std::string> before;
   std::set<std::string> after;
-  for (const auto& [path, edit] : edits_) {
+  for (const auto& [key, edit] : edits_) {
+    // A script that the diff adds is no code of the program, though it may be called like a header.
+    if (edit.is_new_file && IsBuildFile(key.second)) continue;
     before.merge(IdentifiersIn(edit.old_text));
     after.merge(IdentifiersIn(edit.new_text));
   }

@@ -552,6 +552,17 @@ TEST_F(CompareTest, WarnsOfMacrosThatTheBuildWouldDefine) {
   EXPECT_THAT(edits.MacroWarnings(), ElementsAre(HasSubstr("HAVE_FAST_XOR")));
 }
 
+// BIND's fixes bring scripts that test them.
+TEST_F(CompareTest, AScriptThatADiffAddsUsesNoMacros) {
+  MakeUsualProgram();
+  Write("fix.patch", absl::StrCat(DiffWith("old/run.py", "socket(AF_INET)"),
+                                  "--- /dev/null\n+++ b/new/run.py\n@@ -0,0 +1,2 @@\n"
+                                  "+socket(AF_INET)\n+first, _ = pair\n"));
+  SourceEdits edits(bases_);
+  ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
+  EXPECT_THAT(edits.MacroWarnings(), IsEmpty());
+}
+
 TEST_F(CompareTest, ModuleSurvivesWritingAndReading) {
   MakeUsualProgram();
   BuildReport report = Build({{"main.c", Replaced(kMain, "calls++", "calls += 3")}});
