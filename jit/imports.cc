@@ -48,7 +48,17 @@ Imports ImportsOf(const dl_phdr_info& object) {
 struct Redirection {
   const char* name;
   void* function;
+  bool leaves_own;  // not in the object that contains `function`
 };
+
+bool Contains(const dl_phdr_info& object, const void* address) {
+  const uintptr_t offset = reinterpret_cast<uintptr_t>(address) - object.dlpi_addr;
+  for (unsigned i = 0; i < object.dlpi_phnum; ++i) {
+    const ElfW(Phdr) & part = object.dlpi_phdr[i];
+    if (part.p_type == PT_LOAD && offset - part.p_vaddr < part.p_memsz) return true;
+  }
+  return false;
+}
 
 void Write(uintptr_t slot, void* function) {
   if (*reinterpret_cast<void**>(slot) == function) return;
@@ -76,6 +86,7 @@ int RedirectInObject(dl_phdr_info* object, size_t, void* argument) {
   const Imports imports = ImportsOf(*object);
   if (imports.symbols == nullptr || imports.names == nullptr) return 0;
   const auto& redirection = *static_cast<const Redirection*>(argument);
+  if (redirection.leaves_own && Contains(*object, redirection.function)) return 0;
   RedirectIn(imports, imports.lazy, object->dlpi_addr, redirection);
   RedirectIn(imports, imports.eager, object->dlpi_addr, redirection);
   return 0;
@@ -91,7 +102,12 @@ bool ComesLate(const char* name, const void* own) {
 }
 
 void RedirectImports(const char* name, void* function) {
-  Redirection redirection{name, function};
+  Redirection redirection{name, function, /*leaves_own=*/false};
+  dl_iterate_phdr(&RedirectInObject, &redirection);
+}
+
+void RedirectOtherImports(const char* name, void* function) {
+  Redirection redirection{name, function, /*leaves_own=*/true};
   dl_iterate_phdr(&RedirectInObject, &redirection);
 }
 

@@ -15,6 +15,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "jit/imports.h"
 #include "mend/host.h"
 #include "mend/mapped_file.h"
 #include "runtime/base/mutex.h"
@@ -269,6 +270,24 @@ void* HostedDlvsym(void* handle, const char* name, const char* version) {
   [[clang::musttail]] return dlvsym(NativeHandle(handle), name, version);
 }
 
+// Libraries ask for guest modules as the program does. What they ask of all libraries, or of those
+// behind them, is the native loader's.
+bool IsForLoader(void* handle) { return handle == RTLD_DEFAULT || handle == RTLD_NEXT; }
+
+void* LibraryDlsym(void* handle, const char* name) {
+  if (!IsForLoader(handle)) {
+    if (const std::optional<void*> found = FindHosted(handle, name)) return *found;
+  }
+  [[clang::musttail]] return dlsym(handle, name);
+}
+
+void* LibraryDlvsym(void* handle, const char* name, const char* version) {
+  if (!IsForLoader(handle)) {
+    if (const std::optional<void*> found = FindHosted(handle, name)) return *found;
+  }
+  [[clang::musttail]] return dlvsym(handle, name, version);
+}
+
 int HostedDlclose(void* handle) {
   if (Host* const host = Libraries().HostOf(handle); host != nullptr) {
     // In a livepatch callback it stays open, and may be closed later.
@@ -301,6 +320,15 @@ std::map<std::string, void*> DynamicLoadingSymbols() {
           {"dlvsym", reinterpret_cast<void*>(&HostedDlvsym)},
           {"dlclose", reinterpret_cast<void*>(&HostedDlclose)},
           {"dlerror", reinterpret_cast<void*>(&HostedDlerror)}};
+}
+
+void ShowGuestModulesToLibraries() {
+  std::map<std::string, void*> functions = DynamicLoadingSymbols();
+  functions["dlsym"] = reinterpret_cast<void*>(&LibraryDlsym);
+  functions["dlvsym"] = reinterpret_cast<void*>(&LibraryDlvsym);
+  for (const auto& [name, function] : functions) {
+    jit::RedirectOtherImports(name.c_str(), function);
+  }
 }
 
 }  // namespace mend

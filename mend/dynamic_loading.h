@@ -9,6 +9,9 @@
 //   dlclose   the last one unloads
 //   dlerror   tells a refusal in the words of the patch that refused ("ENODEV: No such device")
 //
+// A library may do it for the program: httpd opens its modules by apr. So the libraries that are
+// there when the program starts get the same functions.
+//
 // Thread safety: all are thread-safe.
 #ifndef MEND_MEND_DYNAMIC_LOADING_H_
 #define MEND_MEND_DYNAMIC_LOADING_H_
@@ -20,6 +23,10 @@ namespace mend {
 
 // What hosted code gets for these names.
 std::map<std::string, void*> DynamicLoadingSymbols();
+
+// Lets the libraries that are loaded so far open guest modules, too. Before any of the program's
+// code runs, and once there is a host.
+void ShowGuestModulesToLibraries();
 
 }  // namespace mend
 

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "jit/guest_libc/guest_libc.h"
+#include "mend/dynamic_loading.h"
 #include "mend/host.h"
 #include "mend/host_options.h"
 #include "mend/program_exports.h"
@@ -70,6 +71,7 @@ Host& LinkProgram(const HostOptions& options, std::string_view image) {
         MendEvent("exports_unavailable", "",
                   absl::StrCat("libraries do not see the program's symbols: ", status.message())));
   }
+  ShowGuestModulesToLibraries();
   return **host;
 }
 

@@ -136,3 +136,36 @@ expect_code 3 "$patchc" apply "$work/wrong.mendpatch" --to "$target"
 expect_match "a symbol that is not there" "EINVAL: .*symbol 'lever' not found in symbol table" "$output"
 ask "call late_call" 5170
 finish
+
+# A library of the program's, made by any compiler, opens guest modules for it, as apr does for httpd.
+# It still finds what it asks the native loader for: of the libraries behind it, and of one that it opens.
+cat > "$work/loader.c" <<'C'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+void* my_dlopen(const char* file, int flags) { return dlopen(file, flags); }
+void* my_dlsym(void* handle, const char* name) { return dlsym(handle, name); }
+int my_dlclose(void* handle) { return dlclose(handle); }
+char* my_dlerror(void) { return dlerror(); }
+int abs(int value) { return ((int (*)(int))dlsym(RTLD_NEXT, "abs"))(value) + 1000; }
+C
+clang-22 -O2 -fPIC -fno-builtin -shared "$work/loader.c" -o "$work/libloader.so" -Wl,-z,now -Wl,-z,relro
+"$patchc" cc -O2 -fno-builtin -Ddlopen=my_dlopen -Ddlsym=my_dlsym -Ddlclose=my_dlclose -Ddlerror=my_dlerror \
+  "$sources/opener.c" -o "$work/by_library" -L"$work" -lloader -Wl,-rpath,"$work"
+start "$work/by_library"
+hear
+target=$hosted_pid
+for round in 1 2; do
+  ask "open $work/plugin.so" opened
+  ask "call plugin_call" 151
+  ask "call nothing_of_it" "undefined symbol: nothing_of_it"
+  ask "close it" closed
+done
+ask "open $work/missing.so" "$work/missing.so: cannot open shared object file: No such file or directory"
+ask "open libm.so.6" opened
+ask "close it" closed
+ask "open $work/libloader.so" opened
+ask "call abs" 1003
+expect_code 0 "$patchc" apply "$work/plugin_patch.mendpatch" --to "$target"
+ask "open $work/plugin.so" opened
+ask "call plugin_call" 3148
+finish
