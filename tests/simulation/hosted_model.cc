@@ -87,6 +87,13 @@ void World::UnloadModule() {
   Now().Violation("a module's text is in use for ever");
 }
 
+void World::NoteEvent(const Event& event) {
+  if (!event_order.Accept(event.kind)) {
+    Now().Violation("event %s comes too soon", event.kind.c_str());
+  }
+  if (event.kind == "transition_complete") ++completed;
+}
+
 void World::CheckInvariants() {
   if (!host.SlotsLead()) Now().Violation("a slot leads to no body and no trampoline");
   for (const auto& thread : threads) {
@@ -162,7 +169,9 @@ void SimulatedThread::BecomeOwner(Fiber* of) {
 void SimulatedThread::Main() {
   words_ = &tls_thread_words;
   if (announcement == Announcement::kProgram) ThreadRegistry::Get().BeginThread(record_);
+  ++Now().running()->phase;
   RunUnits();
+  ++Now().running()->phase;
   RunLeftContexts();
   // The end of a thread that was merely found is not announced.
   const ThreadRecord* const record = ThreadRegistry::CurrentRecord();
@@ -269,7 +278,7 @@ void SimulatedThread::InHost(const Call& call) {
 void SimulatedThread::Step(CodeAddress at) {
   pc = at;
   if (behaviour_->handlers && Choose(60) == 0) MaybeInterrupt();
-  Now().Point();
+  Now().Point({.location = Access::kText});
 }
 
 void SimulatedThread::PollAt(CodeAddress return_address) {
@@ -280,6 +289,7 @@ void SimulatedThread::PollAt(CodeAddress return_address) {
 }
 
 int SimulatedThread::Call(Function function) {
+  ++Now().running()->phase;
   const bool outermost = pc.is_null();
   if (!outermost) frames.push_back({pc, true});
   const CodeAddress body = Dispatch(host_->Site(function).entry);
@@ -539,7 +549,8 @@ void SimulatedThread::HandleSafepointSignal() {
   registers[REG_RIP] = static_cast<greg_t>(
       pc.is_null() ? reinterpret_cast<uintptr_t>(&ThreadWordsOffset) : pc.value);
   registers[REG_RSP] = static_cast<greg_t>(reinterpret_cast<uintptr_t>(__builtin_frame_address(0)));
-  MustNotLoseRequest([&] { action.sa_sigaction(kSafepointSignal, &info_, &context); });
+  siginfo_t info = std::exchange(info_, {});
+  MustNotLoseRequest([&] { action.sa_sigaction(kSafepointSignal, &info, &context); });
   if (!interrupted.is_null()) pc = CodeAddress{static_cast<uintptr_t>(registers[REG_RIP])};
 }
 

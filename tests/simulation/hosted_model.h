@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "runtime/base/event_log.h"
+#include "tests/simulation/event_order.h"
 #include "tests/simulation/model_callbacks.h"
 #include "tests/simulation/model_host.h"
 #include "tests/simulation/scheduler.h"
@@ -68,7 +69,11 @@ class SimulatedThread {
   static void NotePollSet(const volatile void* byte);
 
   SimulatedThread(ModelHost* host, Behaviour* behaviour, int number, Announcement announcement)
-      : tid(2'000'000 + number), announcement(announcement), host_(host), behaviour_(behaviour) {}
+      : tid(2'000'000 + number),
+        announcement(announcement),
+        host_(host),
+        behaviour_(behaviour),
+        own_walks_(kFirstWalk + (static_cast<uint64_t>(number) << 32)) {}
 
   // `record`: from PrepareChild, of a kProgram thread.
   void Start(ThreadRecord* record);
@@ -86,6 +91,9 @@ class SimulatedThread {
   void NoteMask();
   // In a forked child: the only thread has a new id and no signals.
   void BecomeOnlyThread();
+
+  // Looks like no other number (state_digest.h).
+  static constexpr uint64_t kFirstWalk = 0x1c00'0000'0000'0000;
 
   struct Frame {
     CodeAddress pc;
@@ -143,7 +151,7 @@ class SimulatedThread {
   SimulatedThread* home_ = nullptr;  // the thread whose fiber it runs on, on its own stack
   const ThreadWords* words_ = nullptr;
   uint64_t asked_ = 0;  // the generation of the request that its poll byte was last set for
-  uint64_t own_walks_ = 0;
+  uint64_t own_walks_;  // how many there were is of no interest, but whether there was one
   siginfo_t info_ = {};
   bool safepoint_pending_ = false;
   bool program_pending_ = false;
@@ -171,11 +179,16 @@ struct World {
   int pid = 1'000'000;
   int version = 0;  // the newest patch's
   int depth = 0;    // of forks: 0 is the first process
+  // All that there are within a bound: explorer.h. Events are not kept, only their order.
+  bool explored = false;
+  EventOrder event_order;
+  uint64_t completed = 0;  // transitions
   uint64_t units = 0;
 
   SimulatedThread* NewThread(Announcement announcement);
   // The program's module comes or goes, unless somebody is at it already.
   void LoadOrUnloadModule();
+  void NoteEvent(const Event& event);
   void CheckInvariants();
   bool AllDone() const;
 

@@ -22,6 +22,8 @@ constexpr const char* kNames[] = {"pair", "alpha", "beta", "gamma", "delta"};
 alignas(64) constinit uint8_t text_memory[kTextBytes] = {};
 constinit uintptr_t slots[kSlotsMax] = {};
 
+constexpr Access kWritesText = {.location = Access::kText, .size = 0, .writes = true};
+
 Scheduler& Now() { return *Scheduler::Current(); }
 
 CodeAddress TextAt(size_t offset) {
@@ -35,6 +37,7 @@ class ModelText : public LinkedModule {
  public:
   ModelText(ModelHost* host, int version) : host_(host), version_(version) {}
   ~ModelText() override {
+    if (Scheduler::Current() != nullptr && Now().guided()) Now().Point(kWritesText);
     for (ModelHost::Version& version : host_->versions_) {
       if (version.number != version_ || version.goes_with_module) continue;
       version.freed = true;
@@ -87,6 +90,7 @@ absl::StatusOr<CodeRange> ModelHost::AllocateText(size_t bytes) {
 }
 
 void ModelHost::ReleaseText(CodeRange range) {
+  if (Now().guided()) Now().Point(kWritesText);
   if (std::erase(trampolines_, range) != 1) Now().Violation("text is freed twice");
   freed_.push_back(range);
 }
@@ -100,7 +104,7 @@ absl::Status ModelHost::WriteText(absl::Span<const TextWrite> writes) {
 
 absl::Status ModelHost::WriteEntries(absl::Span<const EntryWrite> writes) {
   for (const EntryWrite& write : writes) {
-    Now().Point();
+    Now().Point(kWritesText);
     memcpy(reinterpret_cast<void*>(write.entry.value), &write.bytes, sizeof write.bytes);
   }
   return absl::OkStatus();
@@ -235,6 +239,10 @@ uint64_t ModelHost::EntryBytes(Function function) const {
 }
 
 uint64_t ModelHost::OpenBytes(Function function) const { return *OpenEntry(sites_[function]); }
+
+bool ModelHost::IsSlot(uintptr_t address) {
+  return address - reinterpret_cast<uintptr_t>(slots) < sizeof slots;
+}
 
 bool ModelHost::SlotsLead() const {
   return std::all_of(std::begin(sites_), std::end(sites_), [this](const FunctionSite& site) {

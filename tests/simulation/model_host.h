@@ -61,6 +61,7 @@ class ModelHost : public CodeHost {
   uint64_t EntryBytes(Function function) const;
   // What an open entry of the function reads.
   uint64_t OpenBytes(Function function) const;
+  static bool IsSlot(uintptr_t address);
   // Whether each slot leads somewhere: to a body or to a trampoline, and none of them freed.
   bool SlotsLead() const;
   // Whether no entry is open (unless one could not be closed), and each slot holds its original.

@@ -7,6 +7,7 @@
 #include "runtime/safepoint/thread_registry.h"
 #include "tests/simulation/event_order.h"
 #include "tests/simulation/registry_inspector.h"
+#include "tests/simulation/state_digest.h"
 
 namespace mend::simulation {
 namespace {
@@ -31,7 +32,9 @@ void Operator::Sleep(absl::Duration time) {
 }
 
 absl::Status Operator::Wait(bool or_held) {
-  absl::Status waited = world_.registry->Wait(absl::Seconds(60), or_held);
+  // Of an explored history, time is none of its ends.
+  const absl::Duration patience = world_.explored ? absl::InfiniteDuration() : absl::Seconds(60);
+  absl::Status waited = world_.registry->Wait(patience, or_held);
   // A forked child may have to start its coordinator here; a failpoint that is still armed has it
   // refused, once.
   if (absl::IsResourceExhausted(waited)) {
@@ -51,7 +54,10 @@ void Operator::AwaitTransition() {
     }
   }
   Require(Wait(/*or_held=*/false), "a transition does not end");
+  NextPhase();
 }
+
+void Operator::NextPhase() { ++Now().running()->phase; }
 
 void Operator::AwaitCanary() {
   if (!world_.registry->Status().canary) return;
@@ -64,12 +70,14 @@ void Operator::AwaitCanary() {
 void Operator::Begin() {
   RegistryOptions options;
   options.adopt_unknown_threads = world_.behaviour.raw_threads;
+  if (world_.explored) options.poke_interval = absl::Hours(100'000);
   constexpr int kSignalDelaysUs[] = {10'000, 0, 50, 1'000};
   options.signal_delay = absl::Microseconds(kSignalDelaysUs[Choose(4)]);
   auto created = PatchRegistry::Create(&world_.host, &world_.loader, &world_.events, options);
   Require(created.status(), "no registry");
   world_.registry = created->release();  // outlives the history, like its threads
   RegistryInspector::Watch(world_.registry);
+  if (world_.explored) MarkCounters(world_.registry);
 }
 
 void Operator::StartThread(Announcement announcement) {
@@ -98,14 +106,15 @@ void Operator::RunRandomly() {
   End();
 }
 
-void Operator::RunSmallBound(int patches) {
+void Operator::RunSmallBound(int threads, int patches) {
   Begin();
-  StartThread(Announcement::kProgram);
-  StartThread(Announcement::kProgram);
+  for (; threads > 0; --threads) StartThread(Announcement::kProgram);
   for (int version = 1; version <= patches; ++version) {
     const PatchPlan plan = {.version = version};
     world_.plans[version] = plan;
+    NextPhase();
     (void)world_.registry->Enable(world_.host.MakePatch(plan));
+    NextPhase();
     AwaitTransition();
   }
   End();
@@ -330,6 +339,7 @@ void Operator::DisableAll() {
     if (enabled.empty()) return;
     if (enabled.find('~') == std::string::npos) enabled += "~1";
     Require(world_.registry->Disable(enabled), "a patch cannot be disabled");
+    NextPhase();
     AwaitTransition();
   }
 }
@@ -351,6 +361,11 @@ void Operator::End() {
 }
 
 void Operator::CheckEvents() {
+  if (world_.explored) {
+    transitions_ = world_.completed;
+    if (!world_.event_order.idle()) Now().Violation("a transition has no end");
+    return;
+  }
   EventOrder order;
   for (const Event& event : world_.events.ReadAfter(0, absl::ZeroDuration())) {
     if (!order.Accept(event.kind)) Now().Violation("event %s comes too soon", event.kind.c_str());

@@ -19,8 +19,8 @@ class Operator {
 
   // A whole history.
   void RunRandomly();
-  // Two threads; one patch or two, the second of which replaces the first; all off again.
-  void RunSmallBound(int patches);
+  // Some threads; one patch or two, the second of which replaces the first; all off again.
+  void RunSmallBound(int threads, int patches);
   // In a forked child: goes on with what there is.
   void RunInChild();
 
@@ -61,6 +61,9 @@ class Operator {
   void End();
   // What was enabled or reversed also completed, one after the other.
   void CheckEvents();
+
+  // What was so far is over for good, for whoever asks what may still come.
+  void NextPhase();
 
   World& world_;
   uint64_t transitions_ = 0;

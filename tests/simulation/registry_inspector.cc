@@ -16,7 +16,6 @@ namespace mend::simulation {
 namespace {
 
 PatchRegistry* watched = nullptr;
-bool was_held = false;
 
 Scheduler& Now() { return *Scheduler::Current(); }
 
@@ -33,8 +32,10 @@ bool Contains(const Range& range, const Value& value) {
 
 void RegistryInspector::Watch(PatchRegistry* registry) {
   watched = registry;
-  was_held = false;
+  was_held_ = false;
 }
+
+bool RegistryInspector::was_held_ = false;
 
 PatchRegistry::State& RegistryInspector::state() { return *watched->state_; }
 
@@ -46,11 +47,11 @@ bool RegistryInspector::IsFree() {
 void RegistryInspector::CheckAtPoint() {
   if (watched == nullptr) return;
   if (!IsFree()) {
-    was_held = true;
+    was_held_ = true;
     return;
   }
-  if (!was_held) return;
-  was_held = false;
+  if (!was_held_) return;
+  was_held_ = false;
   CheckFunctions();
   CheckPatches();
   CheckSets();
@@ -225,7 +226,7 @@ void RegistryInspector::CheckText() {
 }
 
 void RegistryInspector::CheckNothingLeft() {
-  was_held = true;
+  was_held_ = true;
   CheckAtPoint();
   Require(CurrentWorld()->host.live_trampolines() == 0, "trampolines leak");
   // A look that was given up (a patch that could not be removed) is kept until the next one.

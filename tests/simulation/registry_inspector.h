@@ -25,6 +25,9 @@ class RegistryInspector {
   static void CheckStates();
   static void CheckRequest();
   static void CheckText();
+
+  // In a critical section at the last point. (The state of a history: state_digest.cc reads it.)
+  static bool was_held_;
 };
 
 }  // namespace mend::simulation

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -13,13 +14,22 @@ namespace {
 
 Scheduler* current = nullptr;
 
+// Of a guided history, in which the memory of a stack is part of the state: below what is in use it
+// is zero, as far down as frames usually go.
+constexpr size_t kClearedBytes = 4096;
+constexpr size_t kClearedAtFirst = 32 * 1024;
+constexpr size_t kBeginOfStackBytes = 64;
+
 // Stacks are kept for the next history. A page without access lies below each.
 char* StackOf(int id) {
   static char* stacks[Scheduler::kFibersMax] = {};
   if (stacks[id] == nullptr) {
     constexpr size_t kGuard = 4096;
-    void* const memory = mmap(nullptr, Scheduler::kStackBytes + kGuard, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    constexpr uintptr_t kStacks = 0x20'0000'0000;
+    void* const memory =
+        mmap(reinterpret_cast<void*>(kStacks + static_cast<uintptr_t>(id) * 0x100000),
+             Scheduler::kStackBytes + kGuard, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (memory == MAP_FAILED || mprotect(memory, kGuard, PROT_NONE) != 0) abort();
     stacks[id] = static_cast<char*>(memory) + kGuard;
   }
@@ -45,9 +55,12 @@ Fiber* Scheduler::Spawn(const char* name, std::function<void()> body) {
   auto fiber = std::make_unique<Fiber>();
   fiber->id = id;
   fiber->name = name;
+  fiber->next = {.location = Access::kOwn};
+  fiber->thread_locals.reserve(16);
   fiber->body = std::move(body);
   fiber->stack_low = StackOf(id);
   fiber->stack_high = fiber->stack_low + kStackBytes;
+  if (guided()) memset(fiber->stack_high - kClearedAtFirst, 0, kClearedAtFirst);
   fiber->sp = BeginOfStack(fiber->stack_high, &Scheduler::Entry);
   fibers_.push_back(std::move(fiber));
   return fibers_.back().get();
@@ -58,10 +71,8 @@ void Scheduler::Entry() {
   Fiber& fiber = *self.running_;
   fiber.body();
   fiber.done = true;
-  if (&fiber == self.main_) {
-    self.ended_ = true;
-    MendFiberSwitch(&fiber.sp, self.main_sp_);
-  }
+  if (&fiber == self.main_) self.ended_ = true;
+  if (&fiber == self.main_ || self.guided()) MendFiberSwitch(&fiber.sp, self.main_sp_);
   self.SwitchTo(self.Pick(/*may_stay=*/false));
   abort();
 }
@@ -73,6 +84,33 @@ const char* Scheduler::Run(Fiber* main) {
   MendFiberSwitch(&main_sp_, main->sp);
   current = nullptr;
   return violation_;
+}
+
+void Scheduler::ClearBelow(const Fiber& fiber) {
+  char* const sp = static_cast<char*>(fiber.sp);
+  const size_t below = std::min(kClearedBytes, static_cast<size_t>(sp - fiber.stack_low));
+  memset(sp - below, 0, below);
+}
+
+const char* Scheduler::RunGuided(Fiber* main, Guide* guide) {
+  main_ = main;
+  guide_ = guide;
+  current = this;
+  running_ = main;
+  memset(main->stack_high - kClearedAtFirst, 0, kClearedAtFirst - kBeginOfStackBytes);
+  while (violation_[0] == '\0') {
+    Fiber* const next = guide_->Choose();
+    if (next == nullptr) break;
+    running_ = next;
+    MendFiberSwitch(&main_sp_, next->sp);
+    ClearBelow(*running_);
+  }
+  current = nullptr;
+  return violation_;
+}
+
+void Scheduler::set_violation(const char* text) {
+  snprintf(violation_, sizeof violation_, "%s", text);
 }
 
 void Scheduler::Violation(const char* format, ...) {
@@ -149,7 +187,54 @@ void Scheduler::DeliverInterrupt() {
   running_->interrupts_off = false;
 }
 
-void Scheduler::Point() {
+void Scheduler::Park() {
+  if (++points_ > points_max_) Violation("the history does not end");
+  MendFiberSwitch(&running_->sp, main_sp_);
+  if (check_) check_();
+}
+
+void Scheduler::GuidedPoint(Access access) {
+  running_->next = access;
+  Park();
+  DeliverInterrupt();
+  // A handler has had its own.
+  running_->next = access;
+}
+
+void Scheduler::GuidedYield() {
+  Fiber& fiber = *running_;
+  // The loop has just read it.
+  if (fiber.next.location >= Access::kAddresses && fiber.next.size <= sizeof fiber.awaited_value) {
+    fiber.awaits = reinterpret_cast<const void*>(fiber.next.location);
+    fiber.awaited_value = 0;
+    memcpy(&fiber.awaited_value, fiber.awaits, fiber.next.size);
+  }
+  fiber.next.writes = false;
+  Park();
+  fiber.awaits = nullptr;
+  DeliverInterrupt();
+}
+
+bool Scheduler::GuidedSleep(const void* word, int64_t timeout_ns) {
+  Fiber& fiber = *running_;
+  fiber.next = {.location = reinterpret_cast<uintptr_t>(word), .size = 4};
+  fiber.sleeps_on = word;
+  // What nobody is to see the end of.
+  constexpr int64_t kForeverNs = int64_t{3600} * 1'000'000'000;
+  fiber.wake_ns =
+      timeout_ns >= kForeverNs ? std::numeric_limits<int64_t>::max() : now_ns_ + timeout_ns;
+  Park();
+  const bool woken = fiber.sleeps_on == nullptr;
+  fiber.interrupted_asleep = !woken && fiber.wake_ns > now_ns_;
+  fiber.sleeps_on = nullptr;
+  fiber.wake_ns = 0;
+  DeliverInterrupt();
+  fiber.interrupted_asleep = false;
+  return woken;
+}
+
+void Scheduler::Point(Access access) {
+  if (guided()) return GuidedPoint(access);
   if (++points_ > points_max_) Violation("the history does not end");
   now_ns_ += 1'000;
   MaybeFreeze();
@@ -160,6 +245,7 @@ void Scheduler::Point() {
 }
 
 void Scheduler::Yield() {
+  if (guided()) return GuidedYield();
   if (++points_ > points_max_) Violation("the history does not end");
   now_ns_ += 1'000;
   SwitchTo(Pick(/*may_stay=*/false));
@@ -167,6 +253,7 @@ void Scheduler::Yield() {
 }
 
 bool Scheduler::Sleep(const void* word, int64_t timeout_ns) {
+  if (guided()) return GuidedSleep(word, timeout_ns);
   Fiber& fiber = *running_;
   fiber.sleeps_on = word;
   const int64_t forever = std::numeric_limits<int64_t>::max();

@@ -7,6 +7,10 @@
 //
 // A broken invariant (Violation) or a dead end ends the history at once: its fibers are dropped as
 // they stand.
+//
+// A history may be guided instead (RunGuided): then a Guide says at each point which fiber goes on,
+// and a point says what the step that follows begins with (Access). Time passes only by the guide's
+// hand.
 #ifndef MEND_TESTS_SIMULATION_SCHEDULER_H_
 #define MEND_TESTS_SIMULATION_SCHEDULER_H_
 
@@ -37,6 +41,31 @@ class Chooser {
   virtual uint32_t ChooseFiber(uint32_t n) = 0;
 };
 
+// What a step begins with: the shared thing that it reads, writes or waits for. All else that it
+// does up to the next point is to what only its fiber has, or to what is ordered by such accesses.
+struct Access {
+  // An address, or one of these.
+  enum : uintptr_t {
+    kOwn,       // nothing that others have, too
+    kText,      // entries, slots, trampolines and bodies; and where in them threads stand
+    kClock,     // the time
+    kAnything,  // not said
+    kAddresses,
+  };
+  uintptr_t location = kAnything;
+  uint32_t size = 0;
+  bool writes = false;
+};
+
+// Says which fiber of a guided history goes on.
+class Guide {
+ public:
+  virtual ~Guide() = default;
+  // All fibers are parked at points, or done. May put the history back to where it was (Snapshot).
+  // Null: that was all.
+  virtual struct Fiber* Choose() = 0;
+};
+
 struct Fiber {
   int id = 0;
   const char* name = "";
@@ -59,7 +88,16 @@ struct Fiber {
   std::function<void()> timer;
   uint32_t timer_points = 0;
   bool blocks_signals = false;  // the program's, by its mask
+  int cancel_state = 0;         // pthread_setcancelstate's
   void* owner = nullptr;
+  // Of a guided history. What the next step begins with.
+  Access next;
+  // Gave way in a loop that waits for this to change: going round with the same value is no step.
+  const void* awaits = nullptr;
+  uint64_t awaited_value = 0;
+  // Its timed sleeps are no waits for a time, but for the next look: they may end at any moment.
+  bool wakes_any_time = false;
+  int phase = 0;                                       // grows as it comes nearer to its end
   std::vector<std::pair<void*, void*>> thread_locals;  // control object, memory
 };
 
@@ -77,8 +115,27 @@ class Scheduler {
   // Runs until `main` has ended, or a violation. Returns the violation, or "".
   const char* Run(Fiber* main);
 
+  // Until `guide` says that it is enough, or a violation.
+  const char* RunGuided(Fiber* main, Guide* guide);
+  // For a guide.
+  void set_violation(const char* text);
+  static void ClearBelow(const Fiber& fiber);
+  void set_now_ns(int64_t now_ns) { now_ns_ = now_ns; }
+  bool guided() const { return guide_ != nullptr; }
+  // The mutex whose holders are to be known, and who that is now.
+  void WatchMutex(const void* word) { watched_ = word; }
+  void NoteExchange(const volatile void* word, uint64_t before, uint64_t after) {
+    if (word != watched_ || watched_ == nullptr) return;
+    if (after == 0) {
+      holder_ = nullptr;
+    } else if (before == 0) {
+      holder_ = running_;
+    }
+  }
+  const Fiber* holder() const { return holder_; }
+
   // --- called by fibers ---
-  void Point();
+  void Point(Access access = {});
   void Yield();
   // True when woken, false when the time was up.
   bool Sleep(const void* word, int64_t timeout_ns);
@@ -101,6 +158,10 @@ class Scheduler {
 
  private:
   static void Entry();
+  void Park();
+  void GuidedPoint(Access access);
+  void GuidedYield();
+  bool GuidedSleep(const void* word, int64_t timeout_ns);
   void SwitchTo(Fiber* next);
   Fiber* Pick(bool may_stay);
   bool Ready(const Fiber& fiber) const;
@@ -111,6 +172,9 @@ class Scheduler {
   Chooser* const chooser_;
   const uint64_t points_max_;
   std::vector<std::unique_ptr<Fiber>> fibers_;
+  Guide* guide_ = nullptr;
+  const void* watched_ = nullptr;
+  const Fiber* holder_ = nullptr;
   Fiber* running_ = nullptr;
   void* main_sp_ = nullptr;
   Fiber* main_ = nullptr;

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <new>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "runtime/base/check.h"
@@ -29,13 +30,35 @@
 // What stands for a call that does not block goes to the scheduler here.
 #pragma clang diagnostic ignored "-Wfunction-effects"
 
+using mend::simulation::Access;
 using mend::simulation::Fiber;
 using mend::simulation::Scheduler;
 
 namespace {
 
-void Point() {
-  if (Scheduler* const scheduler = Scheduler::Current(); scheduler != nullptr) scheduler->Point();
+void Point(Access access = {}) {
+  if (Scheduler* const scheduler = Scheduler::Current(); scheduler != nullptr) {
+    scheduler->Point(access);
+  }
+}
+
+Access AccessOf(const volatile void* at, size_t size, bool writes) {
+  const auto address = reinterpret_cast<uintptr_t>(at);
+  return {.location = mend::simulation::ModelHost::IsSlot(address) ? Access::kText : address,
+          .size = static_cast<uint32_t>(size),
+          .writes = writes};
+}
+
+void NoteExchange(const volatile void* at, uint64_t before, uint64_t after) {
+  if (Scheduler* const scheduler = Scheduler::Current(); scheduler != nullptr) {
+    scheduler->NoteExchange(at, before, after);
+  }
+}
+
+// The interrupts of a thread, which each of its steps looks at.
+Access InterruptsOf(const mend::simulation::SimulatedThread* thread) {
+  if (thread == nullptr) return {};
+  return {.location = reinterpret_cast<uintptr_t>(thread->fiber), .size = 0, .writes = true};
 }
 
 void NotePollSet(const volatile void* byte) {
@@ -43,9 +66,9 @@ void NotePollSet(const volatile void* byte) {
 }
 
 void* NewBlock(size_t size) {
-  void* const block = Scheduler::Current() != nullptr && mend::simulation::Arena::Get().active()
-                          ? mend::simulation::Arena::Get().Allocate(size)
-                          : malloc(size == 0 ? 1 : size);
+  mend::simulation::Arena& arena = mend::simulation::Arena::Get();
+  const bool in_history = arena.active() && (Scheduler::Current() != nullptr || arena.is_compact());
+  void* const block = in_history ? arena.Allocate(size) : malloc(size == 0 ? 1 : size);
   if (block == nullptr) abort();
   return block;
 }
@@ -75,37 +98,41 @@ extern "C" {
 
 #define MEND_SIMULATED_ATOMICS(bits, type)                                                        \
   type __tsan_atomic##bits##_load(const volatile type* at, int) {                                 \
-    Point();                                                                                      \
+    Point(AccessOf(at, sizeof *at, false));                                                       \
     mend::simulation::Arena::Get().CheckUse(const_cast<type*>(at));                               \
     return __atomic_load_n(at, __ATOMIC_SEQ_CST);                                                 \
   }                                                                                               \
   void __tsan_atomic##bits##_store(volatile type* at, type value, int) {                          \
-    Point();                                                                                      \
+    Point(AccessOf(at, sizeof *at, true));                                                        \
     mend::simulation::Arena::Get().CheckUse(const_cast<type*>(at));                               \
     if (bits == 8 && value == 1) NotePollSet(at);                                                 \
     __atomic_store_n(at, value, __ATOMIC_SEQ_CST);                                                \
   }                                                                                               \
   type __tsan_atomic##bits##_exchange(volatile type* at, type value, int) {                       \
-    Point();                                                                                      \
+    Point(AccessOf(at, sizeof *at, true));                                                        \
     mend::simulation::Arena::Get().CheckUse(const_cast<type*>(at));                               \
-    return __atomic_exchange_n(at, value, __ATOMIC_SEQ_CST);                                      \
+    const type before = __atomic_exchange_n(at, value, __ATOMIC_SEQ_CST);                         \
+    NoteExchange(at, before, value);                                                              \
+    return before;                                                                                \
   }                                                                                               \
   type __tsan_atomic##bits##_fetch_add(volatile type* at, type value, int) {                      \
-    Point();                                                                                      \
+    Point(AccessOf(at, sizeof *at, true));                                                        \
     mend::simulation::Arena::Get().CheckUse(const_cast<type*>(at));                               \
     return __atomic_fetch_add(at, value, __ATOMIC_SEQ_CST);                                       \
   }                                                                                               \
   type __tsan_atomic##bits##_fetch_sub(volatile type* at, type value, int) {                      \
-    Point();                                                                                      \
+    Point(AccessOf(at, sizeof *at, true));                                                        \
     mend::simulation::Arena::Get().CheckUse(const_cast<type*>(at));                               \
     return __atomic_fetch_sub(at, value, __ATOMIC_SEQ_CST);                                       \
   }                                                                                               \
   int __tsan_atomic##bits##_compare_exchange_strong(volatile type* at, type* expected, type next, \
                                                     int, int) {                                   \
-    Point();                                                                                      \
+    Point(AccessOf(at, sizeof *at, true));                                                        \
     mend::simulation::Arena::Get().CheckUse(const_cast<type*>(at));                               \
-    return __atomic_compare_exchange_n(at, expected, next, false, __ATOMIC_SEQ_CST,               \
-                                       __ATOMIC_SEQ_CST);                                         \
+    const bool done = __atomic_compare_exchange_n(at, expected, next, false, __ATOMIC_SEQ_CST,    \
+                                                  __ATOMIC_SEQ_CST);                              \
+    if (done) NoteExchange(at, *expected, next);                                                  \
+    return done ? 1 : 0;                                                                          \
   }                                                                                               \
   int __tsan_atomic##bits##_compare_exchange_weak(volatile type* at, type* expected, type next,   \
                                                   int success, int failure) {                     \
@@ -174,7 +201,10 @@ void* __emutls_get_address(void* control) {
     if (key == control) return memory;
   }
   const auto& description = *static_cast<const EmulatedTls*>(control);
-  void* const memory = ::operator new(description.size);
+  mend::simulation::Arena& arena = mend::simulation::Arena::Get();
+  void* const memory = scheduler != nullptr && arena.active()
+                           ? arena.AllocateFor(fiber, description.size)
+                           : ::operator new(description.size);
   memset(memory, 0, description.size);
   if (description.initial != nullptr) memcpy(memory, description.initial, description.size);
   fiber.thread_locals.emplace_back(control, memory);
@@ -192,6 +222,26 @@ int pthread_getattr_np(pthread_t, pthread_attr_t* attributes) {
                                static_cast<size_t>(fiber.stack_high - fiber.stack_low));
 }
 
+int pthread_setcancelstate(int state, int* before) {
+  Scheduler* const scheduler = Scheduler::Current();
+  if (scheduler == nullptr) return 0;
+  const int was = std::exchange(scheduler->running()->cancel_state, state);
+  if (before != nullptr) *before = was;
+  return 0;
+}
+
+// Of an explored history only the order of events is kept: what was in the log would make different
+// states of the same one.
+void __real__ZN4mend8EventLog6AppendENS_5EventE(mend::EventLog* log, mend::Event* event);
+void __wrap__ZN4mend8EventLog6AppendENS_5EventE(mend::EventLog* log, mend::Event* event) {
+  mend::simulation::World* const world = mend::simulation::CurrentWorld();
+  if (world != nullptr && world->explored) {
+    world->NoteEvent(*event);
+  } else {
+    __real__ZN4mend8EventLog6AppendENS_5EventE(log, event);
+  }
+}
+
 // The hosted program's text is not executed, so neither is its polls' slow path.
 void __mend_poll_slow() { abort(); }
 
@@ -207,7 +257,10 @@ void CheckFailed(const char* message, const char* file, int line) noexcept {
 void InitializePollStub() {}
 
 int64_t MonotonicNs() {
-  return Scheduler::Current() == nullptr ? 0 : Scheduler::Current()->now_ns();
+  Scheduler* const scheduler = Scheduler::Current();
+  if (scheduler == nullptr) return 0;
+  if (scheduler->guided()) scheduler->Point({.location = Access::kClock});
+  return scheduler->now_ns();
 }
 
 // Libc counts all threads: the mode is never entered.
@@ -223,22 +276,23 @@ void SingleThread::NoteInterruptedSlowPath(const ThreadRecord&, uintptr_t) noexc
 
 absl::Status StartRuntimeThread(const char* name, void* (*body)(void*), void* argument, pthread_t*,
                                 size_t) {
-  Scheduler::Current()->Spawn(name, [body, argument] {
+  Fiber* const fiber = Scheduler::Current()->Spawn(name, [body, argument] {
     ThreadRegistry::Get().MarkRuntimeThread();
     body(argument);
   });
+  fiber->wakes_any_time = true;
   return absl::OkStatus();
 }
 
 void FutexWait(std::atomic<uint32_t>* word, uint32_t value, int64_t timeout_ns) noexcept {
   Scheduler& scheduler = *Scheduler::Current();
-  scheduler.Point();
+  scheduler.Point(AccessOf(word, sizeof *word, false));
   if (__atomic_load_n(reinterpret_cast<uint32_t*>(word), __ATOMIC_SEQ_CST) != value) return;
   scheduler.Sleep(word, timeout_ns);
 }
 
 void FutexWake(std::atomic<uint32_t>* word, int waiters) noexcept [[clang::nonblocking]] {
-  Point();
+  Point(AccessOf(word, sizeof *word, true));
   if (Scheduler* const scheduler = Scheduler::Current(); scheduler != nullptr) {
     scheduler->Wake(word, waiters);
   }
@@ -257,7 +311,7 @@ static long ChangeMask(int how, const uint64_t* set, uint64_t* before) {
   if (simulation::SimulatedThread* const thread = simulation::SimulatedThread::Current()) {
     thread->NoteMask();
   }
-  Point();
+  Point({.location = Access::kOwn});
   return 0;
 }
 
@@ -286,7 +340,7 @@ long RawSyscall(long number, long a, long b, long c, long d, long, long) noexcep
       return static_cast<long>(from.iov_len);
     }
     case SYS_rt_tgsigqueueinfo:
-      Point();
+      Point(InterruptsOf(SimulatedThread::Find(static_cast<int>(b))));
       return SimulatedThread::Queue(static_cast<int>(b), *reinterpret_cast<const siginfo_t*>(d))
                  ? 0
                  : -ESRCH;
@@ -313,6 +367,7 @@ bool ThreadBlocksSignal(pid_t tid, int) {
 
 bool ThreadSleeps(pid_t tid) {
   const auto* const thread = simulation::SimulatedThread::Find(tid);
+  if (Scheduler::Current()->guided()) Point(InterruptsOf(thread));
   return thread != nullptr && thread->fiber->sleeps_on != nullptr;
 }
 

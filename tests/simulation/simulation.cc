@@ -7,6 +7,16 @@
 //                                            history that differs from the plain one in at most so
 //                                            many choices of the scheduler
 //
+//   simulation --explore [--threads N] [--patches N] [--preemptions N] [--unreduced] [--at-once]
+//              [--compare DEVIATIONS]
+//                                            all histories of the same, each state once
+//                                            (explorer.h). --preemptions: those in which threads
+//                                            that could go on give way so often at most, without
+//                                            the partial-order reduction; nor with --unreduced.
+//                                            --at-once: no wait of the coordinator lasts long.
+//                                            --compare: then looks whether a plain enumeration, up
+//                                            to so many choices, ends in a state that was not found
+//
 // Prints "violation: ..." with the seed, and exits with 1, when an invariant breaks. The same seed
 // gives the same history. MEND_SIMULATION_SEED and MEND_SIMULATION_HISTORIES do what the options
 // do.
@@ -16,12 +26,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <new>
 #include <string>
 
 #include "runtime/safepoint/thread_registry.h"
 #include "tests/simulation/arena.h"
 #include "tests/simulation/chooser.h"
+#include "tests/simulation/explorer.h"
 #include "tests/simulation/guest_calls.h"
 #include "tests/simulation/hosted_model.h"
 #include "tests/simulation/operator.h"
@@ -124,7 +136,7 @@ std::string RunHistory(Chooser* chooser, World* world, int patches) {
     if (patches == 0) {
       operation.RunRandomly();
     } else {
-      operation.RunSmallBound(patches);
+      operation.RunSmallBound(/*threads=*/2, patches);
     }
   });
   std::string violation = scheduler.Run(main);
@@ -192,6 +204,99 @@ int RunExhaustive(int deviations_max, int patches) {
   return Report();
 }
 
+// --- all histories of a small bound ---
+
+struct Bound {
+  int threads = 2;
+  int patches = 2;
+  bool reduce = true;
+  bool time_passes = true;
+  int preemptions = -1;
+  int compare = -1;
+};
+
+class PlainChooser : public Chooser {
+ public:
+  uint32_t Choose(uint32_t) override { return 0; }
+  uint32_t ChooseFiber(uint32_t) override { return 0; }
+};
+
+// What is made below the caller's frame, and copied with the gaps between its members, has zeros
+// there.
+[[gnu::noinline]] void ClearStack() {
+  volatile char bytes[16 * 1024];
+  for (volatile char& byte : bytes) byte = 0;
+}
+
+// Nothing of the world is taken down: the next history begins in its place.
+std::string RunExplored(Explorer* explorer, const Bound& bound) {
+  Arena::Get().BeginCompact();
+  ResetCore();
+  ResetCounters();
+  RegistryInspector::Watch(nullptr);
+  ClearStack();
+  auto* const world = new World;
+  CurrentWorld() = world;
+  world->explored = true;
+  world->behaviour = {.units = 1, .stay = false, .blocks = false, .random_work = false};
+  auto* const operation = new Operator(world);
+  // Where it always is: its address is on the fibers' stacks.
+  static PlainChooser chooser;
+  alignas(Scheduler) static char place[sizeof(Scheduler)];
+  Scheduler& scheduler = *new (place) Scheduler(&chooser, kPointsMax);
+  scheduler.set_now_ns(kExploredEpochNs);
+  scheduler.set_invariants([world] { CheckAtPoint(world); });
+  Fiber* const main = scheduler.Spawn(
+      "operator", [operation, &bound] { operation->RunSmallBound(bound.threads, bound.patches); });
+  explorer->Begin(&scheduler, world, 2 + static_cast<size_t>(bound.threads));
+  const char* const violation = scheduler.RunGuided(main, explorer);
+  Arena::Get().End();
+  if (violation[0] != '\0') {
+    PrintFibers(scheduler);
+    PrintWorld(*world);
+  }
+  totals->points += scheduler.points();
+  totals->units += world->units;
+  totals->transitions += operation->transitions();
+  CurrentWorld() = nullptr;
+  RegistryInspector::Watch(nullptr);
+  return violation;
+}
+
+// False, and says so, at a violation.
+bool Explore(Explorer* explorer, const Bound& bound) {
+  *totals = {};
+  do {
+    const std::string violation = RunExplored(explorer, bound);
+    if (violation.empty()) continue;
+    printf("violation: %s\n(pass %d, history %lu: %s)\n", violation.c_str(), explorer->passes(),
+           explorer->histories(), explorer->Path().c_str());
+    return false;
+  } while (explorer->Next());
+  printf("%zu states, %lu histories in the last of %d passes, %lu points; %zu end states\n",
+         explorer->states(), explorer->histories(), explorer->passes(), totals->points,
+         explorer->ends().size());
+  return true;
+}
+
+int RunExplorer(const Bound& bound) {
+  Explorer explorer({.reduce = bound.reduce && bound.preemptions < 0,
+                     .time_passes = bound.time_passes,
+                     .preemptions_max = bound.preemptions});
+  if (!Explore(&explorer, bound)) return 1;
+  if (bound.compare >= 0) {
+    Explorer plain({.reduce = false, .deviations_max = bound.compare});
+    if (!Explore(&plain, bound)) return 1;
+    if (!std::includes(explorer.ends().begin(), explorer.ends().end(), plain.ends().begin(),
+                       plain.ends().end())) {
+      printf("violation: the plain enumeration ends in a state that was not found\n");
+      return 1;
+    }
+  }
+  printf("no violation\n");
+  return 0;
+}
+
 uint64_t Number(const char* text, uint64_t otherwise) {
   return text == nullptr ? otherwise : strtoul(text, nullptr, 10);
 }
@@ -202,13 +307,25 @@ int Main(int argc, char** argv) {
   uint64_t histories = Number(getenv("MEND_SIMULATION_HISTORIES"), 1000);
   int deviations = -1;
   int patches = 2;
-  for (int i = 1; i + 1 < argc; i += 2) {
+  bool explore = false;
+  Bound bound;
+  for (int i = 1; i < argc; ++i) {
+    if (strcmp(argv[i], "--explore") == 0) explore = true;
+    if (strcmp(argv[i], "--unreduced") == 0) bound.reduce = false;
+    if (strcmp(argv[i], "--at-once") == 0) bound.time_passes = false;
+  }
+  for (int i = 1; i + 1 < argc; ++i) {
     const uint64_t value = Number(argv[i + 1], 0);
+    if (strcmp(argv[i], "--threads") == 0) bound.threads = static_cast<int>(value);
+    if (strcmp(argv[i], "--preemptions") == 0) bound.preemptions = static_cast<int>(value);
+    if (strcmp(argv[i], "--compare") == 0) bound.compare = static_cast<int>(value);
     if (strcmp(argv[i], "--exhaustive") == 0) deviations = static_cast<int>(value);
     if (strcmp(argv[i], "--patches") == 0) patches = static_cast<int>(value);
     if (strcmp(argv[i], "--seed") == 0) seed = value;
     if (strcmp(argv[i], "--histories") == 0) histories = value;
   }
+  bound.patches = patches;
+  if (explore) return RunExplorer(bound);
   if (deviations >= 0) return RunExhaustive(deviations, patches);
   return RunRandom(seed, histories);
 }

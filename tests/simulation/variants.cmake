@@ -165,3 +165,13 @@ mend_variant(state_without_data state_changes runtime/transition/state_changes.c
 mend_variant(state_not_released state_changes runtime/transition/state_changes.cc
   "for (const Change& change : as_begun ? vanishing_ : appearing_) {"
   "for (const Change& change : as_begun ? appearing_ : appearing_) {")
+
+# The exploration finds these.
+foreach(name slots_before_epoch unpatching_without_trampolines)
+  if(TARGET simulation_${name})
+    add_test(NAME simulation_explore_${name}
+      COMMAND simulation_${name} --explore --preemptions 1)
+    set_tests_properties(simulation_explore_${name} PROPERTIES
+      PASS_REGULAR_EXPRESSION "violation: " TIMEOUT 300)
+  endif()
+endforeach()
