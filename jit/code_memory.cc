@@ -106,9 +106,10 @@ void CloseForWriting(absl::Span<const PageSpan> spans) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<CodeMemory>> CodeMemory::Create() {
-  void* base =
-      mmap(nullptr, kReserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+absl::StatusOr<std::unique_ptr<CodeMemory>> CodeMemory::Create(uintptr_t neighbour) {
+  const uintptr_t wish = neighbour > kReserved ? PageOf(neighbour - kReserved) : 0;
+  void* base = mmap(reinterpret_cast<void*>(wish), kReserved, PROT_NONE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (base == MAP_FAILED) {
     const int error = errno;
     return absl::ResourceExhaustedError(

@@ -54,8 +54,9 @@ class CodeMemory {
     size_t used[3] = {};
   };
 
-  // RESOURCE_EXHAUSTED when the address space does not have that much.
-  static absl::StatusOr<std::unique_ptr<CodeMemory>> Create();
+  // RESOURCE_EXHAUSTED when the address space does not have that much. Right below `neighbour`, if
+  // it is not 0 and there is room, so that text reaches what lies there.
+  static absl::StatusOr<std::unique_ptr<CodeMemory>> Create(uintptr_t neighbour = 0);
   ~CodeMemory();
   CodeMemory(const CodeMemory&) = delete;
   CodeMemory& operator=(const CodeMemory&) = delete;

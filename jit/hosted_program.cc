@@ -14,6 +14,15 @@ const HostedSymbol* FindGlobalFor(const HostedProgram& object, std::string_view 
   return object.parent->index.FindGlobal(name);
 }
 
+uintptr_t ReferenceAddress(const HostedProgram& object, const HostedSymbol& definition) {
+  const HostedProgram& program = object.parent == nullptr ? object : *object.parent;
+  const auto detour = program.detours.find(definition.name);
+  if (detour == program.detours.end()) return definition.address;
+  // A module's own function of that name is the module's.
+  return program.index.FindGlobal(definition.name) == &definition ? detour->second
+                                                                  : definition.address;
+}
+
 std::optional<intptr_t> FindThreadLocal(const HostedProgram& program, uint32_t unit,
                                         const std::string& name) {
   if (name == kPollName) return ThreadWordsOffset();

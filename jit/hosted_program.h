@@ -8,6 +8,7 @@
 #define MEND_JIT_HOSTED_PROGRAM_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -129,6 +130,10 @@ struct HostedProgram {
   std::vector<uintptr_t> text_pointers;
   std::vector<LateWord> late_words;  // of what a patch brought
   mutable GuestTable guests;         // of the program
+  // Of the program: where hosted code has to call functions of these names instead.
+  std::map<std::string, uintptr_t, std::less<>> detours;
+  // Of the program: address and size of variables that lie elsewhere.
+  std::map<std::string, std::pair<uintptr_t, size_t>> places;
 
   // Registered text that is there as long as the program, pinned modules' included. Thread-safe:
   // the core destroys modules while the session loads.
@@ -152,6 +157,10 @@ struct HostedProgram {
 // The global definition that a name means in the object: its own, else the program's; null without
 // one.
 const HostedSymbol* FindGlobalFor(const HostedProgram& object, std::string_view name);
+
+// The address by which hosted code refers to a global definition that FindGlobalFor found for the
+// object: its own, unless it has a detour.
+uintptr_t ReferenceAddress(const HostedProgram& object, const HostedSymbol& definition);
 
 // The offset from %fs that `__mend_tlsoff.NAME` stands for in a unit; nullopt when nobody defines
 // the thread-local.

@@ -47,8 +47,9 @@ Imports ImportsOf(const dl_phdr_info& object) {
 
 struct Redirection {
   const char* name;
-  void* function;
-  bool leaves_own;  // not in the object that contains `function`
+  void* target;
+  const void* only;  // in the object that begins there; null: in all
+  bool leaves_own;   // not in the object that contains `target`
 };
 
 bool Contains(const dl_phdr_info& object, const void* address) {
@@ -60,13 +61,13 @@ bool Contains(const dl_phdr_info& object, const void* address) {
   return false;
 }
 
-void Write(uintptr_t slot, void* function) {
-  if (*reinterpret_cast<void**>(slot) == function) return;
+void Write(uintptr_t slot, void* target) {
+  if (*reinterpret_cast<void**>(slot) == target) return;
   const auto page_size = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   void* const page = reinterpret_cast<void*>(slot & ~(page_size - 1));
   // The table may be read-only after relocation. It stays writable: nothing says whether it was.
   if (mprotect(page, page_size, PROT_READ | PROT_WRITE) != 0) return;
-  __atomic_store_n(reinterpret_cast<void**>(slot), function, __ATOMIC_RELAXED);
+  __atomic_store_n(reinterpret_cast<void**>(slot), target, __ATOMIC_RELAXED);
 }
 
 void RedirectIn(const Imports& imports, const Table& table, uintptr_t base,
@@ -75,18 +76,26 @@ void RedirectIn(const Imports& imports, const Table& table, uintptr_t base,
   for (size_t i = 0; i < table.bytes / sizeof(ElfW(Rela)); ++i) {
     const ElfW(Rela) & slot = table.slots[i];
     const auto type = ELF64_R_TYPE(slot.r_info);
-    if (type != R_X86_64_JUMP_SLOT && type != R_X86_64_GLOB_DAT) continue;
+    // An address in data has an addend; a table's entry has none.
+    const bool in_data = type == R_X86_64_64;
+    if (type != R_X86_64_JUMP_SLOT && type != R_X86_64_GLOB_DAT && !in_data) continue;
     const char* const name = imports.names + imports.symbols[ELF64_R_SYM(slot.r_info)].st_name;
-    if (std::strcmp(name, redirection.name) == 0) Write(base + slot.r_offset, redirection.function);
+    if (std::strcmp(name, redirection.name) != 0) continue;
+    Write(base + slot.r_offset,
+          static_cast<char*>(redirection.target) + (in_data ? slot.r_addend : 0));
   }
 }
 
 // dl_iterate_phdr callback.
 int RedirectInObject(dl_phdr_info* object, size_t, void* argument) {
+  const auto& redirection = *static_cast<const Redirection*>(argument);
+  if (redirection.only != nullptr &&
+      reinterpret_cast<uintptr_t>(redirection.only) != object->dlpi_addr) {
+    return 0;
+  }
   const Imports imports = ImportsOf(*object);
   if (imports.symbols == nullptr || imports.names == nullptr) return 0;
-  const auto& redirection = *static_cast<const Redirection*>(argument);
-  if (redirection.leaves_own && Contains(*object, redirection.function)) return 0;
+  if (redirection.leaves_own && Contains(*object, redirection.target)) return 0;
   RedirectIn(imports, imports.lazy, object->dlpi_addr, redirection);
   RedirectIn(imports, imports.eager, object->dlpi_addr, redirection);
   return 0;
@@ -101,13 +110,20 @@ bool ComesLate(const char* name, const void* own) {
   return found == nullptr || dladdr(found, &first) == 0 || first.dli_fbase != here.dli_fbase;
 }
 
-void RedirectImports(const char* name, void* function) {
-  Redirection redirection{name, function, /*leaves_own=*/false};
+void RedirectImports(const char* name, void* target) {
+  Redirection redirection{name, target, /*only=*/nullptr, /*leaves_own=*/false};
   dl_iterate_phdr(&RedirectInObject, &redirection);
 }
 
-void RedirectOtherImports(const char* name, void* function) {
-  Redirection redirection{name, function, /*leaves_own=*/true};
+void RedirectOtherImports(const char* name, void* target) {
+  Redirection redirection{name, target, /*only=*/nullptr, /*leaves_own=*/true};
+  dl_iterate_phdr(&RedirectInObject, &redirection);
+}
+
+void RedirectImportsOf(const void* own, const char* name, void* target) {
+  Dl_info object;
+  if (dladdr(own, &object) == 0) return;
+  Redirection redirection{name, target, object.dli_fbase, /*leaves_own=*/false};
   dl_iterate_phdr(&RedirectInObject, &redirection);
 }
 

@@ -1,6 +1,6 @@
 // Import tables of the loaded objects: how a runtime that was opened by dlopen, and is behind libc
 // and libgcc in the order of symbols, comes before them where it has to; and how the libraries of a
-// hosted program reach what is for hosted code.
+// hosted program get what it defines, and reach what is for hosted code.
 //
 // Thread safety: none needed; the loading of the runtime and its first start call it. Threads that
 // call an imported function in the meantime reach the one or the other.
@@ -13,12 +13,13 @@ namespace mend::jit {
 // name.
 bool ComesLate(const char* name, const void* own);
 
-// Puts `function` into the tables of all objects loaded so far that import one of that name. (Those
-// that are loaded later find the process's; who may know better gives no sign.)
-void RedirectImports(const char* name, void* function);
-
-// The same for all objects but the one that `function` is in, which goes on calling the process's.
-void RedirectOtherImports(const char* name, void* function);
+// Puts `target` wherever an object loaded so far refers to a symbol of that name. (Those that are
+// loaded later find the process's; who may know better gives no sign.)
+void RedirectImports(const char* name, void* target);
+// The same, in the object that contains `own` only.
+void RedirectImportsOf(const void* own, const char* name, void* target);
+// The same, in all objects but the one that `target` is in, which goes on calling the process's.
+void RedirectOtherImports(const char* name, void* target);
 
 }  // namespace mend::jit
 

@@ -415,12 +415,12 @@ void PatchUnitLink::BindExternal(Symbol& symbol) {
     const auto offset = FindThreadOffset(name.substr(sizeof(kTlsOffsetPrefix) - 1));
     if (offset) value = static_cast<uintptr_t>(*offset);
   } else if (const HostedSymbol* own = object_->index.FindGlobal(name)) {
-    value = own->address;
+    value = ReferenceAddress(*object_, *own);
   } else if (const auto added = plan_.program_globals->find(name);
              added != plan_.program_globals->end()) {
     value = added->second;
   } else if (const HostedSymbol* running = FindGlobalFor(*object_, name)) {
-    value = running->address;
+    value = ReferenceAddress(*object_, *running);
   } else {
     value = object_->host.Find(name);
   }
@@ -444,7 +444,7 @@ void PatchUnitLink::BindEdge(Block& from, Edge& edge) {
     const auto it = plan_.replaced.find(name);
     if (it == plan_.replaced.end() || !LeadsToEntry(from, edge, symbol.getOffset())) return;
     // A function is where it always was: &f is one address, and a call finds the newest version.
-    return PointAt(edge, it->second.old->address - symbol.getOffset());
+    return PointAt(edge, ReferenceAddress(*object_, *it->second.old) - symbol.getOffset());
   }
   // A cold part belongs to its function's version.
   if (name.find(".cold") != std::string::npos && IsExecutable(target.getSection())) {
@@ -459,9 +459,13 @@ void PatchUnitLink::BindEdge(Block& from, Edge& edge) {
 }
 
 std::optional<uintptr_t> PatchUnitLink::RunningAddress(const std::string& name) const {
-  if (const HostedSymbol* own = object_->index.FindInUnit(plan_.unit, name)) return own->address;
+  if (const HostedSymbol* own = object_->index.FindInUnit(plan_.unit, name)) {
+    return ReferenceAddress(*object_, *own);
+  }
   // LimitScope has made everything local; a unit without the name of its own means another one's.
-  if (const HostedSymbol* global = FindGlobalFor(*object_, name)) return global->address;
+  if (const HostedSymbol* global = FindGlobalFor(*object_, name)) {
+    return ReferenceAddress(*object_, *global);
+  }
   return object_->host.FindInLibraries(name);
 }
 

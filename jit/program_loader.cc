@@ -15,6 +15,7 @@
 #include "jit/scratch_memory.h"
 #include "llvm/ADT/DenseMap.h"
 #include "runtime/format/object_description.h"
+#include "runtime/format/stand_ins.h"
 
 namespace mend::jit {
 namespace {
@@ -66,6 +67,12 @@ class Loader {
 
   absl::Status Build(const std::vector<ProgramObject>& objects);
   absl::Status ChooseDefinitions();
+  llvm::DenseMap<llvm::orc::SymbolStringPtr, Definition>::iterator Find(const std::string& name) {
+    if (units_.empty()) return definitions_.end();
+    return definitions_.find(units_.front()->graph().intern(name));
+  }
+  void PassDetours();
+  absl::Status UsePlaces();
   void ShareWithLibraries();
   absl::Status LayOutTables();
   absl::Status LayOutTable(const std::string& name);
@@ -136,7 +143,8 @@ absl::Status Loader::ChooseDefinitions() {
 
 // Data that a library defines too (inline variables, statics of inline functions, their guards)
 // exist once in a process: natively the executable's copy serves both, here the library's does. A
-// guest module shares the program's.
+// guest module shares the program's. It comes last in the process, so its malloc is nobody's, not
+// even its own.
 void Loader::ShareWithLibraries() {
   for (auto at = definitions_.begin(); at != definitions_.end();) {
     const auto it = at++;
@@ -149,11 +157,65 @@ void Loader::ShareWithLibraries() {
                            symbol.getScope() == Scope::Default && !symbol.isCallable() &&
                            !IsExecutable(symbol.getSection()) && !name.starts_with("_ZT") &&
                            !name.starts_with("__mend_");
+    const bool is_last_malloc = program_.parent != nullptr && symbol.isCallable() &&
+                                symbol.getScope() == Scope::Default &&
+                                (IsAllocationFunction(name) || IsAllocationOperator(name));
     const bool of_program =
         program_.parent != nullptr && program_.parent->index.FindGlobal(name) != nullptr;
-    if (shareable && (of_program || program_.host.FindInLibraries(name))) {
+    if (is_last_malloc || (shareable && (of_program || program_.host.FindInLibraries(name)))) {
       definition.unit->graph().makeExternal(symbol);
       definitions_.erase(it);
+    }
+  }
+}
+
+absl::Status Loader::UsePlaces() {
+  for (const auto& [name, place] : program_.places) {
+    const auto found = Find(name);
+    if (found == definitions_.end()) continue;
+    Block& block = found->second.symbol->getBlock();
+    const auto& [address, size] = place;
+    if (block.getSize() != size || address % block.getAlignment() != 0) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(Demangled(name),
+                       ": a library refers to this variable, which has no section of its own in ",
+                       program_.index.file(found->second.unit->number()), " (-fdata-sections)"));
+    }
+    found->second.unit->Reserve(block, address);
+    // Constructors of libraries may have written to it. What has no bytes in the object stays as it
+    // is.
+    if (block.isZeroFill()) continue;
+    const llvm::ArrayRef<char> now(reinterpret_cast<const char*>(address), size);
+    if (now == block.getContent()) continue;
+    if (block.edges_size() != 0) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("a library has written to ", Demangled(name),
+                       ", which holds addresses, before the program was there"));
+    }
+    block.setContent(found->second.unit->graph().allocateContent(now));
+  }
+  return absl::OkStatus();
+}
+
+// References to a function with a detour, in the unit that defines it; those of other units are
+// external.
+void Loader::PassDetours() {
+  for (const auto& [name, address] : program_.detours) {
+    const auto found = Find(name);
+    if (found == definitions_.end() || !found->second.symbol->isCallable()) continue;
+    LinkGraph& graph = found->second.unit->graph();
+    Symbol& detour = graph.addAbsoluteSymbol(absl::StrCat("__mend_detour.", name),
+                                             llvm::orc::ExecutorAddr(address), 0, Linkage::Strong,
+                                             Scope::Local, /*IsLive=*/false);
+    for (Block* block : graph.blocks()) {
+      const std::string_view section = View(block->getSection().getName());
+      // What describes the function means itself.
+      if (!IsAllocated(block->getSection()) || section == ".eh_frame" || section == kUnitSection) {
+        continue;
+      }
+      for (llvm::jitlink::Edge& edge : block->edges()) {
+        if (&edge.getTarget() == found->second.symbol) edge.setTarget(detour);
+      }
     }
   }
 }
@@ -232,15 +294,17 @@ absl::Status Loader::BindExternals() {
     const std::vector<Symbol*> externals(graph.external_symbols().begin(),
                                          graph.external_symbols().end());
     for (Symbol* symbol : externals) {
-      if (definitions_.contains(symbol->getName())) continue;
+      if (definitions_.contains(symbol->getName())) {
+        if (program_.detours.empty()) continue;
+        const auto detour = program_.detours.find(View(*symbol->getName()));
+        if (detour == program_.detours.end()) continue;
+        graph.makeAbsolute(*symbol, llvm::orc::ExecutorAddr(detour->second));
+        continue;
+      }
       const std::string name = Name(*symbol);
       if (name == kGlobalOffsetTable) continue;
-      const HostedSymbol* earlier = program_.index.FindGlobal(name);
-      if (earlier == nullptr && program_.parent != nullptr) {
-        earlier = program_.parent->index.FindGlobal(name);
-      }
-      if (earlier != nullptr) {
-        graph.makeAbsolute(*symbol, llvm::orc::ExecutorAddr(earlier->address));
+      if (const HostedSymbol* earlier = FindGlobalFor(program_, name)) {
+        graph.makeAbsolute(*symbol, llvm::orc::ExecutorAddr(ReferenceAddress(program_, *earlier)));
         continue;
       }
       // Only patches have what comes later.
@@ -280,6 +344,8 @@ absl::Status Loader::Run(const std::vector<ProgramObject>& objects) {
   if (status.ok()) status = ChooseDefinitions();
   if (!status.ok()) return status;
   ShareWithLibraries();
+  PassDetours();
+  if (status = UsePlaces(); !status.ok()) return status;
   ParallelFor(threads_, units_.size(), [this](size_t i) { units_[i]->CollectSymbols(); });
   for (const auto& unit : units_) {
     status = unit->AssignThreadLocals();

@@ -1,6 +1,8 @@
 #include "jit/session.h"
 
+#include <dlfcn.h>
 #include <malloc.h>
+#include <string.h>
 
 #include <utility>
 
@@ -50,6 +52,33 @@ absl::StatusOr<std::shared_ptr<DebugSupport>> DebugSupportFor(
   return std::shared_ptr<DebugSupport>(*std::move(made));
 }
 
+// Of the loaded object that the address is in; 0: in none.
+uintptr_t BeginOfObject(const void* address) {
+  Dl_info object;
+  if (address == nullptr || dladdr(address, &object) == 0) return 0;
+  return reinterpret_cast<uintptr_t>(object.dli_fbase);
+}
+
+// Detours begin within reach of hosted text: `jmp *target(%rip)`, and the target behind it.
+absl::Status MakeDetours(HostedProgram& program, const std::map<std::string, void*>& targets) {
+  static constexpr char kJump[] = {'\xff', '\x25', 0, 0, 0, 0};
+  constexpr size_t kDetourSize = 16;
+  if (targets.empty()) return absl::OkStatus();
+  const size_t size = kDetourSize * targets.size();
+  absl::StatusOr<uintptr_t> text = program.memory->Allocate(MemoryKind::kText, size, kDetourSize);
+  if (!text.ok()) return text.status();
+  uintptr_t at = *text;
+  for (const auto& [name, target] : targets) {
+    auto* const bytes = reinterpret_cast<char*>(at);
+    memcpy(bytes, kJump, sizeof(kJump));
+    memcpy(bytes + sizeof(kJump), static_cast<const void*>(&target), sizeof(target));
+    program.detours[name] = at;
+    at += kDetourSize;
+  }
+  UnwindTable::Get().AddStubRegion({CodeAddress{*text}, CodeAddress{*text + size}});
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -65,7 +94,9 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionOptions& o
       DebugSupportFor(options, before == nullptr ? nullptr : before->debug);
   if (!debug.ok()) return debug.status();
   state->debug = *std::move(debug);
-  absl::StatusOr<std::unique_ptr<CodeMemory>> memory = CodeMemory::Create();
+  // One executable has them all.
+  const void* const near = options.places.empty() ? nullptr : options.places.begin()->second.first;
+  absl::StatusOr<std::unique_ptr<CodeMemory>> memory = CodeMemory::Create(BeginOfObject(near));
   if (!memory.ok()) return memory.status();
   state->memory = *std::move(memory);
   absl::StatusOr<std::unique_ptr<LinkEngine>> engine = LinkEngine::Create(state->memory.get());
@@ -78,6 +109,11 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionOptions& o
       std::make_unique<HostedProgram>(state->memory.get(), state->engine.get(), state->tls.get(),
                                       options.symbols, reinterpret_cast<void*>(*dso_handle));
   state->program->debug = state->debug.get();
+  for (const auto& [name, place] : options.places) {
+    state->program->places[name] = {reinterpret_cast<uintptr_t>(place.first), place.second};
+  }
+  absl::Status made = MakeDetours(*state->program, options.detours);
+  if (!made.ok()) return made;
   state->patches = std::make_shared<PatchLinker>(state->program.get());
   return std::unique_ptr<Session>(new Session(std::move(state)));
 }
@@ -107,6 +143,13 @@ absl::StatusOr<CodeAddress> Session::Lookup(const std::string& symbol) const {
     return absl::NotFoundError(absl::StrCat("the program does not define ", Demangled(symbol)));
   }
   return CodeAddress{found->address};
+}
+
+absl::StatusOr<CodeAddress> Session::LookupReference(const std::string& symbol) const {
+  absl::StatusOr<CodeAddress> found = Lookup(symbol);
+  if (!found.ok()) return found;
+  const HostedProgram& program = *state_->program;
+  return CodeAddress{ReferenceAddress(program, *program.index.FindGlobal(symbol))};
 }
 
 void Session::InitializeThread() { state_->tls->InitializeThread(); }

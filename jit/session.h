@@ -33,6 +33,13 @@ struct SessionOptions {
   // Names that win over the process's libraries (the program's own definitions win over both).
   // `__mend_poll_slow` belongs here unless it is exported.
   std::map<std::string, void*> symbols;
+  // Functions of the program that hosted code has to call by these addresses instead: they pass on
+  // to the program's.
+  std::map<std::string, void*> detours;
+  // Variables of the program that lie outside of its own memory: by name, where, and how many bytes
+  // there are. Text is put within their reach. They have their initial values there, or what has
+  // been made of these.
+  std::map<std::string, std::pair<void*, size_t>> places;
   bool debugger = false;  // tell gdb about hosted code
   bool perf = false;      // tell perf
   // The session before this one in the process, which is not used any more but stays, since its
@@ -65,6 +72,8 @@ class Session : public CodeHost, public PatchLoader, public ModuleLoader {
   void RunInitializers(int argc, char** argv, char** envp);
   // The entry of a function, or the address of a datum, that the program defines globally.
   absl::StatusOr<CodeAddress> Lookup(const std::string& symbol) const;
+  // The same, as hosted code refers to it: see SessionOptions::detours.
+  absl::StatusOr<CodeAddress> LookupReference(const std::string& symbol) const;
   // Gives the calling thread the initial values of the program's thread-locals. Each thread calls
   // it before it runs hosted code.
   void InitializeThread();

@@ -15,6 +15,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "jit/guest_libc/stand_ins.h"
 #include "jit/imports.h"
 #include "mend/host.h"
 #include "mend/mapped_file.h"
@@ -221,7 +222,7 @@ void* HostedDlopen(const char* file, int flags) {
 
 // Null when the native loader should be asked.
 void* FindInProgram(const char* name) {
-  const absl::StatusOr<CodeAddress> found = Host::Get()->session().Lookup(name);
+  const absl::StatusOr<CodeAddress> found = Host::Get()->session().LookupReference(name);
   if (found.ok()) return reinterpret_cast<void*>(found->value);
   return Libraries().FindGlobal(name);
 }
@@ -239,8 +240,21 @@ bool IsProgramHandle(void* handle) {
 // RTLD_NEXT, since it knows nothing of the caller.
 void* NativeHandle(void* handle) { return handle == RTLD_NEXT ? RTLD_DEFAULT : handle; }
 
+// RTLD_NEXT. Nothing when the native loader should be asked for NativeHandle.
+std::optional<void*> FindNext(const char* name) {
+  // The executable has a function of that name that stands for the program's.
+  if (jit::HasStandIn(name)) return jit::FindBehindProgram(name);
+  // What the libraries were shown of the program (program_exports.h) is no next one.
+  void* const own = FindInProgram(name);
+  if (own == nullptr || dlsym(NativeHandle(RTLD_NEXT), name) != own) return std::nullopt;
+  SetError(absl::StrCat("undefined symbol: ", name));
+  return nullptr;
+}
+
 // Nothing when the native loader should be asked.
 std::optional<void*> FindHosted(void* handle, const char* name) {
+  // A malloc of the program's may ask for the one behind it.
+  const jit::OwnAllocations own;
   if (Libraries().Has(handle)) {
     void* const found = jit::Session::FindSymbol(*static_cast<GuestModule*>(handle), name);
     if (found == nullptr) SetError(absl::StrCat("undefined symbol: ", name));
@@ -249,12 +263,7 @@ std::optional<void*> FindHosted(void* handle, const char* name) {
   if (IsProgramHandle(handle)) {
     if (void* const found = FindInProgram(name); found != nullptr) return found;
   } else if (handle == RTLD_NEXT) {
-    // What the libraries were shown of the program (program_exports.h) is no next one.
-    void* const own = FindInProgram(name);
-    if (own != nullptr && dlsym(NativeHandle(handle), name) == own) {
-      SetError(absl::StrCat("undefined symbol: ", name));
-      return nullptr;
-    }
+    return FindNext(name);
   }
   return std::nullopt;
 }

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "jit/guest_libc/guest_libc.h"
+#include "jit/guest_libc/stand_ins.h"
 #include "mend/dynamic_loading.h"
 #include "mend/read_file.h"
 #include "runtime/base/failpoint.h"
@@ -99,8 +100,14 @@ absl::Status Host::Initialize() {
   if (absl::Status status = events_.OpenLines(options_.log); !status.ok()) return status;
   std::map<std::string, void*> symbols = DynamicLoadingSymbols();
   symbols[kPollSlowPath] = reinterpret_cast<void*>(&__mend_poll_slow);
+  std::map<std::string, std::pair<void*, size_t>> places;
+  for (jit::PlaceInExecutable& place : jit::PlacesInExecutable()) {
+    places[std::move(place.name)] = {place.address, place.size};
+  }
   absl::StatusOr<std::unique_ptr<jit::Session>> session = jit::Session::Create(
       {.symbols = std::move(symbols),
+       .detours = jit::TakersOfBlocks(),
+       .places = std::move(places),
        .debugger = options_.debugger,
        .perf = options_.perf,
        .predecessor = predecessor_ == nullptr ? nullptr : predecessor_->session_.get()});

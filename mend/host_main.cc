@@ -14,6 +14,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "jit/guest_libc/guest_libc.h"
+#include "jit/guest_libc/own_heap.h"
+#include "jit/guest_libc/stand_ins.h"
+#include "jit/imports.h"
 #include "mend/dynamic_loading.h"
 #include "mend/host.h"
 #include "mend/host_options.h"
@@ -65,6 +68,7 @@ Host& LinkProgram(const HostOptions& options, std::string_view image) {
   if (absl::Status status = (*host)->session().LoadProgram(options.name, *objects); !status.ok()) {
     Refuse(status);
   }
+  jit::OwnHeap::Trim();
   if (absl::Status status = ShowProgramToLibraries((*host)->session()); !status.ok()) {
     // A library that needs it will be refused by name; the program itself does not.
     (*host)->events().Append(
@@ -87,10 +91,31 @@ void DropPages(std::string_view image) {
   if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
+// What the program replaces of libraries' functions is for libraries, not for mend.
+void KeepMendApart() {
+  for (const auto& [name, definition] : jit::DefinitionsForMend()) {
+    jit::RedirectImportsOf(reinterpret_cast<void*>(&mend_host_main), name.c_str(), definition);
+  }
+}
+
+// From now on libraries call the program.
+void ShowStandIns(const jit::Session& session) {
+  const auto lookup = [&session](const char* name) {
+    const absl::StatusOr<CodeAddress> found = session.Lookup(name);
+    return found.ok() ? reinterpret_cast<void*>(found->value) : nullptr;
+  };
+  for (const std::string& name : jit::NamesBoundAtStart()) {
+    void* const target = lookup(name.c_str());
+    if (target != nullptr) jit::RedirectImports(name.c_str(), target);
+  }
+  jit::ActivateStandIns(lookup);
+}
+
 }  // namespace
 }  // namespace mend
 
 int mend_host_main(int argc, char** argv, char** envp, const void* image, size_t image_size) {
+  mend::KeepMendApart();
   mend::HostOptions options = mend::TakeOptions();
   if (options.name.empty()) options.name = mend::FileName(argc > 0 ? argv[0] : "program");
   const std::string_view objects(static_cast<const char*>(image), image_size);
@@ -109,6 +134,7 @@ int mend_host_main(int argc, char** argv, char** envp, const void* image, size_t
     std::atexit([] { mend::Host::Get()->UnlinkSocket(); });
     mend::jit::SetExitHook([] { mend::Host::Get()->EndRequests(); });
   }
+  mend::ShowStandIns(host.session());
   mend::SingleThread::Enter();
   host.session().RunInitializers(argc, argv, envp);
   const auto main_function = reinterpret_cast<int (*)(int, char**, char**)>(entry->value);

@@ -13,6 +13,7 @@
 #include <llvm/Support/raw_ostream.h>
 #include <unistd.h>
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -26,6 +27,7 @@
 #include "patchc/linked_modules.h"
 #include "patchc/object_writer.h"
 #include "patchc/shell_library.h"
+#include "patchc/stand_ins.h"
 #include "patchc/toolchain.h"
 #include "patchc/write_file.h"
 #include "runtime/format/object_description.h"
@@ -253,7 +255,7 @@ class ProgramLink {
     if (absl::Status taken = TakeModules(*needed); !taken.ok()) return Fail(taken);
     if (arguments_.is_shared) return LinkShell(scratch->path(), *needed);
     if (absl::Status found = FindExports(scratch->path(), *needed); !found.ok()) return Fail(found);
-    return LinkLauncher(*needed);
+    return LinkLauncher(scratch->path(), *needed);
   }
 
  private:
@@ -421,42 +423,38 @@ class ProgramLink {
   }
 
   // What the linker would show to libraries: everything with -rdynamic, what they refer to without;
-  // and what the modules that became part of the program would show.
+  // and what the modules that became part of the program would show. What the libraries of this
+  // link themselves would take of it is for the launcher to define.
   absl::Status FindExports(const std::string& linked, const std::vector<std::string>& needed) {
     absl::StatusOr<std::vector<ExportedSymbol>> exports = ReadExports(linked);
     if (!exports.ok()) return exports.status();
+    const absl::StatusOr<std::set<std::string>> copies = ReadCopies(linked);
+    if (!copies.ok()) return copies.status();
+    // A program's copy of a library's datum is that library's.
+    llvm::erase_if(*exports, [&](const ExportedSymbol& s) { return copies->contains(s.name); });
     std::set<std::string> names;
-    std::set<std::string> replacements;  // if a library defines them, too
-    for (ExportedSymbol& symbol : *exports) {
-      // A program's copy of a library's datum is that library's; a weak function is in both.
-      if (symbol.is_function && !symbol.is_weak) replacements.insert(symbol.name);
-      names.insert(std::move(symbol.name));
-    }
+    StandInTableBuilder stand_ins;
+    for (const ExportedSymbol& symbol : *exports) names.insert(symbol.name);
+    stand_ins.AddProgram(*exports);
     for (const std::string& path : module_paths_) {
       exports = ReadExports(path);
       if (!exports.ok()) return exports.status();
-      for (ExportedSymbol& symbol : *exports) names.insert(std::move(symbol.name));
+      for (const ExportedSymbol& symbol : *exports) names.insert(symbol.name);
+      stand_ins.AddProgram(*exports);
     }
     for (const SharedLibrary& library : inputs_.libraries) {
       if (names.empty()) break;
       if (!IsNeeded(library, needed)) continue;
       absl::StatusOr<std::vector<ExportedSymbol>> defined = ReadExports(library.path);
       if (!defined.ok()) return defined.status();
-      for (const ExportedSymbol& symbol : *defined) {
-        names.erase(symbol.name);
-        if (replacements.contains(symbol.name)) WarnOfReplacement(symbol.name, library.soname);
-      }
+      const absl::StatusOr<std::set<std::string>> undefined = ReadUndefined(library.path);
+      if (!undefined.ok()) return undefined.status();
+      for (const ExportedSymbol& symbol : *defined) names.erase(symbol.name);
+      stand_ins.AddLibrary(*defined, *undefined);
     }
     exported_names_ = SectionOfNames({names.begin(), names.end()});
+    stand_ins_ = stand_ins.Finish();
     return absl::OkStatus();
-  }
-
-  // Natively the program's comes first for libraries, too.
-  static void WarnOfReplacement(const std::string& function, const std::string& library) {
-    llvm::errs()
-        << "patchc: warning: '" << function << "' of the program replaces that of " << library
-        << " for the program's own code only; libraries go on with theirs (a shared library "
-           "that defines it, linked before, is used by all)\n";
   }
 
   static bool IsNeeded(const SharedLibrary& library, const std::vector<std::string>& needed) {
@@ -466,10 +464,12 @@ class ProgramLink {
     return library.soname == name || llvm::sys::path::filename(library.path) == name;
   }
 
-  int LinkLauncher(const std::vector<std::string>& needed) {
+  int LinkLauncher(const std::string& linked, const std::vector<std::string>& needed) {
     absl::StatusOr<ScratchFile> launcher = ScratchFile::Create("o");
     if (!launcher.ok()) return Fail(launcher.status());
     if (absl::Status status = WriteLauncher(launcher->path()); !status.ok()) return Fail(status);
+    absl::StatusOr<ScratchFile> stand_ins = ScratchFile::Create("o");
+    if (!stand_ins.ok()) return Fail(stand_ins.status());
     const std::string runtime = RuntimeDirectory();
     std::vector<std::string> arguments;
     AddTakenOver(/*is_shared=*/false, arguments);
@@ -482,6 +482,13 @@ class ProgramLink {
                      arguments_.first_start_files.end());
     arguments.push_back(launcher->path());
     arguments.push_back(StaticPoolPath());
+    if (!stand_ins_.empty()) {
+      const absl::StatusOr<std::string> object = MakeStandIns(stand_ins_, linked);
+      if (!object.ok()) return Fail(object.status());
+      absl::Status written = WriteFile(stand_ins->path(), *object);
+      if (!written.ok()) return Fail(written);
+      arguments.push_back(stand_ins->path());
+    }
     // First of all libraries: it stands in front of libc's blocking calls.
     arguments.push_back(runtime + "/libmend.so");
     AddLibraries(needed, arguments);
@@ -587,6 +594,7 @@ class ProgramLink {
   std::string linked_names_;    // of guest modules, for kLinkedSection
   std::string exported_names_;  // of the program, for kExportsSection
   std::vector<std::string> module_paths_;
+  std::map<std::string, StandInKind> stand_ins_;  // of the launcher
   bool done_ = false;
 };
 

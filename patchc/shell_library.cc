@@ -1,5 +1,6 @@
 #include "patchc/shell_library.h"
 
+#include <llvm/ADT/STLFunctionalExtras.h>
 #include <llvm/ADT/SmallVector.h>
 #include <llvm/IR/Constants.h>
 #include <llvm/IR/Function.h>
@@ -45,6 +46,31 @@ void Define(llvm::Module& module, const ExportedSymbol& symbol) {
                            llvm::ConstantAggregateZero::get(type), symbol.name);
 }
 
+// The relocatable of a module that `fill` fills.
+absl::StatusOr<std::string> MakeObject(llvm::function_ref<void(llvm::Module&)> fill) {
+  InitializeCodeGenerator();
+  const llvm::Triple triple(llvm::sys::getDefaultTargetTriple());
+  std::string error;
+  const llvm::Target* target = llvm::TargetRegistry::lookupTarget(triple, error);
+  if (target == nullptr) return absl::InternalError(error);
+  const std::unique_ptr<llvm::TargetMachine> machine(
+      target->createTargetMachine(triple, "", "", llvm::TargetOptions(), llvm::Reloc::PIC_));
+  llvm::LLVMContext context;
+  llvm::Module module("shell", context);
+  module.setTargetTriple(triple);
+  module.setDataLayout(machine->createDataLayout());
+  module.setPICLevel(llvm::PICLevel::BigPIC);
+  fill(module);
+  llvm::SmallVector<char, 0> object;
+  llvm::raw_svector_ostream stream(object);
+  llvm::legacy::PassManager passes;
+  if (machine->addPassesToEmitFile(passes, stream, nullptr, llvm::CodeGenFileType::ObjectFile)) {
+    return absl::InternalError("the code generator writes no objects");
+  }
+  passes.run(module);
+  return std::string(object.data(), object.size());
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<ExportedSymbol>> ReadExports(const std::string& path) {
@@ -74,27 +100,13 @@ absl::StatusOr<std::vector<ExportedSymbol>> ReadExports(const std::string& path)
 }
 
 absl::StatusOr<std::string> MakeShellObject(const std::vector<ExportedSymbol>& exports) {
-  InitializeCodeGenerator();
-  const llvm::Triple triple(llvm::sys::getDefaultTargetTriple());
-  std::string error;
-  const llvm::Target* target = llvm::TargetRegistry::lookupTarget(triple, error);
-  if (target == nullptr) return absl::InternalError(error);
-  const std::unique_ptr<llvm::TargetMachine> machine(
-      target->createTargetMachine(triple, "", "", llvm::TargetOptions(), llvm::Reloc::PIC_));
-  llvm::LLVMContext context;
-  llvm::Module module("shell", context);
-  module.setTargetTriple(triple);
-  module.setDataLayout(machine->createDataLayout());
-  module.setPICLevel(llvm::PICLevel::BigPIC);
-  for (const ExportedSymbol& symbol : exports) Define(module, symbol);
-  llvm::SmallVector<char, 0> object;
-  llvm::raw_svector_ostream stream(object);
-  llvm::legacy::PassManager passes;
-  if (machine->addPassesToEmitFile(passes, stream, nullptr, llvm::CodeGenFileType::ObjectFile)) {
-    return absl::InternalError("the code generator writes no objects");
-  }
-  passes.run(module);
-  return std::string(object.data(), object.size());
+  return MakeObject([&exports](llvm::Module& module) {
+    for (const ExportedSymbol& symbol : exports) Define(module, symbol);
+  });
+}
+
+absl::StatusOr<std::string> AssembleObject(const std::string& text) {
+  return MakeObject([&text](llvm::Module& module) { module.setModuleInlineAsm(text); });
 }
 
 }  // namespace mend::patchc

@@ -26,6 +26,9 @@ absl::StatusOr<std::vector<ExportedSymbol>> ReadExports(const std::string& path)
 // The relocatable.
 absl::StatusOr<std::string> MakeShellObject(const std::vector<ExportedSymbol>& exports);
 
+// A relocatable out of assembler text of ours.
+absl::StatusOr<std::string> AssembleObject(const std::string& text);
+
 }  // namespace mend::patchc
 
 #endif  // MEND_PATCHC_SHELL_LIBRARY_H_

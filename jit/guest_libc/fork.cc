@@ -12,6 +12,7 @@
 #include "jit/guest_libc/guest_libc.h"
 #include "jit/guest_libc/program_threads.h"
 #include "jit/guest_libc/signal_table.h"
+#include "jit/guest_libc/stand_ins.h"
 #include "runtime/base/check.h"
 
 namespace mend::jit {
@@ -20,15 +21,20 @@ namespace {
 // Set once, before there are other threads.
 ForkHooks fork_hooks = {};
 
+// Between the program's handlers of before and after, which may have locked its malloc.
+
 void Prepare() {
+  const OwnAllocations own;
   if (fork_hooks.prepare != nullptr) fork_hooks.prepare();
 }
 
 void Parent() {
+  const OwnAllocations own;
   if (fork_hooks.parent != nullptr) fork_hooks.parent();
 }
 
 void Child() {
+  const OwnAllocations own;
   RememberProcess();
   ResetSignalTableAfterFork();
   ForgetOtherThreadsAfterFork();

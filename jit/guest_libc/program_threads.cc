@@ -15,6 +15,7 @@
 #include "jit/guest_libc/guest_libc.h"
 #include "jit/guest_libc/signal_mask.h"
 #include "jit/guest_libc/stack_size.h"
+#include "jit/guest_libc/stand_ins.h"
 #include "runtime/base/check.h"
 #include "runtime/base/uninterrupted.h"
 #include "runtime/safepoint/thread_registry.h"
@@ -73,9 +74,13 @@ void* RunProgramThread(void* argument) {
   auto* handed_over = static_cast<ThreadStart*>(argument);
   const ThreadStart start = *handed_over;
   free(handed_over);
-  ThreadRegistry::Get().BeginThread(start.record);
-  ArmThreadEnd();
-  if (thread_start_hook != nullptr) thread_start_hook();
+  {
+    // A malloc of the program's may have thread-locals, which get their values here.
+    const OwnAllocations own;
+    ThreadRegistry::Get().BeginThread(start.record);
+    ArmThreadEnd();
+    if (thread_start_hook != nullptr) thread_start_hook();
+  }
   // Handlers are hosted code too: not before the thread counts.
   ChangeKernelMask(SIG_SETMASK, start.mask);
   return start.routine(start.argument);

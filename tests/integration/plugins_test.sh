@@ -68,24 +68,6 @@ clang-22 -O2 -fPIC -shared callback.c -o libcallback.so -Wl,-z,lazy -Wl,-soname,
 "$patchc" cc -O2 events.c -o events -L. -lcallback -Wl,-rpath,"$work" -Wl,-z,lazy
 expect "a callback by name" 42 "$(MEND_OPTIONS=--no-socket ./events)"
 
-# What the program defines in place of a library's is for itself: said when it is linked.
-cat >allocator.c <<'CODE'
-#include <stddef.h>
-#include <stdio.h>
-#include <string.h>
-static char memory[4096];
-static size_t used;
-void *malloc(size_t size) { void *at = memory + used; used += (size + 15) & ~(size_t)15; return at; }
-void free(void *at) { (void)at; }
-int main(void) { char *text = malloc(6); strcpy(text, "hello"); puts(text); free(text); return 0; }
-CODE
-expect_code 0 "$patchc" cc -O1 allocator.c -o allocator
-expect_match "malloc" "warning: 'malloc' of the program replaces that of libc.so.6 for the program's own code only" \
-  "$output"
-expect_match "free" "warning: 'free' of the program" "$output"
-expect_code 0 "$patchc" cc -O2 events.c -o events -L. -lcallback -Wl,-rpath,"$work"
-expect "a program that replaces nothing" "" "$output"
-
 # Where the system gives no memory for it, the program runs, and the log says what is missing.
 start env MEND_OPTIONS="--log $work/events.log --failpoint host/no_memory_file" ./hosted
 hear

@@ -1,0 +1,171 @@
+# What a program defines for the libraries of its process, too: malloc and its kin, other functions and
+# variables of libraries, and what libraries leave for the program to define. Each program is compiled
+# natively and hosted, at -O0 and at -O2, and behaves the same.
+. "$(dirname "$0")/lib.sh"
+export MEND_OPTIONS=--no-socket
+sources=$source_root/tests/integration/replacing
+if [ -e "$build/lib/libmend-asan.so" ]; then
+  echo "skipped: AddressSanitizer's own strdup gives out its own memory"
+  exit 77
+fi
+cd "$work"
+printf '%s\n' 'a line of some length' 'and a longer one, for which there is to be no room in the first' >input
+
+# same NAME PROGRAM: $work/native/PROGRAM and $work/hosted/PROGRAM do the same with the input.
+same() {
+  local name=$1 program=$2 kind wanted
+  for kind in native hosted; do
+    expect_code_of_run "$kind" "$program"
+  done
+  cmp -s native/outcome hosted/outcome || { diff native/outcome hosted/outcome || true; fail "$name differs"; }
+  expect_match "$name, natively" "^exit 0$" "$(cat native/outcome)"
+  echo "ok $name"
+}
+expect_code_of_run() {
+  local code=0
+  timeout 60 "./$1/$2" <input >"$1/outcome" 2>"$1/errors" || code=$?
+  { echo "exit $code"; cat "$1/errors"; } >>"$1/outcome"
+}
+
+# both NAME.EXT OPTIONS...: compiles it both ways.
+mkdir native hosted
+both() {
+  local source=$1 name=${1%.*} native=(clang-22 -std=gnu11) hosted=("$patchc" cc -std=gnu11)
+  shift
+  case $source in
+    *.cc) native=(clang++-22 -std=c++20) hosted=("$patchc" c++ -std=c++20) ;;
+  esac
+  "${native[@]}" -pthread "$sources/$source" -o "native/$name" "$@"
+  # Without a word: nothing is left to warn of.
+  expect "warnings of $source" "" "$("${hosted[@]}" -pthread "$sources/$source" -o "hosted/$name" "$@" 2>&1)"
+}
+
+for level in -O0 -O2; do
+  for source in own_malloc.c wrapped_malloc.c operators.cc replaced_function.cc; do
+    both "$source" "$level"
+    same "$source $level" "${source%.*}"
+  done
+  both replaced_variables.c "$level"
+  for kind in native hosted; do
+    expect "$kind replaced_variables.c $level" "replaced variables 1.0" "$("./$kind/replaced_variables")"
+  done
+done
+
+# An allocator in a library, and an archive of an allocator.
+cat >pool.c <<'CODE'
+#define _GNU_SOURCE
+#include "pool_malloc.h"
+CODE
+clang-22 -O2 -fPIC -shared -I"$sources" pool.c -o libpool.so -Wl,-soname,libpool.so
+both library_malloc.c -O2 -L. -lpool -Wl,-rpath,"$work"
+same "an allocator in a library" library_malloc
+clang-22 -O2 -c -I"$sources" pool.c -o pool.o
+ar rc libarchived.a pool.o
+expect_code 1 "$patchc" cc "$sources/library_malloc.c" -L. -larchived
+expect_match "an allocator with thread-locals that patchc has not compiled" "libarchived.a.*accesses thread-local storage" \
+  "$output"
+clang-22 -O2 -D__thread= -c -I"$sources" pool.c -o pool.o
+ar rc libarchived.a pool.o
+both library_malloc.c -O2 -L. -larchived
+same "an allocator in an archive" library_malloc
+"$patchc" cc -O2 -c -I"$sources" pool.c -o pool.o
+ar rc libarchived.a pool.o
+"$patchc" cc -std=gnu11 -O2 -pthread "$sources/library_malloc.c" -o hosted/library_malloc -L. -larchived
+same "a patchable allocator in an archive" library_malloc
+
+# Those that people use, where they are installed.
+cat >owner.c <<'CODE'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <string.h>
+int is_of_pool(const void* block) {
+  /* Who serves malloc for libraries. */
+  Dl_info info;
+  return block != NULL && dladdr(dlsym(RTLD_DEFAULT, "malloc"), &info) != 0 && strstr(info.dli_fname, "malloc") != NULL;
+}
+CODE
+clang-22 -O2 -fPIC -shared owner.c -o libowner.so
+for library in libjemalloc.so.2 libtcmalloc.so.4 libtcmalloc_minimal.so.4 libmimalloc.so.2; do
+  if ! clang-22 -x c /dev/null -shared -o probe.so "-l:$library" 2>/dev/null; then
+    echo "not installed: $library"
+    continue
+  fi
+  both library_malloc.c -O2 "-l:$library" -L. -lowner -Wl,-rpath,"$work"
+  same "$library" library_malloc
+  both operators.cc -O2 "-l:$library"
+  same "$library with operators" operators
+done
+
+# Functions and data that a library leaves to the program, bound at once; constructors of the library
+# that change the data.
+for level in -O0 -O2; do
+  clang-22 "$level" -fPIC -shared "$sources/library.c" -o libevents.so -Wl,-z,now -Wl,-soname,libevents.so
+  both callbacks.c "$level" -L. -levents -Wl,-rpath,"$work"
+  same "callbacks $level" callbacks
+  clang-22 "$level" -fPIC -shared "$sources/library.c" -o libevents.so -Wl,-z,lazy -Wl,-soname,libevents.so -fno-plt
+  same "callbacks without a PLT $level" callbacks
+done
+
+# What cannot be: code of the program before there is any.
+cat >early.c <<'CODE'
+int on_event(int);
+__attribute__((constructor)) static void begin(void) { on_event(1); }
+int fire(int n) { return on_event(n); }
+CODE
+cat >late.c <<'CODE'
+int fire(int);
+int on_event(int n) { return n * 2; }
+int main(void) { return fire(1); }
+CODE
+clang-22 -fPIC -shared early.c -o libearly.so -Wl,-soname,libearly.so
+"$patchc" cc late.c -o late -L. -learly -Wl,-rpath,"$work"
+expect_code 126 ./late
+expect_match "a call from a library's constructor" \
+  "cannot host the program: a library calls 'on_event' of the program from a constructor" "$output"
+
+# Data with addresses in it, that the library has changed already.
+sed 's/program_level += 100;/program_table.calls = 9;/' "$sources/library.c" >changing.c
+clang-22 -O2 -fPIC -shared changing.c -o libevents.so -Wl,-soname,libevents.so
+expect_code 126 ./hosted/callbacks
+expect_match "changed data" "a library has written to program_table, which holds addresses" "$output"
+
+# The program's malloc is patched like any function, under load, while libraries call it.
+unset MEND_OPTIONS
+cat >patched.c <<'CODE'
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "pool_malloc.h"
+static int version(void) { return 1; }
+__attribute__((noinline)) int pool_version(void) { return version(); }
+static void* churn(void* unused) {
+  (void)unused;
+  for (;;) free(strdup("some text to be copied"));
+}
+int main(void) {
+  pthread_t thread;
+  for (int i = 0; i < 3; ++i) pthread_create(&thread, NULL, churn, NULL);
+  char line[64];
+  while (fgets(line, sizeof line, stdin) != NULL) {
+    char* text = strdup("four");
+    printf("%d %d\n", pool_version(), (int)malloc_usable_size(text));
+    fflush(stdout);
+    free(text);
+  }
+  return 0;
+}
+CODE
+cp "$sources"/pool*.h .
+sed 's/unsigned log = 5;/unsigned log = 7;/' pool.h >pool_edited.h
+diff -u pool.h pool_edited.h >fix.patch || true
+"$patchc" cc -O2 -pthread patched.c -o patched
+start ./patched
+ask go "1 16"
+for round in 1 2 3; do
+  expect_code 0 "$patchc" apply --diff fix.patch --name fix --to "$hosted_pid"
+  ask go "1 112"
+  expect_code 0 "$mend" disable "$hosted_pid" fix
+  ask go "1 16"
+done
+finish
