@@ -5,6 +5,7 @@
 #include <climits>
 #include <cstdlib>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -19,6 +20,7 @@
 #include "jit/imports.h"
 #include "mend/host.h"
 #include "mend/mapped_file.h"
+#include "mend/program_exports.h"
 #include "runtime/base/mutex.h"
 #include "runtime/control/refusal.h"
 #include "runtime/format/program_image.h"
@@ -26,6 +28,15 @@
 
 namespace mend {
 namespace {
+
+// What native libraries see of a guest module that was opened with RTLD_GLOBAL.
+struct ShownModule {
+  SymbolLibrary library;
+  std::string name;
+  // The program has closed it, and the native loader has not: a library found a symbol there. Then
+  // it stays loaded, as natively.
+  Host* kept_by = nullptr;
+};
 
 // A guest module that the program has open.
 struct OpenLibrary {
@@ -59,14 +70,22 @@ class OpenLibraries {
     ++library.references;
   }
 
-  // One reference less; false when the handle is none of ours.
+  // One reference less; false when it is not the last one.
   bool Close(const void* handle) ABSL_LOCKS_EXCLUDED(mu_) {
     const MutexLock lock(&mu_);
     const auto found = libraries_.find(handle);
-    if (found == libraries_.end()) return false;
-    if (--found->second.references == 0) libraries_.erase(found);
+    if (found == libraries_.end() || --found->second.references != 0) return false;
+    libraries_.erase(found);
     return true;
   }
+
+  // Its symbols join the process's, behind all others.
+  void Show(GuestModule* module, const std::string& name) ABSL_LOCKS_EXCLUDED(mu_);
+  // The other way round. False: the native loader keeps it, and the module has to stay.
+  bool Hide(const GuestModule* module) ABSL_LOCKS_EXCLUDED(mu_);
+  void Keep(const GuestModule* module, Host* host) ABSL_LOCKS_EXCLUDED(mu_);
+  // The modules that need not be kept any more, and whose they are.
+  std::vector<std::pair<const GuestModule*, Host*>> TakeUnkept() ABSL_LOCKS_EXCLUDED(mu_);
 
   // Null when the handle is none of ours.
   Host* HostOf(const void* handle) const ABSL_LOCKS_EXCLUDED(mu_) {
@@ -109,7 +128,83 @@ class OpenLibraries {
 
   mutable Mutex mu_;
   std::map<const void*, OpenLibrary> libraries_ ABSL_GUARDED_BY(mu_);
+  std::map<const GuestModule*, ShownModule> shown_ ABSL_GUARDED_BY(mu_);
 };
+
+void OpenLibraries::Show(GuestModule* module, const std::string& name) {
+  // The loader's locks are never taken under mu_.
+  ShownModule shown;
+  {
+    const MutexLock lock(&mu_);
+    const auto found = shown_.find(module);
+    if (found != shown_.end() && found->second.library.is_open()) return;
+    if (found != shown_.end()) shown = found->second;
+  }
+  Host* const kept_by = std::exchange(shown.kept_by, nullptr);
+  if (kept_by == nullptr || !shown.library.Reopen()) {
+    absl::StatusOr<SymbolLibrary> library =
+        SymbolLibrary::Open(ExportsOfModule(*module), /*stays=*/false);
+    if (!library.ok()) {
+      Host::Get()->events().Append(
+          MendEvent("exports_unavailable", "",
+                    absl::StrCat("libraries do not see the symbols of module '", name,
+                                 "': ", library.status().message())));
+      return;
+    }
+    shown.library = *std::move(library);
+    shown.name = name;
+  }
+  {
+    const MutexLock lock(&mu_);
+    shown_[module] = shown;
+  }
+  // The program has opened it once more: this reference is of no more use.
+  if (kept_by != nullptr) kept_by->modules().Close(module).IgnoreError();
+}
+
+bool OpenLibraries::Hide(const GuestModule* module) {
+  ShownModule shown;
+  {
+    const MutexLock lock(&mu_);
+    const auto found = shown_.find(module);
+    if (found == shown_.end()) return true;
+    shown = found->second;
+  }
+  shown.library.Close();
+  const bool is_kept = shown.library.IsKept();
+  const MutexLock lock(&mu_);
+  if (is_kept) {
+    shown_[module] = shown;
+  } else {
+    shown_.erase(module);
+  }
+  return !is_kept;
+}
+
+void OpenLibraries::Keep(const GuestModule* module, Host* host) {
+  const MutexLock lock(&mu_);
+  shown_[module].kept_by = host;
+}
+
+std::vector<std::pair<const GuestModule*, Host*>> OpenLibraries::TakeUnkept() {
+  std::vector<std::pair<const GuestModule*, ShownModule>> kept;
+  {
+    const MutexLock lock(&mu_);
+    for (const auto& [module, shown] : shown_) {
+      if (shown.kept_by != nullptr) kept.emplace_back(module, shown);
+    }
+  }
+  std::erase_if(kept, [](const auto& entry) { return entry.second.library.IsKept(); });
+  std::vector<std::pair<const GuestModule*, Host*>> unkept;
+  const MutexLock lock(&mu_);
+  for (const auto& [module, shown] : kept) {
+    const auto found = shown_.find(module);
+    if (found == shown_.end() || found->second.kept_by == nullptr) continue;
+    shown_.erase(found);
+    unkept.emplace_back(module, shown.kept_by);
+  }
+  return unkept;
+}
 
 OpenLibraries& Libraries() {
   // Never destroyed: exit handlers of the program may still open and close.
@@ -192,13 +287,21 @@ bool IsPartOfProgram(std::string_view file) { return LinkedModules().contains(Ba
 void* OpenGuest(const std::string& path, int flags) {
   if ((flags & RTLD_NOLOAD) != 0 && !Libraries().HasPath(path)) return nullptr;
   const std::string name = Libraries().NameFor(path);
+  const bool is_global = (flags & RTLD_GLOBAL) != 0;
+  GuestModule* shown = nullptr;
+  // Its constructors may open libraries that need it.
+  const auto show = [&](GuestModule* linked) {
+    if (is_global) Libraries().Show(shown = linked, name);
+  };
   const absl::StatusOr<GuestModule*> module =
-      Host::Get()->modules().Open(name, {.path = path, .bytes = ""});
+      Host::Get()->modules().Open(name, {.path = path, .bytes = ""}, show);
   if (!module.ok()) {
+    if (shown != nullptr) Libraries().Hide(shown);
     SetError(module.status());
     return nullptr;
   }
-  Libraries().Opened(*module, path, name, (flags & RTLD_GLOBAL) != 0);
+  Libraries().Opened(*module, path, name, is_global);
+  show(*module);
   return *module;
 }
 
@@ -297,18 +400,34 @@ void* LibraryDlvsym(void* handle, const char* name, const char* version) {
   [[clang::musttail]] return dlvsym(handle, name, version);
 }
 
-int HostedDlclose(void* handle) {
-  if (Host* const host = Libraries().HostOf(handle); host != nullptr) {
-    // In a livepatch callback it stays open, and may be closed later.
-    if (const absl::Status closed = host->modules().Close(static_cast<GuestModule*>(handle));
-        !closed.ok()) {
-      SetError(closed);
-      return -1;
-    }
-    Libraries().Close(handle);
+int CloseGuest(GuestModule* module, Host& host) {
+  // In a livepatch callback it stays open, and may be closed later.
+  if (host.registry().InCallback()) {
+    SetError(host.modules().Close(module));
+    return -1;
+  }
+  if (Libraries().Close(module) && !Libraries().Hide(module)) {
+    Libraries().Keep(module, &host);
     return 0;
   }
-  [[clang::musttail]] return dlclose(handle);
+  if (const absl::Status closed = host.modules().Close(module); !closed.ok()) {
+    SetError(closed);
+    return -1;
+  }
+  return 0;
+}
+
+int HostedDlclose(void* handle) {
+  if (Host* const host = Libraries().HostOf(handle); host != nullptr) {
+    return CloseGuest(static_cast<GuestModule*>(handle), *host);
+  }
+  const int result = dlclose(handle);
+  if (Host::Get()->registry().InCallback()) return result;
+  // It may have been the last library that needed a module's symbols.
+  for (const auto& [module, host] : Libraries().TakeUnkept()) {
+    host->modules().Close(module).IgnoreError();
+  }
+  return result;
 }
 
 char* HostedDlerror() {

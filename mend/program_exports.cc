@@ -2,9 +2,11 @@
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <link.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <string_view>
@@ -52,26 +54,16 @@ bool WriteAll(int descriptor, std::string_view bytes) {
   return true;
 }
 
-absl::Status OpenForProcess(std::string_view library) {
-  if (MEND_FAILPOINT("host/no_memory_file")) {
-    errno = EMFILE;
-    return SystemRefused("memfd_create");
+// The loader takes a file that it has under the same path for the same file, so each gets another
+// one. A program that opens a file of its own by descriptor spells it /proc/self/fd.
+std::string PathOf(int descriptor) {
+  static constinit std::atomic<unsigned> next_number{0};
+  std::string path = "/proc/thread-self/fd/";
+  for (unsigned number = next_number.fetch_add(1, std::memory_order_relaxed); number != 0;
+       number /= 2) {
+    path += number % 2 == 0 ? "./" : "../fd/";
   }
-  const int descriptor = memfd_create(kLibraryName, MFD_CLOEXEC);
-  if (descriptor < 0) return SystemRefused("memfd_create");
-  absl::Status status;
-  if (!WriteAll(descriptor, library)) {
-    status = SystemRefused("write");
-  } else {
-    // The loader takes a file that it has under the same path for the same file. A program that
-    // opens one of its own by descriptor spells it /proc/self/fd.
-    const std::string path = absl::StrCat("/proc/thread-self/fd/", descriptor);
-    if (dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL | RTLD_NODELETE) == nullptr) {
-      status = absl::UnavailableError(dlerror());
-    }
-  }
-  close(descriptor);
-  return status;
+  return absl::StrCat(path, descriptor);
 }
 
 }  // namespace
@@ -166,6 +158,71 @@ std::string MakeSymbolLibrary(const std::vector<AbsoluteSymbol>& symbols) {
   return library;
 }
 
+absl::StatusOr<SymbolLibrary> SymbolLibrary::Open(const std::vector<AbsoluteSymbol>& symbols,
+                                                  bool stays) {
+  if (MEND_FAILPOINT("host/no_memory_file")) {
+    errno = EMFILE;
+    return SystemRefused("memfd_create");
+  }
+  const int descriptor = memfd_create(kLibraryName, MFD_CLOEXEC);
+  if (descriptor < 0) return SystemRefused("memfd_create");
+  absl::StatusOr<SymbolLibrary> library = SymbolLibrary();
+  if (!WriteAll(descriptor, MakeSymbolLibrary(symbols))) {
+    library = SystemRefused("write");
+  } else {
+    library->path_ = PathOf(descriptor);
+    const int flags = RTLD_NOW | RTLD_GLOBAL | (stays ? RTLD_NODELETE : 0);
+    library->handle_ = dlopen(library->path_.c_str(), flags);
+    if (!library->is_open()) library = absl::UnavailableError(dlerror());
+  }
+  close(descriptor);
+  return library;
+}
+
+void SymbolLibrary::Close() {
+  if (handle_ != nullptr) dlclose(handle_);
+  handle_ = nullptr;
+}
+
+bool SymbolLibrary::IsKept() const {
+  struct Search {
+    const std::string& path;
+    bool found;
+  } search{path_, false};
+  const auto compare = [](dl_phdr_info* object, size_t, void* argument) {
+    auto& wanted = *static_cast<Search*>(argument);
+    wanted.found = wanted.found || wanted.path == object->dlpi_name;
+    return 0;
+  };
+  dl_iterate_phdr(compare, &search);
+  return search.found;
+}
+
+bool SymbolLibrary::Reopen() {
+  if (handle_ == nullptr && IsKept()) {
+    handle_ = dlopen(path_.c_str(), RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
+  }
+  return is_open();
+}
+
+std::vector<AbsoluteSymbol> ExportsOfModule(const GuestModule& module) {
+  std::vector<AbsoluteSymbol> symbols;
+  const absl::StatusOr<std::string_view> table = FindElfSection(module.file(), ".dynsym");
+  const absl::StatusOr<std::string_view> names = FindElfSection(module.file(), ".dynstr");
+  if (!table.ok() || !names.ok()) return symbols;
+  for (size_t at = 0; at + sizeof(Elf64_Sym) <= table->size(); at += sizeof(Elf64_Sym)) {
+    Elf64_Sym symbol;
+    std::memcpy(&symbol, table->data() + at, sizeof(symbol));
+    if (symbol.st_shndx == SHN_UNDEF || symbol.st_name >= names->size()) continue;
+    std::string name(names->substr(symbol.st_name));
+    name.resize(std::strlen(name.c_str()));
+    void* const address = jit::Session::FindSymbol(module, name);
+    if (address == nullptr) continue;
+    symbols.push_back({std::move(name), CodeAddress{reinterpret_cast<uintptr_t>(address)}});
+  }
+  return symbols;
+}
+
 absl::Status ShowProgramToLibraries(const jit::Session& session) {
   std::vector<AbsoluteSymbol> symbols;
   for (std::string& name : NamesInExecutable(kExportsSection)) {
@@ -174,7 +231,7 @@ absl::Status ShowProgramToLibraries(const jit::Session& session) {
     if (address.ok()) symbols.push_back({std::move(name), *address});
   }
   if (symbols.empty()) return absl::OkStatus();
-  return OpenForProcess(MakeSymbolLibrary(symbols));
+  return SymbolLibrary::Open(symbols, /*stays=*/true).status();
 }
 
 }  // namespace mend

@@ -8,6 +8,8 @@
 //
 // It comes behind the libraries that the program was linked with, so what these define as well
 // stays theirs.
+//
+// A guest module that is opened with RTLD_GLOBAL has such a library, too.
 #ifndef MEND_MEND_PROGRAM_EXPORTS_H_
 #define MEND_MEND_PROGRAM_EXPORTS_H_
 
@@ -15,8 +17,10 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "jit/session.h"
 #include "runtime/base/code_address.h"
+#include "runtime/module/module_loader.h"
 
 namespace mend {
 
@@ -28,6 +32,29 @@ struct AbsoluteSymbol {
 // A shared library (ELF64, x86-64) that defines these symbols and contains nothing else. Names must
 // be distinct.
 std::string MakeSymbolLibrary(const std::vector<AbsoluteSymbol>& symbols);
+
+// A library of MakeSymbolLibrary that the whole process sees.
+class SymbolLibrary {
+ public:
+  SymbolLibrary() = default;
+  // UNAVAILABLE says what the system refused. `stays`: it is never closed.
+  static absl::StatusOr<SymbolLibrary> Open(const std::vector<AbsoluteSymbol>& symbols, bool stays);
+
+  bool is_open() const { return handle_ != nullptr; }
+  // The process does not see it any more, unless a library that is still loaded has found a symbol
+  // in it: then the native loader keeps it until that one goes.
+  void Close();
+  // The other way round, while the loader keeps it; false when it does not.
+  bool Reopen();
+  bool IsKept() const;
+
+ private:
+  void* handle_ = nullptr;
+  std::string path_;
+};
+
+// What the guest module's file exports (its dynamic symbols), as the session has linked it.
+std::vector<AbsoluteSymbol> ExportsOfModule(const GuestModule& module);
 
 // Shows what the section `mend_exports` (program_image.h) of this process's executable names.
 // Called once, when the program is linked, by its only thread. On an error libraries see nothing of

@@ -90,7 +90,8 @@ struct ModuleRegistry::State {
   absl::StatusOr<Module*> Reserve(const std::string& name, const ModuleSource& source,
                                   bool by_operator);
   // From reserved to live, or to nothing.
-  absl::Status Bring(Module* module, const ModuleSource& source, const ParameterValues& parameters);
+  absl::Status Bring(Module* module, const ModuleSource& source, const ParameterValues& parameters,
+                     const std::function<void(GuestModule*)>& linked);
   absl::Status RunInit(Module* module);
   // Null: there is none. Otherwise one more reference.
   absl::StatusOr<GuestModule*> OpenLoaded(const std::string& name, const ModuleSource& source);
@@ -170,14 +171,15 @@ absl::StatusOr<Module*> ModuleRegistry::State::Reserve(const std::string& name,
 }
 
 absl::Status ModuleRegistry::State::Bring(Module* module, const ModuleSource& source,
-                                          const ParameterValues& parameters) {
-  absl::StatusOr<std::unique_ptr<GuestModule>> linked = loader->Link(module->name(), source);
-  absl::Status brought = linked.status();
-  if (brought.ok()) brought = (*linked)->parameters().SetAll(parameters);
+                                          const ParameterValues& parameters,
+                                          const std::function<void(GuestModule*)>& linked) {
+  absl::StatusOr<std::unique_ptr<GuestModule>> guest = loader->Link(module->name(), source);
+  absl::Status brought = guest.status();
+  if (brought.ok()) brought = (*guest)->parameters().SetAll(parameters);
   if (brought.ok()) {
     {
       MutexLock lock(&mu);
-      module->guest = *std::move(linked);
+      module->guest = *std::move(guest);
     }
     brought = patches->ModuleComing(&module->object);
   }
@@ -186,6 +188,7 @@ absl::Status ModuleRegistry::State::Bring(Module* module, const ModuleSource& so
     Erase(module);
     return brought;
   }
+  if (linked != nullptr) linked(module->guest.get());
   brought = RunInit(module);
   if (!brought.ok()) {
     TakeOut(module);
@@ -270,7 +273,7 @@ absl::StatusOr<bool> ModuleRegistry::Load(const std::string& name, const ModuleS
   if (state_->HasLoaded(name, source)) return false;
   absl::StatusOr<Module*> module = state_->Reserve(name, source, /*by_operator=*/true);
   if (!module.ok()) return module.status();
-  if (absl::Status brought = state_->Bring(*module, source, parameters); !brought.ok()) {
+  if (absl::Status brought = state_->Bring(*module, source, parameters, nullptr); !brought.ok()) {
     return brought;
   }
   return true;
@@ -298,7 +301,8 @@ absl::StatusOr<bool> ModuleRegistry::Unload(const std::string& name) {
 }
 
 absl::StatusOr<GuestModule*> ModuleRegistry::Open(const std::string& name,
-                                                  const ModuleSource& source) {
+                                                  const ModuleSource& source,
+                                                  const std::function<void(GuestModule*)>& linked) {
   if (absl::Status free = state_->CheckNoCallback("load"); !free.ok()) return free;
   const BlockedRegion region("mend: loading a module");
   const Uninterrupted uninterrupted;
@@ -310,7 +314,9 @@ absl::StatusOr<GuestModule*> ModuleRegistry::Open(const std::string& name,
     // Another thread was faster.
     if (absl::IsAlreadyExists(module.status()) && state_->Knows(name)) continue;
     if (!module.ok()) return module.status();
-    if (absl::Status brought = state_->Bring(*module, source, {}); !brought.ok()) return brought;
+    if (absl::Status brought = state_->Bring(*module, source, {}, linked); !brought.ok()) {
+      return brought;
+    }
     return (*module)->guest.get();
   }
 }

@@ -58,8 +58,10 @@ class ModuleRegistry {
 
   // dlopen of the program: loads it, or counts one more reference to the module of that name (and
   // of that path: EEXIST when the program has another file open under the name). The module stays
-  // until Close. A module that its own constructor opens is returned as it is.
-  absl::StatusOr<GuestModule*> Open(const std::string& name, const ModuleSource& source);
+  // until Close. A module that its own constructor opens is returned as it is. `linked` is called
+  // when it is new, before any of its code runs; a failure may follow.
+  absl::StatusOr<GuestModule*> Open(const std::string& name, const ModuleSource& source,
+                                    const std::function<void(GuestModule*)>& linked = nullptr);
   // dlclose: the last reference to a module that the operator did not load unloads it. ENOENT.
   absl::Status Close(const GuestModule* module);
 
