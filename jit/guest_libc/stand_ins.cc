@@ -1,6 +1,7 @@
 #include "jit/guest_libc/stand_ins.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -8,7 +9,9 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <iterator>
 #include <new>
+#include <string_view>
 #include <utility>
 
 #include "jit/guest_libc/own_heap.h"
@@ -48,27 +51,10 @@ bool AllocatesForProgram() {
 
 // --- functions that take blocks ---
 
+// Of kBlockTakers.
 enum TakerNumber : size_t { kFree, kRealloc, kReallocArray, kUsableSize, kFirstDelete };
 
-constexpr const char* kTakers[] = {
-    "free",
-    "realloc",
-    "reallocarray",
-    "malloc_usable_size",
-    "_ZdlPv",
-    "_ZdaPv",
-    "_ZdlPvm",
-    "_ZdaPvm",
-    "_ZdlPvSt11align_val_t",
-    "_ZdaPvSt11align_val_t",
-    "_ZdlPvmSt11align_val_t",
-    "_ZdaPvmSt11align_val_t",
-    "_ZdlPvRKSt9nothrow_t",
-    "_ZdaPvRKSt9nothrow_t",
-    "_ZdlPvSt11align_val_tRKSt9nothrow_t",
-    "_ZdaPvSt11align_val_tRKSt9nothrow_t",
-};
-constexpr size_t kTakerCount = std::size(kTakers);
+constexpr size_t kTakerCount = std::size(kBlockTakers);
 
 // What the name means for blocks that are not mend's: the program's function, or a library's. Null
 // until the program is ready.
@@ -80,7 +66,7 @@ Function* Taker(size_t number) {
   void* taker = takers[number].load(std::memory_order_relaxed);
   // A block from before the program that is not mend's is a library's.
   if (taker == nullptr) [[unlikely]]
-    taker = FindBehindProgram(kTakers[number]);
+    taker = FindBehindProgram(kBlockTakers[number].data());
   return reinterpret_cast<Function*>(taker);
 }
 
@@ -255,10 +241,9 @@ auto MakeTakers(std::index_sequence<offsets...> /*unused*/) {
 }
 
 // kTakerCount: the name is not of a function that takes blocks.
-size_t TakerNumberOf(const char* name) {
-  size_t number = 0;
-  while (number < kTakerCount && strcmp(kTakers[number], name) != 0) ++number;
-  return number;
+size_t TakerNumberOf(std::string_view name) {
+  const auto* const found = std::find(std::begin(kBlockTakers), std::end(kBlockTakers), name);
+  return static_cast<size_t>(found - std::begin(kBlockTakers));
 }
 
 void* TakerFunction(size_t number) {
@@ -377,6 +362,8 @@ std::vector<std::string> NamesBoundAtStart() {
 }
 
 void ActivateStandIns(const ProgramLookup& lookup) {
+  // Until all lead to the program, none does: one of its functions may call another.
+  const OwnAllocations own;
   for (StandIn& stand_in : StandIns()) {
     if (stand_in.kind == StandInKind::kPlace || stand_in.kind == StandInKind::kVariable) continue;
     void* program = lookup(stand_in.name);
@@ -394,6 +381,12 @@ void ActivateStandIns(const ProgramLookup& lookup) {
     }
     stand_in.program.store(program, std::memory_order_relaxed);
   }
+}
+
+void* AllocateForProgram(size_t size) {
+  auto* const allocate =
+      reinterpret_cast<void* (*)(size_t)>(program_malloc.load(std::memory_order_relaxed));
+  return allocate != nullptr && AllocatesForProgram() ? allocate(size) : malloc(size);
 }
 
 OwnAllocations::OwnAllocations() { ++mend_own_allocations; }

@@ -62,6 +62,9 @@ bool HasStandIn(const char* name);
 // the program; null if nothing, or where the executable is none of patchc's.
 void* FindBehindProgram(const char* name);
 
+// malloc, for what the program is to free.
+void* AllocateForProgram(size_t size);
+
 // While one exists, the calling thread allocates for mend, not for the program.
 class OwnAllocations {
  public:

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "jit/guest_libc/next_function.h"
+#include "jit/guest_libc/stand_ins.h"
 
 namespace mend::jit {
 
@@ -70,7 +71,8 @@ MEND_INTERPOSE(char**, backtrace_symbols, void* const* addresses, int count) {
     bytes += sizeof(char*) + lines.back().size() + 1;
   }
   // One block, which the caller frees: the pointers, then the lines.
-  auto** const result = static_cast<char**>(malloc(std::max<size_t>(bytes, 1)));
+  auto** const result =
+      static_cast<char**>(mend::jit::AllocateForProgram(std::max<size_t>(bytes, 1)));
   if (result == nullptr) return nullptr;
   char* text = reinterpret_cast<char*>(result + lines.size());
   for (size_t i = 0; i < lines.size(); ++i) {

@@ -7,6 +7,8 @@
 
 #include <string>
 
+#include "runtime/format/stand_ins.h"
+
 namespace mend::patchc {
 namespace {
 
@@ -36,6 +38,11 @@ llvm::PreservedAnalyses MakeDerefinablePass::run(llvm::Module& module,
   for (llvm::Function& function : module) {
     if (!IsChanged(function) || resolvers.contains(&function)) continue;
     function.addFnAttr(kLinkageAttribute, Remember(function));
+    // Not every block that hosted code gives to free is the program's (jit/guest_libc/stand_ins.h):
+    // calls pass the host.
+    if (TakesBlock(function.getName()) && !function.hasFnAttribute(llvm::Attribute::AlwaysInline)) {
+      function.addFnAttr(llvm::Attribute::NoInline);
+    }
     // Local definitions stay bound to this module: calls must not begin to go through the GOT.
     const bool is_dso_local = function.isDSOLocal();
     function.setLinkage(llvm::GlobalValue::WeakODRLinkage);

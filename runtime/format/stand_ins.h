@@ -92,6 +92,32 @@ constexpr bool IsAllocationOperator(std::string_view name) {
   return false;
 }
 
+// Of both, those that take a block. C's come first, in an order that jit/guest_libc/stand_ins.cc
+// knows.
+inline constexpr std::string_view kBlockTakers[] = {"free",
+                                                    "realloc",
+                                                    "reallocarray",
+                                                    "malloc_usable_size",
+                                                    "_ZdlPv",
+                                                    "_ZdaPv",
+                                                    "_ZdlPvm",
+                                                    "_ZdaPvm",
+                                                    "_ZdlPvSt11align_val_t",
+                                                    "_ZdaPvSt11align_val_t",
+                                                    "_ZdlPvmSt11align_val_t",
+                                                    "_ZdaPvmSt11align_val_t",
+                                                    "_ZdlPvRKSt9nothrow_t",
+                                                    "_ZdaPvRKSt9nothrow_t",
+                                                    "_ZdlPvSt11align_val_tRKSt9nothrow_t",
+                                                    "_ZdaPvSt11align_val_tRKSt9nothrow_t"};
+
+constexpr bool TakesBlock(std::string_view name) {
+  for (const std::string_view function : kBlockTakers) {
+    if (name == function) return true;
+  }
+  return false;
+}
+
 }  // namespace mend
 
 #endif  // MEND_RUNTIME_FORMAT_STAND_INS_H_

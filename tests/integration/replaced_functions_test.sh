@@ -51,6 +51,13 @@ for level in -O0 -O2; do
   done
 done
 
+# Blocks from before the program.
+clang-22 -O2 -fPIC -shared "$sources/early_library.c" -o libearlier.so -Wl,-soname,libearlier.so
+for level in -O0 -O2; do
+  both early_blocks.c "$level" -L. -learlier -Wl,-rpath,"$work"
+  same "early_blocks.c $level" early_blocks
+done
+
 # An allocator in a library, and an archive of an allocator.
 cat >pool.c <<'CODE'
 #define _GNU_SOURCE
@@ -68,6 +75,8 @@ clang-22 -O2 -D__thread= -c -I"$sources" pool.c -o pool.o
 ar rc libarchived.a pool.o
 both library_malloc.c -O2 -L. -larchived
 same "an allocator in an archive" library_malloc
+both operators.cc -O2 -L. -larchived
+same "operators over an allocator in an archive" operators
 "$patchc" cc -O2 -c -I"$sources" pool.c -o pool.o
 ar rc libarchived.a pool.o
 "$patchc" cc -std=gnu11 -O2 -pthread "$sources/library_malloc.c" -o hosted/library_malloc -L. -larchived

@@ -1,6 +1,7 @@
 /* Everything by which blocks come from a library and go to one. The program has is_of_pool. */
 #include <dirent.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -49,6 +50,10 @@ static void use_all(void) {
   char* folder = getcwd(NULL, 0);
   tell("getcwd", folder);
   free(folder);
+  void* addresses[4];
+  char** names = backtrace_symbols(addresses, backtrace(addresses, 4));
+  tell("backtrace_symbols", names);
+  free(names);
   char* path = realpath("/proc/self", NULL);
   tell("realpath", path);
   free(path);
