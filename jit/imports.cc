@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <link.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -125,6 +126,27 @@ void RedirectImportsOf(const void* own, const char* name, void* target) {
   if (dladdr(own, &object) == 0) return;
   Redirection redirection{name, target, object.dli_fbase, /*leaves_own=*/false};
   dl_iterate_phdr(&RedirectInObject, &redirection);
+}
+
+void RedefineExport(const char* name, void* target) {
+  Dl_info object, executable;
+  void* symbol = nullptr;
+  const void* const headers = reinterpret_cast<const void*>(getauxval(AT_PHDR));
+  if (dladdr1(dlsym(RTLD_DEFAULT, name), &object, &symbol, RTLD_DL_SYMENT) == 0 ||
+      dladdr1(headers, &executable, nullptr, 0) == 0 || symbol == nullptr ||
+      object.dli_fbase != executable.dli_fbase || std::strcmp(object.dli_sname, name) != 0) {
+    return;
+  }
+  auto* const value = &static_cast<ElfW(Sym)*>(symbol)->st_value;
+  const auto page_size = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(value) & ~(page_size - 1);
+  const size_t size = reinterpret_cast<uintptr_t>(value + 1) - begin;
+  // A file's own page becomes the process's.
+  if (mprotect(reinterpret_cast<void*>(begin), size, PROT_READ | PROT_WRITE) != 0) return;
+  __atomic_store_n(value, reinterpret_cast<uintptr_t>(target) -
+                              reinterpret_cast<uintptr_t>(executable.dli_fbase),
+                   __ATOMIC_RELAXED);
+  mprotect(reinterpret_cast<void*>(begin), size, PROT_READ);
 }
 
 }  // namespace mend::jit

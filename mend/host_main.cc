@@ -106,7 +106,9 @@ void ShowStandIns(const jit::Session& session) {
   };
   for (const std::string& name : jit::NamesBoundAtStart()) {
     void* const target = lookup(name.c_str());
-    if (target != nullptr) jit::RedirectImports(name.c_str(), target);
+    if (target == nullptr) continue;
+    jit::RedirectImports(name.c_str(), target);
+    jit::RedefineExport(name.c_str(), target);
   }
   jit::ActivateStandIns(lookup);
 }

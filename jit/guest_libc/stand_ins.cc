@@ -65,8 +65,9 @@ template <typename Function>
 Function* Taker(size_t number) {
   void* taker = takers[number].load(std::memory_order_relaxed);
   // A block from before the program that is not mend's is a library's.
-  if (taker == nullptr) [[unlikely]]
+  if (taker == nullptr) [[unlikely]] {
     taker = FindBehindProgram(kBlockTakers[number].data());
+  }
   return reinterpret_cast<Function*>(taker);
 }
 
@@ -115,8 +116,9 @@ void ReleaseAny(void* block, uintptr_t second, uintptr_t third) {
       return Defer(number, block, second, third);
     }
   }
-  if (deferred.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+  if (deferred.load(std::memory_order_relaxed) != nullptr) [[unlikely]] {
     ReleaseDeferred();
+  }
   [[clang::musttail]] return Taker<Release>(number)(block, second, third);
 }
 

@@ -107,6 +107,12 @@ done
 
 # Functions and data that a library leaves to the program, bound at once; constructors of the library
 # that change the data.
+cat >late_library.c <<'CODE'
+int default_handler(int);
+extern int program_level;
+int also_default(int (*handler)(int)) { return handler == default_handler ? program_level : -1; }
+CODE
+clang-22 -O2 -fPIC -shared late_library.c -o late.so
 for level in -O0 -O2; do
   clang-22 "$level" -fPIC -shared "$sources/library.c" -o libevents.so -Wl,-z,now -Wl,-soname,libevents.so
   both callbacks.c "$level" -L. -levents -Wl,-rpath,"$work"

@@ -1,4 +1,5 @@
 /* A program that a library of its link refers to by name. */
+#include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,6 +25,11 @@ int main(void) {
   program_numbers[0] = 1000;
   printf("%d %d %d\n", fire(21), is_default(default_handler), read_all());
   program_table.handler = default_handler;
+  /* One that comes later, and means the same. */
+  void* late = dlopen("./late.so", RTLD_NOW);
+  if (late == NULL) puts(dlerror());
+  int (*also_default)(int (*)(int)) = (int (*)(int (*)(int)))dlsym(late, "also_default");
+  printf("%d\n", also_default(default_handler));
   program_level = 7;
   printf("%d %d %d\n", read_all(), program_numbers[999], program_table.calls);
   return 0;
