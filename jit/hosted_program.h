@@ -130,6 +130,7 @@ struct HostedProgram {
   std::vector<uintptr_t> text_pointers;
   std::vector<LateWord> late_words;  // of what a patch brought
   mutable GuestTable guests;         // of the program
+  bool may_allocate = true;          // malloc and its kin may be defined here
   // Of the program: where hosted code has to call functions of these names instead.
   std::map<std::string, uintptr_t, std::less<>> detours;
   // Of the program: address and size of variables that lie elsewhere.

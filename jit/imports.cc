@@ -143,9 +143,10 @@ void RedefineExport(const char* name, void* target) {
   const size_t size = reinterpret_cast<uintptr_t>(value + 1) - begin;
   // A file's own page becomes the process's.
   if (mprotect(reinterpret_cast<void*>(begin), size, PROT_READ | PROT_WRITE) != 0) return;
-  __atomic_store_n(value, reinterpret_cast<uintptr_t>(target) -
-                              reinterpret_cast<uintptr_t>(executable.dli_fbase),
-                   __ATOMIC_RELAXED);
+  __atomic_store_n(
+      value,
+      reinterpret_cast<uintptr_t>(target) - reinterpret_cast<uintptr_t>(executable.dli_fbase),
+      __ATOMIC_RELAXED);
   mprotect(reinterpret_cast<void*>(begin), size, PROT_READ);
 }
 

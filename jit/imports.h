@@ -21,9 +21,8 @@ void RedirectImportsOf(const void* own, const char* name, void* target);
 // The same, in all objects but the one that `target` is in, which goes on calling the process's.
 void RedirectOtherImports(const char* name, void* target);
 
-
-// The executable's symbol of that name has this value from now on: for what is loaded later. Nothing
-// where it has none, or where the system does not allow it.
+// The executable's symbol of that name has this value from now on: for what is loaded later.
+// Nothing where it has none, or where the system does not allow it.
 void RedefineExport(const char* name, void* target);
 
 }  // namespace mend::jit

@@ -71,6 +71,7 @@ class Loader {
     if (units_.empty()) return definitions_.end();
     return definitions_.find(units_.front()->graph().intern(name));
   }
+  absl::Status CheckAllocators() const;
   void PassDetours();
   absl::Status UsePlaces();
   void ShareWithLibraries();
@@ -139,6 +140,19 @@ absl::Status Loader::ChooseDefinitions() {
   if (duplicates.empty()) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat("duplicate symbol: ", absl::StrJoin(duplicates, ", ")));
+}
+
+absl::Status Loader::CheckAllocators() const {
+  if (program_.may_allocate) return absl::OkStatus();
+  for (const auto& [name, definition] : definitions_) {
+    if (!IsAllocationFunction(name) && !IsAllocationOperator(name)) continue;
+    if (definition.symbol->getScope() != Scope::Default) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat(program_.index.file(definition.unit->number()), " defines ", Demangled(name),
+                     ": memory is allocated by the host and its libraries, which would not use it "
+                     "(visibility(\"hidden\") keeps it to hosted code)"));
+  }
+  return absl::OkStatus();
 }
 
 // Data that a library defines too (inline variables, statics of inline functions, their guards)
@@ -342,6 +356,7 @@ absl::Status Loader::Link() {
 absl::Status Loader::Run(const std::vector<ProgramObject>& objects) {
   absl::Status status = Build(objects);
   if (status.ok()) status = ChooseDefinitions();
+  if (status.ok()) status = CheckAllocators();
   if (!status.ok()) return status;
   ShareWithLibraries();
   PassDetours();

@@ -109,6 +109,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionOptions& o
       std::make_unique<HostedProgram>(state->memory.get(), state->engine.get(), state->tls.get(),
                                       options.symbols, reinterpret_cast<void*>(*dso_handle));
   state->program->debug = state->debug.get();
+  state->program->may_allocate = options.is_process;
   for (const auto& [name, place] : options.places) {
     state->program->places[name] = {reinterpret_cast<uintptr_t>(place.first), place.second};
   }

@@ -33,6 +33,9 @@ struct SessionOptions {
   // Names that win over the process's libraries (the program's own definitions win over both).
   // `__mend_poll_slow` belongs here unless it is exported.
   std::map<std::string, void*> symbols;
+  // Whether the process is the program's: then what it defines in place of malloc serves the whole
+  // process (guest_libc/stand_ins.h). Otherwise there is no such definition.
+  bool is_process = false;
   // Functions of the program that hosted code has to call by these addresses instead: they pass on
   // to the program's.
   std::map<std::string, void*> detours;

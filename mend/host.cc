@@ -106,6 +106,7 @@ absl::Status Host::Initialize() {
   }
   absl::StatusOr<std::unique_ptr<jit::Session>> session = jit::Session::Create(
       {.symbols = std::move(symbols),
+       .is_process = options_.is_process,
        .detours = jit::TakersOfBlocks(),
        .places = std::move(places),
        .debugger = options_.debugger,

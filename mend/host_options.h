@@ -25,6 +25,7 @@ struct HostOptions {
   absl::Duration poke_interval = absl::Seconds(15);
   bool debugger = false;                // tell gdb about hosted code
   bool perf = false;                    // tell perf about hosted code
+  bool is_process = false;              // no option: the process is the hosted program's
   std::vector<std::string> failpoints;  // test builds only
 };
 

@@ -83,6 +83,22 @@ TEST(SessionTest, PlacesInAnExecutablesLayoutAreRefusedWithTheReason) {
                                                HasSubstr("layout of their own")));
 }
 
+TEST(SessionTest, AllocatorsInAnEmbeddingHostAreRefusedUnlessTheyAreHidden) {
+  auto session = Session::Create({});
+  ASSERT_TRUE(session.ok());
+  const std::string c = Compile("void free(void* block) { (void)block; }");
+  EXPECT_THAT(Load(**session, {c}),
+              HasSubstr("first.o defines free: memory is allocated by the host"));
+  const std::string cplusplus =
+      Compile("void operator delete(void* block) noexcept { (void)block; }", /*cplusplus=*/true);
+  EXPECT_THAT(Load(**session, {cplusplus}), HasSubstr("first.o defines operator delete(void*)"));
+  const std::string hidden = Compile(
+      "static int calls; __attribute__((visibility(\"hidden\"))) void free(void* block) {"
+      "(void)block; ++calls; } int count(void) { free(0); return calls; }");
+  ASSERT_EQ(Load(**session, {hidden}), "");
+  EXPECT_EQ(Find<int()>(**session, "count")(), 1);
+}
+
 TEST(SessionTest, UndefinedWeakFunctionIsNull) {
   auto session =
       Host({Compile("__attribute__((weak)) void nowhere(void);"
