@@ -82,6 +82,27 @@ ar rc libarchived.a pool.o
 "$patchc" cc -std=gnu11 -O2 -pthread "$sources/library_malloc.c" -o hosted/library_malloc -L. -larchived
 same "a patchable allocator in an archive" library_malloc
 
+# A malloc that comes last is nobody's. (The optimiser would put it into its callers, natively, too.)
+cat >module.c <<'CODE'
+#define _GNU_SOURCE
+#include "pool_malloc.h"
+#include <stdlib.h>
+int module_owns(void) {
+  char* block = malloc(10);
+  int owns = is_of_pool(block);
+  free(block);
+  free(strdup("a string"));
+  return owns;
+}
+CODE
+both opens_module.c -O1
+for kind in native hosted; do
+  compiler=("$patchc" cc)
+  [ "$kind" = hosted ] || compiler=(clang-22)
+  "${compiler[@]}" -std=gnu11 -O0 -fPIC -shared -I"$sources" module.c -o module.so
+  expect "$kind: a library's own malloc" 0 "$("./$kind/opens_module")"
+done
+
 # Those that people use, where they are installed.
 cat >owner.c <<'CODE'
 #define _GNU_SOURCE
