@@ -144,7 +144,8 @@ absl::Status Loader::ChooseDefinitions() {
 
 absl::Status Loader::CheckAllocators() const {
   if (program_.may_allocate) return absl::OkStatus();
-  for (const auto& [name, definition] : definitions_) {
+  for (const auto& [symbol_name, definition] : definitions_) {
+    const std::string_view name = View(*symbol_name);
     if (!IsAllocationFunction(name) && !IsAllocationOperator(name)) continue;
     if (definition.symbol->getScope() != Scope::Default) continue;
     return absl::FailedPreconditionError(
