@@ -252,7 +252,8 @@ class LayoutVisitor : public clang::RecursiveASTVisitor<LayoutVisitor> {
     std::string access = ".";
     while (inner_type->isArrayType() || inner_type->isPointerType()) {
       const clang::ArrayType* array = context_.getAsArrayType(inner_type);
-      access = array == nullptr ? "->" : "[]" + access;
+      if (array == nullptr) access = "->";
+      if (array != nullptr) access.insert(0, "[]");
       inner_type = array == nullptr ? inner_type->getPointeeType() : array->getElementType();
     }
     const clang::RecordDecl* inner = inner_type->getAsRecordDecl();
