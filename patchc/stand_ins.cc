@@ -1,6 +1,5 @@
 #include "patchc/stand_ins.h"
 
-#include <llvm/ADT/SmallVector.h>
 #include <llvm/Object/ELFObjectFile.h>
 #include <llvm/Support/MemoryBuffer.h>
 
