@@ -74,7 +74,7 @@ add_library(mend_clang INTERFACE)
 # Polly is a package of its own, and left out (patchc/no_polly.cc).
 set_property(TARGET LLVMExtensions PROPERTY INTERFACE_LINK_LIBRARIES LLVMSupport)
 llvm_map_components_to_libnames(mend_llvm_compiler_libraries
-  x86codegen x86asmparser passes lto coverage irreader option windowsdriver
+  x86codegen x86asmparser x86disassembler passes lto coverage irreader option windowsdriver
   frontenddriver frontendhlsl frontendoffloading frontendopenmp)
 set(mend_clang_libraries)
 foreach(name Frontend Driver CodeGen Serialization Parse Sema Analysis AnalysisLifetimeSafety Edit

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "runtime/safepoint/stack_switches.h"
 
 namespace mend::jit {
 namespace {
@@ -15,7 +16,10 @@ constexpr size_t kPage = 4096;
 
 ModuleArena::~ModuleArena() {
   for (const std::vector<Chunk>& chunks : chunks_) {
-    for (const Chunk& chunk : chunks) memory_->FreeModule(chunk.pages);
+    for (const Chunk& chunk : chunks) {
+      ForgetStackSwitches(chunk.begin, chunk.size);
+      memory_->FreeModule(chunk.pages);
+    }
   }
 }
 
@@ -93,6 +97,7 @@ absl::Status ModuleArena::Reuse() {
     for (Chunk& chunk : ChunksOf(kind)) {
       absl::Status status = memory_->MakeModuleWritable(chunk.pages);
       if (!status.ok()) return status;
+      ForgetStackSwitches(chunk.begin, chunk.size);
       memset(reinterpret_cast<void*>(chunk.begin), 0, chunk.size);
       chunk.used = 0;
       chunk.sealed = false;

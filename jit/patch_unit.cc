@@ -14,6 +14,8 @@
 #include "llvm/ExecutionEngine/JITLink/x86_64.h"
 #include "llvm/Support/BLAKE3.h"
 #include "runtime/format/object_description.h"
+#include "runtime/format/stack_switch_names.h"
+#include "runtime/safepoint/stack_switches.h"
 
 namespace mend::jit {
 namespace {
@@ -599,6 +601,10 @@ llvm::Error PatchUnitLink::AfterFixup(LinkGraph& graph) {
   for (NewDatum& datum : new_data_) {
     datum.datum.address = datum.symbol->getAddress().getValue();
     Export(*datum.symbol);
+    const std::string_view name = View(*datum.symbol->getName());
+    if (name.starts_with(kSwitchFlagPrefix)) {
+      switches_.emplace_back(datum.datum.address, name.substr(sizeof(kSwitchFlagPrefix) - 1));
+    }
   }
   for (const Symbol* symbol : own_symbols_) Export(*symbol);
   ReadDeclarations();
@@ -626,6 +632,9 @@ void PatchUnitLink::Publish(PatchedObject& object) const {
     // ORDER[T9]: every thread has its initial value before any function of the patch can be
     // reached; pairs with the trampolines and openings that Coordinator::Start stores.
     tls_->Publish(offset, datum.datum.size);
+  }
+  for (const auto& [flag, function] : switches_) {
+    AddStackSwitch(reinterpret_cast<const uint8_t*>(flag), function);
   }
   for (const NewConstant& constant : new_constants_) {
     data.AddConstant(constant.fingerprint, constant.address);

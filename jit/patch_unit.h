@@ -167,6 +167,7 @@ class PatchUnitLink : public GraphEditor {
   std::vector<std::pair<llvm::jitlink::Symbol*, Replacement*>> replaced_symbols_;
   std::vector<llvm::jitlink::Symbol*> new_function_symbols_;
   std::vector<NewDatum> new_data_;
+  std::vector<std::pair<uintptr_t, std::string>> switches_;  // flags, and whose they are
   std::vector<NewConstant> new_constants_;
   // What the patch declares by <mend/livepatch.h> (its descriptor with the arrays, the records of
   // its states, the variables of its parameters), and data that leads to it. Another patch has its

@@ -1,6 +1,7 @@
 #include "jit/program_unit.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -12,6 +13,9 @@
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ExecutionEngine/JITLink/x86_64.h"
 #include "runtime/format/object_description.h"
+#include "runtime/format/program_image.h"
+#include "runtime/format/stack_switch_names.h"
+#include "runtime/safepoint/stack_switches.h"
 
 namespace mend::jit {
 namespace {
@@ -24,6 +28,7 @@ namespace x86_64 = llvm::jitlink::x86_64;
 LLVM_ENABLE_BITMASK_ENUMS_IN_NAMESPACE();
 
 constexpr char kIndirectSlots[] = "$mend.ifunc";
+constexpr char kSwitchFlags[] = "$mend.switched";
 
 Binding BindingOf(const Symbol& symbol) {
   if (symbol.getScope() == llvm::jitlink::Scope::Local) return Binding::kLocal;
@@ -76,12 +81,59 @@ absl::Status ProgramUnit::Build(const std::string& name, std::string_view bytes)
       break;
     }
   }
+  NoteSwitches(bytes);
   for (Symbol* symbol : graph_->defined_symbols()) {
     if (symbol->hasName() && symbol->getScope() != llvm::jitlink::Scope::Local) {
       shared_.push_back(symbol);
     }
   }
   return absl::OkStatus();
+}
+
+void ProgramUnit::NoteSwitches(std::string_view object) {
+  const absl::StatusOr<std::string_view> names = FindElfSection(object, kSwitchesSection);
+  if (!names.ok()) return;
+  std::set<std::string_view> switches;
+  for (std::string_view rest = *names; !rest.empty();) {
+    const std::string_view name = rest.substr(0, rest.find('\0'));
+    switches.insert(name);
+    rest.remove_prefix(std::min(rest.size(), name.size() + 1));
+  }
+  std::vector<Symbol*> noted;
+  for (Symbol* symbol : graph_->defined_symbols()) {
+    if (symbol->hasName() && switches.contains(View(*symbol->getName())) &&
+        IsExecutable(symbol->getSection())) {
+      noted.push_back(symbol);
+    }
+  }
+  for (Symbol* const symbol : noted) MakeNoted(*symbol);
+}
+
+// Neither a register nor a flag of the processor changes: nobody knows what the function takes.
+void ProgramUnit::MakeNoted(Symbol& function) {
+  // movb $1, flag(%rip); jmp body
+  static constexpr char kNote[] = {'\xc6', '\x05', 0, 0, 0, 0, '\x01', '\xe9', 0, 0, 0, 0};
+  constexpr int kFlagAt = 2;
+  constexpr int kBodyAt = 8;
+  LinkGraph& graph = *graph_;
+  const std::string name(*function.getName());
+  Section& flags =
+      SectionNamed(graph, kSwitchFlags, llvm::orc::MemProt::Read | llvm::orc::MemProt::Write);
+  Block& flag_block = graph.createMutableContentBlock(flags, 1, llvm::orc::ExecutorAddr(), 1, 0);
+  Symbol& flag = graph.addAnonymousSymbol(flag_block, 0, 1, false, true);
+  // Named, so that a stack with it on it can be told.
+  Symbol& body = graph.addDefinedSymbol(function.getBlock(), function.getOffset(), name + ".body",
+                                        function.getSize(), llvm::jitlink::Linkage::Strong,
+                                        llvm::jitlink::Scope::Local, true, true);
+  Section& notes =
+      SectionNamed(graph, kNotesSection, llvm::orc::MemProt::Read | llvm::orc::MemProt::Exec);
+  Block& note = graph.createContentBlock(notes, llvm::ArrayRef<char>(kNote, sizeof(kNote)),
+                                         llvm::orc::ExecutorAddr(), 16, 0);
+  // From the end of each instruction.
+  note.addEdge(x86_64::Delta32, kFlagAt, flag, kFlagAt - 7);
+  note.addEdge(x86_64::Delta32, kBodyAt, body, kBodyAt - 12);
+  graph.transferDefinedSymbol(function, note, 0, sizeof(kNote));
+  switch_flags_.emplace_back(&flag, name);
 }
 
 // Turns the symbol, which names a resolver now, into a stub that jumps to what the resolver says.
@@ -181,6 +233,9 @@ llvm::Error ProgramUnit::AfterFixup(LinkGraph& graph) {
   for (const Symbol* slot : indirect_slots_) {
     resolved_slots_.push_back(slot->getAddress().toPtr<uintptr_t*>());
   }
+  for (const auto& [flag, function] : switch_flags_) {
+    switches_.emplace_back(flag->getAddress().getValue(), function);
+  }
   rows_ = CollectUnwindRows(graph);
   RecordInitializers(graph);
   if (program_->arena != nullptr) RecordTextPointers();
@@ -204,6 +259,9 @@ void ProgramUnit::RecordSymbols() {
     hosted.address = symbol->getAddress().getValue();
     hosted.size = symbol->getSize();
     if (hosted.is_function) MakeEntryStub(*symbol, hosted);
+    if (hosted.name.starts_with(kSwitchFlagPrefix)) {
+      switches_.emplace_back(hosted.address, hosted.name.substr(sizeof(kSwitchFlagPrefix) - 1));
+    }
     symbols_.push_back(std::move(hosted));
   }
 }
@@ -261,6 +319,9 @@ void ProgramUnit::Publish() {
                                  text_pointers_.end());
   program_->late_words.insert(program_->late_words.end(), late_words_.begin(), late_words_.end());
   program_->index.Add(std::move(symbols_));
+  for (auto& [flag, function] : switches_) {
+    AddStackSwitch(reinterpret_cast<const uint8_t*>(flag), std::move(function));
+  }
   rows_.Register();
   DebugSupport::Registration debugged;
   if (program_->debug != nullptr) {

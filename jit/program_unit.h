@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -69,6 +71,9 @@ class ProgramUnit : public GraphEditor {
   };
 
   void MakeIndirect(llvm::jitlink::Symbol& function);
+  // A function that goes to another stack: what calls it passes a few bytes that set its flag.
+  void MakeNoted(llvm::jitlink::Symbol& function);
+  void NoteSwitches(std::string_view object);
   void RecordSymbols();
   void MakeEntryStub(llvm::jitlink::Symbol& function, HostedSymbol& symbol);
   void RecordInitializers(llvm::jitlink::LinkGraph& graph);
@@ -83,6 +88,7 @@ class ProgramUnit : public GraphEditor {
   std::vector<llvm::jitlink::Symbol*> named_;
   std::vector<ThreadLocal> thread_locals_;
   std::vector<llvm::jitlink::Symbol*> indirect_slots_;
+  std::vector<std::pair<llvm::jitlink::Symbol*, std::string>> switch_flags_;  // and whose they are
   LateReferences late_;
   llvm::DenseMap<const llvm::jitlink::Block*, uintptr_t> reserved_;
   uintptr_t* next_slot_ = nullptr;
@@ -94,6 +100,7 @@ class ProgramUnit : public GraphEditor {
   std::vector<uintptr_t*> resolved_slots_;
   std::vector<uintptr_t> text_pointers_;
   std::vector<LateWord> late_words_;
+  std::vector<std::pair<uintptr_t, std::string>> switches_;
 };
 
 // Whether a section is one of those whose beginning and end a program may name (__start_X).

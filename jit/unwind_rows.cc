@@ -11,6 +11,7 @@
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/Allocator.h"
 #include "runtime/base/mutex.h"
+#include "runtime/format/stack_switch_names.h"
 
 namespace mend::jit {
 namespace {
@@ -150,7 +151,8 @@ std::vector<UnwindRows::Region> FindRegions(const LinkGraph& graph) {
     for (const Block* block : section.blocks()) {
       const uintptr_t begin = block->getAddress().getValue();
       if (block->getSize() == 0) continue;
-      pieces.push_back({begin, begin + block->getSize(), section.getName() == kStubSection});
+      pieces.push_back({begin, begin + block->getSize(),
+                        section.getName() == kStubSection || section.getName() == kNotesSection});
     }
   }
   std::sort(pieces.begin(), pieces.end(),

@@ -32,6 +32,7 @@
 #include "patchc/write_file.h"
 #include "runtime/format/object_description.h"
 #include "runtime/format/program_image.h"
+#include "runtime/format/stack_switch_names.h"
 
 namespace mend::patchc {
 namespace {
@@ -275,8 +276,9 @@ class ProgramLink {
   int LinkRelocatable(const std::string& scratch) {
     absl::StatusOr<ScratchFile> script = ScratchFile::Create("ld");
     if (!script.ok()) return Fail(script.status());
-    const std::string discard = absl::StrCat("SECTIONS { /DISCARD/ : { *(", kObjectSection, ") *(",
-                                             kSourcesSection, ") *(", kMembersSection, ") } }\n");
+    const std::string discard =
+        absl::StrCat("SECTIONS { /DISCARD/ : { *(", kObjectSection, ") *(", kSourcesSection, ") *(",
+                     kSwitchesSection, ") *(", kMembersSection, ") } }\n");
     if (absl::Status written = WriteFile(script->path(), discard); !written.ok()) {
       return Fail(written);
     }

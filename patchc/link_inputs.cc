@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "patchc/llvm_status.h"
 #include "patchc/object_writer.h"
+#include "patchc/stack_switches.h"
 #include "runtime/format/object_description.h"
 #include "runtime/format/program_image.h"
 
@@ -115,7 +116,17 @@ class InputReader {
     }
     absl::Status status = CheckHostable({bytes.data(), bytes.size()}, name);
     if (!status.ok()) return status;
-    inputs_.objects.push_back({std::move(name), bytes.str()});
+    std::string object = bytes.str();
+    // What patchc compiled has been looked at.
+    if (!FindElfSection(object, kObjectSection).ok()) {
+      absl::StatusOr<std::string> noted =
+          WithStackSwitches(std::move(object), [](std::string_view) { return false; });
+      if (!noted.ok()) {
+        return absl::InvalidArgumentError(absl::StrCat(name, ": ", noted.status().message()));
+      }
+      object = *std::move(noted);
+    }
+    inputs_.objects.push_back({std::move(name), std::move(object)});
     return absl::OkStatus();
   }
 

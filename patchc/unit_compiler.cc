@@ -35,6 +35,7 @@
 #include "patchc/object_writer.h"
 #include "patchc/precompiled_header.h"
 #include "patchc/records.h"
+#include "patchc/stack_switches.h"
 #include "patchc/toolchain.h"
 
 namespace mend::patchc {
@@ -234,6 +235,16 @@ absl::Status DescribeObject(const UnitIdentity& identity, EmbeddedSources embedd
 
   // The description has it by now.
   absl::StatusOr<std::string> object = RemoveEntryLists(result.object);
+  if (!object.ok()) return object.status();
+  // Naked functions, and what stands outside of functions; of the others the passes have seen to
+  // it.
+  std::set<std::string> compiled;
+  for (const FunctionDescription& function : description.functions) {
+    if (function.patchable) compiled.insert(function.name);
+  }
+  object = WithStackSwitches(*std::move(object), [&compiled](std::string_view function) {
+    return compiled.contains(std::string(function));
+  });
   if (!object.ok()) return object.status();
   const std::string serialized = SerializeObjectDescription(description);
   std::string sources;

@@ -11,6 +11,7 @@
 #include "patchc/codegen/leave_out.h"
 #include "patchc/codegen/pin_state.h"
 #include "patchc/codegen/poll.h"
+#include "patchc/codegen/stack_switch.h"
 #include "patchc/codegen/tls_lowering.h"
 
 namespace mend::patchc {
@@ -48,6 +49,7 @@ void RegisterCodegenPasses(llvm::PassBuilder& builder, const LoopOptions* loops,
         passes.addPass(llvm::GlobalDCEPass());
         passes.addPass(EndFactsPass(facts));
         passes.addPass(TlsLoweringPass());
+        passes.addPass(StackSwitchPass());
         if (!left_out.isSet(Part::kPolls)) {
           passes.addPass(llvm::createModuleToFunctionPassAdaptor(PollPass()));
         }

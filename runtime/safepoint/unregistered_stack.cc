@@ -6,12 +6,14 @@
 #include <atomic>
 
 #include "runtime/base/raw_syscall.h"
+#include "runtime/safepoint/stack_switches.h"
 
 namespace mend {
 namespace {
 
 // Relaxed: a sighting is published with what the thread does next (the ack, ORDER[T5], or the
-// claimable state, ORDER[T2]), which whoever completes a transition has read.
+// claimable state, ORDER[T2]), which whoever completes a transition has read. So is a flag that a
+// function has set before it went to another stack.
 constinit std::atomic<pid_t> seen_tid{0};
 constinit std::atomic<const char*> seen_blocked_in{nullptr};  // this and the next: for people
 constinit std::atomic<uintptr_t> seen_pc{0};
@@ -45,7 +47,10 @@ void NoticeStack(const ThreadRecord& record, const RegisterContext& context,
 
 std::optional<UnregisteredStack> FindUnregisteredStack() {
   const pid_t tid = seen_tid.load(std::memory_order_relaxed);
-  if (tid == 0 || ignored.load(std::memory_order_relaxed)) return std::nullopt;
+  const char* const function = tid == 0 ? FindStackSwitch() : nullptr;
+  if (tid == 0 && function == nullptr) return std::nullopt;
+  if (ignored.load(std::memory_order_relaxed)) return std::nullopt;
+  if (function != nullptr) return UnregisteredStack{.tid = 0, .blocked_in = function, .pc = {}};
   return UnregisteredStack{.tid = tid,
                            .blocked_in = seen_blocked_in.load(std::memory_order_relaxed),
                            .pc = CodeAddress{seen_pc.load(std::memory_order_relaxed)}};

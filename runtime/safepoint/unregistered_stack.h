@@ -2,10 +2,10 @@
 // a longjmp to another stack), without telling the runtime. What is suspended on such a stack is
 // in nobody's walk. So once a thread has been seen on one, by a blocking call or a safepoint, the
 // process remembers it for good: patches are refused, and a transition does not complete, unless
-// the operator says that such stacks are to be ignored.
-//
-// Not seen is a stack on which no blocking call is made, and that no thread is on when it is asked;
-// and the stacks of threads that were merely found (ThreadRecord::adopted).
+// the operator says so. The same when code that goes to one has run, as patchc finds it
+// (stack_switches.h). Not seen is one that other code goes to, or a longjmp, on which no blocking
+// call is made and that no thread is on when it is asked; and those of threads that were merely
+// found (ThreadRecord::adopted).
 #ifndef MEND_RUNTIME_SAFEPOINT_UNREGISTERED_STACK_H_
 #define MEND_RUNTIME_SAFEPOINT_UNREGISTERED_STACK_H_
 
@@ -24,7 +24,7 @@ inline constexpr char kUnregisteredStack[] = "unregistered stack";
 
 // Where a thread was first seen on one.
 struct UnregisteredStack {
-  pid_t tid = 0;
+  pid_t tid = 0;                     // 0: `blocked_in` is a function that goes to one, and has run
   const char* blocked_in = nullptr;  // the call that it made there; null: it was asked at `pc`
   CodeAddress pc;
 };

@@ -37,6 +37,12 @@ void SleepNs(int64_t ns) {
 }  // namespace
 
 std::string PatchRegistry::State::DescribeStack(const UnregisteredStack& stack) const {
+  if (stack.tid == 0) {
+    return absl::StrCat(
+        stack.blocked_in,
+        " has gone to a stack of the program's own making, of which the runtime was "
+        "not told");
+  }
   return absl::StrCat("thread ", ThreadName(stack.tid), " (", stack.tid, ") was in ",
                       stack.blocked_in != nullptr ? stack.blocked_in : loader_->Describe(stack.pc),
                       " on a stack of the program's own making, of which the runtime was not told");

@@ -9,9 +9,11 @@
 #include <vector>
 
 #include "patchc/clang_runner.h"
+#include "patchc/codegen/stack_switch.h"
 #include "patchc/fingerprint.h"
 #include "patchc/object_view.h"
 #include "runtime/format/program_image.h"
+#include "runtime/format/stack_switch_names.h"
 
 namespace mend::patchc {
 namespace {
@@ -250,6 +252,57 @@ TEST(PollTest, OnlyLoopsThatMayRunLongWithoutCallsPoll) {
   EXPECT_FALSE(Polls(result, "counted"));
   EXPECT_FALSE(Polls(result, "calls"));
   EXPECT_FALSE(Polls(result, "straight"));
+}
+
+TEST(StackSwitchTest, LoadsOfAnotherStackAreTold) {
+  for (const char* leaves :
+       {"movq $1, %rsp", "mov ($0), %esp", "push %rbp\n\tmovq %rsp, ($0)\n\tmovq $1, %rsp",
+        "xchgq %rsp, $0", "xchg $0, %rsp", "popq %rsp", "leaq 8($0), %rsp",
+        "1: mov $0, %rsp; jmp *$1", "movq 8(%rdi,%rcx,8), %rsp",
+        "mov %rsp, %rbx; mov $0, %rsp; call *$1; mov %rbx, %rsp"}) {
+    EXPECT_TRUE(LoadsStackPointer(leaves, /*is_intel=*/false)) << leaves;
+  }
+  for (const char* stays :
+       {"movq %rsp, $0", "pushq %rax; popq %rbx", "leaq -128(%rsp), %rsp", "movq %rbp, %rsp",
+        "subq $$64, %rsp; addq $$64, %rsp", "andq $$-16, %rsp", "# movq $1, %rsp",
+        "mov %rsp, %rbx; and $$-16, %rsp; call f; mov %rbx, %rsp",
+        "mov %rsp, $0; mov 8(%rsp), %rsi; lea (%rsi), %rsp", "movq $0, %rdi", ""}) {
+    EXPECT_FALSE(LoadsStackPointer(stays, /*is_intel=*/false)) << stays;
+  }
+  EXPECT_TRUE(LoadsStackPointer("mov rsp, $0", /*is_intel=*/true));
+  EXPECT_TRUE(LoadsStackPointer("mov rsp, [rdi + 8]", /*is_intel=*/true));
+  EXPECT_FALSE(LoadsStackPointer("mov $0, rsp", /*is_intel=*/true));
+  EXPECT_FALSE(LoadsStackPointer("lea rsp, [rsp - 128]", /*is_intel=*/true));
+}
+
+TEST(StackSwitchTest, FunctionsThatGoToAnotherStackHaveAFlag) {
+  const CompileResult result = Compile(R"(
+    void go(void **save, void *load) {
+      __asm__ volatile("movq %%rsp, (%0); movq %1, %%rsp" : : "r"(save), "r"(load) : "memory");
+    }
+    unsigned long where(void) {
+      unsigned long sp;
+      __asm__ volatile("movq %%rsp, %0" : "=r"(sp));
+      return sp;
+    }
+  )");
+  EXPECT_NE(FindData(result, "__mend_switched.go"), nullptr);
+  EXPECT_EQ(FindData(result, "__mend_switched.where"), nullptr);
+}
+
+TEST(StackSwitchTest, FunctionsInAssemblerAreNamed) {
+  const CompileResult result = Compile(R"(
+    __attribute__((naked)) void go(void **save, void *load) {
+      __asm__("movq %rsp, (%rdi); movq %rsi, %rsp; ret");
+    }
+    __attribute__((naked)) void stay(void) { __asm__("movq %rsp, %rax; movq %rax, %rsp; ret"); }
+    __asm__(".globl other; other: movq 8(%rdi), %rsp; ret");
+    void use(char *);
+    void compiled(unsigned long n) { char all[n]; use(all); }
+  )");
+  const absl::StatusOr<std::string_view> names = FindElfSection(result.object, kSwitchesSection);
+  ASSERT_TRUE(names.ok());
+  EXPECT_EQ(*names, std::string_view("other\0go\0", 9));
 }
 
 TEST(CodegenTest, AStaticFunctionsOwnAddressIsARelocation) {

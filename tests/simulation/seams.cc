@@ -21,6 +21,7 @@
 #include "runtime/safepoint/runtime_thread.h"
 #include "runtime/safepoint/safepoint_poll.h"
 #include "runtime/safepoint/single_thread.h"
+#include "runtime/safepoint/stack_switches.h"
 #include "runtime/safepoint/system_threads.h"
 #include "runtime/safepoint/thread_registry.h"
 #include "tests/simulation/arena.h"
@@ -262,6 +263,9 @@ int64_t MonotonicNs() {
   if (scheduler->guided()) scheduler->Point({.location = Access::kClock});
   return scheduler->now_ns();
 }
+
+// Hosted code is acted out, and goes to no stack that nobody was told of.
+const char* FindStackSwitch() { return nullptr; }
 
 // Libc counts all threads: the mode is never entered.
 constinit std::atomic<uint32_t> SingleThread::awake_{0};

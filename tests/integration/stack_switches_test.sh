@@ -1,0 +1,201 @@
+# A coroutine that was left in the middle of a unit, on a stack on which nothing ever blocked and
+# nobody answered: that the program goes to such stacks is noted when the function runs that does it, in
+# inline assembly, in a naked function, outside of functions, and in a source in assembler.
+. "$(dirname "$0")/lib.sh"
+
+cat >"$work/go.h" <<'SOURCE'
+#define SAVE "pushq %rbp; pushq %rbx; pushq %r12; pushq %r13; pushq %r14; pushq %r15;"
+#define LOAD "popq %r15; popq %r14; popq %r13; popq %r12; popq %rbx; popq %rbp; ret;"
+SOURCE
+cat >"$work/go_inline.c" <<'SOURCE'
+__attribute__((noinline)) void go(void** save, void* load) {
+  __asm__ volatile(
+      "leaq -128(%%rsp), %%rsp; leaq 1f(%%rip), %%rax; pushq %%rax;"
+      "pushq %%rbp; pushq %%rbx; pushq %%r12; pushq %%r13; pushq %%r14; pushq %%r15;"
+      "movq %%rsp, (%0); movq %1, %%rsp;"
+      "popq %%r15; popq %%r14; popq %%r13; popq %%r12; popq %%rbx; popq %%rbp; ret;"
+      "1: leaq 128(%%rsp), %%rsp"
+      : "+D"(save), "+S"(load)
+      :
+      : "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "memory", "cc");
+}
+SOURCE
+cat >"$work/go_naked.c" <<'SOURCE'
+#include "go.h"
+__attribute__((naked, noinline)) void go(void** save, void* load) {
+  __asm__(SAVE "movq %rsp, (%rdi); movq %rsi, %rsp;" LOAD);
+}
+SOURCE
+cat >"$work/go_outside.c" <<'SOURCE'
+#include "go.h"
+__asm__(".globl go; .type go, @function; go:" SAVE "movq %rsp, (%rdi); movq %rsi, %rsp;" LOAD
+        ".size go, . - go");
+SOURCE
+# As libco has it: from memory, through another register. And what must not be taken for one: a frame
+# that is aligned, and left by a saved stack pointer.
+cat >"$work/go_source.S" <<'SOURCE'
+  .text
+  .globl aligned
+  .type aligned, @function
+aligned:
+  movq %rsp, %rax
+  subq $64, %rsp
+  andq $-64, %rsp
+  movq %rax, 8(%rsp)
+  movq 8(%rsp), %rsi
+  movq %rdi, %rax
+  leaq (%rsi), %rsp
+  ret
+  .size aligned, . - aligned
+  .globl go
+go:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %r11
+  xchgq %r11, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+  .section .note.GNU-stack, "", @progbits
+SOURCE
+cat >"$work/serve.c" <<'SOURCE'
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+void go(void** save, void* load);
+__attribute__((weak)) long aligned(long value);
+
+static char fiber_stack[256 * 1024] __attribute__((aligned(16)));
+static void *fiber_sp, *main_sp;
+
+__attribute__((noinline)) int first(void) { return 1; }
+__attribute__((noinline)) int second(void) { return 1; }
+
+/* One unit, left in its middle: what it calls must agree. */
+static int before, after;
+__attribute__((noinline)) void answer(void) {
+  before = first();
+  go(&fiber_sp, main_sp);
+  after = second();
+}
+
+static void run_fiber(void) {
+  while (1) {
+    answer();
+    go(&fiber_sp, main_sp);
+  }
+}
+
+static void begin(void) {
+  void** top = (void**)(fiber_stack + sizeof fiber_stack) - 8;
+  memset(top, 0, 64);
+  top[6] = (void*)&run_fiber;
+  fiber_sp = top;
+  go(&main_sp, fiber_sp);
+}
+
+/* Stays in a function of the patch until told. */
+static int held[2];
+__attribute__((noinline)) int stay(void) {
+  char byte;
+  return (int)read(held[0], &byte, 1) + first() - second();
+}
+static void* hold(void* unused) {
+  stay();
+  return unused;
+}
+
+int main(void) {
+  char line[64];
+  pthread_t thread;
+  if (pipe(held) != 0) return 1;
+  while (fgets(line, sizeof line, stdin)) {
+    line[strcspn(line, "\n")] = 0;
+    if (!strcmp(line, "begin")) {
+      begin();
+    } else if (!strcmp(line, "resume")) {
+      go(&main_sp, fiber_sp);
+      printf("%d %d\n", before, after);
+      fflush(stdout);
+      continue;
+    } else if (!strcmp(line, "align")) {
+      if (aligned && aligned(7) != 7) return 1;
+    } else if (!strcmp(line, "hold")) {
+      pthread_create(&thread, 0, hold, 0);
+    } else if (!strcmp(line, "release")) {
+      if (write(held[1], "x", 1) != 1) return 1;
+      pthread_join(thread, 0);
+    } else {
+      printf("%d %d\n", first(), second());
+      fflush(stdout);
+      continue;
+    }
+    puts("done");
+    fflush(stdout);
+  }
+  return 0;
+}
+SOURCE
+cd "$work"
+sed 's/first(void) { return 1; }/first(void) { return 2; }/; s/second(void) { return 1; }/second(void) { return 2; }/' \
+  serve.c >edited.c
+diff -u serve.c edited.c >fix.patch || true
+
+attribute=threads/unregistered_stack
+seen_is() { expect "$1: $attribute" "$2" "$("$mend" get "$hosted_pid" $attribute)"; }
+
+for source in go_inline.c go_naked.c go_outside.c go_source.S; do
+  "$patchc" cc -O2 -pthread -o serve serve.c $source
+  "$patchc" build --name fix --hold answer --hold stay -o fix.mendpatch --base serve --diff fix.patch >/dev/null
+
+  # The program has such code, and has not run it.
+  start ./serve
+  await_target
+  ask align done
+  seen_is $source none
+  expect_code 0 "$patchc" apply fix.mendpatch --to "$hosted_pid"
+  ask values "2 2"
+  expect_code 0 "$mend" disable "$hosted_pid" fix
+  expect_code 0 "$mend" remove "$hosted_pid" fix
+
+  # Once it has: the unit that waits on the other stack is in nobody's walk.
+  ask begin done
+  expect_match "$source: the attribute" "^go has gone to a stack" "$("$mend" get "$hosted_pid" $attribute)"
+  expect_code 3 "$patchc" apply fix.mendpatch --to "$hosted_pid"
+  expect_match "$source: the refusal" "MEND-E0144: go has gone to a stack.*set TARGET $attribute ignore" "$output"
+  ask values "1 1"
+  ask resume "1 1"
+
+  # What the refusal is for: in the middle of the unit, where it is ignored, it sees both.
+  ask begin done
+  expect_code 0 "$mend" set "$hosted_pid" $attribute ignore
+  expect_code 0 "$patchc" apply fix.mendpatch --to "$hosted_pid"
+  ask resume "1 2"
+  finish
+
+  # In the middle of a transition: it does not complete, and says why; force ends it.
+  start ./serve
+  await_target
+  ask hold done
+  expect_code 5 "$patchc" apply --timeout 0.1 --on-timeout wait fix.mendpatch --to "$hosted_pid"
+  ask begin done
+  ask release done
+  expect_code 5 "$mend" wait "$hosted_pid" --timeout 0.5
+  expect_match "$source: who holds it up" "go has gone to a stack" "$output"
+  expect_code 0 "$mend" force "$hosted_pid" fix
+  expect_code 0 "$mend" wait "$hosted_pid" --timeout 20
+  ask values "2 2"
+  expect_code 3 "$mend" disable "$hosted_pid" fix
+  finish
+done
