@@ -60,20 +60,36 @@ SourceEdits::SourceEdits(BaseObjects& objects) : objects_(objects) {
     for (size_t i = 0; i < objects_[object].units().size(); ++i) {
       const ObjectDescription& description = objects_[object].units()[i].description;
       for (const SourceDescription& source : description.sources) {
-        if (source.is_system) continue;
-        std::vector<Origin>& origins = origins_[Normalized(description.directory, source.path)];
-        if (!origins.empty() && origins.back().object == object) continue;
-        origins.push_back({object, i, source.path, source.hash});
+        if (!source.is_system) AddOrigin(object, i, source);
       }
     }
   }
 }
 
-std::vector<std::string> SourceEdits::EndingWith(const std::string& suffix) const {
-  std::vector<std::string> found;
+void SourceEdits::AddOrigin(size_t object, size_t unit, const SourceDescription& source) {
+  std::string path = Normalized(objects_[object].units()[unit].description.directory, source.path);
+  const std::string& target = source.real_path.empty() ? path : source.real_path;
+  // Where links led elsewhere for another unit, the first one counts: an edit has one text for a
+  // path.
+  const std::string file = files_.try_emplace(target, target).first->second;
+  const std::string& real = files_.try_emplace(path, file).first->second;
+  std::vector<Origin>& origins = origins_[real];
+  const bool is_known = std::any_of(origins.rbegin(), origins.rend(), [&](const Origin& origin) {
+    return origin.object == object && origin.path == path;
+  });
+  if (!is_known) origins.push_back({object, unit, source.path, std::move(path), source.hash});
+}
+
+std::string SourceEdits::FileAt(const std::string& path) const {
+  const auto found = files_.find(path);
+  return found == files_.end() ? std::string() : found->second;
+}
+
+std::set<std::string> SourceEdits::EndingWith(const std::string& suffix) const {
+  std::set<std::string> found;
   const std::string ending = absl::StrCat("/", suffix);
-  for (const auto& [path, origin] : origins_) {
-    if (path == suffix || path.ends_with(ending)) found.push_back(path);
+  for (const auto& [path, file] : files_) {
+    if (path == suffix || path.ends_with(ending)) found.insert(file);
   }
   return found;
 }
@@ -85,10 +101,10 @@ std::map<std::string, std::string> SourceEdits::Recorded() const {
 }
 
 const SourceEdits::Origin* SourceEdits::OriginIn(size_t object, const std::string& path) const {
-  const auto found = origins_.find(path);
-  if (found == origins_.end()) return nullptr;
-  for (const Origin& origin : found->second) {
-    if (origin.object == object) return &origin;
+  const auto found = files_.find(path);
+  if (found == files_.end()) return nullptr;
+  for (const Origin& origin : origins_.at(found->second)) {
+    if (origin.object == object && origin.path == path) return &origin;
   }
   return nullptr;
 }
@@ -141,12 +157,12 @@ std::string SourceEdits::ForeignUnitOf(const std::string& file) const {
 
 absl::StatusOr<std::string> SourceEdits::Match(const std::string& file) const {
   const std::string absolute = Normalized(fs::current_path().string(), file);
-  if (origins_.contains(absolute)) return absolute;
-  if (const std::string real = Resolved(absolute); origins_.contains(real)) return real;
+  if (std::string known = FileAt(absolute); !known.empty()) return known;
+  if (std::string known = FileAt(Resolved(absolute)); !known.empty()) return known;
   // An edited copy: the recorded path that shares most of its end.
   for (size_t strip = 1; strip < CountComponents(absolute) + 1; ++strip) {
-    const std::vector<std::string> matches = EndingWith(StripComponents(absolute, strip));
-    if (matches.size() == 1) return matches.front();
+    const std::set<std::string> matches = EndingWith(StripComponents(absolute, strip));
+    if (matches.size() == 1) return *matches.begin();
     if (matches.size() > 1) {
       return RefusalStatus({RefusalCode::kSourceAmbiguous,
                             absl::StrCat(file, " may be any of ", absl::StrJoin(matches, ", ")),
@@ -173,24 +189,25 @@ std::string SourceEdits::ShownObjects() const {
 absl::Status SourceEdits::AddFile(const std::string& file) {
   const absl::StatusOr<std::string> text = ReadFile(file);
   if (!text.ok()) return text.status();
-  const absl::StatusOr<std::string> path = Match(file);
-  if (!path.ok()) return path.status();
-  for (const Origin& origin : origins_.at(*path)) {
-    const absl::StatusOr<SourceEdit*> edit = Edit(origin.object, *path);
+  const absl::StatusOr<std::string> real = Match(file);
+  if (!real.ok()) return real.status();
+  for (const Origin& origin : origins_.at(*real)) {
+    const absl::StatusOr<SourceEdit*> edit = Edit(origin.object, origin.path);
     if (!edit.ok()) return edit.status();
     (*edit)->new_text = *text;
   }
   ++matched_;
-  given_.insert(*path);
+  given_.insert(*real);
   return absl::OkStatus();
 }
 
 absl::Status SourceEdits::CheckGenerated() {
   if (build_inputs_.empty()) return absl::OkStatus();
   std::vector<std::string> generated;
-  for (const auto& [path, origins] : origins_) {
+  for (const auto& [real, origins] : origins_) {
     // An edit of what is generated has what the build would make, or the author knows better.
     const size_t object = origins.front().object;
+    const std::string& path = origins.front().path;
     if (edits_.contains({object, path})) continue;
     const absl::StatusOr<std::string> text = OriginalText(object, path);
     if (!text.ok()) continue;  // reported where it is needed
@@ -207,7 +224,8 @@ std::string SourceEdits::BuildFileNaming(const std::string& global) const {
   std::string file = build_inputs_.BuildFileNaming(global);
   if (file.empty()) return file;
   for (const auto& [key, edit] : edits_) {
-    if (given_.contains(key.second) && IdentifiersIn(edit.new_text).contains(global)) return {};
+    if (given_.contains(FileAt(key.second)) && IdentifiersIn(edit.new_text).contains(global))
+      return {};
   }
   return file;
 }
@@ -242,7 +260,7 @@ absl::Status SourceEdits::CheckTwins() const {
     const auto& [object, path] = key;
     const Origin* const edited = OriginIn(object, path);
     if (edited == nullptr) continue;
-    for (const auto& [other, origins] : origins_) {
+    for (const auto& [other, file] : files_) {
       const Origin* const origin = OriginIn(object, other);
       if (origin == nullptr || origin->hash != edited->hash || edits_.contains({object, other}) ||
           relative(other, *origin) != relative(path, *edited)) {
@@ -270,15 +288,27 @@ absl::Status SourceEdits::Check() {
                         absl::StrJoin(notes_, "\n")});
 }
 
-bool SourceEdits::MayApplyTo(const std::string& path, const FileDiff& diff) {
-  for (const Origin& origin : origins_.at(path)) {
+bool SourceEdits::MayApplyTo(const std::string& real, const FileDiff& diff) {
+  for (const Origin& origin : origins_.at(real)) {
     // Not by Edit(): a source that is only looked at is not one that the author edited.
-    const auto edit = edits_.find({origin.object, path});
+    const auto edit = edits_.find({origin.object, origin.path});
     const absl::StatusOr<std::string> text =
-        edit != edits_.end() ? edit->second.new_text : OriginalText(origin.object, path);
-    if (!text.ok() || ApplyDiff(*text, diff, path).ok()) return true;
+        edit != edits_.end() ? edit->second.new_text : OriginalText(origin.object, origin.path);
+    if (!text.ok() || ApplyDiff(*text, diff, real).ok()) return true;
   }
   return false;
+}
+
+std::string SourceEdits::RootOf(const std::string& file, const std::string& rest) const {
+  const std::string ending = absl::StrCat("/", rest);
+  const auto root = [&](const std::string& path) {
+    return path.substr(0, path.size() - rest.size());
+  };
+  if (file.ends_with(ending)) return root(file);
+  for (const auto& [path, other] : files_) {
+    if (other == file && path.ends_with(ending)) return root(path);
+  }
+  return {};
 }
 
 absl::StatusOr<std::string> SourceEdits::MatchDiffPath(const FileDiff& diff,
@@ -290,23 +320,21 @@ absl::StatusOr<std::string> SourceEdits::MatchDiffPath(const FileDiff& diff,
   for (size_t strip = first; strip <= last; ++strip) {
     const std::string rest = StripComponents(path, strip);
     if (rest.empty()) continue;
-    std::vector<std::string> matches;
-    if (options.source_dir.empty()) {
-      matches = EndingWith(rest);
-    } else {
+    std::set<std::string> matches;
+    if (!options.source_dir.empty()) {
       const std::string absolute =
           Resolved(Normalized(Normalized(fs::current_path().string(), options.source_dir), rest));
-      if (origins_.contains(absolute)) matches.push_back(absolute);
-      // The tree may lie elsewhere than when the program was built.
-      if (matches.empty()) matches = EndingWith(rest);
+      if (const std::string known = FileAt(absolute); !known.empty()) matches.insert(known);
     }
+    // The tree may lie elsewhere than when the program was built.
+    if (matches.empty()) matches = EndingWith(rest);
     if (matches.empty()) continue;
     if (matches.size() > 1) {
       // A short path ends many (compat.c: lib/compat.c too), but its hunks seldom fit more than
       // one. Where they do, as with a copy of the file, taking the likelier one could miss the
       // other.
-      std::vector<std::string> fitting;
-      std::ranges::copy_if(matches, std::back_inserter(fitting),
+      std::set<std::string> fitting;
+      std::ranges::copy_if(matches, std::inserter(fitting, fitting.end()),
                            [&](const std::string& match) { return MayApplyTo(match, diff); });
       if (fitting.size() != 1) {
         return RefusalStatus({RefusalCode::kSourceAmbiguous,
@@ -317,8 +345,8 @@ absl::StatusOr<std::string> SourceEdits::MatchDiffPath(const FileDiff& diff,
       }
       matches = std::move(fitting);
     }
-    diff_root_ = matches.front().substr(0, matches.front().size() - rest.size());
-    return matches.front();
+    diff_root_ = RootOf(*matches.begin(), rest);
+    return *matches.begin();
   }
   return std::string();
 }
@@ -368,10 +396,10 @@ absl::Status SourceEdits::AddDiff(const std::string& file, const DiffOptions& op
   return absl::OkStatus();
 }
 
-absl::Status SourceEdits::ApplyTo(const std::string& path, const FileDiff& diff,
+absl::Status SourceEdits::ApplyTo(const std::string& real, const FileDiff& diff,
                                   const std::string& file) {
-  for (const Origin& origin : origins_.at(path)) {
-    const absl::StatusOr<SourceEdit*> edit = Edit(origin.object, path);
+  for (const Origin& origin : origins_.at(real)) {
+    const absl::StatusOr<SourceEdit*> edit = Edit(origin.object, origin.path);
     if (!edit.ok()) return edit.status();
     const Base& base = objects_[origin.object];
     const std::string shown =

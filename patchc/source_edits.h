@@ -1,6 +1,9 @@
 // SourceEdits: which sources of a program and its guest modules an author edited, from edited files
 // or from diffs, as old and new text. A source that several objects were built from is edited in
 // each of them, as that was built from it.
+//
+// Units may have read one file under several paths: builds in folders of symbolic links do. A file
+// is found by any of them and by the one that the links lead to, and is edited under all.
 #ifndef MEND_PATCHC_SOURCE_EDITS_H_
 #define MEND_PATCHC_SOURCE_EDITS_H_
 
@@ -56,7 +59,7 @@ class SourceEdits {
   std::map<std::string, SourceEdit> Edited(size_t object) const;
   const std::vector<std::string>& notes() const { return notes_; }
 
-  // The sources that the objects record, but for the system's: normalised path, hash.
+  // The sources that the objects record, but for the system's: path without links, hash.
   std::map<std::string, std::string> Recorded() const;
   // The text that a recorded source had when the unit was compiled.
   absl::StatusOr<std::string> OriginalText(size_t object, const std::string& path);
@@ -68,15 +71,19 @@ class SourceEdits {
     size_t object;
     size_t unit;
     std::string recorded_path;
+    std::string path;  // that, normalised: what edits go by
     std::string hash;
   };
 
+  void AddOrigin(size_t object, size_t unit, const SourceDescription& source);
   // nullptr: the object has no such source.
   const Origin* OriginIn(size_t object, const std::string& path) const;
   absl::StatusOr<SourceEdit*> Edit(size_t object, const std::string& path);
-  absl::Status ApplyTo(const std::string& path, const FileDiff& diff, const std::string& file);
-  // Recorded paths that end with `suffix`, component-wise.
-  std::vector<std::string> EndingWith(const std::string& suffix) const;
+  absl::Status ApplyTo(const std::string& real, const FileDiff& diff, const std::string& file);
+  // The file of a path, by its own name or another; "" if it is no source.
+  std::string FileAt(const std::string& path) const;
+  // Files of which a path ends with `suffix`, component-wise.
+  std::set<std::string> EndingWith(const std::string& suffix) const;
   // All objects, for messages.
   std::string ShownObjects() const;
   // The unit that another compiler may have made of the file: that one records no sources. "" if
@@ -88,16 +95,20 @@ class SourceEdits {
   absl::Status CheckTwins() const;
   // The source that a diff's file is; "" if it is none.
   absl::StatusOr<std::string> MatchDiffPath(const FileDiff& diff, const DiffOptions& options);
+  // The folder from where `rest` leads to the file.
+  std::string RootOf(const std::string& file, const std::string& rest) const;
   // Whether the hunks fit this source as it is by now; true as well if its text cannot be had.
-  bool MayApplyTo(const std::string& path, const FileDiff& diff);
+  bool MayApplyTo(const std::string& real, const FileDiff& diff);
 
   BaseObjects& objects_;
-  // Of every source that is not the system's, by path: one for each object that has it.
+  // Of every file that is not the system's, by its path without links: one for each object and each
+  // path under which that has it.
   std::map<std::string, std::vector<Origin>> origins_;
+  std::map<std::string, std::string> files_;                    // by path: its key in origins_
   std::map<std::pair<size_t, std::string>, SourceEdit> edits_;  // by object and path
   std::string diff_root_;        // where the last matched diff path began
   size_t matched_ = 0;           // files that are sources of some object
-  std::set<std::string> given_;  // paths of edited files
+  std::set<std::string> given_;  // edited files, as in origins_
   BuildInputs build_inputs_;
   std::vector<std::string> notes_;
 };

@@ -10,6 +10,8 @@
 #include <clang/Frontend/TextDiagnosticBuffer.h>
 #include <clang/Frontend/TextDiagnosticPrinter.h>
 #include <clang/Frontend/Utils.h>
+#include <clang/Lex/PPCallbacks.h>
+#include <clang/Lex/Preprocessor.h>
 #include <elf.h>
 #include <llvm/ADT/STLExtras.h>
 #include <llvm/ADT/SmallString.h>
@@ -23,6 +25,7 @@
 #include <llvm/TargetParser/Triple.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <set>
 #include <shared_mutex>
@@ -41,31 +44,73 @@
 namespace mend::patchc {
 namespace {
 
+// The names that each file was included under. The source manager keeps one, and the others of a
+// file that is reached over symbolic links, too, have to be there when the unit is compiled again.
+using IncludeNames = std::map<const clang::FileEntry*, std::set<std::string>>;
+
+class IncludeNameCollector : public clang::PPCallbacks {
+ public:
+  explicit IncludeNameCollector(IncludeNames& names) : names_(names) {}
+
+  void InclusionDirective(clang::SourceLocation /*hash*/, const clang::Token& /*include*/,
+                          llvm::StringRef /*name*/, bool /*is_angled*/,
+                          clang::CharSourceRange /*range*/, clang::OptionalFileEntryRef file,
+                          llvm::StringRef /*search_path*/, llvm::StringRef /*relative_path*/,
+                          const clang::Module* /*suggested_module*/, bool /*module_imported*/,
+                          clang::SrcMgr::CharacteristicKind /*kind*/) override {
+    if (file) names_[&file->getFileEntry()].insert(file->getName().str());
+  }
+
+ private:
+  IncludeNames& names_;
+};
+
+// The path without symbolic links, if that is another one.
+std::string RealPathIfOther(clang::CompilerInstance& clang, llvm::StringRef path) {
+  llvm::SmallString<256> real;
+  if (clang.getVirtualFileSystem().getRealPath(path, real)) return {};
+  llvm::SmallString<256> lexical(path);
+  llvm::sys::path::remove_dots(lexical, /*remove_dot_dot=*/true);
+  return real == lexical ? std::string() : real.str().str();
+}
+
 // What the compiler read, exactly as it read it.
-void CollectSources(clang::CompilerInstance& clang, UnitResult& result) {
+void CollectSources(clang::CompilerInstance& clang, const IncludeNames& include_names,
+                    UnitResult& result) {
   clang::SourceManager& manager = clang.getSourceManager();
   const clang::OptionalFileEntryRef main = manager.getFileEntryRefForID(manager.getMainFileID());
   for (auto file = manager.fileinfo_begin(); file != manager.fileinfo_end(); ++file) {
     const std::optional<llvm::StringRef> contents = file->second->getBufferDataIfLoaded();
     if (!contents) continue;
-    llvm::SmallString<256> path(file->first.getName());
-    if (clang.getVirtualFileSystem().makeAbsolute(path)) continue;
-    llvm::sys::path::remove_dots(path);
-    SourceDescription source;
-    source.path = path.str().str();
-    source.hash = HashHex({contents->data(), contents->size()});
     const clang::FileID id = manager.translateFile(file->first);
+    SourceDescription source;
+    source.hash = HashHex({contents->data(), contents->size()});
     source.is_system =
         id.isValid() &&
         clang::SrcMgr::isSystem(manager.getFileCharacteristic(manager.getLocForStartOfFile(id)));
-    if (source.is_system) {
-      // Nobody looks for an edit there. Hashes do not compress, and there are many.
-      source.hash.resize(source.hash.size() / 2);
-    } else {
-      result.sources.push_back({source.path, contents->str()});
+    // Nobody looks for an edit there. Hashes do not compress, and there are many.
+    if (source.is_system) source.hash.resize(source.hash.size() / 2);
+    std::set<std::string> names = {file->first.getName().str()};
+    const auto included = include_names.find(&file->first.getFileEntry());
+    if (included != include_names.end() && !source.is_system) {
+      names.insert(included->second.begin(), included->second.end());
     }
-    if (main && *main == file->first) result.main_source = source.path;
-    result.description.sources.push_back(std::move(source));
+    std::set<std::string> paths;
+    for (const std::string& name : names) {
+      llvm::SmallString<256> path(name);
+      if (clang.getVirtualFileSystem().makeAbsolute(path)) continue;
+      llvm::sys::path::remove_dots(path);
+      if (!paths.insert(path.str().str()).second) continue;
+      source.path = path.str().str();
+      if (!source.is_system) {
+        source.real_path = RealPathIfOther(clang, path);
+        result.sources.push_back({source.path, contents->str()});
+      }
+      if (main && *main == file->first && name == file->first.getName()) {
+        result.main_source = source.path;
+      }
+      result.description.sources.push_back(source);
+    }
   }
   // The table of files is a hash table of pointers.
   std::sort(result.sources.begin(), result.sources.end(),
@@ -85,6 +130,7 @@ class DescribingAction : public clang::EmitObjAction {
     std::unique_ptr<clang::ASTConsumer> emitter =
         clang::EmitObjAction::CreateASTConsumer(clang, file);
     if (emitter == nullptr) return nullptr;
+    clang.getPreprocessor().addPPCallbacks(std::make_unique<IncludeNameCollector>(include_names_));
     std::vector<std::unique_ptr<clang::ASTConsumer>> consumers;
     // First: code generation may reuse what the syntax tree holds.
     consumers.push_back(CreateRecordCollector(&result_.description));
@@ -94,12 +140,13 @@ class DescribingAction : public clang::EmitObjAction {
 
   void EndSourceFileAction() override {
     // A preamble's sources are read when they are asked for, which changes the table of files.
-    if (!result_.used_preamble) CollectSources(getCompilerInstance(), result_);
+    if (!result_.used_preamble) CollectSources(getCompilerInstance(), include_names_, result_);
     clang::EmitObjAction::EndSourceFileAction();
   }
 
  private:
   UnitResult& result_;
+  IncludeNames include_names_;
 };
 
 // Sets what hosted code needs, whatever the user's flags say. At this level, and not as driver

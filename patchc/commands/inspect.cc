@@ -98,6 +98,7 @@ Json DescribeObject(std::string_view name, std::string_view bytes) {
   Json sources = Json::array();
   for (const SourceDescription& source : object->sources) {
     sources.push_back({{"path", source.path}, {"hash", source.hash}, {"system", source.is_system}});
+    if (!source.real_path.empty()) sources.back()["real_path"] = source.real_path;
   }
   result["described"] = true;
   result["compiler"] = object->compiler;

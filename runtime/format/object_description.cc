@@ -45,6 +45,8 @@ class Writer : public PackedWriter {
     Text(source.path);
     Hash(source.hash);
     Bool(source.is_system);
+    Bool(!source.real_path.empty());
+    if (!source.real_path.empty()) Text(source.real_path);
   }
   void Function(const FunctionDescription& function) {
     Text(function.name);
@@ -108,7 +110,7 @@ class Reader : public PackedReader {
     if (binding > static_cast<uint64_t>(Binding::kWeak)) Fail("is damaged");
     return static_cast<Binding>(binding);
   }
-  SourceDescription Source() { return {Text(), Hash(), Bool()}; }
+  SourceDescription Source() { return {Text(), Hash(), Bool(), Bool() ? Text() : std::string()}; }
   FunctionDescription Function() {
     return {Text(), ReadBinding(), Number(), Bool(), Hash(), Hash(), Bool(), Texts()};
   }

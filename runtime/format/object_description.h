@@ -59,6 +59,9 @@ struct SourceDescription {
   std::string path;  // absolute, as the compiler opened it
   std::string hash;  // hex; the first half of it for the system's
   bool is_system = false;
+  // What it is without symbolic links; empty where the path has none. The system's has none
+  // recorded.
+  std::string real_path = {};
 };
 
 struct FunctionDescription {

@@ -6,7 +6,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <map>
 #include <string>
 #include <utility>
@@ -59,6 +62,32 @@ TEST(ClangRunnerTest, TheObjectDescribesItself) {
   ASSERT_TRUE(sources.ok());
   ASSERT_EQ(sources->size(), 2U);
   EXPECT_EQ((*sources)[1].contents, request.overlay["/unit.h"]);
+}
+
+TEST(ClangRunnerTest, AFileThatIsReadUnderTwoNamesIsDescribedByBoth) {
+  std::string folder =
+      std::filesystem::canonical(std::filesystem::temp_directory_path()) / "mend-runner-XXXXXX";
+  ASSERT_NE(mkdtemp(folder.data()), nullptr);
+  std::ofstream(folder + "/items.h") << "+ 1\n";
+  std::filesystem::create_symlink("items.h", folder + "/link.h");
+  CompileRequest request;
+  request.directory = folder;
+  request.language = "c";
+  request.arguments = {"-c", "unit.c"};
+  request.output = "unit.o";
+  std::ofstream(folder + "/unit.c")
+      << "int f(void) {\n  return 0\n#include \"link.h\"\n#include \"items.h\"\n  ;\n}\n";
+  const CompileResult result = ClangRunner().Compile(request);
+  std::filesystem::remove_all(folder);
+  ASSERT_TRUE(result.ok) << result.diagnostics;
+  const std::vector<SourceDescription>& sources = result.description.sources;
+  ASSERT_EQ(sources.size(), 3U);
+  EXPECT_EQ(sources[0].path, folder + "/items.h");
+  EXPECT_EQ(sources[0].real_path, "");
+  EXPECT_EQ(sources[1].path, folder + "/link.h");
+  EXPECT_EQ(sources[1].real_path, folder + "/items.h");
+  EXPECT_EQ(sources[1].hash, sources[0].hash);
+  EXPECT_EQ(sources[2].path, folder + "/unit.c");
 }
 
 TEST(ClangRunnerTest, RebuildingFromTheDescriptionGivesTheSameObject) {

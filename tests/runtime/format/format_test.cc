@@ -224,7 +224,7 @@ TEST(ObjectDescriptionTest, OtherVersionsAreRefusedByName) {
     const auto read = ParseObjectDescription(WrapFrame("MENDOBJT", contents));
     ASSERT_FALSE(read.ok());
     EXPECT_THAT(std::string(read.status().message()),
-                testing::AllOf(testing::HasSubstr(version), testing::HasSubstr("version 5")));
+                testing::AllOf(testing::HasSubstr(version), testing::HasSubstr("version 6")));
   }
 }
 
