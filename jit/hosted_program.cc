@@ -1,5 +1,7 @@
 #include "jit/hosted_program.h"
 
+#include <algorithm>
+
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "runtime/format/function_request.h"
@@ -21,6 +23,19 @@ uintptr_t ReferenceAddress(const HostedProgram& object, const HostedSymbol& defi
   // A module's own function of that name is the module's.
   return program.index.FindGlobal(definition.name) == &definition ? detour->second
                                                                   : definition.address;
+}
+
+std::optional<uintptr_t> BindToGlobalModule(const HostedProgram& object, std::string_view name,
+                                            std::optional<uintptr_t> elsewhere) {
+  if (object.parent == nullptr) return elsewhere;
+  GuestTable& guests = object.parent->guests;
+  const HostedSymbol* const found = guests.FindGlobal(name);
+  if (found == nullptr || (elsewhere && *elsewhere != found->address)) return elsewhere;
+  // A patch's own code would not keep the module.
+  if (!object.version.empty()) return std::nullopt;
+  const HostedSymbol* const bound = guests.BindGlobal(name);
+  if (bound == nullptr) return std::nullopt;
+  return bound->address;
 }
 
 std::optional<intptr_t> FindThreadLocal(const HostedProgram& program, uint32_t unit,
@@ -65,6 +80,45 @@ void GuestTable::Add(const std::string& name, const HostedProgram* guest) {
 void GuestTable::Remove(const std::string& name) {
   const MutexLock lock(&mu_);
   guests_.erase(name);
+  std::erase_if(globals_, [&name](const Global& global) { return global.name == name; });
+}
+
+void GuestTable::MakeGlobal(const std::string& name) {
+  const MutexLock lock(&mu_);
+  const bool is_global = std::any_of(globals_.begin(), globals_.end(),
+                                     [&name](const Global& global) { return global.name == name; });
+  if (!is_global) globals_.push_back({name});
+}
+
+// And the place of its module.
+std::pair<const HostedSymbol*, size_t> GuestTable::FindGlobalLocked(std::string_view symbol) const {
+  for (size_t i = 0; i < globals_.size(); ++i) {
+    const HostedSymbol* const found = guests_.at(globals_[i].name)->index.FindGlobal(symbol);
+    if (found != nullptr && !found->is_hidden) return {found, i};
+  }
+  return {nullptr, 0};
+}
+
+const HostedSymbol* GuestTable::FindGlobal(std::string_view symbol) const {
+  const MutexLock lock(&mu_);
+  return FindGlobalLocked(symbol).first;
+}
+
+const HostedSymbol* GuestTable::BindGlobal(std::string_view symbol) {
+  const MutexLock lock(&mu_);
+  const auto [found, place] = FindGlobalLocked(symbol);
+  if (found != nullptr) globals_[place].is_bound = true;
+  return found;
+}
+
+bool GuestTable::Retire(const std::string& name) {
+  const MutexLock lock(&mu_);
+  const auto global = std::find_if(globals_.begin(), globals_.end(),
+                                   [&name](const Global& other) { return other.name == name; });
+  if (global == globals_.end()) return true;
+  if (global->is_bound) return false;
+  globals_.erase(global);
+  return true;
 }
 
 const HostedProgram* GuestTable::Find(const std::string& name) const {

@@ -66,12 +66,32 @@ class GuestTable {
   // SymbolIndex::Describe and Functions, of all.
   std::string Describe(CodeAddress pc) const ABSL_LOCKS_EXCLUDED(mu_);
   std::vector<FunctionSite> Functions() const ABSL_LOCKS_EXCLUDED(mu_);
+
+  // What the module exports serves other modules from now on: it was opened with RTLD_GLOBAL.
+  void MakeGlobal(const std::string& name) ABSL_LOCKS_EXCLUDED(mu_);
+  // What a global module exports under the name, the one that became global first; null without
+  // one.
+  const HostedSymbol* FindGlobal(std::string_view symbol) const ABSL_LOCKS_EXCLUDED(mu_);
+  // The same for whoever keeps the address: the module stays.
+  const HostedSymbol* BindGlobal(std::string_view symbol) ABSL_LOCKS_EXCLUDED(mu_);
+  // Whether the module may go: nobody was given an address of it by BindGlobal, nor will be.
+  bool Retire(const std::string& name) ABSL_LOCKS_EXCLUDED(mu_);
+
   void PrepareFork() ABSL_EXCLUSIVE_LOCK_FUNCTION(mu_) { mu_.Lock(); }
   void AfterFork() ABSL_UNLOCK_FUNCTION(mu_) { mu_.Unlock(); }
 
  private:
+  struct Global {
+    std::string name;
+    bool is_bound = false;  // an address was given away
+  };
+
+  std::pair<const HostedSymbol*, size_t> FindGlobalLocked(std::string_view symbol) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   mutable Mutex mu_;
   std::map<std::string, const HostedProgram*> guests_ ABSL_GUARDED_BY(mu_);
+  std::vector<Global> globals_ ABSL_GUARDED_BY(mu_);  // in the order in which they became so
 };
 
 struct HostedProgram {
@@ -162,6 +182,13 @@ const HostedSymbol* FindGlobalFor(const HostedProgram& object, std::string_view 
 // The address by which hosted code refers to a global definition that FindGlobalFor found for the
 // object: its own, unless it has a detour.
 uintptr_t ReferenceAddress(const HostedProgram& object, const HostedSymbol& definition);
+
+// What a name means that neither the object nor the program defines, where libraries have it
+// `elsewhere`, or not at all: that, unless it is of a guest module that was opened with
+// RTLD_GLOBAL, whose exports libraries see as well. If the object is a guest module (a patch's own
+// code is none), such a module stays from then on.
+std::optional<uintptr_t> BindToGlobalModule(const HostedProgram& object, std::string_view name,
+                                            std::optional<uintptr_t> elsewhere);
 
 // The offset from %fs that `__mend_tlsoff.NAME` stands for in a unit; nullopt when nobody defines
 // the thread-local.

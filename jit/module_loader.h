@@ -37,10 +37,14 @@ class GuestLibrary : public GuestModule {
   std::vector<CodeRange> text() const override { return link_->arena().text(); }
   std::string_view file() const override { return bytes_; }
   ModuleParameters& parameters() override { return parameters_; }
+  bool Retire() override { return program_->guests.Retire(name_); }
   void RunInitializers() override;
   int RunInit() override;
   void RunExit() override;
   void RunFinalizers() override;
+
+  // Modules that are linked later, and patches of modules, find what it exports.
+  void MakeGlobal() const { program_->guests.MakeGlobal(name_); }
 
   // The address of a function or datum that the module defines for others, or that a library
   // exports which it needs; null without one.

@@ -424,7 +424,7 @@ void PatchUnitLink::BindExternal(Symbol& symbol) {
   } else if (const HostedSymbol* running = FindGlobalFor(*object_, name)) {
     value = ReferenceAddress(*object_, *running);
   } else {
-    value = object_->host.Find(name);
+    value = BindToGlobalModule(*object_, name, object_->host.Find(name));
   }
   if (!value && (thread_local_offset || !symbol.isWeaklyReferenced())) {
     missing_.insert(Demangled(name));
@@ -468,7 +468,7 @@ std::optional<uintptr_t> PatchUnitLink::RunningAddress(const std::string& name) 
   if (const HostedSymbol* global = FindGlobalFor(*object_, name)) {
     return ReferenceAddress(*object_, *global);
   }
-  return object_->host.FindInLibraries(name);
+  return BindToGlobalModule(*object_, name, object_->host.FindInLibraries(name));
 }
 
 void PatchUnitLink::KeepUnnamed(Block& block, Edge& edge) {

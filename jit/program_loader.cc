@@ -327,7 +327,8 @@ absl::Status Loader::BindExternals() {
         if (absl::Status bound = unit->BindLate(*symbol); !bound.ok()) return bound;
         continue;
       }
-      const std::optional<uintptr_t> value = ValueOf(*unit, name);
+      const std::optional<uintptr_t> value =
+          BindToGlobalModule(program_, name, ValueOf(*unit, name));
       const bool thread_local_offset = name.starts_with(kTlsOffsetPrefix);
       if (value || (symbol->isWeaklyReferenced() && !thread_local_offset)) {
         graph.makeAbsolute(*symbol, llvm::orc::ExecutorAddr(value.value_or(0)));

@@ -275,6 +275,10 @@ void* Session::FindSymbol(const GuestModule& module, const std::string& name) {
   return static_cast<const GuestLibrary&>(module).FindSymbol(name);
 }
 
+void Session::MakeGlobal(const GuestModule& module) {
+  static_cast<const GuestLibrary&>(module).MakeGlobal();
+}
+
 absl::StatusOr<CodeRange> Session::AllocateText(size_t bytes) {
   absl::StatusOr<CodeRange> range = state_->memory->AllocateText(bytes);
   if (range.ok()) UnwindTable::Get().AddStubRegion(*range);

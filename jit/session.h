@@ -103,6 +103,9 @@ class Session : public CodeHost, public PatchLoader, public ModuleLoader {
                                                     const ModuleSource& source) override;
   // What the module from Link exports under that name; null without such a symbol.
   static void* FindSymbol(const GuestModule& module, const std::string& name);
+  // RTLD_GLOBAL: other modules find what the module from Link exports. One that was found by a
+  // module stays: see GuestModule::Retire.
+  static void MakeGlobal(const GuestModule& module);
 
   // CodeHost.
   absl::StatusOr<CodeRange> AllocateText(size_t bytes) override;

@@ -300,6 +300,7 @@ void* OpenGuest(const std::string& path, int flags) {
     SetError(module.status());
     return nullptr;
   }
+  if (is_global) jit::Session::MakeGlobal(**module);
   Libraries().Opened(*module, path, name, is_global);
   show(*module);
   return *module;

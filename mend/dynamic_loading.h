@@ -2,7 +2,8 @@
 // modules of the host, everything else is the native loader's business as always.
 //
 //   dlopen    finds the file as the native loader would; a guest module is loaded, its patches
-//             applied, before any of its code runs or its symbols can be seen
+//             applied, before any of its code runs or its symbols can be seen; with RTLD_GLOBAL,
+//             modules that come later are linked with what it exports, and it stays once one is
 //   dlsym     of a guest module: what it exports, then what the libraries export that it needs; of
 //             the program itself (a null handle, RTLD_DEFAULT): the hosted program's globals before
 //             those of libraries

@@ -31,6 +31,9 @@ class GuestModule {
   // The contents of the file that it was linked from.
   virtual std::string_view file() const = 0;
   virtual ModuleParameters& parameters() = 0;
+  // Whether it may go: no other module refers to it, nor will from now on. Thread-safe, and takes
+  // no lock under which anything of the core is called.
+  virtual bool Retire() { return true; }
 
   // Hosted code; called in this order, on one thread, with no lock of the core held.
   virtual void RunInitializers() = 0;  // constructors, in native order

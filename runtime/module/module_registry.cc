@@ -65,8 +65,8 @@ struct ModuleRegistry::State {
   EventLog* events;
   std::function<void()> initialize_thread;
 
-  // Guards the list and what Module has that is not its busy thread's. Nothing of the core is
-  // called under it, so it nests nowhere.
+  // Guards the list and what Module has that is not its busy thread's. Nothing but
+  // GuestModule::Retire is called under it.
   mutable Mutex mu;
   std::vector<std::unique_ptr<Module>> modules ABSL_GUARDED_BY(mu);
 
@@ -293,6 +293,9 @@ absl::StatusOr<bool> ModuleRegistry::Unload(const std::string& name) {
           EBUSY, absl::StrCat("module '", name, "' is ",
                               module->busy ? "being loaded or unloaded" : "open in the program"));
     }
+    if (!module->guest->Retire()) {
+      return ErrnoStatus(EBUSY, absl::StrCat("another module uses symbols of module '", name, "'"));
+    }
     state_->SetBusyLocked(module);
   }
   state_->SayGoodbye(module);
@@ -359,6 +362,8 @@ absl::Status ModuleRegistry::Close(const GuestModule* guest) {
     }
     // A module that is coming or going is so on account of somebody who holds it.
     if (--module->references > 0 || module->by_operator || module->busy) return absl::OkStatus();
+    // Natively, too, what another library refers to stays.
+    if (!module->guest->Retire()) return absl::OkStatus();
     state_->SetBusyLocked(module);
   }
   state_->SayGoodbye(module);

@@ -1,0 +1,104 @@
+# Guest modules opened with RTLD_GLOBAL serve those that come later, as natively; what a module was linked with
+# in this way stays; patches reach both, and new code of one may call what the other exports.
+. "$(dirname "$0")/lib.sh"
+cd "$work"
+
+cat >base.c <<'SOURCE'
+int base_count = 40;
+__attribute__((noinline)) int base_add(int n) { return base_count + n; }
+__attribute__((noinline)) int base_double(int n) { return 2 * n; }
+__attribute__((visibility("hidden"))) int base_secret(void) { return base_count; }
+SOURCE
+cat >user.c <<'SOURCE'
+extern int base_count;
+int base_add(int);
+int base_double(int);
+int base_unknown(void) __attribute__((weak));
+int user_call(void) {
+  ++base_count;
+  return base_add(1) + (base_unknown ? 1000 : 0);
+}
+SOURCE
+echo 'int base_secret(void); int curious_call(void) { return base_secret(); }' >curious.c
+cat >main.c <<'SOURCE'
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+static void *opened[8];
+static int count;
+int main(void) {
+  char line[256], name[200];
+  puts("ready");
+  fflush(stdout);
+  while (fgets(line, sizeof line, stdin)) {
+    if (sscanf(line, "global %199s", name) == 1 || sscanf(line, "local %199s", name) == 1) {
+      void *library = dlopen(name, RTLD_NOW | (line[0] == 'g' ? RTLD_GLOBAL : RTLD_LOCAL));
+      puts(library ? "opened" : strstr(dlerror(), "undefined symbol") ? "undefined symbol" : "other");
+      if (library) opened[count++] = library;
+    } else if (sscanf(line, "call %199s", name) == 1) {
+      int (*function)(void) = NULL;
+      for (int i = 0; i < count && !function; ++i) {
+        if (opened[i]) function = (int (*)(void))dlsym(opened[i], name);
+      }
+      if (function) printf("%d\n", function());
+      else puts("nothing");
+    } else if (strcmp(line, "close first\n") == 0) {
+      puts(dlclose(opened[0]) == 0 ? "closed" : "open");
+      opened[0] = NULL;
+    }
+    fflush(stdout);
+  }
+}
+SOURCE
+mkdir native
+for name in base user curious; do
+  clang-22 -O2 -fPIC -shared $name.c -o native/$name.so
+  "$patchc" cc -O2 -shared $name.c -o $name.so
+done
+clang-22 -O2 main.c -o native/main
+"$patchc" cc -O2 main.c -o main
+
+# outcome FOLDER: what the program there makes of it all, without a patch.
+outcome() {
+  (cd "$1" && MEND_OPTIONS=--no-socket ./main) <<'LINES'
+local ./user.so
+local ./base.so
+local ./user.so
+global ./base.so
+local ./curious.so
+local ./user.so
+call user_call
+close first
+call user_call
+LINES
+}
+wanted=$(outcome native)
+expect_match "what modules do natively" "^42$" "$wanted"
+expect "what guest modules do" "$wanted" "$(outcome .)"
+
+sed 's/base_count + n/base_count + n + 100/' base.c >base2.c
+sed 's/return base_add(1)/return base_double(base_add(1))/' user.c >user2.c
+for name in base user; do
+  diff -u --label a/$name.c --label b/$name.c $name.c ${name}2.c >$name.diff || true
+done
+start ./main
+hear
+ask "global ./base.so" opened
+expect_code 0 "$mend" unload "$hosted_pid" nothing_of_the_kind
+ask "local ./user.so" opened
+ask "call user_call" 42
+expect_code 0 "$patchc" apply --diff base.diff --to "$hosted_pid"
+ask "call user_call" 143
+# Calls what it did not call before.
+expect_code 0 "$patchc" apply --diff user.diff --to "$hosted_pid"
+ask "call user_call" 88
+expect_code 0 "$mend" disable "$hosted_pid" user
+ask "call user_call" 45
+ask "close first" closed
+ask "call user_call" 46
+expect_code 3 "$mend" unload "$hosted_pid" base
+expect_match "what another module uses" "EBUSY: .*another module uses symbols of module 'base'" "$output"
+# A patch knows it still.
+expect_code 0 "$patchc" apply --diff base.diff --to "$hosted_pid"
+ask "call user_call" 147
+finish
