@@ -291,10 +291,8 @@ absl::StatusOr<bool> ModuleRegistry::Unload(const std::string& name) {
     if (module->busy || module->references > 0) {
       return ErrnoStatus(
           EBUSY, absl::StrCat("module '", name, "' is ",
-                              module->busy ? "being loaded or unloaded" : "open in the program"));
-    }
-    if (!module->guest->Retire()) {
-      return ErrnoStatus(EBUSY, absl::StrCat("another module uses symbols of module '", name, "'"));
+                              module->busy ? "being loaded or unloaded"
+                                           : "open in the program, or another module uses it"));
     }
     state_->SetBusyLocked(module);
   }
@@ -361,9 +359,13 @@ absl::Status ModuleRegistry::Close(const GuestModule* guest) {
       return ErrnoStatus(ENOENT, "the program has no such module open");
     }
     // A module that is coming or going is so on account of somebody who holds it.
-    if (--module->references > 0 || module->by_operator || module->busy) return absl::OkStatus();
-    // Natively, too, what another library refers to stays.
-    if (!module->guest->Retire()) return absl::OkStatus();
+    if (--module->references > 0 || module->busy) return absl::OkStatus();
+    // Natively, too, what another library refers to stays: that has the last reference.
+    if (!module->guest->Retire()) {
+      module->references = 1;
+      return absl::OkStatus();
+    }
+    if (module->by_operator) return absl::OkStatus();
     state_->SetBusyLocked(module);
   }
   state_->SayGoodbye(module);

@@ -97,7 +97,8 @@ ask "call user_call" 45
 ask "close first" closed
 ask "call user_call" 46
 expect_code 3 "$mend" unload "$hosted_pid" base
-expect_match "what another module uses" "EBUSY: .*another module uses symbols of module 'base'" "$output"
+expect_match "what another module uses" "EBUSY: .*another module uses it" "$output"
+expect "its references" 1 "$("$mend" get "$hosted_pid" module/base/refcnt)"
 # A patch knows it still.
 expect_code 0 "$patchc" apply --diff base.diff --to "$hosted_pid"
 ask "call user_call" 147
