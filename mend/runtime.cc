@@ -177,7 +177,7 @@ Runtime::~Runtime() {
     const MutexLock lock(&impl_->mu);
     for (const auto& subscription : impl_->subscriptions) {
       subscription->ended.store(true, std::memory_order_relaxed);
-      pthread_join(subscription->thread, nullptr);
+      JoinRuntimeThread(subscription->thread);
     }
   }
   impl_->host->Retire();

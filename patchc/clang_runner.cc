@@ -140,6 +140,7 @@ CompileResult ClangRunner::Compile(const CompileRequest& request) {
   options.embedded_sources = embed_sources_ ? EmbeddedSources::kAll : EmbeddedSources::kNone;
   options.write_dependency_file = false;
   options.known_functions = request.known_functions;
+  options.source_date_s = request.source_date_s;
   options.ignore_warnings = request.errors_only && !HasDiagnosticPragma(request);
   if (request.unedited) options.preambles = &preambles_;
   UnitResult unit = CompileUnit(session.arguments(), session.IdentityFor(request), options);
@@ -164,6 +165,7 @@ void ClangRunner::KeepPreamble(const CompileRequest& edited) {
   options.files = session.files();
   options.diagnostics = &nowhere;
   options.write_dependency_file = false;
+  options.source_date_s = request.source_date_s;
   options.preambles = &preambles_;
   mend::patchc::KeepPreamble(session.arguments(), session.IdentityFor(request), options);
 }

@@ -26,6 +26,8 @@ struct CompileRequest {
   std::string language;                // "c" or "c++": clang's or clang++'s driver mode
   std::vector<std::string> arguments;  // as the driver takes them, main source included, no -o
   std::string output;                  // object file name, recorded; nothing is written
+  // ObjectDescription's, to be used again; 0: now.
+  uint64_t source_date_s = 0;
   // Files that are not (or not so) on the disk: absolute path to contents.
   std::map<std::string, std::string> overlay;
   // Functions that may be left out if they are still the same, by symbol name.

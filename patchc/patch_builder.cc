@@ -281,6 +281,7 @@ absl::StatusOr<CompileRequest> PatchBuilder::RequestFor(const ReachedUnit& reach
                          .language = description.language,
                          .arguments = description.arguments,
                          .output = description.output,
+                         .source_date_s = description.source_date_s,
                          .overlay = {},
                          .known_functions = KnownFunctions(description),
                          .unedited = {},

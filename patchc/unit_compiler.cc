@@ -12,6 +12,7 @@
 #include <clang/Frontend/Utils.h>
 #include <clang/Lex/PPCallbacks.h>
 #include <clang/Lex/Preprocessor.h>
+#include <clang/Lex/PreprocessorOptions.h>
 #include <elf.h>
 #include <llvm/ADT/STLExtras.h>
 #include <llvm/ADT/SmallString.h>
@@ -23,6 +24,7 @@
 #include <llvm/Support/MemoryBuffer.h>
 #include <llvm/Support/Path.h>
 #include <llvm/TargetParser/Triple.h>
+#include <time.h>
 
 #include <algorithm>
 #include <map>
@@ -63,6 +65,35 @@ class IncludeNameCollector : public clang::PPCallbacks {
 
  private:
   IncludeNames& names_;
+};
+
+// Notes what __DATE__ and __TIME__ are made of, if the unit asks for them.
+class DateCollector : public clang::PPCallbacks {
+ public:
+  DateCollector(const clang::PreprocessorOptions& options, uint64_t& source_date_s)
+      : options_(options), source_date_s_(source_date_s) {}
+
+  void MacroExpands(const clang::Token& name, const clang::MacroDefinition& /*definition*/,
+                    clang::SourceRange /*range*/, const clang::MacroArgs* /*arguments*/) override {
+    const clang::IdentifierInfo* const identifier = name.getIdentifierInfo();
+    if (source_date_s_ != 0 || identifier == nullptr ||
+        (!identifier->isStr("__DATE__") && !identifier->isStr("__TIME__"))) {
+      return;
+    }
+    if (options_.SourceDateEpoch) {
+      source_date_s_ = *options_.SourceDateEpoch;
+      return;
+    }
+    // Clang asks the clock right after this, and takes the local time.
+    const time_t now = time(nullptr);
+    tm local = {};
+    localtime_r(&now, &local);
+    source_date_s_ = static_cast<uint64_t>(timegm(&local));
+  }
+
+ private:
+  const clang::PreprocessorOptions& options_;
+  uint64_t& source_date_s_;
 };
 
 // The path without symbolic links, if that is another one.
@@ -131,6 +162,8 @@ class DescribingAction : public clang::EmitObjAction {
         clang::EmitObjAction::CreateASTConsumer(clang, file);
     if (emitter == nullptr) return nullptr;
     clang.getPreprocessor().addPPCallbacks(std::make_unique<IncludeNameCollector>(include_names_));
+    clang.getPreprocessor().addPPCallbacks(std::make_unique<DateCollector>(
+        clang.getPreprocessorOpts(), result_.description.source_date_s));
     std::vector<std::unique_ptr<clang::ASTConsumer>> consumers;
     // First: code generation may reuse what the syntax tree holds.
     consumers.push_back(CreateRecordCollector(&result_.description));
@@ -402,6 +435,9 @@ bool MakeInstance(llvm::ArrayRef<const char*> arguments, const UnitOptions& opti
                                              parse_messages);
   const bool parsed =
       clang::CompilerInvocation::CreateFromArgs(*invocation, arguments, parse_diagnostics);
+  if (options.source_date_s != 0) {
+    invocation->getPreprocessorOpts().SourceDateEpoch = options.source_date_s;
+  }
   invocation->getFrontendOpts().DisableFree = options.leak;
   // The code generator has a copy of its own; it would leave the target machine behind.
   invocation->getCodeGenOpts().DisableFree = options.leak;

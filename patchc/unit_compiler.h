@@ -49,6 +49,8 @@ struct UnitOptions {
   llvm::raw_ostream* diagnostics = nullptr;
   EmbeddedSources embedded_sources = EmbeddedSources::kMain;
   bool write_dependency_file = true;
+  // ObjectDescription's, to be used again; 0: now.
+  uint64_t source_date_s = 0;
   // Find errors alone, which is less work. Warnings that the arguments make errors of are found.
   bool ignore_warnings = false;
   // Leave Clang's structures to the end of the process.

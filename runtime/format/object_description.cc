@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -29,11 +30,24 @@ std::string Valid(const std::string& text) {
   return Json::parse(json.dump(-1, ' ', false, Json::error_handler_t::replace)).get<std::string>();
 }
 
+// Of a member, what its type decides, if it is no bit-field.
+struct TypeFacts {
+  std::string meaning;
+  uint64_t size_bits = 0;
+  bool operator==(const TypeFacts& other) const = default;
+};
+
 class Writer : public PackedWriter {
  public:
   void Text(const std::string& text) { PackedWriter::Text(Valid(text)); }
   void Texts(const std::vector<std::string>& texts) {
     Each(texts, [this](const std::string& text) { Text(text); });
+  }
+  // A text that tends to come again: its number then.
+  void Repeated(const std::string& text) {
+    const auto [at, is_new] = repeated_.try_emplace(text, repeated_.size());
+    Number(at->second);
+    if (is_new) Text(text);
   }
   template <typename Things, typename Write>
   void Each(const Things& things, Write write) {
@@ -69,12 +83,19 @@ class Writer : public PackedWriter {
   }
   void Field(const FieldDescription& field) {
     Text(field.name);
-    Text(field.type);
-    Text(field.meaning);
+    Repeated(field.type);
+    // Nearly always as where the type was written like this before.
+    const TypeFacts facts{field.meaning, field.size_bits};
+    TypeFacts& before = types_[field.type];
+    Bool(facts == before);
+    if (facts != before) {
+      Repeated(facts.meaning);
+      Number(facts.size_bits);
+      before = facts;
+    }
     // Nearly always where the one before ends.
     const uint64_t gap = field.offset_bits - field_end_bits_;
     Number(gap << 1 ^ (gap >> 63 == 0 ? 0 : ~uint64_t{0}));
-    Number(field.size_bits);
     field_end_bits_ = field.offset_bits + field.size_bits;
   }
   void Record(const RecordDescription& record) {
@@ -88,6 +109,8 @@ class Writer : public PackedWriter {
   }
 
  private:
+  std::unordered_map<std::string, size_t> repeated_;
+  std::unordered_map<std::string, TypeFacts> types_;
   uint64_t field_end_bits_ = 0;
 };
 
@@ -105,6 +128,13 @@ class Reader : public PackedReader {
     return things;
   }
 
+  std::string Repeated() {
+    const uint64_t number = Number();
+    if (number == repeated_.size()) repeated_.push_back(Text());
+    if (number < repeated_.size()) return repeated_[number];
+    Fail("is damaged");
+    return "";
+  }
   Binding ReadBinding() {
     const uint64_t binding = Number();
     if (binding > static_cast<uint64_t>(Binding::kWeak)) Fail("is damaged");
@@ -118,10 +148,13 @@ class Reader : public PackedReader {
     return {Text(), ReadBinding(), Number(), Bool(), Bool(), Hash(), Text()};
   }
   FieldDescription Field() {
-    FieldDescription field{.name = Text(), .type = Text(), .meaning = Text()};
+    FieldDescription field{.name = Text(), .type = Repeated()};
+    TypeFacts& facts = types_[field.type];
+    if (!Bool()) facts = {Repeated(), Number()};
+    field.meaning = facts.meaning;
+    field.size_bits = facts.size_bits;
     const uint64_t gap = Number();
     field.offset_bits = field_end_bits_ + (gap >> 1 ^ ((gap & 1) == 0 ? 0 : ~uint64_t{0}));
-    field.size_bits = Number();
     field_end_bits_ = field.offset_bits + field.size_bits;
     return field;
   }
@@ -131,6 +164,8 @@ class Reader : public PackedReader {
   }
 
  private:
+  std::vector<std::string> repeated_;
+  std::unordered_map<std::string, TypeFacts> types_;
   uint64_t field_end_bits_ = 0;
 };
 
@@ -144,6 +179,7 @@ std::string SerializeObjectDescription(const ObjectDescription& description) {
   writer.Text(description.output);
   writer.Texts(description.arguments);
   writer.Text(description.language);
+  writer.Number(description.source_date_s);
   writer.Each(description.sources, [&](const auto& source) { writer.Source(source); });
   writer.Each(description.functions, [&](const auto& function) { writer.Function(function); });
   writer.Each(description.data, [&](const auto& data) { writer.Data(data); });
@@ -167,6 +203,7 @@ absl::StatusOr<ObjectDescription> ParseObjectDescription(std::string_view sectio
                                 .output = reader.Text(),
                                 .arguments = reader.Texts(),
                                 .language = reader.Text(),
+                                .source_date_s = reader.Number(),
                                 .sources = reader.Each(&Reader::Source),
                                 .functions = reader.Each(&Reader::Function),
                                 .data = reader.Each(&Reader::Data),

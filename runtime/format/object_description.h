@@ -112,6 +112,9 @@ struct ObjectDescription {
   std::vector<std::string>
       arguments;         // what `patchc cc` got, without -o and without the program's name
   std::string language;  // "c" or "c++": the driver's mode
+  // Of a unit that asks for __DATE__ or __TIME__: what they are made of, in seconds since 1970 as
+  // if the place were in UTC. 0: it does not.
+  uint64_t source_date_s = 0;
   std::vector<SourceDescription> sources;
   std::vector<FunctionDescription> functions;
   std::vector<DataDescription> data;

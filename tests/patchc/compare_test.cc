@@ -262,6 +262,19 @@ TEST_F(CompareTest, InsertedLinesDoNotChangeAssertionsBehindThem) {
   EXPECT_THAT(Functions(report), ElementsAre("compute changed"));
 }
 
+TEST_F(CompareTest, TheDateIsTheOneOfTheProgram) {
+  const std::string text =
+      "const char* built(void) { return __DATE__ \" \" __TIME__; }\n"
+      "int compute(int x) { return x; }\n"
+      "int main(void) { return built() == 0 ? compute(1) : 0; }\n";
+  setenv("SOURCE_DATE_EPOCH", "1000000000", 1);
+  MakeProgram({{"main.c", text}});
+  unsetenv("SOURCE_DATE_EPOCH");
+  const BuildReport report = Build({{"main.c", Replaced(text, "return x;", "return x + 1;")}});
+  EXPECT_THAT(Functions(report), Contains("compute changed"));
+  EXPECT_THAT(Functions(report), Not(Contains(HasSubstr("built"))));
+}
+
 TEST_F(CompareTest, FindsTheChangedFunctionAndItsInliners) {
   MakeUsualProgram();
   const BuildReport report = Build({{"main.c", Replaced(kMain, "x * 2 + 1", "x * 3 + 1")}});
