@@ -53,7 +53,7 @@ def functions_table(bench):
 
 def patches_table(bench, folder):
     """Patches on top of one another, then the same one in and out again and again."""
-    program = programs.sample_service(bench, folder)
+    program = programs.hello(bench, folder)
     stacked = programs.edits(program, folder / "stacked", 10)
     cycles = [10, 30] if bench.quick else [10, 100, 1000]
     stack = harness.Table("a patch of one function", "kB", ["resident"], ratios=False)
