@@ -151,7 +151,6 @@ bool LinkBatch::HasFailed() {
 
 // The first step of one graph, up to the addresses that it wants to know.
 void LinkBatch::LayOut(LinkJob& job, size_t number) {
-  const ScratchScope scratch;
   if (!HasFailed()) {
     llvm::jitlink::link(std::move(job.graph), std::make_unique<Context>(this, number, job.editor));
   }
@@ -166,7 +165,6 @@ absl::Status LinkBatch::Link(std::vector<LinkJob> jobs) {
   ParallelFor(threads_, jobs.size(), [this, &jobs](size_t i) { LayOut(jobs[i], i); });
   gives_up_ = HasFailed();
   ParallelFor(threads_, pending_.size(), [this](size_t i) {
-    const ScratchScope its;
     if (pending_[i].go_on == nullptr) return;
     if (gives_up_) {
       pending_[i].go_on->run(ToError(absl::CancelledError("another object failed")));

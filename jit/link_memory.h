@@ -44,10 +44,10 @@ class LinkMemory : public llvm::jitlink::JITLinkMemoryManager {
     size_t number = 0;
   };
 
-  CodeMemory* const memory_;
-  llvm::DenseMap<const llvm::jitlink::LinkGraph*, Known> graphs_;
   void AwaitTurn(size_t number);
 
+  CodeMemory* const memory_;
+  llvm::DenseMap<const llvm::jitlink::LinkGraph*, Known> graphs_;
   // Whose turn it is. Relaxed: what the graphs share is CodeMemory's to protect, and their order is
   // for the sake of the result alone.
   std::atomic<uint32_t> turn_{0};

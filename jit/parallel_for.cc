@@ -13,7 +13,6 @@
 namespace mend::jit {
 namespace {
 
-constexpr size_t kThreadsMax = 4;
 // JITLink's passes go deep into LLVM.
 constexpr size_t kStackBytes = size_t{8} << 20;
 
@@ -25,6 +24,7 @@ struct Work {
 };
 
 void Run(Work& work) {
+  const ScratchScope scratch;
   // Relaxed: starting and joining the threads orders everything else.
   for (size_t i = work.next.fetch_add(1, std::memory_order_relaxed); i < work.count;
        i = work.next.fetch_add(1, std::memory_order_relaxed)) {
@@ -44,8 +44,8 @@ void* RunThread(void* argument) {
 size_t UsableProcessors() {
   cpu_set_t processors;
   // It fails where there are more than a thousand.
-  if (sched_getaffinity(0, sizeof processors, &processors) != 0) return kThreadsMax;
-  return std::clamp<size_t>(static_cast<size_t>(CPU_COUNT(&processors)), 1, kThreadsMax);
+  if (sched_getaffinity(0, sizeof processors, &processors) != 0) return kScratchThreads;
+  return std::clamp<size_t>(static_cast<size_t>(CPU_COUNT(&processors)), 1, kScratchThreads);
 }
 
 void ParallelFor(size_t threads, size_t count, absl::FunctionRef<void(size_t)> body) {

@@ -12,7 +12,6 @@
 #include "absl/strings/str_join.h"
 #include "jit/parallel_for.h"
 #include "jit/program_unit.h"
-#include "jit/scratch_memory.h"
 #include "llvm/ADT/DenseMap.h"
 #include "runtime/format/object_description.h"
 #include "runtime/format/stand_ins.h"
@@ -97,7 +96,6 @@ absl::Status Loader::Build(const std::vector<ProgramObject>& objects) {
   }
   std::vector<absl::Status> built(units_.size());
   ParallelFor(threads_, units_.size(), [this, &objects, &built](size_t i) {
-    const ScratchScope scratch;
     built[i] = units_[i]->Build(std::string(objects[i].name), objects[i].bytes);
   });
   for (const absl::Status& status : built) {
@@ -164,7 +162,7 @@ void Loader::ShareWithLibraries() {
   for (auto at = definitions_.begin(); at != definitions_.end();) {
     const auto it = at++;
     const Definition& definition = it->second;
-    const std::string name = std::string(*it->first);
+    const std::string_view name = View(*it->first);
     Symbol& symbol = *definition.symbol;
     // Virtual tables and type information stay the program's own: they lead to patchable functions,
     // and are compared by name.
@@ -177,7 +175,8 @@ void Loader::ShareWithLibraries() {
                                 (IsAllocationFunction(name) || IsAllocationOperator(name));
     const bool of_program =
         program_.parent != nullptr && program_.parent->index.FindGlobal(name) != nullptr;
-    if (is_last_malloc || (shareable && (of_program || program_.host.FindInLibraries(name)))) {
+    if (is_last_malloc ||
+        (shareable && (of_program || program_.host.FindInLibraries(std::string(name))))) {
       definition.unit->graph().makeExternal(symbol);
       definitions_.erase(it);
     }

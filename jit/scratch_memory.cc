@@ -107,15 +107,14 @@ class Scratch {
 
 // One for each of the threads that load, so that they need not wait for each other at every buffer.
 // Never destroyed: buffers may be given back at any time.
-constexpr size_t kThreads = 4;
-[[clang::no_destroy]] constinit Scratch scratches[kThreads];
+[[clang::no_destroy]] constinit Scratch scratches[kScratchThreads];
 
 thread_local constinit bool tls_uses_scratch __attribute__((tls_model("initial-exec"))) = false;
 thread_local constinit Scratch* tls_scratch __attribute__((tls_model("initial-exec"))) = scratches;
 
 }  // namespace
 
-void UseScratchOfThread(size_t number) { tls_scratch = &scratches[number % kThreads]; }
+void UseScratchOfThread(size_t number) { tls_scratch = &scratches[number]; }
 
 ScratchScope::ScratchScope() : was_inside_(tls_uses_scratch) { tls_uses_scratch = true; }
 ScratchScope::~ScratchScope() { tls_uses_scratch = was_inside_; }

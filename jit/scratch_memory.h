@@ -41,8 +41,9 @@ class OutsideScratch {
   const bool was_inside_;
 };
 
-// The scopes of this thread use the memory of a load's thread of that number, from zero on; without
-// a call, the first one's.
+// The scopes of this thread use the memory of a load's thread of that number, below
+// kScratchThreads; without a call, that of number zero.
+inline constexpr size_t kScratchThreads = 4;
 void UseScratchOfThread(size_t number);
 
 // Gives the memory back, unless something is still there. Between scopes; at the end of a load.

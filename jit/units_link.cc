@@ -1,7 +1,6 @@
 #include "jit/units_link.h"
 
 #include <algorithm>
-#include <numeric>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -278,10 +277,7 @@ std::unique_ptr<LinkedUnits> Linking::Text(const HostedProgram* program) const {
 
 // A function that has several names (a constructor's variants, an alias) is replaced once.
 absl::Status Linking::TakeFunctions() {
-  std::map<uintptr_t, const PatchFunction*> by_entry;
-  functions_.reserve(std::accumulate(
-      links_.begin(), links_.end(), size_t{0},
-      [](size_t sum, const auto& link) { return sum + link->plan().replaced.size(); }));
+  std::map<uintptr_t, size_t> by_entry;  // of functions_
   for (size_t i = 0; i < links_.size(); ++i) {
     for (const PatchedFunction& described : what_.units[i]->functions) {
       const auto& replaced = links_[i]->plan().replaced;
@@ -293,16 +289,18 @@ absl::Status Linking::TakeFunctions() {
       function.new_text = it->second.text;
       function.reason = described.reason;
       function.detail = described.detail;
-      const auto known = by_entry.find(function.old.entry.value);
-      if (known == by_entry.end()) {
+      const auto [known, is_new] =
+          by_entry.try_emplace(function.old.entry.value, functions_.size());
+      if (is_new) {
         functions_.push_back(std::move(function));
-        by_entry[functions_.back().old.entry.value] = &functions_.back();
-      } else if (known->second->new_body != function.new_body) {
-        return absl::FailedPreconditionError(
-            absl::StrCat(Demangled(known->second->old.name), " and ", Demangled(described.name),
-                         " of ", what_.units[i]->unit, " are one function in ",
-                         object_.index.ShownObject(), ", and two in the patch"));
+        continue;
       }
+      const PatchFunction& other = functions_[known->second];
+      if (other.new_body == function.new_body) continue;
+      return absl::FailedPreconditionError(
+          absl::StrCat(Demangled(other.old.name), " and ", Demangled(described.name), " of ",
+                       what_.units[i]->unit, " are one function in ", object_.index.ShownObject(),
+                       ", and two in the patch"));
     }
   }
   return absl::OkStatus();

@@ -61,6 +61,11 @@ constexpr size_t kTakerCount = std::size(kBlockTakers);
 constinit std::atomic<void*> takers[kTakerCount];
 constinit std::atomic<void*> program_malloc{nullptr};
 
+// The program's; null until it is ready, or where it does not replace malloc.
+void* (*ProgramMalloc())(size_t) {
+  return reinterpret_cast<void* (*)(size_t)>(program_malloc.load(std::memory_order_relaxed));
+}
+
 template <typename Function>
 Function* Taker(size_t number) {
   void* taker = takers[number].load(std::memory_order_relaxed);
@@ -140,9 +145,7 @@ void* ResizeOwn(void* block, size_t size) {
 
 // mend's block becomes one of the program's.
 void* MoveToProgram(void* block, size_t size) {
-  auto* const allocate =
-      reinterpret_cast<void* (*)(size_t)>(program_malloc.load(std::memory_order_relaxed));
-  void* const moved = allocate(size);
+  void* const moved = ProgramMalloc()(size);
   if (moved == nullptr) return nullptr;
   memcpy(moved, block, std::min(size, OwnHeap::UsableSize(block)));
   OwnHeap::Free(block);
@@ -150,8 +153,7 @@ void* MoveToProgram(void* block, size_t size) {
 }
 
 void* ReallocAny(void* block, size_t size) {
-  const bool for_program =
-      AllocatesForProgram() && program_malloc.load(std::memory_order_relaxed) != nullptr;
+  const bool for_program = AllocatesForProgram() && ProgramMalloc() != nullptr;
   if (block == nullptr && !for_program) return OwnMalloc(size);
   if (!OwnHeap::Owns(block)) {
     // A block of the program's on a thread of mend's would be moved here and now; there is none:
@@ -386,8 +388,7 @@ void ActivateStandIns(const ProgramLookup& lookup) {
 }
 
 void* AllocateForProgram(size_t size) {
-  auto* const allocate =
-      reinterpret_cast<void* (*)(size_t)>(program_malloc.load(std::memory_order_relaxed));
+  auto* const allocate = ProgramMalloc();
   return allocate != nullptr && AllocatesForProgram() ? allocate(size) : malloc(size);
 }
 
