@@ -15,6 +15,8 @@
 #ifndef MEND_RUNTIME_FORMAT_STAND_INS_H_
 #define MEND_RUNTIME_FORMAT_STAND_INS_H_
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -62,60 +64,54 @@ constexpr bool IsAllocationFunction(std::string_view name) {
   return name == "reallocarray";
 }
 
-// C++'s: `operator new` and `operator delete`, of all kinds. Those that a program does not replace
+// C++'s `operator new` and `operator delete`, of all kinds. Those that a program does not replace
 // call those that it does.
-inline constexpr std::string_view kAllocationOperators[] = {"_Znwm",
-                                                            "_Znam",
-                                                            "_ZnwmRKSt9nothrow_t",
-                                                            "_ZnamRKSt9nothrow_t",
-                                                            "_ZnwmSt11align_val_t",
-                                                            "_ZnamSt11align_val_t",
-                                                            "_ZnwmSt11align_val_tRKSt9nothrow_t",
-                                                            "_ZnamSt11align_val_tRKSt9nothrow_t",
-                                                            "_ZdlPv",
-                                                            "_ZdaPv",
-                                                            "_ZdlPvm",
-                                                            "_ZdaPvm",
-                                                            "_ZdlPvSt11align_val_t",
-                                                            "_ZdaPvSt11align_val_t",
-                                                            "_ZdlPvmSt11align_val_t",
-                                                            "_ZdaPvmSt11align_val_t",
-                                                            "_ZdlPvRKSt9nothrow_t",
-                                                            "_ZdaPvRKSt9nothrow_t",
-                                                            "_ZdlPvSt11align_val_tRKSt9nothrow_t",
-                                                            "_ZdaPvSt11align_val_tRKSt9nothrow_t"};
+inline constexpr std::array<std::string_view, 8> kNewOperators = {
+    "_Znwm",
+    "_Znam",
+    "_ZnwmRKSt9nothrow_t",
+    "_ZnamRKSt9nothrow_t",
+    "_ZnwmSt11align_val_t",
+    "_ZnamSt11align_val_t",
+    "_ZnwmSt11align_val_tRKSt9nothrow_t",
+    "_ZnamSt11align_val_tRKSt9nothrow_t"};
+inline constexpr std::array<std::string_view, 12> kDeleteOperators = {
+    "_ZdlPv",
+    "_ZdaPv",
+    "_ZdlPvm",
+    "_ZdaPvm",
+    "_ZdlPvSt11align_val_t",
+    "_ZdaPvSt11align_val_t",
+    "_ZdlPvmSt11align_val_t",
+    "_ZdaPvmSt11align_val_t",
+    "_ZdlPvRKSt9nothrow_t",
+    "_ZdaPvRKSt9nothrow_t",
+    "_ZdlPvSt11align_val_tRKSt9nothrow_t",
+    "_ZdaPvSt11align_val_tRKSt9nothrow_t"};
+
+template <size_t kFirst, size_t kSecond>
+constexpr auto JoinNames(const std::array<std::string_view, kFirst>& first,
+                         const std::array<std::string_view, kSecond>& second) {
+  std::array<std::string_view, kFirst + kSecond> all;
+  std::copy(second.begin(), second.end(), std::copy(first.begin(), first.end(), all.begin()));
+  return all;
+}
+
+inline constexpr auto kAllocationOperators = JoinNames(kNewOperators, kDeleteOperators);
 
 constexpr bool IsAllocationOperator(std::string_view name) {
-  for (const std::string_view function : kAllocationOperators) {
-    if (name == function) return true;
-  }
-  return false;
+  return std::find(kAllocationOperators.begin(), kAllocationOperators.end(), name) !=
+         kAllocationOperators.end();
 }
 
 // Of both, those that take a block. C's come first, in an order that jit/guest_libc/stand_ins.cc
 // knows.
-inline constexpr std::string_view kBlockTakers[] = {"free",
-                                                    "realloc",
-                                                    "reallocarray",
-                                                    "malloc_usable_size",
-                                                    "_ZdlPv",
-                                                    "_ZdaPv",
-                                                    "_ZdlPvm",
-                                                    "_ZdaPvm",
-                                                    "_ZdlPvSt11align_val_t",
-                                                    "_ZdaPvSt11align_val_t",
-                                                    "_ZdlPvmSt11align_val_t",
-                                                    "_ZdaPvmSt11align_val_t",
-                                                    "_ZdlPvRKSt9nothrow_t",
-                                                    "_ZdaPvRKSt9nothrow_t",
-                                                    "_ZdlPvSt11align_val_tRKSt9nothrow_t",
-                                                    "_ZdaPvSt11align_val_tRKSt9nothrow_t"};
+inline constexpr auto kBlockTakers = JoinNames(
+    std::array<std::string_view, 4>{"free", "realloc", "reallocarray", "malloc_usable_size"},
+    kDeleteOperators);
 
 constexpr bool TakesBlock(std::string_view name) {
-  for (const std::string_view function : kBlockTakers) {
-    if (name == function) return true;
-  }
-  return false;
+  return std::find(kBlockTakers.begin(), kBlockTakers.end(), name) != kBlockTakers.end();
 }
 
 }  // namespace mend
