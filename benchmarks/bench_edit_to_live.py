@@ -1,7 +1,6 @@
 """patchc apply, from an edited source file to the last thread switched, by phases."""
 import random
 
-import bench_servers
 import harness
 
 TITLE = "Edit to live: patchc apply of one changed function"
@@ -159,7 +158,7 @@ def lua(bench, rounds):
 
 
 def redis(bench, rounds):
-    program = bench_servers.build_redis(bench, "hosted", f"{bench.patchc} cc")
+    program = harness.build_redis(bench, "hosted", f"{bench.patchc} cc")
     source = program.parent / "module.c"
     folder = bench.folder("edit-redis")
     text = source.read_text()
@@ -177,7 +176,7 @@ def redis(bench, rounds):
     samples["clang-22 -c"] = [
         1e3 * bench.timed("make", "-s", "-B", "module.o", "CC=clang-22", "MALLOC=libc", "BUILD_TLS=no",
                           "USE_SYSTEMD=no", "OPTIMIZATION=-O2",
-                          cwd=bench_servers.build_redis(bench, "native", "clang-22").parent)[1]
+                          cwd=harness.build_redis(bench, "native", "clang-22").parent)[1]
         for _ in range(min(rounds, 3))]
     return f"redis' module.c, {text.count(chr(10))} lines", samples
 

@@ -7,18 +7,11 @@ import programs
 TITLE = "Memory"
 
 
-def sizes_mb(pid):
-    """Resident and mapped."""
-    with open(f"/proc/{pid}/status", encoding="utf-8") as status:
-        fields = dict(line.split(":", 1) for line in status)
-    return [int(fields[name].split()[0]) / 1e3 for name in ("VmRSS", "VmSize")]
-
-
 def measure_idle(bench, words):
     with harness.Conversation(bench, *words) as program:
         if not program.process.stdout.readline():
             raise RuntimeError(f"{words[0]} does not become ready")
-        return sizes_mb(program.pid)
+        return harness.sizes_mb(program.pid)
 
 
 def idle_table(bench, folder):
@@ -63,10 +56,10 @@ def patches_table(bench, folder):
         target.process.stdout.readline()
         target.await_target()
         bench.apply(target, stacked[0], "--no-replace", "--name", "first")
-        before = sizes_mb(target.pid)[0]
+        before = harness.sizes_mb(target.pid)[0]
         for i, file in enumerate(stacked[1:]):
             bench.apply(target, file, "--no-replace", "--name", f"fix{i}")
-        stack.add("on top of others", {"resident": [1e3 * (sizes_mb(target.pid)[0] - before) / (len(stacked) - 1)]})
+        stack.add("on top of others", {"resident": [1e3 * (harness.sizes_mb(target.pid)[0] - before) / (len(stacked) - 1)]})
     module = folder / "again.mendpatch"
     bench.command(bench.patchc, "build", "--name", "again", "-o", module, "--base", program.words["hosted"][0],
                   stacked[0])
@@ -79,7 +72,7 @@ def patches_table(bench, folder):
                 bench.apply(target, module)
                 bench.command(bench.mend, "disable", target.pid, "again")
             done = count
-            row[f"{count} times"] = [sizes_mb(target.pid)[0]]
+            row[f"{count} times"] = [harness.sizes_mb(target.pid)[0]]
         again.add("resident", row)
     return [stack, again]
 

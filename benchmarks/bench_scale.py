@@ -64,11 +64,6 @@ def generate(bench, count):
     return folder
 
 
-def resident_mb(pid):
-    with open(f"/proc/{pid}/status", encoding="utf-8") as status:
-        return next(int(line.split()[1]) / 1e3 for line in status if line.startswith("VmRSS:"))
-
-
 def start(bench, program):
     """Milliseconds of wall and CPU time until the program is ready, and its resident size."""
     begin = time.perf_counter()
@@ -78,7 +73,7 @@ def start(bench, program):
         with open(f"/proc/{target.pid}/stat", encoding="utf-8") as stat:
             fields = stat.read().rsplit(")", 1)[1].split()
         cpu = 1e3 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        return wall, cpu, resident_mb(target.pid)
+        return wall, cpu, harness.sizes_mb(target.pid)[0]
 
 
 def run(bench):

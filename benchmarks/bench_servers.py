@@ -2,12 +2,12 @@
 import os
 import pathlib
 import re
-import shutil
 import socket
 import subprocess
 import time
 
 import harness
+import programs
 
 TITLE = "Steady state: servers, hosted and fully patchable, against native clang-22 -O2"
 GOAL = "geometric mean at most 1.01, none above 1.03"
@@ -50,33 +50,19 @@ class Server:
         self.process.wait()
 
 
-def build_redis(bench, variant, compiler):
-    folder = bench.work / "workloads" / "redis" / variant
-    program = folder / "src" / "redis-server"
-    if program.exists() and program.stat().st_mtime > os.stat(bench.patchc).st_mtime:
-        return program
-    source = harness.debian_source(bench, "redis", 5)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(source, folder)
-    bench.command("make", "-s", "-C", folder / "src", "-j", os.cpu_count(), f"CC={compiler}", "MALLOC=libc",
-                  "BUILD_TLS=no", "USE_SYSTEMD=no", "OPTIMIZATION=-O2", "redis-server", "redis-benchmark")
-    return program
-
-
 REDIS_TESTS = {"SET": ["-t", "set"], "GET": ["-t", "get"], "LRANGE 100": ["-t", "lrange_100"],
                "SET, pipelined": ["-t", "set", "-P", "16"], "GET, pipelined": ["-t", "get", "-P", "16"],
                "INCR, pipelined": ["-t", "incr", "-P", "16"], "ZADD, pipelined": ["-t", "zadd", "-P", "16"]}
 
 
 def measure_redis(bench, tables):
-    programs = {"native": build_redis(bench, "native", "clang-22"),
-                "hosted": build_redis(bench, "hosted", f"{bench.patchc} cc")}
-    client = programs["native"].parent / "redis-benchmark"
+    servers = {"native": harness.build_redis(bench, "native", "clang-22"),
+               "hosted": harness.build_redis(bench, "hosted", f"{bench.patchc} cc")}
+    client = servers["native"].parent / "redis-benchmark"
     requests = {False: 150000, True: 1500000}
 
     def once(variant, options):
-        program = programs["hosted" if variant == "hosted" else "native"]
+        program = servers["hosted" if variant == "hosted" else "native"]
         with Server(bench, [program, "--port", "PORT", "--save", "", "--appendonly", "no"]) as server:
             before = cpu_seconds(server.process.pid)
             count = requests["-P" in options] // (10 if bench.quick else 1)
@@ -91,14 +77,13 @@ def measure_redis(bench, tables):
 def measure_service(bench, tables):
     """The sample service, by requests of benchmarks/tail/open_load as fast as they go."""
     folder = bench.folder("servers")
-    sources = sorted((harness.ROOT / "samples" / "kv" / "service").glob("*.cc"))
-    flags = ["-std=c++20", "-O2", "-pthread"]
-    bench.command("clang++-22", *flags, "-o", folder / "load", harness.HERE / "tail" / "open_load.cc")
-    bench.command("clang++-22", *flags, "-o", folder / "native", *sources)
-    bench.command(bench.patchc, "c++", *flags, "-o", folder / "hosted", *sources)
+    bench.command("clang++-22", "-std=c++20", "-O2", "-pthread", "-o", folder / "load",
+                  harness.HERE / "tail" / "open_load.cc")
+    service = programs.sample_service(bench, folder)
 
     def once(variant):
-        with Server(bench, [folder / ("hosted" if variant == "hosted" else "native"), "PORT"]) as server:
+        program = service.words["hosted" if variant == "hosted" else "native"][0]
+        with Server(bench, [program, "PORT"]) as server:
             before = cpu_seconds(server.process.pid)
             rate = float(bench.command(folder / "load", server.port, 0, 1 if bench.quick else 3, 8))
             used = cpu_seconds(server.process.pid) - before

@@ -185,6 +185,13 @@ class Conversation:
             time.sleep(0.01)
 
 
+def sizes_mb(pid):
+    """What a process has resident and mapped."""
+    with open(f"/proc/{pid}/status", encoding="utf-8") as status:
+        fields = dict(line.split(":", 1) for line in status)
+    return [int(fields[name].split()[0]) / 1e3 for name in ("VmRSS", "VmSize")]
+
+
 def interleave(rounds, variants):
     """variants: name to a function that measures once. Samples by name, taken in turns."""
     samples = {name: [] for name in variants}
@@ -218,4 +225,19 @@ def build_lua(bench, name, compiler):
     shutil.copytree(source, folder)
     bench.command("make", "-s", "-C", folder / "src", "-j", os.cpu_count(), "a", "lua",
                   f"CC={compiler}", "SYSCFLAGS=-DLUA_USE_LINUX", "SYSLIBS=-Wl,-E -ldl")
+    return program
+
+
+def build_redis(bench, variant, compiler):
+    """redis-server, in the same way."""
+    folder = bench.work / "workloads" / "redis" / variant
+    program = folder / "src" / "redis-server"
+    if program.exists() and program.stat().st_mtime > os.stat(bench.patchc).st_mtime:
+        return program
+    source = debian_source(bench, "redis", 5)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(source, folder)
+    bench.command("make", "-s", "-C", folder / "src", "-j", os.cpu_count(), f"CC={compiler}", "MALLOC=libc",
+                  "BUILD_TLS=no", "USE_SYSTEMD=no", "OPTIMIZATION=-O2", "redis-server", "redis-benchmark")
     return program

@@ -2,7 +2,6 @@
 import pathlib
 import re
 
-import bench_servers
 import harness
 
 HELLO = """#include <stdio.h>
@@ -55,8 +54,8 @@ def lua(bench):
 
 
 def redis(bench):
-    programs = {"native": bench_servers.build_redis(bench, "native", "clang-22"),
-                "hosted": bench_servers.build_redis(bench, "hosted", f"{bench.patchc} cc")}
+    programs = {"native": harness.build_redis(bench, "native", "clang-22"),
+                "hosted": harness.build_redis(bench, "hosted", f"{bench.patchc} cc")}
     # Without a port or a socket it does not go on.
     options = ["--port", "0", "--unixsocket", bench.work / "run" / "redis.sock", "--save", "", "--appendonly", "no"]
     return Program("redis-server", {v: [program, *options] for v, program in programs.items()},
