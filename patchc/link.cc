@@ -22,6 +22,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "patchc/dynamic_symbols.h"
 #include "patchc/header_sources.h"
 #include "patchc/link_inputs.h"
 #include "patchc/linked_modules.h"

@@ -13,8 +13,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "patchc/dynamic_symbols.h"
 #include "patchc/llvm_status.h"
-#include "patchc/shell_library.h"
 #include "runtime/format/object_description.h"
 #include "runtime/format/program_image.h"
 

@@ -9,8 +9,6 @@
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Module.h>
 #include <llvm/MC/TargetRegistry.h>
-#include <llvm/Object/ELFObjectFile.h>
-#include <llvm/Support/MemoryBuffer.h>
 #include <llvm/Support/raw_ostream.h>
 #include <llvm/Target/TargetMachine.h>
 #include <llvm/TargetParser/Host.h>
@@ -20,14 +18,10 @@
 #include <optional>
 
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
-#include "patchc/llvm_status.h"
 #include "patchc/toolchain.h"
 
 namespace mend::patchc {
 namespace {
-
-using Elf = llvm::object::ELFObjectFile<llvm::object::ELF64LE>;
 
 void Define(llvm::Module& module, const ExportedSymbol& symbol) {
   llvm::LLVMContext& context = module.getContext();
@@ -72,32 +66,6 @@ absl::StatusOr<std::string> MakeObject(llvm::function_ref<void(llvm::Module&)> f
 }
 
 }  // namespace
-
-absl::StatusOr<std::vector<ExportedSymbol>> ReadExports(const std::string& path) {
-  auto file = llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
-  if (!file) return absl::InternalError(absl::StrCat(path, ": ", file.getError().message()));
-  auto elf = Elf::create((*file)->getMemBufferRef());
-  if (!elf) return FromLlvm(elf.takeError(), path);
-  std::vector<ExportedSymbol> exports;
-  for (const llvm::object::ELFSymbolRef symbol : elf->getDynamicSymbolIterators()) {
-    const uint8_t binding = symbol.getBinding();
-    auto flags = symbol.getFlags();
-    auto name = symbol.getName();
-    if (!flags) return FromLlvm(flags.takeError(), path);
-    if (!name) return FromLlvm(name.takeError(), path);
-    const bool is_exported = (binding == llvm::ELF::STB_GLOBAL || binding == llvm::ELF::STB_WEAK) &&
-                             (*flags & llvm::object::SymbolRef::SF_Undefined) == 0;
-    const uint8_t type = symbol.getELFType();
-    // What code generation and loader agree on is nobody else's.
-    if (!is_exported || name->empty() || name->starts_with("__mend_")) continue;
-    if (type != llvm::ELF::STT_FUNC && type != llvm::ELF::STT_OBJECT) continue;
-    exports.push_back({.name = name->str(),
-                       .is_function = type == llvm::ELF::STT_FUNC,
-                       .is_weak = binding == llvm::ELF::STB_WEAK,
-                       .size = symbol.getSize()});
-  }
-  return exports;
-}
 
 absl::StatusOr<std::string> MakeShellObject(const std::vector<ExportedSymbol>& exports) {
   return MakeObject([&exports](llvm::Module& module) {

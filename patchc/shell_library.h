@@ -4,24 +4,13 @@
 #ifndef MEND_PATCHC_SHELL_LIBRARY_H_
 #define MEND_PATCHC_SHELL_LIBRARY_H_
 
-#include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "patchc/dynamic_symbols.h"
 
 namespace mend::patchc {
-
-struct ExportedSymbol {
-  std::string name;
-  bool is_function = false;
-  bool is_weak = false;
-  uint64_t size = 0;
-};
-
-// What the dynamic symbol table of an ELF file defines.
-absl::StatusOr<std::vector<ExportedSymbol>> ReadExports(const std::string& path);
 
 // The relocatable.
 absl::StatusOr<std::string> MakeShellObject(const std::vector<ExportedSymbol>& exports);

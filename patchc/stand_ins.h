@@ -10,15 +10,10 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "patchc/shell_library.h"
+#include "patchc/dynamic_symbols.h"
 #include "runtime/format/stand_ins.h"
 
 namespace mend::patchc {
-
-// Names in a dynamic symbol table that others have to define.
-absl::StatusOr<std::set<std::string>> ReadUndefined(const std::string& path);
-// Variables of libraries that an executable has a copy of instead of its own (R_X86_64_COPY).
-absl::StatusOr<std::set<std::string>> ReadCopies(const std::string& path);
 
 class StandInTableBuilder {
  public:
