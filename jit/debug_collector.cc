@@ -5,6 +5,7 @@
 #include <map>
 
 #include "jit/graph_editor.h"
+#include "jit/unwind_records.h"
 #include "llvm/Object/ELF.h"
 #include "runtime/patch/redirection_table.h"
 
@@ -16,7 +17,6 @@ using llvm::jitlink::LinkGraph;
 using llvm::jitlink::Section;
 using llvm::jitlink::Symbol;
 
-constexpr char kUnwindSection[] = ".eh_frame";
 constexpr uint32_t kAmbiguous = 0;  // no section of a file has that number
 
 // The allocated sections of an object: those with content by its place in the file, others by name.

@@ -7,10 +7,15 @@
 #include "jit/parallel_for.h"
 #include "jit/scratch_memory.h"
 #include "jit/status_conversion.h"
+#include "jit/unwind_records.h"
 #include "llvm/ADT/DenseMap.h"
+#include "llvm/ExecutionEngine/JITLink/DWARFRecordSectionSplitter.h"
+#include "llvm/ExecutionEngine/JITLink/x86_64.h"
 
 namespace mend::jit {
 
+namespace x86_64 = llvm::jitlink::x86_64;
+using llvm::jitlink::Edge;
 using llvm::jitlink::Linkage;
 using llvm::jitlink::LinkGraph;
 using llvm::jitlink::Scope;
@@ -30,6 +35,24 @@ llvm::Error KeepShared(LinkGraph& graph) {
   return llvm::Error::success();
 }
 
+// Branches to what the batch links: all hosted code lies within reach (code_memory.h), so they need
+// no stub. A reference that may stay without a definition does.
+struct BranchesWithinReach {
+  static bool visitEdge(LinkGraph& /*graph*/, llvm::jitlink::Block* /*block*/, const Edge& edge) {
+    const Symbol& target = edge.getTarget();
+    return edge.getKind() == x86_64::BranchPCRel32 && target.isExternal() &&
+           !target.isWeaklyReferenced();
+  }
+};
+
+llvm::Error BuildTables(LinkGraph& graph) {
+  BranchesWithinReach within_reach;
+  x86_64::GOTTableManager offsets(graph);
+  x86_64::PLTTableManager stubs(graph, offsets);
+  llvm::jitlink::visitExistingEdges(graph, within_reach, offsets, stubs);
+  return llvm::Error::success();
+}
+
 }  // namespace
 
 // One graph's view of the batch.
@@ -40,13 +63,18 @@ class LinkBatch::Context : public llvm::jitlink::JITLinkContext {
 
   llvm::jitlink::JITLinkMemoryManager& getMemoryManager() override { return batch_->memory_; }
 
-  llvm::jitlink::LinkGraphPassFunction getMarkLivePass(const llvm::Triple&) const override {
-    return KeepShared;
-  }
+  // JITLink's own for x86-64, but for those that modifyPassConfig has in another form.
+  bool shouldAddDefaultTargetPasses(const llvm::Triple& /*target*/) const override { return false; }
 
-  llvm::Error modifyPassConfig(LinkGraph&, llvm::jitlink::PassConfiguration& passes) override {
+  llvm::Error modifyPassConfig(LinkGraph& /*graph*/,
+                               llvm::jitlink::PassConfiguration& passes) override {
+    passes.PrePrunePasses.push_back(llvm::jitlink::DWARFRecordSectionSplitter(kUnwindSection));
+    passes.PrePrunePasses.push_back(ConnectUnwindRecords);
+    passes.PrePrunePasses.push_back(KeepShared);
     passes.PrePrunePasses.push_back(
         [this](LinkGraph& graph) { return editor_->BeforePrune(graph); });
+    passes.PostPrunePasses.push_back(BuildTables);
+    passes.PreFixupPasses.push_back(x86_64::optimizeGOTAndStubAccesses);
     passes.PostFixupPasses.push_back(
         [this](LinkGraph& graph) { return editor_->AfterFixup(graph); });
     return llvm::Error::success();

@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "jit/entry_stubs.h"
 #include "jit/status_conversion.h"
+#include "jit/unwind_records.h"
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ExecutionEngine/JITLink/x86_64.h"
@@ -42,7 +43,7 @@ constexpr uint64_t kFunctionsOfObject = 8;
 constexpr uint64_t kVariableOfParameter = 8;
 
 bool IsUnwindSection(const Section& section) {
-  return section.getName() == ".eh_frame" || section.getName().starts_with(".gcc_except_table");
+  return section.getName() == kUnwindSection || section.getName().starts_with(".gcc_except_table");
 }
 
 // Whether the section is one of those that a unit's mergeable constants share: `.rodata.cst16`,

@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "jit/parallel_for.h"
 #include "jit/program_unit.h"
+#include "jit/unwind_records.h"
 #include "llvm/ADT/DenseMap.h"
 #include "runtime/format/object_description.h"
 #include "runtime/format/stand_ins.h"
@@ -224,7 +225,8 @@ void Loader::PassDetours() {
     for (Block* block : graph.blocks()) {
       const std::string_view section = View(block->getSection().getName());
       // What describes the function means itself.
-      if (!IsAllocated(block->getSection()) || section == ".eh_frame" || section == kUnitSection) {
+      if (!IsAllocated(block->getSection()) || section == kUnwindSection ||
+          section == kUnitSection) {
         continue;
       }
       for (llvm::jitlink::Edge& edge : block->edges()) {

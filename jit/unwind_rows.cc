@@ -7,6 +7,7 @@
 
 #include "jit/graph_editor.h"
 #include "jit/scratch_memory.h"
+#include "jit/unwind_records.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/Allocator.h"
@@ -54,7 +55,6 @@ NamePool& Names() {
 }
 
 constexpr char kStubSection[] = "$__STUBS";
-constexpr char kUnwindSection[] = ".eh_frame";
 
 // DWARF pointer encodings (the low four bits): LSB, "Core generic", 10.5.1.
 constexpr uint8_t kAbsolute = 0x00, kData8 = 0x04, kSigned8 = 0x0c;  // others are 4 bytes wide
