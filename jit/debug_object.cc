@@ -11,6 +11,7 @@
 #include "jit/debug_names.h"
 #include "jit/status_conversion.h"
 #include "llvm/Object/ELF.h"
+#include "runtime/format/debug_relocations.h"
 
 namespace mend::jit {
 namespace {
@@ -272,7 +273,7 @@ absl::Status DebugObjectMaker::CollectDebugSections(const Elf& elf) {
     debug_.try_emplace(name->str(), content->begin(), content->end());
   }
   for (const Header& relocations : sections_) {
-    if (relocations.sh_type != ELF::SHT_RELA) continue;
+    if (relocations.sh_type != ELF::SHT_RELA && relocations.sh_type != kDebugRelocations) continue;
     const auto target = names.find(relocations.sh_info);
     if (target == names.end()) continue;
     std::string& content = debug_[target->second];

@@ -409,7 +409,7 @@ class ProgramLink {
   }
 
   absl::Status WriteShell(const std::string& linked, const std::vector<std::string>& needed,
-                          const std::string& path) const {
+                          const std::string& path) {
     absl::StatusOr<std::vector<ExportedSymbol>> exports = ReadExports(linked);
     if (!exports.ok()) return exports.status();
     absl::StatusOr<std::string> shell = MakeShellObject(*exports);
@@ -534,7 +534,10 @@ class ProgramLink {
   }
 
   // The objects, and the headers that they were compiled from but do not carry.
-  absl::StatusOr<std::string> ImageWithHeaders() const {
+  absl::StatusOr<std::string> ImageWithHeaders() {
+    for (LinkedObject& object : inputs_.objects) {
+      if (absl::Status condensed = CondenseForHost(object.bytes); !condensed.ok()) return condensed;
+    }
     std::vector<ProgramObject> objects = NamedObjects();
     const absl::StatusOr<HeaderSources> headers = CollectHeaders(objects);
     if (!headers.ok()) return headers.status();
@@ -572,7 +575,7 @@ class ProgramLink {
     if (!linked_names_.empty()) sections.push_back({kLinkedSection, linked_names_, SHF_ALLOC, 1});
   }
 
-  absl::Status WriteLauncher(const std::string& path) const {
+  absl::Status WriteLauncher(const std::string& path) {
     const absl::StatusOr<std::string> image = ImageWithHeaders();
     if (!image.ok()) return image.status();
     auto launcher = llvm::MemoryBuffer::getFile(LauncherPath());

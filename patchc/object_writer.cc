@@ -10,6 +10,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "runtime/format/debug_relocations.h"
 #include "runtime/format/object_description.h"
 
 namespace mend::patchc {
@@ -137,10 +138,31 @@ struct Part {
   std::string contents;  // empty for SHT_NOBITS, which keeps its size
 };
 
+constexpr char kDebugPrefix[] = ".debug_";
 constexpr char kEntryLists[] = "__patchable_function_entries";
 constexpr Elf64_Off kBehindAll = ~Elf64_Off{0};
 // In memory a section may need more; in the file nobody does.
 constexpr uint64_t kFileAlignmentMax = 4096;
+
+// Gives all sections whose names begin alike, and which have these flags, the name of the first.
+class SharedName {
+ public:
+  SharedName(std::string_view prefix, Elf64_Xword flags) : prefix_(prefix), flags_(flags) {}
+
+  void GiveTo(Elf64_Shdr& header, std::string_view name) {
+    if (header.sh_type != SHT_PROGBITS || (header.sh_flags & ~Elf64_Xword{SHF_GROUP}) != flags_ ||
+        !name.starts_with(prefix_)) {
+      return;
+    }
+    if (!first_) first_ = header.sh_name;
+    header.sh_name = *first_;
+  }
+
+ private:
+  const std::string_view prefix_;
+  const Elf64_Xword flags_;
+  std::optional<Elf64_Word> first_;
+};
 
 absl::Status Damaged() { return absl::InvalidArgumentError("the ELF relocatable is damaged"); }
 
@@ -254,6 +276,7 @@ class Renumbering {
   absl::Status Apply(Part& part) const {
     Elf64_Shdr& header = part.header;
     const bool has_section_in_info = header.sh_type == SHT_RELA || header.sh_type == SHT_REL ||
+                                     header.sh_type == kDebugRelocations ||
                                      (header.sh_flags & SHF_INFO_LINK) != 0;
     if (!Change(header.sh_link) || (has_section_in_info && !Change(header.sh_info))) {
       return Damaged();
@@ -417,6 +440,31 @@ absl::StatusOr<std::string> RemoveSection(std::string_view object, std::string_v
   if (found == parts->end()) return std::string(object);
   found->contents.clear();
   return Assemble(elf->header(), *std::move(parts), elf->names_index());
+}
+
+absl::Status CondenseForHost(std::string& object) {
+  absl::StatusOr<ElfSections> elf = ElfSections::Read(object);
+  if (!elf.ok()) return elf.status();
+  const std::vector<Elf64_Shdr>& sections = elf->sections();
+  absl::StatusOr<std::string_view> names = elf->Contents(sections[elf->names_index()]);
+  if (!names.ok()) return names.status();
+  SharedName text(".text.", SHF_ALLOC | SHF_EXECINSTR);
+  SharedName constants(".rodata.", SHF_ALLOC);
+  for (size_t i = 1; i < sections.size(); ++i) {
+    Elf64_Shdr header = sections[i];
+    const std::string_view name = NameIn(*names, header);
+    text.GiveTo(header, name);
+    constants.GiveTo(header, name);
+    if (header.sh_type == SHT_RELA) {
+      if (header.sh_info < sections.size() &&
+          NameIn(*names, sections[header.sh_info]).starts_with(kDebugPrefix)) {
+        header.sh_type = kDebugRelocations;
+      }
+      header.sh_name = 0;
+    }
+    WriteAt(object, elf->header().e_shoff + i * sizeof(header), header);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckHostable(std::string_view object, std::string_view name) {

@@ -12,6 +12,7 @@
 #include "patchc/compare/reasons.h"
 #include "patchc/diff_file.h"
 #include "patchc/line_directives.h"
+#include "patchc/object_writer.h"
 #include "runtime/format/function_request.h"
 
 namespace mend::patchc {
@@ -92,7 +93,7 @@ absl::StatusOr<BuildReport> PatchBuilder::Build(const BuildOptions& options) {
   for (size_t object = 0; object < objects_.size(); ++object) {
     if (absl::Status explained = Explain(object); !explained.ok()) return explained;
   }
-  FillModule(options);
+  if (absl::Status filled = FillModule(options); !filled.ok()) return filled;
   report_.no_change = report_.refusals.empty() && report_.module.units.empty();
   report_.compare_time += absl::Now() - begin;
   return std::move(report_);
@@ -416,7 +417,7 @@ void PatchBuilder::RefuseDeclarations() {
   }
 }
 
-void PatchBuilder::FillModule(const BuildOptions& options) {
+absl::Status PatchBuilder::FillModule(const BuildOptions& options) {
   report_.module.name = options.name;
   report_.module.replace = options.replace;
   report_.module.replace_set = options.replace_set;
@@ -437,10 +438,12 @@ void PatchBuilder::FillModule(const BuildOptions& options) {
       part.new_data = unit.diff.new_data;
       part.references = unit.diff.references;
       part.object = std::move(parts_[object].compiled[unit.unit]);
+      if (absl::Status condensed = CondenseForHost(part.object); !condensed.ok()) return condensed;
       report_.module.units.push_back(std::move(part));
       report_.units.push_back(std::move(unit.diff));
     }
   }
+  return absl::OkStatus();
 }
 
 }  // namespace mend::patchc

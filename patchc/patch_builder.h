@@ -97,7 +97,7 @@ class PatchBuilder {
   void RefuseWhatTheBuildRegisters(AffectedUnit& unit);
   // Of what the patch declares by <mend/livepatch.h>: what is there twice, or in a guest module.
   void RefuseDeclarations();
-  void FillModule(const BuildOptions& options);
+  absl::Status FillModule(const BuildOptions& options);
 
   BaseObjects& objects_;
   SourceEdits& edits_;

@@ -17,6 +17,7 @@
 
 #include "patchc/fingerprint.h"
 #include "patchc/object_writer.h"
+#include "runtime/format/debug_relocations.h"
 #include "runtime/format/program_image.h"
 
 namespace mend::patchc {
@@ -276,6 +277,46 @@ TEST(ObjectWriterTest, ADescribedObjectListsItsEntriesNoMore) {
   EXPECT_EQ(*RemoveEntryLists(result.object), result.object);
 }
 
+// How many sections there are of each name and type.
+std::map<std::pair<std::string, uint32_t>, size_t> Sections(const std::string& object) {
+  Elf64_Ehdr header;
+  std::memcpy(&header, object.data(), sizeof(header));
+  std::vector<Elf64_Shdr> sections(header.e_shnum);
+  std::memcpy(sections.data(), object.data() + header.e_shoff,
+              sections.size() * sizeof(Elf64_Shdr));
+  std::map<std::pair<std::string, uint32_t>, size_t> count;
+  for (const Elf64_Shdr& section : sections) {
+    const size_t name = sections[header.e_shstrndx].sh_offset + section.sh_name;
+    ++count[{object.data() + name, section.sh_type}];
+  }
+  return count;
+}
+
+TEST(ObjectWriterTest, AHostSeesFewSectionsAndNoRelocationsOfDebugInformation) {
+  const CompileResult result = ClangRunner().Compile(
+      Request("extern int x; int f(void) { return x; } int g(void) { return x + 1; }\n"
+              "static const int a[] = {1, 2}, b[] = {3, 4, 5};\n"
+              "const int* h(int i) { return i ? a : b; }\n",
+              {"-O2", "-g"}));
+  ASSERT_TRUE(result.ok) << result.diagnostics;
+  auto before = Sections(result.object);
+  ASSERT_EQ((before[{".text.g", SHT_PROGBITS}]), 1U);
+  ASSERT_EQ((before[{".rodata.b", SHT_PROGBITS}]), 1U);
+  ASSERT_EQ((before[{".rela.debug_addr", SHT_RELA}]), 1U);
+  std::string object = result.object;
+  ASSERT_TRUE(CondenseForHost(object).ok());
+  EXPECT_EQ(object.size(), result.object.size());
+  auto after = Sections(object);
+  EXPECT_EQ((after[{".text.f", SHT_PROGBITS}]), 3U);
+  EXPECT_EQ((after[{".rodata.a", SHT_PROGBITS}] + after[{".rodata.b", SHT_PROGBITS}]), 2U);
+  EXPECT_GT((after[{"", SHT_RELA}]), 0U) << "the code's own";
+  EXPECT_GT((after[{"", kDebugRelocations}]), 0U);
+  EXPECT_EQ((after[{".rela.debug_addr", SHT_RELA}]), 0U);
+  const std::string once = object;
+  ASSERT_TRUE(CondenseForHost(object).ok());
+  EXPECT_EQ(object, once);
+}
+
 TEST(ObjectWriterTest, NothingIsLeftBetweenSections) {
   const CompileResult result = ClangRunner().Compile(Request("int f(void) { return 1; }\n"));
   ASSERT_TRUE(result.ok);
@@ -302,6 +343,9 @@ TEST(ObjectWriterTest, DamagedInputIsAnError) {
     EXPECT_FALSE(AppendSections(cut, {{".x", "x", 0, 1}}).ok()) << size;
     EXPECT_FALSE(CheckHostable(cut, "cut").ok()) << size;
     EXPECT_FALSE(RemoveEntryLists(cut).ok()) << size;
+    std::string condensed = cut;
+    EXPECT_FALSE(CondenseForHost(condensed).ok()) << size;
+    EXPECT_EQ(condensed, cut) << size;
   }
 }
 
