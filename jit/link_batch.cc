@@ -177,20 +177,20 @@ bool LinkBatch::HasFailed() {
   return !failures_.empty();
 }
 
-// The first step of one graph, up to the addresses that it wants to know.
-void LinkBatch::LayOut(LinkJob& job, size_t number) {
-  if (!HasFailed()) {
-    llvm::jitlink::link(std::move(job.graph), std::make_unique<Context>(this, number, job.editor));
-  }
-  // If it did not come so far, others need not wait for it.
-  memory_.PassTurn(number);
-}
-
 absl::Status LinkBatch::Link(std::vector<LinkJob> jobs) {
   const ScratchScope scratch;
-  for (size_t i = 0; i < jobs.size(); ++i) memory_.Add(jobs[i].graph.get(), jobs[i].editor, i);
+  for (const LinkJob& job : jobs) memory_.Add(job.graph.get(), job.editor);
   pending_.resize(jobs.size());
-  ParallelFor(threads_, jobs.size(), [this, &jobs](size_t i) { LayOut(jobs[i], i); });
+  ParallelFor(threads_, jobs.size(), [this, &jobs](size_t i) {
+    if (HasFailed()) return;
+    llvm::jitlink::link(std::move(jobs[i].graph),
+                        std::make_unique<Context>(this, i, jobs[i].editor));
+  });
+  if (!HasFailed()) {
+    if (absl::Status placed = memory_.Place(); !placed.ok()) Fail(std::string(placed.message()));
+  }
+  gives_up_ = HasFailed();
+  ParallelFor(threads_, jobs.size(), [this](size_t i) { memory_.GoOn(i, !gives_up_); });
   gives_up_ = HasFailed();
   ParallelFor(threads_, pending_.size(), [this](size_t i) {
     if (pending_[i].go_on == nullptr) return;

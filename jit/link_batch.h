@@ -2,12 +2,11 @@
 //
 // ORC would link each graph as soon as those are known that it waits for, and keep account of which
 // symbol waits for which: 65 us a function, most of the time that a program took to start. A load
-// is linked as a whole, so nothing has to wait: every graph is pruned and laid out, which fixes all
-// addresses; then each gets the addresses that it asked for and is fixed up.
+// is linked as a whole, so nothing has to wait: every graph is pruned; all get their memory, which
+// fixes all addresses; then each gets the addresses that it asked for and is fixed up.
 //
-// Each of the two steps is done to several graphs at a time, if the load asks for it: a start is
-// mostly this. Graphs get their memory in the order of the jobs all the same, so that a program
-// lies in the same way each time.
+// Each of these steps is done to several graphs at a time, if the load asks for it: a start is
+// mostly this.
 //
 // Who calls it: the link engine. Thread safety: none; one batch, one use. Editors are called on
 // threads of the runtime's, each by one at a time.
@@ -56,7 +55,6 @@ class LinkBatch {
     std::unique_ptr<llvm::jitlink::JITLinkAsyncLookupContinuation> go_on;
   };
 
-  void LayOut(LinkJob& job, size_t number);
   void Define(llvm::jitlink::LinkGraph& graph);
   void Resolve(Pending pending);
   void Fail(const std::string& reason);

@@ -4,14 +4,12 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "jit/status_conversion.h"
-#include "runtime/base/raw_syscall.h"
 
 namespace mend::jit {
 namespace {
@@ -21,7 +19,6 @@ using llvm::jitlink::LinkGraph;
 
 constexpr size_t kPlacements = 5;
 constexpr size_t kPage = 4096;
-constexpr int64_t kSecondNs = 1'000'000'000;  // how long to sleep at once
 
 // The blocks of one placement, in the order of the object file.
 struct Group {
@@ -85,8 +82,10 @@ class Allocation : public llvm::jitlink::JITLinkMemoryManager::InFlightAlloc {
   }
 };
 
+}  // namespace
+
 // The places of one graph's blocks.
-class Places {
+class LinkMemory::Places {
  public:
   // Lays its groups out, counted from zero.
   Places(LinkGraph& graph, GraphEditor* editor);
@@ -103,7 +102,7 @@ class Places {
   std::vector<std::pair<Block*, uintptr_t>> reserved_;
 };
 
-Places::Places(LinkGraph& graph, GraphEditor* editor) : editor_(editor) {
+LinkMemory::Places::Places(LinkGraph& graph, GraphEditor* editor) : editor_(editor) {
   for (llvm::jitlink::Section& section : graph.sections()) {
     if (!IsAllocated(section)) continue;
     for (Block* block : section.blocks()) {
@@ -120,7 +119,7 @@ Places::Places(LinkGraph& graph, GraphEditor* editor) : editor_(editor) {
   }
 }
 
-absl::Status Places::Allocate(CodeMemory& memory) {
+absl::Status LinkMemory::Places::Allocate(CodeMemory& memory) {
   constexpr std::pair<Placement, MemoryKind> kPermanent[] = {
       {Placement::kText, MemoryKind::kText},
       {Placement::kConstant, MemoryKind::kConstant},
@@ -145,7 +144,7 @@ absl::Status Places::Allocate(CodeMemory& memory) {
   return absl::OkStatus();
 }
 
-void Places::Fill() {
+void LinkMemory::Places::Fill() {
   for (const auto& [block, address] : reserved_) MoveContent(*block, address);
   for (Group& group : groups_) {
     const bool fresh = &group != &Of(Placement::kModuleText) && &group != &Of(Placement::kText);
@@ -156,7 +155,13 @@ void Places::Fill() {
   }
 }
 
-}  // namespace
+LinkMemory::LinkMemory(CodeMemory* memory) : memory_(memory) {}
+LinkMemory::~LinkMemory() = default;
+
+void LinkMemory::Add(const LinkGraph* graph, GraphEditor* editor) {
+  graphs_[graph] = {editor, requests_.size()};
+  requests_.emplace_back();
+}
 
 void LinkMemory::allocate(const llvm::jitlink::JITLinkDylib* /*dylib*/, LinkGraph& graph,
                           OnAllocatedFunction on_allocated) {
@@ -165,31 +170,24 @@ void LinkMemory::allocate(const llvm::jitlink::JITLinkDylib* /*dylib*/, LinkGrap
     return on_allocated(ToError(absl::InternalError(
         absl::StrCat("nobody loads the graph ", std::string(graph.getName())))));
   }
-  Places places(graph, known->second.editor);
-  AwaitTurn(known->second.number);
-  absl::Status placed = places.Allocate(*memory_);
-  PassTurn(known->second.number);
-  if (placed.ok()) places.Fill();
-  if (!placed.ok()) return on_allocated(ToError(placed));
-  on_allocated(std::make_unique<Allocation>());
+  const auto& [editor, number] = known->second;
+  requests_[number] = {std::make_unique<Places>(graph, editor), std::move(on_allocated)};
 }
 
-void LinkMemory::AwaitTurn(size_t number) {
-  for (uint32_t turn = turn_.load(std::memory_order_relaxed); turn != number;
-       turn = turn_.load(std::memory_order_relaxed)) {
-    FutexWait(&turn_, turn, kSecondNs);
+absl::Status LinkMemory::Place() {
+  for (Request& request : requests_) {
+    if (request.places == nullptr) continue;
+    if (absl::Status placed = request.places->Allocate(*memory_); !placed.ok()) return placed;
   }
+  return absl::OkStatus();
 }
 
-void LinkMemory::PassTurn(size_t number) {
-  const MutexLock lock(&mu_);
-  if (passed_.size() < graphs_.size()) passed_.resize(graphs_.size());
-  passed_[number] = true;
-  uint32_t turn = turn_.load(std::memory_order_relaxed);
-  if (turn != number) return;
-  while (turn < passed_.size() && passed_[turn]) ++turn;
-  turn_.store(turn, std::memory_order_relaxed);
-  FutexWake(&turn_, std::numeric_limits<int>::max());
+void LinkMemory::GoOn(size_t number, bool ok) {
+  Request request = std::exchange(requests_[number], {});
+  if (request.places == nullptr) return;
+  if (!ok) return request.on_allocated(ToError(absl::CancelledError("another object failed")));
+  request.places->Fill();
+  request.on_allocated(std::make_unique<Allocation>());
 }
 
 void LinkMemory::deallocate(std::vector<FinalizedAlloc> allocations,

@@ -1,36 +1,38 @@
 // LinkMemory: gives JITLink's graphs their places in CodeMemory, each block where the graph's
 // editor wants it. Working memory is the memory itself: it is writable while a link runs.
 //
-// Thread safety: `allocate` may be called for several graphs at a time; they get their memory in
-// the order of their numbers, one waiting for the other.
+// A graph that asks for its memory waits until all have asked. Then they get it, one after the
+// other in the order of their numbers, so that a program lies in the same way each time; and each
+// goes on.
+//
+// Thread safety: `allocate`, and later `GoOn`, may be called for several graphs at a time.
 #ifndef MEND_JIT_LINK_MEMORY_H_
 #define MEND_JIT_LINK_MEMORY_H_
 
-#include <atomic>
 #include <cstddef>
-#include <cstdint>
+#include <memory>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "jit/code_memory.h"
 #include "jit/graph_editor.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ExecutionEngine/JITLink/JITLinkMemoryManager.h"
-#include "runtime/base/mutex.h"
 
 namespace mend::jit {
 
 class LinkMemory : public llvm::jitlink::JITLinkMemoryManager {
  public:
   // `memory` must outlive the manager.
-  explicit LinkMemory(CodeMemory* memory) : memory_(memory) {}
+  explicit LinkMemory(CodeMemory* memory);
+  ~LinkMemory() override;
 
-  // Graphs are numbered from zero on, and all added before one is linked.
-  void Add(const llvm::jitlink::LinkGraph* graph, GraphEditor* editor, size_t number) {
-    graphs_[graph] = {editor, number};
-  }
-  // The graph of that number has its memory, or will not ask for any.
-  void PassTurn(size_t number) ABSL_LOCKS_EXCLUDED(mu_);
+  // Graphs are numbered from zero on, in this order, and all added before one is linked.
+  void Add(const llvm::jitlink::LinkGraph* graph, GraphEditor* editor);
+  // While nothing else happens. What earlier graphs took stays taken when one fails.
+  absl::Status Place();
+  // Goes on with the graph of that number if it has asked; with an error unless `ok`. Once.
+  void GoOn(size_t number, bool ok);
 
   void allocate(const llvm::jitlink::JITLinkDylib* dylib, llvm::jitlink::LinkGraph& graph,
                 OnAllocatedFunction on_allocated) override;
@@ -44,15 +46,15 @@ class LinkMemory : public llvm::jitlink::JITLinkMemoryManager {
     size_t number = 0;
   };
 
-  void AwaitTurn(size_t number);
+  class Places;
+  struct Request {
+    std::unique_ptr<Places> places;  // null: the graph has not come so far
+    OnAllocatedFunction on_allocated;
+  };
 
   CodeMemory* const memory_;
   llvm::DenseMap<const llvm::jitlink::LinkGraph*, Known> graphs_;
-  // Whose turn it is. Relaxed: what the graphs share is CodeMemory's to protect, and their order is
-  // for the sake of the result alone.
-  std::atomic<uint32_t> turn_{0};
-  Mutex mu_;
-  std::vector<bool> passed_ ABSL_GUARDED_BY(mu_);  // by number
+  std::vector<Request> requests_;  // by number
 };
 
 }  // namespace mend::jit
