@@ -2,6 +2,7 @@
 
 #include <elf.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "absl/status/status.h"
@@ -15,6 +16,7 @@ constexpr std::string_view kMagic = "MENDPROG";
 constexpr size_t kHeaderSize = 16;
 constexpr size_t kRowSize = 32;
 constexpr size_t kAlignment = 16;
+constexpr size_t kNumberRoom = 4;
 
 size_t AlignUp(size_t size) { return (size + kAlignment - 1) / kAlignment * kAlignment; }
 
@@ -32,6 +34,10 @@ bool ReadAt(std::string_view bytes, uint64_t offset, T* value) {
   if (!Slice(bytes, offset, sizeof(T), &part)) return false;
   std::memcpy(value, part.data(), sizeof(T));
   return true;
+}
+
+bool IsModuleNameCharacter(char c) {
+  return c > ' ' && c < 0x7f && std::strchr("/:,~", c) == nullptr;
 }
 
 absl::Status DamagedElf() { return absl::InvalidArgumentError("the ELF file is damaged"); }
@@ -127,9 +133,19 @@ absl::StatusOr<std::string_view> FindElfSection(std::string_view elf, std::strin
       absl::StrCat("the ELF file has no section '", std::string(section), "'"));
 }
 
+bool IsModuleName(std::string_view name) {
+  return !name.empty() && name.size() <= kModuleNameMax && name[0] != '.' &&
+         std::all_of(name.begin(), name.end(), IsModuleNameCharacter);
+}
+
 std::string GuestModuleName(std::string_view path) {
   const std::string_view file = path.substr(path.rfind('/') + 1);
-  return std::string(file.substr(0, file.find(".so")));
+  std::string name(file.substr(0, file.find(".so")));
+  if (name.empty()) name = "_";
+  if (name[0] == '.') name[0] = '_';
+  std::replace_if(name.begin(), name.end(), [](char c) { return !IsModuleNameCharacter(c); }, '_');
+  if (name.size() > kModuleNameMax) name.resize(kModuleNameMax - kNumberRoom);
+  return name;
 }
 
 std::string SectionOfNames(const std::vector<std::string>& names) {

@@ -55,7 +55,15 @@ absl::StatusOr<std::vector<ProgramObject>> ParseHostedObjects(std::string_view i
 // `mend_program`); NOT_FOUND when it is another file.
 absl::StatusOr<std::string_view> FindProgramImage(std::string_view executable);
 
-// The name that the guest module in a file gets: the file's base name up to ".so".
+// The most bytes that a guest module's name has, as a kernel module's.
+inline constexpr size_t kModuleNameMax = 55;
+
+// Names are folders of the attribute tree, and parts of `--hold OBJECT:FUNCTION,POSITION`.
+bool IsModuleName(std::string_view name);
+
+// The name that the guest module in a file gets: the file's base name up to ".so". A program may
+// open any file, so what names cannot have is '_', and what is too long is cut such that a number
+// fits behind it.
 std::string GuestModuleName(std::string_view path);
 
 // The contents of a section of names, and the names in it.

@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <new>
@@ -11,22 +10,15 @@
 #include "absl/strings/str_cat.h"
 #include "runtime/base/errno_status.h"
 #include "runtime/base/uninterrupted.h"
+#include "runtime/format/program_image.h"
 #include "runtime/safepoint/blocked_region.h"
 #include "runtime/safepoint/hosted_call.h"
 
 namespace mend {
 namespace {
 
-constexpr size_t kNameMax = 55;
-
-// Names are folders of the attribute tree, and parts of `--hold OBJECT:FUNCTION,POSITION`.
 absl::Status CheckName(const std::string& name) {
-  const bool plain = std::all_of(name.begin(), name.end(), [](char c) {
-    return c > ' ' && c < 0x7f && std::strchr("/:,~", c) == nullptr;
-  });
-  if (!name.empty() && name.size() <= kNameMax && name[0] != '.' && plain) {
-    return absl::OkStatus();
-  }
+  if (IsModuleName(name)) return absl::OkStatus();
   return ErrnoStatus(EINVAL, absl::StrCat("invalid module name '", name, "'"));
 }
 

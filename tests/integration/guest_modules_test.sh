@@ -135,6 +135,21 @@ sed -i 's/"level"/"lever"/' "$work/late_patch.c"
 expect_code 3 "$patchc" apply "$work/wrong.mendpatch" --to "$target"
 expect_match "a symbol that is not there" "EINVAL: .*symbol 'lever' not found in symbol table" "$output"
 ask "call late_call" 5170
+expect_code 0 "$mend" disable "$target" late_patch
+ask "close it" closed
+
+# A program opens any file, also under a name that no module can have: varnish puts a hash of 64 digits
+# behind the name. Of two that are cut to the same, the second has a number.
+long=$work/plugin.$(printf '%064d' 0)
+cp "$work/plugin.so" "${long}1,~"
+cp "$work/late_guest.so" "${long}2,~"
+ask "open ${long}1,~" opened
+ask "call plugin_call" 151
+ask "open ${long}2,~" opened
+ask "call late_call" 503
+name=plugin.$(printf '%044d' 0)
+expect "their names" "$name $name-2" \
+  "$(echo $("$mend" ls "$target" module | sed 's,/$,,' | grep "^plugin\."))"
 finish
 
 # A library of the program's, made by any compiler, opens guest modules for it, as apr does for httpd.

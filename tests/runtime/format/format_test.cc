@@ -276,5 +276,17 @@ TEST(ProgramImageTest, AnOrdinaryExecutableHasNone) {
   EXPECT_EQ(FindProgramImage("").status().code(), absl::StatusCode::kNotFound);
 }
 
+TEST(ModuleNameTest, EveryFileHasOneThatIsValid) {
+  EXPECT_EQ(GuestModuleName("/lib/mod_ssl.so.1"), "mod_ssl");
+  EXPECT_EQ(GuestModuleName(std::string(kModuleNameMax, 'm') + ".so"),
+            std::string(kModuleNameMax, 'm'));
+  EXPECT_EQ(GuestModuleName(".so"), "_");
+  EXPECT_EQ(GuestModuleName(".hidden.so"), "_hidden");
+  EXPECT_EQ(GuestModuleName("d/a b:c,d~\xe9.so"), "a_b_c_d__");
+  const std::string cut = GuestModuleName(std::string(kModuleNameMax + 1, 'm') + ".so");
+  EXPECT_TRUE(IsModuleName(cut)) << cut;
+  EXPECT_TRUE(IsModuleName(cut + "-999")) << "a number fits behind it";
+}
+
 }  // namespace
 }  // namespace mend
