@@ -23,6 +23,15 @@ bool IsDeclarationNoise(std::string_view word) {
   return words.contains(word);
 }
 
+// Whether a word with parentheses behind others names the function, and those were a macro's or a
+// type's: `static MACRO(type) name(int x) {`. Upper case is an annotation: `name(int x) LOCKED(m)
+// {`.
+bool NamesFunctionAfterAll(std::string_view word) {
+  return !IsDeclarationNoise(word) && !word.starts_with("__") &&
+         std::any_of(word.begin(), word.end(),
+                     [](char c) { return absl::ascii_islower(static_cast<unsigned char>(c)); });
+}
+
 enum class BraceKind { kTransparent, kFunction, kOther };
 
 struct Brace {
@@ -33,12 +42,14 @@ struct Brace {
 // What has been seen of a declaration at file, namespace or class level.
 struct Head {
   std::string last_word;
-  std::string name;  // the word before the first parenthesis
+  std::string name;  // the word before the parameters
   size_t begin_line = 0;
   bool started = false;
   bool has_scope_word = false;
   bool has_equals = false;
   bool after_closing = false;  // the last token was ')'
+  bool word_follows = false;   // after the name's parentheses
+  bool name_is_final = false;  // initialisers of members or the type to return have begun
 };
 
 struct Nesting {
@@ -194,6 +205,7 @@ class Scanner {
     if (now_.parentheses == 0 || head.name.empty()) head.last_word = word;
     head.after_closing = false;
     if (now_.parentheses > 0) return;
+    head.word_follows = !head.name.empty();
     if (word == "namespace" || word == "class" || word == "struct" || word == "union" ||
         word == "extern") {
       head.has_scope_word = true;
@@ -214,15 +226,20 @@ class Scanner {
     now_.head.begin_line = line();
   }
 
+  // Whether the word before a parenthesis names the function that is being declared.
+  static bool NamesFunction(const Head& head) {
+    if (head.last_word.empty()) return false;
+    if (head.name.empty()) return head.after_closing || !IsDeclarationNoise(head.last_word);
+    return head.word_follows && !head.name_is_final && NamesFunctionAfterAll(head.last_word);
+  }
+
   void Punctuation(char c) {
     Head& head = now_.head;
     const bool declaring = AtDeclarationLevel();
     switch (c) {
       case '(':
-        if (declaring && now_.parentheses == 0 && head.name.empty() && !head.last_word.empty() &&
-            (head.after_closing || !IsDeclarationNoise(head.last_word))) {
-          head.name = head.last_word;
-        }
+        if (declaring && now_.parentheses == 0 && NamesFunction(head)) head.name = head.last_word;
+        head.word_follows = false;
         ++now_.parentheses;
         break;
       case ')':
@@ -237,6 +254,13 @@ class Scanner {
         break;
       case ';':
         if (declaring && now_.parentheses == 0) head = Head();
+        break;
+      case ':':
+        if (!head.name.empty() && Peek(1) != ':' && text_[at_ - 1] != ':')
+          head.name_is_final = true;
+        break;
+      case '>':
+        if (!head.name.empty() && text_[at_ - 1] == '-') head.name_is_final = true;
         break;
       case '=':
         if (declaring && now_.parentheses == 0 && head.last_word != "operator") {

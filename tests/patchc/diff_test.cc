@@ -146,6 +146,22 @@ TEST(SourceScanTest, FindsFunctions) {
   EXPECT_EQ(scan.FunctionAt(18), "paren");
 }
 
+TEST(SourceScanTest, MacrosWithArgumentsAreNotTheFunction) {
+  const SourceScan scan = ScanSource(
+      "static int v_matchproto_(req_state_f)\ncnt_recv(struct req *r)\n{\n  return 1;\n}\n"
+      "STACK_OF(X509) *load(int x) {\n  return 0;\n}\n"
+      "int locked(int x) EXCLUDES(mu_) __nonnull(1) {\n  return x;\n}\n"
+      "S::S(int x) : Base(x), n::member_(x) {\n  run();\n}\n"
+      "auto trailing(int x) -> std::function<Type(int)> {\n  return x;\n}\n"
+      "void quiet(int x) noexcept(true) {\n  run();\n}\n");
+  EXPECT_EQ(scan.FunctionAt(3), "cnt_recv");
+  EXPECT_EQ(scan.FunctionAt(6), "load");
+  EXPECT_EQ(scan.FunctionAt(9), "locked");
+  EXPECT_EQ(scan.FunctionAt(12), "S");
+  EXPECT_EQ(scan.FunctionAt(15), "trailing");
+  EXPECT_EQ(scan.FunctionAt(18), "quiet");
+}
+
 TEST(SourceScanTest, BranchesOfAConditionalBeginAlike) {
   const SourceScan scan = ScanSource(
       "#ifdef A\nint f(int a) {\n#else\nint f(void) {\n#endif\n  return 1;\n}\n"
