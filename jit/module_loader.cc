@@ -1,13 +1,11 @@
 #include "jit/module_loader.h"
 
 #include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "runtime/base/errno_status.h"
+#include "runtime/base/read_file.h"
 #include "runtime/format/object_description.h"
 #include "runtime/format/program_image.h"
 
@@ -16,13 +14,8 @@ namespace {
 
 absl::StatusOr<std::string> Contents(const ModuleSource& source) {
   if (!source.bytes.empty()) return source.bytes;
-  errno = 0;
-  std::ifstream file(source.path, std::ios::binary);
-  std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (!file.is_open() || file.bad()) {
-    const char* const why = errno != 0 ? std::strerror(errno) : "cannot be read";
-    return absl::NotFoundError(absl::StrCat("ENOENT: ", source.path, ": ", why));
-  }
+  absl::StatusOr<std::string> bytes = ReadFile(source.path);
+  if (!bytes.ok()) return ErrnoStatus(ENOENT, std::string(bytes.status().message()));
   return bytes;
 }
 

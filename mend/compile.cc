@@ -15,7 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "jit/archive.h"
-#include "mend/read_file.h"
+#include "runtime/base/read_file.h"
 
 namespace mend {
 namespace {

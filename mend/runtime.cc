@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "mend/compile.h"
 #include "mend/host.h"
-#include "mend/read_file.h"
+#include "runtime/base/read_file.h"
 #include "runtime/safepoint/blocked_region.h"
 #include "runtime/safepoint/runtime_thread.h"
 #include "runtime/safepoint/thread_registry.h"

@@ -5,7 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "mend/commands/commands.h"
 #include "mend/progress.h"
-#include "mend/read_file.h"
+#include "runtime/base/read_file.h"
 #include "runtime/format/program_image.h"
 
 namespace mend {

@@ -2,8 +2,6 @@
 #include <nlohmann/json.hpp>
 
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "patchc/commands/command.h"
 #include "patchc/header_sources.h"
+#include "runtime/base/read_file.h"
 #include "runtime/format/object_description.h"
 #include "runtime/format/patch_module.h"
 #include "runtime/format/program_image.h"
@@ -300,13 +299,12 @@ int RunInspect(const CommandArguments& arguments) {
     std::fputs(kUsage, stderr);
     return kExitUsage;
   }
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream) {
-    std::fprintf(stderr, "patchc: inspect: cannot read '%s'\n", path.c_str());
+  const absl::StatusOr<std::string> file = mend::ReadFile(path);
+  if (!file.ok()) {
+    std::fprintf(stderr, "patchc: inspect: %s\n", std::string(file.status().message()).c_str());
     return kExitRefused;
   }
-  const std::string file((std::istreambuf_iterator<char>(stream)), {});
-  const absl::StatusOr<Json> description = Describe(path, file);
+  const absl::StatusOr<Json> description = Describe(path, *file);
   if (!description.ok()) {
     std::fprintf(stderr, "patchc: inspect: %s: %s\n", path.c_str(),
                  std::string(description.status().message()).c_str());

@@ -3,8 +3,6 @@
 #include <llvm/Support/FileSystem.h>
 
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -14,6 +12,7 @@
 #include "patchc/commands/command.h"
 #include "patchc/object_writer.h"
 #include "patchc/write_file.h"
+#include "runtime/base/read_file.h"
 #include "runtime/format/object_description.h"
 #include "runtime/format/program_image.h"
 
@@ -73,12 +72,11 @@ absl::Status Replace(const std::string& path, const std::string& contents) {
 }
 
 absl::Status StripFile(const std::string& path) {
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream) return absl::NotFoundError("cannot read the file");
-  const std::string file((std::istreambuf_iterator<char>(stream)), {});
-  absl::StatusOr<std::string> stripped = Strip(file);
+  const absl::StatusOr<std::string> file = mend::ReadFile(path);
+  if (!file.ok()) return file.status();
+  absl::StatusOr<std::string> stripped = Strip(*file);
   if (!stripped.ok()) return stripped.status();
-  return *stripped == file ? absl::OkStatus() : Replace(path, *stripped);
+  return *stripped == *file ? absl::OkStatus() : Replace(path, *stripped);
 }
 
 }  // namespace

@@ -61,6 +61,10 @@ ask go "4 7"
 
 "$patchc" strip serve
 expect_match "inspect of the stripped program" "; 0 sources embedded" "$("$patchc" inspect serve)"
+for command in inspect strip; do
+  expect_code 3 "$patchc" "$command" "$work"
+  expect_match "$command of a directory" "cannot read '$work': Is a directory" "$output"
+done
 build 3
 expect_match "a stripped program" "MEND-E0003.*common.h is gone, and the program does not embed it" "$output"
 ask go "4 7"

@@ -37,6 +37,8 @@ ask "open $work/missing.so" "$work/missing.so: cannot open shared object file: N
 
 expect_code 3 "$mend" load "$target" "$sources/opener.c"
 expect_match "what is no module" "^ENOEXEC: Exec format error .*not a library made by patchc cc -shared" "$output"
+expect_code 3 "$mend" load "$target" "$work"
+expect_match "a directory" "cannot read '$work': Is a directory" "$output"
 
 # The operator's and the program's loads are one module.
 expect_code 0 "$mend" load "$target" "$work/plugin.so"

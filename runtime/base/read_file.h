@@ -1,6 +1,6 @@
 // Reading a whole file.
-#ifndef MEND_MEND_READ_FILE_H_
-#define MEND_MEND_READ_FILE_H_
+#ifndef MEND_RUNTIME_BASE_READ_FILE_H_
+#define MEND_RUNTIME_BASE_READ_FILE_H_
 
 #include <string>
 
@@ -13,4 +13,4 @@ absl::StatusOr<std::string> ReadFile(const std::string& path);
 
 }  // namespace mend
 
-#endif  // MEND_MEND_READ_FILE_H_
+#endif  // MEND_RUNTIME_BASE_READ_FILE_H_
