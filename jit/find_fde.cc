@@ -14,6 +14,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "jit/fde_cache.h"
 #include "jit/imports.h"
 #include "runtime/safepoint/unwind_table.h"
 
@@ -42,23 +43,40 @@ FindFde NextFindFde() {
   return next;
 }
 
+const void* AskNext(void* pc, dwarf_eh_bases* bases) {
+  const auto next = NextFindFde();
+  return next == nullptr ? nullptr : next(pc, bases);
+}
+
+const void* Give(const FdeCache::Answer& answer, void* pc, dwarf_eh_bases* bases) {
+  if (answer.fde == nullptr) return AskNext(pc, bases);
+  bases->tbase = nullptr;
+  bases->dbase = nullptr;
+  bases->func = answer.function;
+  return answer.fde;
+}
+
+// Of libraries' code it is only remembered that it is not hosted: they may be closed.
 const void* Find(void* pc, dwarf_eh_bases* bases) {
+  const auto address = reinterpret_cast<uintptr_t>(pc);
+  FdeCache& cache = ProcessFdeCache();
+  FdeCache::Answer answer;
+  if (cache.Find(address, &answer)) return Give(answer, pc, bases);
+  const uint64_t epoch = cache.epoch();
   FdeEntry entry;
-  const CodeAddress address{reinterpret_cast<uintptr_t>(pc)};
-  switch (UnwindTable::Get().Find(address, &entry)) {
+  switch (UnwindTable::Get().Find(CodeAddress{address}, &entry)) {
     case UnwindTable::Lookup::kFde:
-      bases->tbase = nullptr;
-      bases->dbase = nullptr;
-      bases->func = reinterpret_cast<void*>(entry.function.begin.value);
-      return entry.fde;
+      answer = {entry.fde, reinterpret_cast<void*>(entry.function.begin.value)};
+      break;
     case UnwindTable::Lookup::kStub:
     case UnwindTable::Lookup::kNoFde:
       return nullptr;
     case UnwindTable::Lookup::kUnknown:
+      answer = {};
       break;
   }
-  const auto next = NextFindFde();
-  return next == nullptr ? nullptr : next(pc, bases);
+  cache.Put(epoch, address, answer);
+  return Give(answer, pc, bases);
 }
 
 // dlsym takes the loader's lock: done early, so that a throw never waits for a dlopen elsewhere.

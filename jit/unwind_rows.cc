@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "jit/fde_cache.h"
 #include "jit/graph_editor.h"
 #include "jit/scratch_memory.h"
 #include "jit/unwind_records.h"
@@ -205,10 +206,12 @@ void UnwindRows::Register(std::string_view patch) const {
     for (FdeEntry& entry : entries) entry.patch = patch_name;
     UnwindTable::Get().AddRegion(region.text, std::move(entries));
   }
+  ProcessFdeCache().Forget();
 }
 
 void UnwindRows::Unregister() const {
   for (const Region& region : regions) UnwindTable::Get().RemoveRegion(region.text);
+  ProcessFdeCache().Forget();
 }
 
 }  // namespace mend::jit

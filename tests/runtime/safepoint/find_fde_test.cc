@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "jit/fde_cache.h"
 #include "runtime/safepoint/unwind_table.h"
 #include "tests/runtime/safepoint/own_unwind_data.h"
 #include "tests/runtime/safepoint/walk_scenarios.h"
@@ -34,8 +35,11 @@ TEST(FindFdeTest, HostCodeIsFoundThroughTheNextDefinition) {
 
 TEST(FindFdeTest, HostedTextIsFoundInTheTable) {
   int throws_before = scenarios::Exceptions();
-  const HostedForTest hosted(reinterpret_cast<void*>(&scenarios::Exceptions));
   Bases bases = {};
+  // Known as not hosted before it is.
+  ASSERT_NE(_Unwind_Find_FDE(reinterpret_cast<void*>(&scenarios::Exceptions), &bases), nullptr);
+  const HostedForTest hosted(reinterpret_cast<void*>(&scenarios::Exceptions));
+  jit::ProcessFdeCache().Forget();
   const void* const fde = _Unwind_Find_FDE(reinterpret_cast<void*>(&scenarios::Exceptions), &bases);
   FdeEntry entry;
   const CodeAddress pc{reinterpret_cast<uintptr_t>(&scenarios::Exceptions)};
@@ -43,6 +47,64 @@ TEST(FindFdeTest, HostedTextIsFoundInTheTable) {
   EXPECT_EQ(fde, entry.fde);
   EXPECT_EQ(bases.func, reinterpret_cast<void*>(&scenarios::Exceptions));
   EXPECT_EQ(scenarios::Exceptions(), throws_before);
+}
+
+TEST(FindFdeTest, AnAnswerCountsUntilTheTableChanges) {
+  jit::FdeCache cache;
+  jit::FdeCache::Answer answer;
+  int fde = 0;
+  int function = 0;
+  EXPECT_FALSE(cache.Find(0x1234, &answer));
+  cache.Put(cache.epoch(), 0x1234, {&fde, &function});
+  ASSERT_TRUE(cache.Find(0x1234, &answer));
+  EXPECT_EQ(answer.fde, &fde);
+  EXPECT_EQ(answer.function, &function);
+  EXPECT_FALSE(cache.Find(0x1235, &answer));
+  const uint64_t before = cache.epoch();
+  cache.Forget();
+  EXPECT_FALSE(cache.Find(0x1234, &answer));
+  // An answer that was looked up before the change and comes after it.
+  cache.Put(before, 0x1234, {&fde, &function});
+  EXPECT_FALSE(cache.Find(0x1234, &answer));
+}
+
+// Every answer is made of its address; a mixture of two would not fit.
+TEST(FindFdeTest, NoReaderSeesHalfAnAnswer) {
+  jit::FdeCache cache;
+  constexpr uintptr_t kAddresses[] = {0x7, 0x10107, 0x20207};  // of one row
+  const auto answer_for = [](uintptr_t pc, uint64_t salt) {
+    return jit::FdeCache::Answer{reinterpret_cast<void*>(pc + salt),
+                                 reinterpret_cast<void*>(pc + salt + 1)};
+  };
+  std::atomic<bool> stop{false};
+  std::atomic<long> wrong{0};
+  std::atomic<long> found{0};
+  std::vector<std::thread> threads;
+  for (int writer = 0; writer < 2; ++writer) {
+    threads.emplace_back([&] {
+      for (uint64_t i = 0; !stop; ++i) {
+        const uintptr_t pc = kAddresses[i % 3];
+        cache.Put(cache.epoch(), pc, answer_for(pc, i << 20));
+      }
+    });
+  }
+  for (int reader = 0; reader < 2; ++reader) {
+    threads.emplace_back([&] {
+      for (uint64_t i = 0; !stop; ++i) {
+        const uintptr_t pc = kAddresses[i % 3];
+        jit::FdeCache::Answer answer;
+        if (!cache.Find(pc, &answer)) continue;
+        const auto fde = reinterpret_cast<uintptr_t>(answer.fde);
+        if (reinterpret_cast<uintptr_t>(answer.function) != fde + 1) ++wrong;
+        if (fde % (1 << 20) != pc) ++wrong;
+        ++found;
+      }
+    });
+  }
+  while (found < 20000000) std::this_thread::yield();
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
 }
 
 [[gnu::noinline]] void Throw() { throw std::runtime_error("through hosted code"); }
@@ -85,6 +147,7 @@ TEST(FindFdeTest, ExceptionCrossesTextThatOnlyTheTableKnows) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(caught.load(), 4000);
   UnwindTable::Get().RemoveRegion(text);
+  jit::ProcessFdeCache().Forget();
 
   // Without the table's entry nobody knows the frame: the exception cannot pass.
   EXPECT_DEATH(
