@@ -259,10 +259,17 @@ absl::StatusOr<ModulePages> CodeMemory::AllocateModuleLocked(size_t text_size, s
   }
   memset(reinterpret_cast<void*>(pages.text), kInt3, pages.text_size);
   module_bytes_ += pages.size();
+  if (pages.text_size == 0) module_data_[begin] = pages.rest_size;
   return pages;
 }
 
 absl::Status CodeMemory::ProtectModule(const ModulePages& pages) {
+  MutexLock lock(&mu_);
+  return ProtectModuleLocked(pages);
+}
+
+absl::Status CodeMemory::ProtectModuleLocked(const ModulePages& pages) {
+  module_data_.erase(pages.rest);
   absl::Status text = Protect(pages.text, pages.text_size, PROT_READ | PROT_EXEC);
   if (!text.ok()) return text;
   return Protect(pages.rest, pages.rest_size, PROT_READ);
@@ -275,6 +282,7 @@ absl::Status CodeMemory::MakeModuleWritable(const ModulePages& pages) {
 void CodeMemory::FreeModule(const ModulePages& pages) {
   if (pages.size() == 0) return;
   MutexLock lock(&mu_);
+  module_data_.erase(pages.rest);
   // Inaccessible: a call that should not have been possible is a crash at once, as with int3. The
   // protection first, so that no other thread's stray access brings pages back.
   Protect(pages.begin(), pages.size(), PROT_NONE).IgnoreError();
@@ -283,11 +291,25 @@ void CodeMemory::FreeModule(const ModulePages& pages) {
   module_bytes_ -= pages.size();
 }
 
+void CodeMemory::ForEachRange(absl::FunctionRef<void(const MemoryRange&)> visit) const {
+  constexpr std::pair<MemoryKind, int> kAreas[] = {{MemoryKind::kText, PROT_READ | PROT_EXEC},
+                                                   {MemoryKind::kConstant, PROT_READ},
+                                                   {MemoryKind::kData, PROT_READ | PROT_WRITE}};
+  MutexLock lock(&mu_);
+  for (const auto& [kind, protection] : kAreas) {
+    const Area& area = areas_[static_cast<size_t>(kind)];
+    if (area.used != 0) visit({area.begin, area.begin + area.used, protection});
+  }
+  for (const auto& [begin, size] : module_data_) {
+    visit({begin, begin + size, PROT_READ | PROT_WRITE});
+  }
+}
+
 absl::Status CodeMemory::GrowTrampolines(size_t bytes) {
   const size_t size = RoundUp(bytes, kTrampolineStep);
   absl::StatusOr<ModulePages> pages = AllocateModuleLocked(size, 0);
   if (!pages.ok()) return pages.status();
-  absl::Status status = ProtectModule(*pages);
+  absl::Status status = ProtectModuleLocked(*pages);
   if (!status.ok()) {
     GiveBack(free_pages_, pages->text, pages->text_size);
     module_bytes_ -= pages->size();

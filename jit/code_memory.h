@@ -25,9 +25,11 @@
 #include <memory>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "jit/memory_range.h"
 #include "runtime/base/code_address.h"
 #include "runtime/base/mutex.h"
 #include "runtime/patch/code_host.h"
@@ -84,6 +86,10 @@ class CodeMemory {
   absl::Status WriteText(absl::Span<const TextWrite> writes);
   absl::Status WriteEntries(absl::Span<const EntryWrite> writes);
 
+  // What is in use of the permanent areas, and data that comes and goes with modules; not the text
+  // of patches. `visit` must not call this object.
+  void ForEachRange(absl::FunctionRef<void(const MemoryRange&)> visit) const;
+
   bool Contains(uintptr_t address) const { return address - base_ < size_; }
   // The end of the permanent memory of that kind that contains `address`; 0 when none does.
   uintptr_t EndOf(MemoryKind kind, uintptr_t address) const;
@@ -110,6 +116,7 @@ class CodeMemory {
   static void GiveBack(FreeRanges& ranges, uintptr_t begin, size_t size);
   absl::StatusOr<ModulePages> AllocateModuleLocked(size_t text_size, size_t rest_size)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status ProtectModuleLocked(const ModulePages& pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status GrowTrampolines(size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const uintptr_t base_;
@@ -118,6 +125,7 @@ class CodeMemory {
   Area areas_[3] ABSL_GUARDED_BY(mu_);
   FreeRanges free_pages_ ABSL_GUARDED_BY(mu_);        // of the modules area
   FreeRanges free_trampolines_ ABSL_GUARDED_BY(mu_);  // within pages taken from it, RX
+  FreeRanges module_data_ ABSL_GUARDED_BY(mu_);       // writable for as long as they are in use
   // Where the last taken ranges of each end.
   uintptr_t last_page_ ABSL_GUARDED_BY(mu_) = 0;
   uintptr_t last_trampoline_ ABSL_GUARDED_BY(mu_) = 0;

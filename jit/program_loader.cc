@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "jit/layout_symbols.h"
 #include "jit/parallel_for.h"
 #include "jit/program_unit.h"
 #include "jit/unwind_records.h"
@@ -31,15 +32,7 @@ constexpr char kTableStart[] = "__start_";
 constexpr char kTableStop[] = "__stop_";
 constexpr std::string_view kGlobalOffsetTable = "_GLOBAL_OFFSET_TABLE_";
 
-// What linkers define for where an executable, its code and its data begin and end.
-bool IsPlaceInLayout(std::string_view name) {
-  constexpr std::string_view kPlaces[] = {
-      "__ehdr_start", "__executable_start", "etext", "_etext", "__etext", "edata",
-      "_edata",       "__bss_start",        "end",   "_end"};
-  return std::find(std::begin(kPlaces), std::end(kPlaces), name) != std::end(kPlaces);
-}
-constexpr char kNoLayout[] =
-    ": a place in an executable's layout; hosted code and data have a layout of their own";
+constexpr char kNoLayout[] = ": a place in the layout of an executable; guest modules have none";
 
 std::string Name(const Symbol& symbol) { return std::string(*symbol.getName()); }
 
@@ -75,6 +68,7 @@ class Loader {
   void PassDetours();
   absl::Status UsePlaces();
   void ShareWithLibraries();
+  absl::Status BeginLayout();
   absl::Status LayOutTables();
   absl::Status LayOutTable(const std::string& name);
   absl::Status BindExternals();
@@ -86,6 +80,7 @@ class Loader {
   const size_t threads_;
   std::vector<std::unique_ptr<ProgramUnit>> units_;
   llvm::DenseMap<llvm::orc::SymbolStringPtr, Definition> definitions_;
+  std::unique_ptr<LayoutSymbols> layout_;              // null: nobody asks, or there is none
   std::unordered_map<std::string, uintptr_t> tables_;  // __start_X and __stop_X
   std::unordered_map<std::string, std::optional<uintptr_t>> host_;
 };
@@ -236,6 +231,22 @@ void Loader::PassDetours() {
   }
 }
 
+// The symbols of a program's layout, if a unit refers to one that no unit defines.
+absl::Status Loader::BeginLayout() {
+  if (program_.parent != nullptr || !program_.version.empty()) return absl::OkStatus();
+  for (const auto& unit : units_) {
+    for (const Symbol* symbol : unit->graph().external_symbols()) {
+      if (!LayoutSymbols::IsOne(View(*symbol->getName())) ||
+          definitions_.contains(symbol->getName())) {
+        continue;
+      }
+      layout_ = std::make_unique<LayoutSymbols>();
+      return layout_->Begin(*program_.memory);
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Loader::LayOutTables() {
   std::set<std::string> names;
   for (const auto& unit : units_) {
@@ -323,6 +334,13 @@ absl::Status Loader::BindExternals() {
         graph.makeAbsolute(*symbol, llvm::orc::ExecutorAddr(ReferenceAddress(program_, *earlier)));
         continue;
       }
+      if (layout_ != nullptr && LayoutSymbols::IsOne(name)) {
+        // What is known after the link only stays external.
+        if (const auto value = layout_->ValueOf(name)) {
+          graph.makeAbsolute(*symbol, llvm::orc::ExecutorAddr(*value));
+        }
+        continue;
+      }
       // Only patches have what comes later.
       if (!program_.version.empty() && IsLateSymbol(name)) {
         if (absl::Status bound = unit->BindLate(*symbol); !bound.ok()) return bound;
@@ -340,7 +358,7 @@ absl::Status Loader::BindExternals() {
               ? absl::StrCat("thread-local ", name.substr(sizeof(kTlsOffsetPrefix) - 1),
                              " (used by ", program_.index.file(unit->number()), ")")
               : absl::StrCat(Demangled(name), " (used by ", program_.index.file(unit->number()),
-                             ")", IsPlaceInLayout(name) ? kNoLayout : ""));
+                             ")", LayoutSymbols::IsOne(name) ? kNoLayout : ""));
     }
   }
   if (missing.empty()) return absl::OkStatus();
@@ -350,7 +368,10 @@ absl::Status Loader::BindExternals() {
 
 absl::Status Loader::Link() {
   std::vector<LinkJob> jobs;
+  GraphPtr end_of_layout;
+  if (layout_ != nullptr) end_of_layout = LayoutSymbols::MakeGraph(units_.front()->graph());
   for (const auto& unit : units_) jobs.push_back({unit->TakeGraph(), unit.get()});
+  if (layout_ != nullptr) jobs.push_back({std::move(end_of_layout), layout_.get()});
   absl::Status linked = program_.engine->Link(std::move(jobs), threads_);
   if (!linked.ok()) return linked;
   return program_.Seal();
@@ -370,7 +391,8 @@ absl::Status Loader::Run(const std::vector<ProgramObject>& objects) {
     if (status.ok()) status = unit->ReserveSlots();
     if (!status.ok()) return status;
   }
-  status = LayOutTables();
+  status = BeginLayout();
+  if (status.ok()) status = LayOutTables();
   if (status.ok()) status = BindExternals();
   if (status.ok()) status = Link();
   if (!status.ok()) return status;

@@ -197,6 +197,17 @@ void Session::UnlockAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   }
 }
 
+size_t Session::MemoryRanges(size_t from, MemoryRange* ranges, size_t max) const {
+  size_t number = 0;
+  size_t count = 0;
+  for (const Session* session = this; session != nullptr; session = session->state_->predecessor) {
+    session->state_->memory->ForEachRange([&](const MemoryRange& range) {
+      if (number++ >= from && count < max) ranges[count++] = range;
+    });
+  }
+  return count;
+}
+
 std::vector<FunctionSite> Session::Functions() const {
   std::vector<FunctionSite> sites;
   for (const HostedSymbol* function : state_->program->index.Functions()) {

@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "jit/memory_range.h"
 #include "runtime/base/code_address.h"
 #include "runtime/format/program_image.h"
 #include "runtime/module/module_loader.h"
@@ -83,6 +84,10 @@ class Session : public CodeHost, public PatchLoader, public ModuleLoader {
 
   std::vector<FunctionSite> Functions() const;
   SessionUsage Usage() const;
+
+  // Memory in use (CodeMemory::ForEachRange), predecessors' included: puts up to `max` ranges
+  // there, from the one of number `from` on, and says how many.
+  size_t MemoryRanges(size_t from, MemoryRange* ranges, size_t max) const;
 
   // Around fork, in the forking thread: waits for a load that runs, so that the child inherits no
   // lock that is held. The child hosts its own copy of the program. Predecessors are included.

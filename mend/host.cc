@@ -133,6 +133,9 @@ void Host::InstallHooks() {
   jit::SetForkHooks({.prepare = [] { Get()->PrepareFork(); },
                      .parent = [] { Get()->ParentAfterFork(); },
                      .child = [] { Get()->ChildAfterFork(); }});
+  jit::SetHostedMemoryHook([](size_t from, jit::MemoryRange* ranges, size_t max) {
+    return Get()->session_->MemoryRanges(from, ranges, max);
+  });
   jit::SetThreadStartHook([] { Get()->session().InitializeThread(); });
 }
 

@@ -490,11 +490,13 @@ absl::Status CheckHostable(std::string_view object, std::string_view name) {
       Elf64_Rela relocation;
       std::memcpy(&relocation, contents->data() + at, sizeof(relocation));
       if (!IsThreadLocalRelocation(ELF64_R_TYPE(relocation.r_info))) continue;
-      return absl::UnimplementedError(
-          absl::StrCat(std::string(name),
-                       ": accesses thread-local storage in a way that cannot be hosted "
-                       "(relocation type ",
-                       ELF64_R_TYPE(relocation.r_info), "): assembler, or not compiled by patchc"));
+      return absl::UnimplementedError(absl::StrCat(
+          std::string(name),
+          ": accesses thread-local storage in a way that cannot be hosted "
+          "(relocation type ",
+          ELF64_R_TYPE(relocation.r_info),
+          "): assembler, or not compiled by patchc; compile it with patchc, or link it as "
+          "a shared library"));
     }
   }
   return absl::OkStatus();

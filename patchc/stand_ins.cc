@@ -40,7 +40,10 @@ void StandInTableBuilder::AddLibrary(const std::vector<ExportedSymbol>& defined,
     if (own == program_.end() || own->second.is_function != symbol.is_function) continue;
     const bool allocates = IsAllocationFunction(symbol.name) || IsAllocationOperator(symbol.name);
     // What C++ makes weak is in both, and is the same. Nobody defines malloc for that.
-    if (own->second.is_weak && !allocates) continue;
+    if (own->second.is_weak && !allocates) {
+      in_both_.insert(symbol.name);
+      continue;
+    }
     StandInKind& kind = found_[symbol.name];
     if (!symbol.is_function) {
       kind = StandInKind::kVariable;
@@ -64,6 +67,8 @@ void StandInTableBuilder::AddLibrary(const std::vector<ExportedSymbol>& defined,
 
 std::map<std::string, StandInKind> StandInTableBuilder::Finish() const {
   std::map<std::string, StandInKind> stand_ins = found_;
+  // What one library leaves undefined and another one has is no callback of the program's.
+  for (const std::string& name : in_both_) stand_ins.erase(name);
   const auto complete = [&](auto is_one, const auto& all) {
     const bool has_one = std::any_of(found_.begin(), found_.end(),
                                      [&](const auto& entry) { return is_one(entry.first); });

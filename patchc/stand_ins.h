@@ -29,6 +29,7 @@ class StandInTableBuilder {
  private:
   std::map<std::string, ExportedSymbol> program_;
   std::map<std::string, StandInKind> found_;
+  std::set<std::string> in_both_;  // weak in the program, and a library has it, too
 };
 
 // The relocatable for the launcher's link. `linked`: the native executable, for the initial values

@@ -9,6 +9,10 @@
 #ifndef MEND_JIT_GUEST_LIBC_GUEST_LIBC_H_
 #define MEND_JIT_GUEST_LIBC_GUEST_LIBC_H_
 
+#include <cstddef>
+
+#include "jit/memory_range.h"
+
 namespace mend::jit {
 
 // The signal of the safepoints: the last real-time signal. The program cannot see, block, handle or
@@ -33,6 +37,12 @@ void SetThreadStartHook(void (*hook)());
 // Called by whoever calls `exit`, before any handler or destructor runs. What libc ends by itself
 // (error, err) does not come by.
 void SetExitHook(void (*hook)());
+
+// Which memory is hosted, for dl_iterate_phdr and dladdr: puts up to `max` ranges into `ranges`,
+// from the one of number `from` on, and says how many. Called by any thread, for as long as the
+// process lives.
+using HostedMemoryHook = size_t (*)(size_t from, MemoryRange* ranges, size_t max);
+void SetHostedMemoryHook(HostedMemoryHook hook);
 
 // Registers the calling thread as the main thread of a hosted program; call it before the first
 // hosted frame. From then on the end of the program's last thread ends the process, as natively,

@@ -42,14 +42,14 @@ std::string HostedLine(uintptr_t address, const FdeEntry& function) {
 MEND_NEXT(int, dladdr, const void*, Dl_info*);
 MEND_INTERPOSE(int, dladdr, const void* address, Dl_info* info) {
   mend::FdeEntry function;
-  if (!mend::jit::FindHostedFunction(reinterpret_cast<uintptr_t>(address), &function)) {
-    return next_dladdr(address, info);
-  }
-  // Hosted code belongs to the executable, which glibc calls as it was started.
+  const auto place = reinterpret_cast<uintptr_t>(address);
+  const bool named = mend::jit::FindHostedFunction(place, &function);
+  if (!named && !mend::jit::IsHostedMemory(place)) return next_dladdr(address, info);
+  // Hosted code and data belong to the executable, which glibc calls as it was started.
   info->dli_fname = program_invocation_name;
   info->dli_fbase = reinterpret_cast<void*>(getauxval(AT_PHDR) & ~(mend::jit::kPage - 1));
-  info->dli_sname = function.name;
-  info->dli_saddr = reinterpret_cast<void*>(function.function.begin.value);
+  info->dli_sname = named ? function.name : nullptr;
+  info->dli_saddr = named ? reinterpret_cast<void*>(function.function.begin.value) : nullptr;
   return 1;
 }
 

@@ -13,6 +13,9 @@ namespace mend::jit {
 // nothing.
 bool FindHostedFunction(uintptr_t address, FdeEntry* function);
 
+// Whether the address is in hosted memory of any kind.
+bool IsHostedMemory(uintptr_t address);
+
 }  // namespace mend::jit
 
 #endif  // MEND_JIT_GUEST_LIBC_TEXT_NAMES_H_

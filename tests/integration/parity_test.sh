@@ -1,7 +1,9 @@
 # A hosted program behaves as the same program compiled natively: output, errors, exit code, death by
 # signal, arguments, environment, input. Each program in parity/ is compiled both ways, at -O0 and at
-# -O2, and run with the same arguments and input.
+# -O2 and with the options that it names itself ("Also with"), and run with the same arguments and input.
+# parity_test.sh BUILD [PROGRAM...]: all, or those.
 . "$(dirname "$0")/lib.sh"
+shift
 export MEND_OPTIONS=--no-socket
 ulimit -c 0
 
@@ -31,15 +33,18 @@ left_out() {
 failures=0
 for source in "$source_root"/tests/integration/parity/*; do
   name=$(basename "$source")
+  if [ $# -gt 0 ] && [[ " $* " != *" $name "* ]]; then continue; fi
   if left_out "$name"; then continue; fi
   case $source in
     *.c) native=(clang-22 -std=gnu11) hosted=("$patchc" cc -std=gnu11) ;;
     *) native=(clang++-22 -std=c++20) hosted=("$patchc" c++ -std=c++20) ;;
   esac
-  for level in -O0 -O2; do
+  also=$(sed -n 's,^// Also with: ,,p' "$source")
+  for level in -O0 -O2 ${also:+"$also"}; do
+    read -ra options <<<"$level"
     mkdir -p "$work/native" "$work/hosted"
-    "${native[@]}" "$level" -pthread "$source" -o "$work/native/program" -lm
-    if ! "${hosted[@]}" "$level" -pthread "$source" -o "$work/hosted/program" -lm 2>"$work/compile.log"; then
+    "${native[@]}" "${options[@]}" -pthread "$source" -o "$work/native/program" -lm
+    if ! "${hosted[@]}" "${options[@]}" -pthread "$source" -o "$work/hosted/program" -lm 2>"$work/compile.log"; then
       echo "FAILED: $name $level does not compile:"; cat "$work/compile.log"
       failures=$((failures + 1))
       continue

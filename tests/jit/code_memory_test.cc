@@ -3,6 +3,7 @@
 #include "runtime/base/failpoint.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 #include "gtest/gtest.h"
 #include "jit/entry_stubs.h"
@@ -45,6 +46,40 @@ TEST(CodeMemoryTest, EntryIsOpenedThroughItsSlotAndClosedAgain) {
   const EntryWrite close[] = {{entry, kClosedEntry}};
   ASSERT_TRUE((*memory)->WriteEntries(close).ok());
   EXPECT_EQ(function(), 1);
+}
+
+// Collectors of garbage read all of it: what is told must be mapped, and writable data must be
+// told.
+TEST(CodeMemoryTest, RangesAreWhatIsInUse) {
+  auto memory = CodeMemory::Create();
+  ASSERT_TRUE(memory.ok());
+  const auto covering = [&memory](uintptr_t address) {
+    int found = -1;
+    (*memory)->ForEachRange([&](const MemoryRange& range) {
+      if (address >= range.begin && address < range.end) found = range.protection;
+    });
+    return found;
+  };
+  auto text = (*memory)->Allocate(MemoryKind::kText, 100, 16);
+  auto constant = (*memory)->Allocate(MemoryKind::kConstant, 100, 16);
+  auto data = (*memory)->Allocate(MemoryKind::kData, 100, 16);
+  ASSERT_TRUE(text.ok() && constant.ok() && data.ok() && (*memory)->Seal().ok());
+  EXPECT_EQ(covering(*text + 99), PROT_READ | PROT_EXEC);
+  EXPECT_EQ(covering(*constant + 99), PROT_READ);
+  EXPECT_EQ(covering(*data + 99), PROT_READ | PROT_WRITE);
+  EXPECT_EQ(covering(*data + 100), -1);
+  auto module_data = (*memory)->AllocateModule(0, 100);
+  auto module_constants = (*memory)->AllocateModule(0, 100);
+  auto patch = (*memory)->AllocateModule(100, 100);
+  ASSERT_TRUE(module_data.ok() && module_constants.ok() && patch.ok());
+  ASSERT_TRUE((*memory)->ProtectModule(*module_constants).ok());
+  ASSERT_TRUE((*memory)->ProtectModule(*patch).ok());
+  EXPECT_EQ(covering(module_data->rest), PROT_READ | PROT_WRITE);
+  EXPECT_EQ(covering(module_constants->rest), -1);
+  EXPECT_EQ(covering(patch->text), -1);
+  EXPECT_EQ(covering(patch->rest), -1);
+  (*memory)->FreeModule(*module_data);
+  EXPECT_EQ(covering(module_data->rest), -1);
 }
 
 TEST(CodeMemoryTest, ModulePagesAndTrampolinesAreReused) {

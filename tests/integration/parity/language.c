@@ -1,5 +1,6 @@
 // C and its extensions: longjmp through frames, contexts, varargs, computed goto, __int128, long
 // double, _Complex, 512-bit vectors, weak and alias symbols, section tables, ifunc, target_clones.
+// Also with: -O1 -march=native -fno-plt -fvisibility=hidden
 #define _GNU_SOURCE
 #include <alloca.h>
 #include <complex.h>

@@ -1,6 +1,7 @@
 // Corners of C and of clang's extensions: calling conventions, sections and what is registered in
 // them, weak symbols that nobody defines, ifunc and target_clones, vectors, wide and complex types.
 // Odd corners of C with clang's extensions.
+// Also with: -O3 -march=native -g -fno-plt -fvisibility=hidden
 #define _GNU_SOURCE
 #include <complex.h>
 #include <immintrin.h>

@@ -1,6 +1,7 @@
 // Corners of C++20 and its library: exceptions through qsort, from constructors, coroutines and
 // tasks; symmetric transfer, statics that are contended or fail first, a replaced operator new,
 // terminate.
+// Also with: -O3 -march=native -g -fno-plt -fvisibility=hidden
 #include <any>
 #include <array>
 #include <atomic>
