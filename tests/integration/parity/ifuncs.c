@@ -31,7 +31,6 @@ double (*dp)(const double*, const double*, int) = dot;
 __attribute__((target("default"))) int tv(void) { return 0; }
 int main(void) {
   printf("%d %d %d\n", f(1), g(2), vp(3));
-  printf("%d\n", table[0] == f);
   printf("%d %d\n", resolved > 0, inited);
   double x[9], y[9];
   for (int i = 0; i < 9; i++) x[i] = y[i] = i;
