@@ -1,6 +1,5 @@
 #include "mend/host_main.h"
 
-#include <dlfcn.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -112,14 +111,6 @@ void ShowStandIns(const jit::Session& session) {
     jit::RedefineExport(name.c_str(), target);
   }
   jit::ActivateStandIns(lookup);
-  // These have no stand-in that libraries call: they are mend's, and ask the hosted program.
-  for (const auto& [name, hosted] : DynamicLoadingSymbols()) {
-    void* const target = lookup(name.c_str());
-    if (target == nullptr) continue;
-    void* const native = dlsym(RTLD_NEXT, name.c_str());
-    jit::RedirectImports(name.c_str(), target);
-    jit::RedirectImportsOf(reinterpret_cast<void*>(&mend_host_main), name.c_str(), native);
-  }
 }
 
 }  // namespace

@@ -147,13 +147,6 @@ for level in -O0 -O2; do
   same "callbacks without a PLT $level" callbacks
 done
 
-# The loader's functions, which mend has definitions of, too.
-clang-22 -O2 -fPIC -shared "$sources/loading_library.c" -o libloading.so -Wl,-soname,libloading.so
-for level in -O0 -O2; do
-  both own_loading.c "$level" -L. -lloading -Wl,-rpath,"$work"
-  same "own_loading.c $level" own_loading
-done
-
 # What cannot be: code of the program before there is any.
 cat >early.c <<'CODE'
 int on_event(int);
