@@ -186,3 +186,15 @@ expect_code 0 "$patchc" apply "$work/plugin_patch.mendpatch" --to "$target"
 ask "open $work/plugin.so" opened
 ask "call plugin_call" 3148
 finish
+
+# The linker's symbols of an executable's layout are a program's, not a module's.
+echo 'extern char end; void* place(void) { return &end; }' >"$work/layout.c"
+cat >"$work/opens_layout.c" <<'CODE'
+#include <dlfcn.h>
+#include <stdio.h>
+int main(void) { puts(dlopen("./layout.so", RTLD_NOW) == NULL ? dlerror() : "opened"); }
+CODE
+"$patchc" cc -shared "$work/layout.c" -o "$work/layout.so"
+"$patchc" cc "$work/opens_layout.c" -o "$work/opens_layout"
+output=$(cd "$work" && MEND_OPTIONS=--no-socket ./opens_layout)
+expect_match "a module with a symbol of a layout" "undefined symbol: end .*a place in the layout of an executable" "$output"
