@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 
 #include "jit/guest_libc/blocking.h"
+#include "jit/guest_libc/credential_calls.h"
 #include "jit/guest_libc/seccomp_filter.h"
 #include "runtime/safepoint/safepoint.h"
 
@@ -62,7 +63,10 @@ auto Confine(long filter, Call call) {
 MEND_INTERPOSE(int, prctl, int option, long a, long b, long c, long d) {
   using namespace mend::jit;
   const auto call = [&] { return next_prctl(option, a, b, c, d); };
-  return option == PR_SET_SECCOMP && a == SECCOMP_MODE_FILTER && b != 0 ? Confine(b, call) : call();
+  if (option == PR_SET_SECCOMP && a == SECCOMP_MODE_FILTER && b != 0) return Confine(b, call);
+  const int result = call();
+  if (result == 0) FollowCredentials({SYS_prctl, {option, a, b, c, d}});
+  return result;
 }
 
 MEND_INTERPOSE(long, syscall, long number, long a, long b, long c, long d, long e, long f) {
@@ -91,5 +95,7 @@ MEND_INTERPOSE(long, syscall, long number, long a, long b, long c, long d, long 
     default:
       break;
   }
-  return next_syscall(number, a, b, c, d, e, f);
+  const long result = next_syscall(number, a, b, c, d, e, f);
+  if (result == 0) FollowCredentials({number, {a, b, c, d, e}});
+  return result;
 }

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "runtime/base/failpoint.h"
 #include "runtime/base/raw_syscall.h"
+#include "runtime/safepoint/runtime_thread_call.h"
 #include "runtime/safepoint/single_thread.h"
 #include "runtime/safepoint/thread_registry.h"
 
@@ -22,15 +23,19 @@ struct Start {
   const char* name;
   void* (*body)(void*);
   void* argument;
+  int place;
 };
 
 void* RunBody(void* argument) {
   // A copy, since a thread that never ends would keep it for ever.
   const Start start = *std::unique_ptr<Start>(static_cast<Start*>(argument));
+  EnterRuntimePlace(start.place);
   // By the thread itself: a detached one may be gone before its creator could.
   pthread_setname_np(pthread_self(), start.name);
   ThreadRegistry::Get().MarkRuntimeThread();
-  return start.body(start.argument);
+  void* const result = start.body(start.argument);
+  LeaveRuntimePlace(start.place);
+  return result;
 }
 
 // The kernel's call, since guest_libc keeps the safepoint signal out of masks.
@@ -44,7 +49,12 @@ void SetMask(const uint64_t* mask, uint64_t* old) {
 
 absl::Status StartRuntimeThread(const char* name, void* (*body)(void*), void* argument,
                                 pthread_t* thread, size_t stack_bytes) {
-  auto start = std::make_unique<Start>(Start{name, body, argument});
+  const int place = TakeRuntimePlace();
+  if (place == kNoPlace) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("cannot start the runtime's thread ", name, ": it has too many"));
+  }
+  auto start = std::make_unique<Start>(Start{name, body, argument, place});
   uint64_t old_mask = 0;
   SetMask(&kBlockedSignals, &old_mask);
   pthread_attr_t attributes;
@@ -70,6 +80,7 @@ absl::Status StartRuntimeThread(const char* name, void* (*body)(void*), void* ar
   SetMask(&old_mask, nullptr);
   if (error != 0) {
     SingleThread::RemoveRuntimeThread();
+    LeaveRuntimePlace(place);
     return absl::ResourceExhaustedError(
         absl::StrCat("cannot start the runtime's thread ", name, ": ", strerror(error)));
   }
