@@ -153,6 +153,9 @@ void ForgetOtherThreadsAfterFork() {
   }
 }
 
+// Only the program's threads create others of them: nobody else can be about to.
+bool ProgramHasOneThread() { return live_threads.load(std::memory_order_relaxed) == 1; }
+
 }  // namespace mend::jit
 
 MEND_INTERPOSE(int, pthread_create, pthread_t* thread, const pthread_attr_t* attributes,

@@ -21,12 +21,11 @@ absl::Status RequestRunner::Start() {
   return started;
 }
 
-absl::Status RequestRunner::Run(std::function<void()> work) {
-  Request request{.work = std::move(work), .status = {}};
+void RequestRunner::Run(std::function<void()> work) {
+  Request request{.work = std::move(work)};
   const MutexLock lock(&mu_);
   pending_.push_back(&request);
   mu_.Await([&request] { return request.is_done; });
-  return request.status;
 }
 
 void RequestRunner::StartRequests() {
@@ -46,17 +45,17 @@ void RequestRunner::StartRequests() {
       request = pending_.front();
       pending_.pop_front();
     }
-    absl::Status started = StartControlThread("mend-request", [this, request] {
+    const auto carry_out = [this, request] {
       request->work();
-      Finish(request, absl::OkStatus());
-    });
-    if (!started.ok()) Finish(request, std::move(started));
+      Finish(request);
+    };
+    // Those behind it wait then.
+    if (!StartControlThread("mend-request", carry_out).ok()) carry_out();
   }
 }
 
-void RequestRunner::Finish(Request* request, absl::Status status) {
+void RequestRunner::Finish(Request* request) {
   const MutexLock lock(&mu_);
-  request->status = std::move(status);
   request->is_done = true;
 }
 

@@ -22,9 +22,10 @@ class RequestRunner {
   // Starts the thread that starts the others: they share its table. RESOURCE_EXHAUSTED.
   absl::Status Start();
 
-  // Returns after `work` has run in a thread of its own, as long as that takes.
-  // RESOURCE_EXHAUSTED when there is no thread for it: it has not run.
-  absl::Status Run(std::function<void()> work);
+  // Returns after `work` has run, as long as that takes: in a thread of its own, or where the
+  // system has none to give (RLIMIT_NPROC, to which servers confine themselves) one request after
+  // the other.
+  void Run(std::function<void()> work);
 
   // Waits until no thread of it is left. Nothing may be running; Start may follow.
   void Stop();
@@ -37,12 +38,11 @@ class RequestRunner {
  private:
   struct Request {
     std::function<void()> work;
-    absl::Status status;
     bool is_done = false;
   };
 
   void StartRequests();
-  void Finish(Request* request, absl::Status status);
+  void Finish(Request* request);
 
   Mutex mu_;
   std::deque<Request*> pending_ ABSL_GUARDED_BY(mu_);

@@ -181,9 +181,8 @@ class RequestForwarder : public HttpHandler {
     const bool only_reads = request.method == "GET" || request.method == "HEAD";
     if (only_reads) return state_->handler->Handle(request);
     HttpResponse response;
-    const absl::Status run =
-        state_->requests.Run([&] { response = state_->handler->Handle(request); });
-    return run.ok() ? std::move(response) : RefusalAnswer(run);
+    state_->requests.Run([&] { response = state_->handler->Handle(request); });
+    return response;
   }
 
  private:
@@ -244,7 +243,8 @@ bool AcceptConnection(const std::shared_ptr<State>& state, int listener) {
   }
   const absl::Status started = StartControlThread(
       "mend-client", [state, connection] { ServeConnection(state, connection); });
-  if (!started.ok()) EndConnection(state.get(), connection);
+  // The program's user may have no more threads (RLIMIT_NPROC): one client at a time, then.
+  if (!started.ok()) ServeConnection(state, connection);
   return true;
 }
 
