@@ -321,12 +321,12 @@ void AcceptLoop(const std::shared_ptr<State>& state, int listener, int wake) {
   --state->threads;
 }
 
-// Binds and starts the accepting thread.
+// Binds and starts the accepting thread. The requests' runner has been started.
 absl::Status StartListening(const std::shared_ptr<State>& state, const std::string& path) {
   const absl::StatusOr<int> listener = Listen(path);
   if (!listener.ok()) return listener.status();
   const int wake = MoveDescriptorUp(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  absl::Status started = wake < 0 ? absl::ErrnoToStatus(errno, "eventfd") : state->requests.Start();
+  absl::Status started = wake < 0 ? absl::ErrnoToStatus(errno, "eventfd") : absl::OkStatus();
   MutexLock lock(&state->mu);
   state->path = path;
   state->owner = ::getpid();
@@ -363,6 +363,26 @@ absl::Status ListenInDefaultPlace(const std::shared_ptr<State>& state) {
   return StartListening(state, absl::StrCat(directory, "/", ::getpid(), ".sock"));
 }
 
+// In a forked child, whose program runs already. It may put a descriptor where it knows that none
+// is (dup2): one that the runtime opened there for a moment would take the program's along when it
+// is closed. So nothing is opened before this thread has a table of its own.
+void ListenInChild(const std::shared_ptr<State>& state) {
+  {
+    const MutexLock lock(&state->mu);
+    if (state->stopping) return;
+  }
+  const auto report = [&state](const absl::Status& failure) {
+    state->events->Append(MendEvent("control_unavailable", "",
+                                    absl::StrCat("forked process ", ::getpid(),
+                                                 " has no control socket: ", failure.message())));
+  };
+  if (absl::Status started = state->requests.Start(); !started.ok()) return report(started);
+  LeaveSharedDescriptorTable({});
+  const absl::Status listening = ListenInDefaultPlace(state);
+  // The log's descriptor is the program's.
+  if (!listening.ok()) state->requests.Run([&] { report(listening); });
+}
+
 }  // namespace
 
 ControlServer::ControlServer(std::shared_ptr<State> state) : state_(std::move(state)) {}
@@ -375,7 +395,9 @@ absl::StatusOr<std::unique_ptr<ControlServer>> ControlServer::Start(
   state->handler = handler;
   state->events = events;
   state->user = ::geteuid();
-  const absl::Status listening =
+  absl::Status listening = state->requests.Start();
+  if (!listening.ok()) return listening;
+  listening =
       options.socket.empty() ? ListenInDefaultPlace(state) : StartListening(state, options.socket);
   std::unique_ptr<ControlServer> server(new ControlServer(std::move(state)));
   if (!listening.ok()) return listening;
@@ -468,20 +490,7 @@ void ControlServer::ChildAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   state_->threads = 1;  // the starter below, which counts for the destructor
   const absl::Status started = StartControlThread("mend-control", [state = state_] {
     absl::SleepFor(kChildDelay);
-    absl::Status listening;
-    {
-      MutexLock lock(&state->mu);
-      if (state->stopping) listening = absl::CancelledError("the server stops");
-    }
-    if (listening.ok()) {
-      listening = ListenInDefaultPlace(state);
-      if (!listening.ok()) {
-        state->events->Append(
-            MendEvent("control_unavailable", "",
-                      absl::StrCat("forked process ", ::getpid(),
-                                   " has no control socket: ", listening.message())));
-      }
-    }
+    ListenInChild(state);
     MutexLock lock(&state->mu);
     --state->threads;
   });

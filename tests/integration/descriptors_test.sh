@@ -90,3 +90,47 @@ for how in loop range from folder; do
   kill -TERM "$hosted_pid"
   wait "$hosted_pid" || true
 done
+
+# A forked child gets its socket while its program runs, and may put a descriptor where it knows that none is
+# (ProFTPD's sessions do so with their connection): it stays there.
+cat >"$work/children.c" <<'C'
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+// Until the child has its socket: how often the descriptor was gone.
+static int Lost(int descriptor, int lowest_free) {
+  char path[300];
+  int lost = 0;
+  snprintf(path, sizeof path, "%s/mend/%d.sock", getenv("XDG_RUNTIME_DIR"), (int)getpid());
+  alarm(20);
+  while (access(path, F_OK) != 0) {
+    dup2(descriptor, lowest_free);
+    lost += fcntl(lowest_free, F_GETFD) < 0;
+    close(lowest_free);
+  }
+  return lost < 100 ? lost : 100;
+}
+
+int main(void) {
+  const int descriptor = open("/dev/null", O_RDWR);
+  const int lowest_free = dup(descriptor);
+  close(lowest_free);
+  int lost = 0;
+  for (int i = 0; i < 100; ++i) {
+    const pid_t child = fork();
+    if (child == 0) _exit(Lost(descriptor, lowest_free));
+    int status = 0;
+    waitpid(child, &status, 0);
+    lost += WIFEXITED(status) ? WEXITSTATUS(status) : 1000;
+  }
+  printf("%d\n", lost);
+  return 0;
+}
+C
+"$patchc" cc -O2 "$work/children.c" -o "$work/children"
+start "$work/children"
+hear
+expect "descriptors that children lost" 0 "$answer"
