@@ -65,6 +65,24 @@ std::string_view DirectivePath(std::string_view line) {
   return open == close ? std::string_view() : line.substr(open + 1, close - open - 1);
 }
 
+constexpr std::string_view kTemplate = ".in";
+
+// What autoheader writes for a check of configure's: `#undef NAME`, below a comment of one line.
+bool IsAutoheaders(std::string_view line) {
+  line = Trim(line);
+  return line.empty() || line.starts_with("#undef") ||
+         (line.starts_with("/*") && line.ends_with("*/"));
+}
+
+bool ChangesMoreThanChecks(const FileDiff& diff) {
+  for (const Hunk& hunk : diff.hunks) {
+    for (const DiffLine& line : hunk.lines) {
+      if (line.kind != ' ' && !IsAutoheaders(line.text)) return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 bool IsBuildFile(const std::string& file) {
@@ -100,6 +118,9 @@ std::set<std::string> IdentifiersIn(std::string_view text) {
 
 void BuildInputs::Add(const FileDiff& diff) {
   if (MayGenerate(diff.path())) generators_.push_back(diff.path());
+  if (diff.path().ends_with(kTemplate) && ChangesMoreThanChecks(diff)) {
+    templates_.push_back(diff.path());
+  }
   if (!IsBuildFile(diff.path())) return;
   std::set<std::string>& words = build_words_[diff.path()];
   for (const Hunk& hunk : diff.hunks) {
@@ -120,6 +141,15 @@ std::set<std::string> BuildInputs::GeneratorsOf(std::string_view text) const {
     }
   }
   return generators;
+}
+
+std::set<std::string> BuildInputs::TemplatesOf(std::string_view path) const {
+  std::set<std::string> found;
+  for (const std::string& file : templates_) {
+    const std::string_view made = std::string_view(file).substr(0, file.size() - kTemplate.size());
+    if (MayBeTheSame(made, path)) found.insert(file);
+  }
+  return found;
 }
 
 std::string BuildInputs::BuildFileNaming(const std::string& word) const {

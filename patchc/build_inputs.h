@@ -26,6 +26,11 @@ class BuildInputs {
   // them (bison, flex, re2c, ragel, lemon and gperf write those).
   std::set<std::string> GeneratorsOf(std::string_view text) const;
 
+  // The files that the source at `path` is made of by filling in: for `mod_sftp.h` a
+  // `mod_sftp.h.in` that the diff changes in another way than autoheader would, whose `#undef`
+  // lines say what the build may define.
+  std::set<std::string> TemplatesOf(std::string_view path) const;
+
   // The build file (configure, a Makefile, a list of modules) whose added lines have the word; ""
   // if there is none.
   std::string BuildFileNaming(const std::string& word) const;
@@ -38,6 +43,7 @@ class BuildInputs {
 
  private:
   std::vector<std::string> generators_;                       // as the diffs spell them
+  std::vector<std::string> templates_;                        // those of them that are filled in
   std::map<std::string, std::set<std::string>> build_words_;  // by file: words of added lines
 };
 

@@ -211,7 +211,8 @@ absl::Status SourceEdits::CheckGenerated() {
     if (edits_.contains({object, path})) continue;
     const absl::StatusOr<std::string> text = OriginalText(object, path);
     if (!text.ok()) continue;  // reported where it is needed
-    const std::set<std::string> generators = build_inputs_.GeneratorsOf(*text);
+    std::set<std::string> generators = build_inputs_.GeneratorsOf(*text);
+    generators.merge(build_inputs_.TemplatesOf(real));
     if (generators.empty()) continue;
     generated.push_back(absl::StrCat(path, " is generated from ", absl::StrJoin(generators, ", "),
                                      ", which the diff changes"));
@@ -251,6 +252,8 @@ std::vector<std::string> SourceEdits::MacroWarnings() const {
   return warnings;
 }
 
+// A build may copy headers to where all folders include them from (postfix does): what is edited is
+// read by some units, and its copy by others.
 absl::Status SourceEdits::CheckTwins() const {
   const auto relative = [this](const std::string& path, const Origin& origin) {
     const BaseUnit& unit = objects_[origin.object].units()[origin.unit];
@@ -262,8 +265,9 @@ absl::Status SourceEdits::CheckTwins() const {
     if (edited == nullptr) continue;
     for (const auto& [other, file] : files_) {
       const Origin* const origin = OriginIn(object, other);
+      const bool is_copy = fs::path(other).filename() == fs::path(path).filename();
       if (origin == nullptr || origin->hash != edited->hash || edits_.contains({object, other}) ||
-          relative(other, *origin) != relative(path, *edited)) {
+          (!is_copy && relative(other, *origin) != relative(path, *edited))) {
         continue;
       }
       return RefusalStatus(
@@ -271,15 +275,44 @@ absl::Status SourceEdits::CheckTwins() const {
            absl::StrCat(path, " is recorded as ", other,
                         " too, with the same contents: units that were compiled in another folder "
                         "read that one"),
-           "Compiler caches give objects of another folder. If it is the same file, build without "
-           "the cache (or with -g, which makes ccache tell folders apart); if it is another one, "
-           "give it too, edited or not."});
+           "If the build copies it, or it is another one, give it too, edited or not. Compiler "
+           "caches give objects of another folder: if it is the same file, build without the cache "
+           "(or with -g, which makes ccache tell folders apart)."});
     }
   }
   return absl::OkStatus();
 }
 
+std::vector<std::string> SourceEdits::LikelyCopies(const FileDiff& diff) {
+  const fs::path name = fs::path(diff.path()).filename();
+  std::vector<std::string> copies;
+  if (diff.hunks.empty() || !name.extension().string().starts_with(".h")) return copies;
+  for (const auto& [real, origins] : origins_) {
+    if (fs::path(real).filename() != name) continue;
+    const absl::StatusOr<std::string> text =
+        OriginalText(origins.front().object, origins.front().path);
+    if (text.ok() && MayApplyTo(real, diff)) copies.push_back(real);
+  }
+  return copies;
+}
+
+absl::Status SourceEdits::CheckCopies() const {
+  for (const auto& [file, copy] : copies_) {
+    const std::vector<Origin>& origins = origins_.at(copy);
+    const bool is_edited = std::all_of(
+        origins.begin(), origins.end(),
+        [this](const Origin& origin) { return edits_.contains({origin.object, origin.path}); });
+    if (is_edited) continue;
+    return RefusalStatus({RefusalCode::kSourceAmbiguous,
+                          absl::StrCat(file, " is no part of the program, but applies to ", copy,
+                                       ", which the build may have copied from it"),
+                          "Give that one too, edited or not."});
+  }
+  return absl::OkStatus();
+}
+
 absl::Status SourceEdits::Check() {
+  if (absl::Status copies = CheckCopies(); !copies.ok()) return copies;
   if (absl::Status twins = CheckTwins(); !twins.ok()) return twins;
   if (absl::Status generated = CheckGenerated(); !generated.ok()) return generated;
   if (matched_ > 0) return absl::OkStatus();
@@ -372,6 +405,9 @@ absl::Status SourceEdits::AddDiff(const std::string& file, const DiffOptions& op
           foreign.empty() ? "" : absl::StrCat(" that patchc compiled (", foreign, " may be)"), ": ",
           diff.hunks.size(), " hunk(s) skipped"));
       build_inputs_.Add(diff);
+      for (std::string& copy : LikelyCopies(diff)) {
+        copies_.emplace_back(diff.path(), std::move(copy));
+      }
       continue;
     }
     ++matched;

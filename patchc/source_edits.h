@@ -97,6 +97,10 @@ class SourceEdits {
   absl::StatusOr<std::string> MatchDiffPath(const FileDiff& diff, const DiffOptions& options);
   // The folder from where `rest` leads to the file.
   std::string RootOf(const std::string& file, const std::string& rest) const;
+  // Sources of the name of a diff's file, which is none, to which its hunks apply: the build copies
+  // headers.
+  std::vector<std::string> LikelyCopies(const FileDiff& diff);
+  absl::Status CheckCopies() const;
   // Whether the hunks fit this source as it is by now; true as well if its text cannot be had.
   bool MayApplyTo(const std::string& real, const FileDiff& diff);
 
@@ -111,6 +115,8 @@ class SourceEdits {
   std::set<std::string> given_;  // edited files, as in origins_
   BuildInputs build_inputs_;
   std::vector<std::string> notes_;
+  std::vector<std::pair<std::string, std::string>>
+      copies_;  // of what a diff changes: its file, the source
 };
 
 // A whole file; NOT_FOUND with its name.

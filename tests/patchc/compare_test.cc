@@ -496,6 +496,74 @@ TEST_F(CompareTest, RefusesADiffOfWhatASourceIsGeneratedFrom) {
   EXPECT_TRUE(others.Check().ok());
 }
 
+TEST_F(CompareTest, RefusesToEditAHeaderOfWhichTheBuildMadeACopy) {
+  // As postfix does, whose folders include the copies of each other's headers.
+  const std::string header = "#define LIMIT 4\n";
+  std::filesystem::create_directories(folder_ + "/include");
+  MakeProgram({{"limit.h", header},
+               {"include/limit.h", header},
+               {"a.c", "#include \"limit.h\"\nint a(void) { return LIMIT; }\n"},
+               {"b.c", "#include \"include/limit.h\"\nint b(void) { return LIMIT; }\n"}});
+  const std::string diff =
+      "--- a/limit.h\n+++ b/limit.h\n@@ -1 +1 @@\n-#define LIMIT 4\n+#define LIMIT 5\n";
+  Write("fix.patch", diff);
+  SourceEdits edits(bases_);
+  SourceEdits::DiffOptions options;
+  options.source_dir = folder_;
+  ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", options).ok());
+  const std::string refusal(Std(edits.Check().message()));
+  EXPECT_THAT(refusal, HasSubstr("MEND-E0008"));
+  EXPECT_THAT(refusal, HasSubstr("include/limit.h too"));
+  // Given as well, it goes in everywhere.
+  std::filesystem::create_directories(folder_ + "/edited/include");
+  Write("edited/include/limit.h", "#define LIMIT 5\n");
+  ASSERT_TRUE(edits.AddFile(folder_ + "/edited/include/limit.h").ok());
+  EXPECT_TRUE(edits.Check().ok());
+  EXPECT_THAT(Functions(Finish(edits)), UnorderedElementsAre("a changed", "b changed"));
+}
+
+TEST_F(CompareTest, RefusesADiffOfAHeaderOfWhichTheProgramReadsACopyAlone) {
+  std::filesystem::create_directories(folder_ + "/include");
+  MakeProgram({{"include/limit.h", "#define LIMIT 4\n"},
+               {"a.c", "#include \"include/limit.h\"\nint a(int x) { return x + LIMIT; }\n"}});
+  Write("fix.patch",
+        "--- a/a.c\n+++ b/a.c\n@@ -2 +2 @@\n-int a(int x) { return x + LIMIT; }\n"
+        "+int a(int x) { return x - LIMIT; }\n"
+        "--- a/util/limit.h\n+++ b/util/limit.h\n@@ -1 +1 @@\n-#define LIMIT 4\n"
+        "+#define LIMIT 5\n");
+  SourceEdits edits(bases_);
+  ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
+  const std::string refusal(Std(edits.Check().message()));
+  EXPECT_THAT(refusal, HasSubstr("MEND-E0008"));
+  EXPECT_THAT(refusal, HasSubstr("a/util/limit.h is no part of the program, but applies to"));
+  std::filesystem::create_directories(folder_ + "/edited/include");
+  Write("edited/include/limit.h", "#define LIMIT 5\n");
+  ASSERT_TRUE(edits.AddFile(folder_ + "/edited/include/limit.h").ok());
+  EXPECT_TRUE(edits.Check().ok());
+}
+
+TEST_F(CompareTest, RefusesADiffOfWhatAHeaderIsFilledInFrom) {
+  MakeUsualProgram();
+  // ProFTPD's fix of CVE-2023-48795 adds an option to mod_sftp.h.in.
+  Write("fix.patch", DiffWith("shape.h.in", "#define LIMIT 7"));
+  SourceEdits edits(bases_);
+  ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
+  const std::string refusal(Std(edits.Check().message()));
+  EXPECT_THAT(refusal, HasSubstr("MEND-E0010"));
+  EXPECT_THAT(refusal, HasSubstr("shape.h is generated from a/shape.h.in"));
+  Write("edited/shape.h", absl::StrCat(kHeader, "#define LIMIT 7\n"));
+  ASSERT_TRUE(edits.AddFile(folder_ + "/edited/shape.h").ok());
+  EXPECT_TRUE(edits.Check().ok());
+  // What configure may find, and a template of something else.
+  for (const std::string& other : {DiffWith("shape.h.in", "#undef HAVE_LIMIT"),
+                                   DiffWith("shape.conf.in", "#define LIMIT 7")}) {
+    Write("other.patch", Replaced(other, "@@ -1 +1 @@\n-x\n", "@@ -0,0 +1 @@\n"));
+    SourceEdits others(bases_);
+    ASSERT_TRUE(others.AddDiff(folder_ + "/other.patch", {}).ok());
+    EXPECT_TRUE(others.Check().ok());
+  }
+}
+
 TEST_F(CompareTest, RefusesToEditOneOfTwoNamesOfAFile) {
   // What a compiler cache does: the object of one folder stands in another one's program.
   std::filesystem::create_directories(folder_ + "/one");
