@@ -142,6 +142,11 @@ CompileResult ClangRunner::Compile(const CompileRequest& request) {
   options.known_functions = request.known_functions;
   options.source_date_s = request.source_date_s;
   options.ignore_warnings = request.errors_only && !HasDiagnosticPragma(request);
+  if (!request.records.empty()) {
+    for (const std::string& record : request.records) result.record_uses[record];
+    result.ok = FindRecordUses(session.arguments(), options, &result.record_uses);
+    return result;
+  }
   if (request.unedited) options.preambles = &preambles_;
   UnitResult unit = CompileUnit(session.arguments(), session.IdentityFor(request), options);
   result.ok = unit.ok;

@@ -16,6 +16,7 @@
 #include "patchc/codegen/code_facts.h"
 #include "patchc/codegen/leave_out.h"
 #include "patchc/preamble_cache.h"
+#include "patchc/record_use.h"
 #include "runtime/format/object_description.h"
 
 namespace mend::patchc {
@@ -37,6 +38,8 @@ struct CompileRequest {
   std::optional<SourceText> unedited;
   // Nobody will read warnings. Those that are errors in this unit stay.
   bool errors_only = false;
+  // Not to be compiled: only read, for what it does with these records.
+  std::set<std::string> records = {};
 };
 
 struct CompileResult {
@@ -49,6 +52,7 @@ struct CompileResult {
   // Known functions that the object has no code for, and the description lacks.
   std::set<std::string> left_out;
   bool used_preamble = false;
+  RecordUses record_uses;  // of the records that the request names
 };
 
 class ClangRunner {

@@ -89,6 +89,8 @@ absl::StatusOr<BuildReport> PatchBuilder::Build(const BuildOptions& options) {
     if (absl::Status closed = CloseOverObjects(affected_); !closed.ok()) return closed;
     RefuseWhatTheBuildRegisters();
     RefuseDeclarations();
+    const bool is_cumulative = options.replace && options.replace_set.empty();
+    if (!is_refused_) frame_only_.Check(affected_, is_cumulative, report_.frame_records);
   }
   for (size_t object = 0; object < objects_.size(); ++object) {
     if (absl::Status explained = Explain(object); !explained.ok()) return explained;
@@ -225,7 +227,7 @@ absl::Status PatchBuilder::CheckHeld(const std::vector<std::string>& hold) {
 }
 
 absl::StatusOr<std::map<std::string, std::string>> PatchBuilder::Overlay(size_t object, size_t unit,
-                                                                         bool keep_lines) {
+                                                                         Text text) {
   // Sources come as the object was built from them, whatever the disk holds by now.
   std::map<std::string, std::string> overlay;
   const Part& part = parts_[object];
@@ -233,14 +235,15 @@ absl::StatusOr<std::map<std::string, std::string>> PatchBuilder::Overlay(size_t 
   for (const SourceDescription& source : base_unit.description.sources) {
     if (source.is_system) continue;
     const std::string path = SourceEdits::Normalized(base_unit.description.directory, source.path);
-    if (part.edited.contains(path)) continue;
-    absl::StatusOr<std::string> text = edits_.OriginalText(object, path);
-    if (!text.ok()) return text.status();
-    overlay[path] = *std::move(text);
+    if (text != Text::kOriginal && part.edited.contains(path)) continue;
+    absl::StatusOr<std::string> original = edits_.OriginalText(object, path);
+    if (!original.ok()) return original.status();
+    overlay[path] = *std::move(original);
   }
+  if (text == Text::kOriginal) return overlay;
   for (const auto& [path, edit] : part.edited) {
-    overlay[path] = keep_lines && !edit.is_new_file ? KeepLineNumbers(edit.old_text, edit.new_text)
-                                                    : edit.new_text;
+    const bool keeps_lines = text == Text::kEditedKeepingLines && !edit.is_new_file;
+    overlay[path] = keeps_lines ? KeepLineNumbers(edit.old_text, edit.new_text) : edit.new_text;
   }
   return overlay;
 }
@@ -288,7 +291,7 @@ absl::StatusOr<CompileRequest> PatchBuilder::RequestFor(const ReachedUnit& reach
                          .unedited = {},
                          .errors_only = true};
   absl::StatusOr<std::map<std::string, std::string>> overlay =
-      Overlay(object, unit, /*keep_lines=*/true);
+      Overlay(object, unit, Text::kEditedKeepingLines);
   if (!overlay.ok()) return overlay.status();
   request.overlay = *std::move(overlay);
   if (IsOnlyMainSourceEdited(object, unit)) {
@@ -306,7 +309,7 @@ bool PatchBuilder::IsUsable(const ReachedUnit& reached, CompileRequest request,
   if (!result.ok) {
     // Once more with the author's own line numbers, for the messages.
     absl::StatusOr<std::map<std::string, std::string>> overlay =
-        Overlay(object, unit, /*keep_lines=*/false);
+        Overlay(object, unit, Text::kEdited);
     if (overlay.ok()) {
       request.overlay = *std::move(overlay);
       request.errors_only = false;
@@ -351,8 +354,10 @@ absl::Status PatchBuilder::TakeCompiled(const ReachedUnit& reached, CompileReque
   TakeLeftOutFromBase(result.left_out, **base_summary, *edited);
   UnitDiff diff = CompareUnit({description, **base_summary, *edited});
   diff.module = base.module();
-  std::vector<Refusal> layouts =
-      CompareRecords(description.records, result.description.records, options.allow_layout);
+  std::vector<Refusal> layouts = RefuseLayouts(
+      reached,
+      CompareRecords(description.records, result.description.records, options.allow_layout),
+      result.description);
   for (Refusal& refusal : CompareVariables(description.variables, result.description.variables)) {
     layouts.push_back(std::move(refusal));
   }
@@ -368,6 +373,71 @@ absl::Status PatchBuilder::TakeCompiled(const ReachedUnit& reached, CompileReque
   parts_[object].facts[unit] = std::move(result.facts);
   report_.compare_time += absl::Now() - compiled;
   return absl::OkStatus();
+}
+
+std::map<std::string, UnitRecordUse> PatchBuilder::FindRecordUses(
+    const ReachedUnit& reached, const std::set<std::string>& records) {
+  const auto [object, unit] = reached;
+  const ObjectDescription& description = objects_[object].units()[unit].description;
+  std::map<std::string, UnitRecordUse> uses;
+  for (const Text text : {Text::kOriginal, Text::kEdited}) {
+    CompileRequest request{.directory = description.directory,
+                           .language = description.language,
+                           .arguments = description.arguments,
+                           .output = description.output,
+                           .source_date_s = description.source_date_s,
+                           .overlay = {},
+                           .known_functions = {},
+                           .unedited = {},
+                           .errors_only = true,
+                           .records = records};
+    absl::StatusOr<std::map<std::string, std::string>> overlay = Overlay(object, unit, text);
+    if (overlay.ok()) request.overlay = *std::move(overlay);
+    CompileResult result;
+    if (overlay.ok()) result = compiler_(request);
+    for (const std::string& record : records) {
+      RecordUse& use = text == Text::kOriginal ? uses[record].base : uses[record].edited;
+      use = std::move(result.record_uses[record]);
+      if (!result.ok) use.escape = "its source cannot be read again";
+    }
+    const bool all_escape = std::all_of(uses.begin(), uses.end(), [](const auto& each) {
+      return !each.second.base.escape.empty();
+    });
+    if (all_escape) break;
+  }
+  return uses;
+}
+
+std::vector<Refusal> PatchBuilder::RefuseLayouts(const ReachedUnit& reached,
+                                                 std::vector<LayoutChange> changes,
+                                                 const ObjectDescription& edited) {
+  std::set<std::string> candidates;
+  for (const LayoutChange& change : changes) {
+    if (change.refusal.code == RefusalCode::kRecordLayout && change.kind != "enum") {
+      candidates.insert(change.record);
+    }
+  }
+  std::map<std::string, UnitRecordUse> uses;
+  if (!candidates.empty()) uses = FindRecordUses(reached, candidates);
+  std::vector<Refusal> refusals;
+  for (LayoutChange& change : changes) {
+    const auto found = uses.find(change.record);
+    if (found == uses.end()) {
+      refusals.push_back(std::move(change.refusal));
+      continue;
+    }
+    UnitRecordUse& use = found->second;
+    const std::string& escape = use.base.escape.empty() ? use.edited.escape : use.base.escape;
+    if (!escape.empty()) {
+      refusals.push_back(WithReason(std::move(change.refusal), escape));
+      continue;
+    }
+    UnitRecordUse own = use;
+    own.description.functions = edited.functions;
+    own.description.input_hashes = edited.input_hashes;
+    frame_only_.Add(reached.object, reached.unit, std::move(change), std::move(own));
+  }
+  return refusals;
 }
 
 void PatchBuilder::RefuseWhatTheBuildRegisters() {

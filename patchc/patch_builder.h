@@ -18,6 +18,7 @@
 #include "patchc/base.h"
 #include "patchc/clang_runner.h"
 #include "patchc/compare/closure.h"
+#include "patchc/compare/frame_only.h"
 #include "patchc/ordered_compile.h"
 #include "patchc/source_edits.h"
 #include "runtime/format/patch_module.h"
@@ -42,8 +43,9 @@ struct BuildReport {
   size_t units_compiled = 0;
   absl::Duration compile_time;
   absl::Duration compare_time;
-  std::vector<UnitDiff> units;    // those that contribute, of all objects
-  std::vector<Refusal> refusals;  // any: no patch
+  std::vector<UnitDiff> units;                 // those that contribute, of all objects
+  std::vector<FrameOnlyRecord> frame_records;  // changed, and fine
+  std::vector<Refusal> refusals;               // any: no patch
   std::vector<std::string> warnings;
   std::vector<std::string> notes;
   PatchModule module;  // complete unless refused or without change
@@ -88,8 +90,15 @@ class PatchBuilder {
   absl::Status TakeCompiled(const ReachedUnit& unit, CompileRequest request, CompileResult result,
                             const BuildOptions& options);
   bool IsUsable(const ReachedUnit& unit, CompileRequest request, CompileResult& result);
-  absl::StatusOr<std::map<std::string, std::string>> Overlay(size_t object, size_t unit,
-                                                             bool keep_lines);
+  // The edited sources, by the author's line numbers or the program's, or the program's own.
+  enum class Text { kEdited, kEditedKeepingLines, kOriginal };
+  absl::StatusOr<std::map<std::string, std::string>> Overlay(size_t object, size_t unit, Text text);
+  // What both sides of the unit do with the records.
+  std::map<std::string, UnitRecordUse> FindRecordUses(const ReachedUnit& unit,
+                                                      const std::set<std::string>& records);
+  // What is refused of the changes; those that may be fine go to frame_only_.
+  std::vector<Refusal> RefuseLayouts(const ReachedUnit& unit, std::vector<LayoutChange> changes,
+                                     const ObjectDescription& edited);
   absl::Status Explain(size_t object);
   // A new variable that a list of the build names, such as a server's list of modules, is only
   // alive when the generated code registers it.
@@ -105,6 +114,7 @@ class PatchBuilder {
   std::vector<Part> parts_;               // by object
   std::vector<AffectedObject> affected_;  // by object
   std::set<std::string> compared_records_;
+  FrameOnlyRecords frame_only_;
   // No patch can come of it, whatever the other units are like.
   bool is_refused_ = false;
   BuildReport report_;

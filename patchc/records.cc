@@ -18,7 +18,6 @@
 #include "absl/strings/str_cat.h"
 
 namespace mend::patchc {
-namespace {
 
 std::string RecordName(const clang::TagDecl& declaration, const clang::ASTContext& context) {
   const clang::PrintingPolicy policy(context.getLangOpts());
@@ -34,6 +33,8 @@ std::string RecordName(const clang::TagDecl& declaration, const clang::ASTContex
   }
   return {};
 }
+
+namespace {
 
 // What std::atomic<T> holds a T as; a null type for anything else.
 clang::QualType ValueOfStdAtomic(const clang::RecordDecl& record) {

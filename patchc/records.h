@@ -5,8 +5,11 @@
 #define MEND_PATCHC_RECORDS_H_
 
 #include <clang/AST/ASTConsumer.h>
+#include <clang/AST/ASTContext.h>
+#include <clang/AST/Decl.h>
 
 #include <memory>
+#include <string>
 
 #include "runtime/format/object_description.h"
 
@@ -15,6 +18,10 @@ namespace mend::patchc {
 // Fills `description`'s records and variables when the translation unit is complete and without
 // errors. `description` must live as long as the consumer.
 std::unique_ptr<clang::ASTConsumer> CreateRecordCollector(ObjectDescription* description);
+
+// What a record or enum is described under: its qualified name, or that of the typedef of an
+// unnamed one; empty: it has none.
+std::string RecordName(const clang::TagDecl& declaration, const clang::ASTContext& context);
 
 }  // namespace mend::patchc
 

@@ -37,6 +37,7 @@
 #include "absl/status/statusor.h"
 #include "patchc/codegen/codegen_passes.h"
 #include "patchc/fingerprint.h"
+#include "patchc/frame_records.h"
 #include "patchc/object_writer.h"
 #include "patchc/precompiled_header.h"
 #include "patchc/records.h"
@@ -340,6 +341,21 @@ absl::Status DescribeObject(const UnitIdentity& identity, EmbeddedSources embedd
   return absl::OkStatus();
 }
 
+// Only reads a unit.
+class RecordUseAction : public clang::ASTFrontendAction {
+ public:
+  explicit RecordUseAction(RecordUses* uses) : uses_(uses) {}
+
+ protected:
+  std::unique_ptr<clang::ASTConsumer> CreateASTConsumer(clang::CompilerInstance& /*clang*/,
+                                                        llvm::StringRef /*file*/) override {
+    return CreateFrameRecordCollector(uses_);
+  }
+
+ private:
+  RecordUses* const uses_;
+};
+
 bool IsIrInput(const clang::CompilerInstance& clang) {
   const auto& inputs = clang.getFrontendOpts().Inputs;
   return !inputs.empty() && inputs.front().getKind().getLanguage() == clang::Language::LLVM_IR;
@@ -507,6 +523,16 @@ UnitResult CompileUnit(llvm::ArrayRef<const char*> arguments, const UnitIdentity
   result.ok = parsed && Execute(*clang, identity, options, result);
   if (options.leak) llvm::BuryPointer(std::move(clang));
   return result;
+}
+
+bool FindRecordUses(llvm::ArrayRef<const char*> arguments, const UnitOptions& options,
+                    RecordUses* uses) {
+  std::unique_ptr<clang::CompilerInstance> clang;
+  if (!MakeInstance(arguments, options, &clang) || IsIrInput(*clang)) return false;
+  const BackendOptionsLock lock(!clang->getFrontendOpts().LLVMArgs.empty());
+  SetUpFrontEnd(*clang, options);
+  RecordUseAction action(uses);
+  return clang->ExecuteAction(action);
 }
 
 void KeepPreamble(llvm::ArrayRef<const char*> arguments, const UnitIdentity& identity,

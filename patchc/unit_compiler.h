@@ -22,6 +22,7 @@
 #include "patchc/codegen/leave_out.h"
 #include "patchc/loop_flags.h"
 #include "patchc/preamble_cache.h"
+#include "patchc/record_use.h"
 #include "runtime/format/object_description.h"
 
 namespace mend::patchc {
@@ -78,6 +79,11 @@ struct UnitResult {
 // `arguments`: the command line behind `-cc1`.
 UnitResult CompileUnit(llvm::ArrayRef<const char*> arguments, const UnitIdentity& identity,
                        const UnitOptions& options);
+
+// Finds out what the unit does with each record that is a key of `uses`; emits nothing. False: it
+// does not compile, and `uses` means nothing.
+bool FindRecordUses(llvm::ArrayRef<const char*> arguments, const UnitOptions& options,
+                    RecordUses* uses);
 
 // Keeps the preamble of the unit in `options.preambles`, for later calls of CompileUnit.
 void KeepPreamble(llvm::ArrayRef<const char*> arguments, const UnitIdentity& identity,

@@ -27,6 +27,12 @@ void PrintNames(std::FILE* file, const char* what, const std::vector<std::string
   }
 }
 
+std::vector<std::string> Displayed(const std::vector<std::string>& symbols) {
+  std::vector<std::string> names;
+  for (const std::string& symbol : symbols) names.push_back(DisplayName(symbol));
+  return names;
+}
+
 }  // namespace
 
 void PrintProblems(std::FILE* file, const BuildReport& report) {
@@ -40,6 +46,14 @@ void PrintProblems(std::FILE* file, const BuildReport& report) {
 }
 
 void PrintContents(std::FILE* file, const BuildReport& report) {
+  for (const FrameOnlyRecord& record : report.frame_records) {
+    std::fprintf(file, "%s\n%s  fine: %s\n", record.change.c_str(), record.detail.c_str(),
+                 record.functions.empty()
+                     ? "nothing has such an object"
+                     : absl::StrCat("only in frames of changed functions (",
+                                    absl::StrJoin(Displayed(record.functions), ", "), ")")
+                           .c_str());
+  }
   for (const UnitDiff& unit : report.units) {
     const std::string of_module =
         unit.module.empty() ? "" : absl::StrCat(" (module ", unit.module, ")");
@@ -93,6 +107,12 @@ void FillJson(const BuildReport& report, nlohmann::ordered_json& json) {
   json["replace"] = report.module.replace;
   json["held"] = report.module.hold;
   FillUnits(report, json);
+  json["frame_records"] = nlohmann::ordered_json::array();
+  for (const FrameOnlyRecord& record : report.frame_records) {
+    json["frame_records"].push_back({{"change", record.change},
+                                     {"detail", record.detail},
+                                     {"functions", Displayed(record.functions)}});
+  }
   json["refusals"] = nlohmann::ordered_json::array();
   for (const Refusal& refusal : report.refusals) {
     json["refusals"].push_back({{"code", RefusalId(refusal.code)},

@@ -164,20 +164,20 @@ std::optional<Refusal> CompareRecord(const RecordDescription& base,
 
 }  // namespace
 
-std::vector<Refusal> CompareRecords(const std::vector<RecordDescription>& base,
-                                    const std::vector<RecordDescription>& edited,
-                                    const std::set<std::string>& allowed) {
+std::vector<LayoutChange> CompareRecords(const std::vector<RecordDescription>& base,
+                                         const std::vector<RecordDescription>& edited,
+                                         const std::set<std::string>& allowed) {
   std::map<std::string, const RecordDescription*> old_records;
   for (const RecordDescription& record : base) old_records.emplace(record.name, &record);
-  std::vector<Refusal> refusals;
+  std::vector<LayoutChange> changes;
   for (const RecordDescription& record : edited) {
     const auto found = old_records.find(record.name);
     if (found == old_records.end() || allowed.contains(record.name)) continue;
     if (std::optional<Refusal> refusal = CompareRecord(*found->second, record)) {
-      refusals.push_back(*std::move(refusal));
+      changes.push_back({record.name, record.kind, *std::move(refusal)});
     }
   }
-  return refusals;
+  return changes;
 }
 
 std::vector<Refusal> CompareVariables(const std::vector<RecordDescription>& base,

@@ -12,15 +12,22 @@
 
 namespace mend::patchc {
 
-// A refusal for each record, enumeration or virtual table that both sides know and that differs
+// How the two sides of a record differ.
+struct LayoutChange {
+  std::string record;
+  std::string kind;
+  Refusal refusal;
+};
+
+// A change for each record, enumeration or virtual table that both sides know and that differs
 // in size, alignment, members or their places, enumerators' values, or virtual functions. A member
 // of equal place and size may be renamed, or have another type of the same meaning, but not both at
 // once: that is another member, in whose place live objects have the old one. Enumerators at new
 // values are fine.
 // `allowed`: names that the author answers for.
-std::vector<Refusal> CompareRecords(const std::vector<RecordDescription>& base,
-                                    const std::vector<RecordDescription>& edited,
-                                    const std::set<std::string>& allowed);
+std::vector<LayoutChange> CompareRecords(const std::vector<RecordDescription>& base,
+                                         const std::vector<RecordDescription>& edited,
+                                         const std::set<std::string>& allowed);
 
 // A refusal for each variable that both sides have and that keeps its size, but would be taken for
 // something else by new code.
