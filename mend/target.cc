@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <climits>
 #include <ctime>
+#include <deque>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -19,13 +20,16 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "mend/client.h"
 #include "runtime/control/socket_place.h"
 
@@ -36,6 +40,7 @@ namespace {
 constexpr absl::Duration kSocketWait = absl::Seconds(1);
 // A server that forks all the time is not followed for ever.
 constexpr absl::Duration kFollowTime = absl::Seconds(5);
+constexpr absl::Duration kLookInterval = absl::Milliseconds(20);
 constexpr size_t kAskedAtOnce = 32;
 
 // A string field of an answer; "" when it is missing or something else.
@@ -164,27 +169,50 @@ std::optional<Birth> BirthOf(pid_t pid) {
   return birth;
 }
 
-// The visits of VisitTargets, and what they have left to do.
+// The visits of VisitTargets, and what they have left to do. Its methods are for one thread.
 class TargetVisitor {
  public:
-  explicit TargetVisitor(const std::function<void(const Target&, bool)>& visit) : visit_(visit) {}
+  TargetVisitor(size_t at_once, const std::function<void(const Visit&)>& visit)
+      : at_once_(at_once), visit_(visit) {}
+  TargetVisitor(const TargetVisitor&) = delete;
+  TargetVisitor& operator=(const TargetVisitor&) = delete;
+  ~TargetVisitor() {
+    {
+      const absl::MutexLock lock(&mu_);
+      is_over_ = true;
+    }
+    for (std::thread& thread : threads_) thread.join();
+  }
 
-  void Visit(const std::vector<Target>& targets) {
+  // Begins the visits of those that are new.
+  void Add(const std::vector<Target>& targets) {
     for (const Target& target : targets) {
-      if (!visited_.insert(target.socket).second) continue;
+      if (!found_.insert(target.socket).second) continue;
       const std::string executable = ExecutableOf(absl::StrCat(target.pid));
       if (!executable.empty()) executables_.insert(executable);
-      visit_(target, targets.size() > 1 || !known_.empty());
-      known_[target.pid] = NowInTicks();
+      const size_t number = found_.size() - 1;
+      Turn turn{target, number, targets.size() > 1 || number > 0};
+      if (at_once_ == 1) {
+        Take(turn);
+        continue;
+      }
+      const absl::MutexLock lock(&mu_);
+      under_way_.insert(target.pid);
+      waiting_.push_back(std::move(turn));
+      if (threads_.size() < std::min(at_once_, under_way_.size())) {
+        threads_.emplace_back([this] { TakeTurns(); });
+      }
     }
   }
 
-  // Processes of the same programs that may have been forked before their parent's turn.
-  std::set<pid_t> Missing() const {
+  // Processes of the same programs that may have been forked before their parent's visit was over.
+  std::set<pid_t> Missing() {
     std::set<pid_t> missing;
-    for (const pid_t pid : ProcessesOf(executables_)) {
+    const std::set<pid_t> processes = ProcessesOf(executables_);
+    const absl::MutexLock lock(&mu_);
+    for (const pid_t pid : processes) {
       const std::optional<Birth> birth = BirthOf(pid);
-      if (!birth || known_.contains(pid)) continue;
+      if (!birth || known_.contains(pid) || under_way_.contains(pid)) continue;
       const auto parent = known_.find(birth->parent);
       if (parent == known_.end() || birth->ticks <= parent->second) missing.insert(pid);
     }
@@ -192,13 +220,60 @@ class TargetVisitor {
   }
 
   // A target of another name.
-  void Ignore(pid_t pid) { known_.try_emplace(pid, 0); }
+  void Ignore(pid_t pid) {
+    const absl::MutexLock lock(&mu_);
+    if (!under_way_.contains(pid)) known_.try_emplace(pid, 0);
+  }
+
+  // Whether all visits are over; waits for that no longer than so.
+  bool AwaitIdle(absl::Duration wait) {
+    const absl::MutexLock lock(&mu_);
+    const auto is_idle = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return under_way_.empty(); };
+    return mu_.AwaitWithTimeout(absl::Condition(&is_idle), wait);
+  }
 
  private:
-  const std::function<void(const Target&, bool)>& visit_;
-  std::set<std::string> visited_;   // by socket
-  std::map<pid_t, int64_t> known_;  // when their visit was over; 0: not visited
+  struct Turn {
+    Target target;
+    size_t number;
+    bool is_one_of_several;
+  };
+
+  void Take(const Turn& turn) {
+    visit_({turn.target, turn.number, turn.is_one_of_several});
+    const absl::MutexLock lock(&mu_);
+    known_[turn.target.pid] = NowInTicks();
+    under_way_.erase(turn.target.pid);
+  }
+
+  void TakeTurns() {
+    const auto has_work = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+      return is_over_ || !waiting_.empty();
+    };
+    while (true) {
+      std::optional<Turn> turn;
+      {
+        const absl::MutexLock lock(&mu_);
+        mu_.Await(absl::Condition(&has_work));
+        if (waiting_.empty()) return;
+        turn = std::move(waiting_.front());
+        waiting_.pop_front();
+      }
+      Take(*turn);
+    }
+  }
+
+  const size_t at_once_;
+  const std::function<void(const Visit&)>& visit_;
+  std::set<std::string> found_;  // by socket
   std::set<std::string> executables_;
+  std::vector<std::thread> threads_;
+  absl::Mutex mu_;
+  std::deque<Turn> waiting_ ABSL_GUARDED_BY(mu_);
+  std::set<pid_t> under_way_ ABSL_GUARDED_BY(mu_);  // waiting or visited just now
+  std::map<pid_t, int64_t> known_
+      ABSL_GUARDED_BY(mu_);  // when their visit was over; 0: not visited
+  bool is_over_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 absl::StatusOr<std::vector<Target>> FindByProcess(pid_t pid) {
@@ -274,28 +349,32 @@ absl::StatusOr<std::vector<Target>> FindTargets(const std::string& operand) {
   return matching;
 }
 
-absl::StatusOr<std::vector<pid_t>> VisitTargets(
-    const std::string& operand, const std::function<void(const Target&, bool)>& visit) {
+absl::StatusOr<std::vector<pid_t>> VisitTargets(const std::string& operand, size_t at_once,
+                                                const std::function<void(const Visit&)>& visit) {
   const absl::StatusOr<std::vector<Target>> found = FindTargets(operand);
   if (!found.ok()) return found.status();
-  TargetVisitor visitor(visit);
-  visitor.Visit(*found);
+  TargetVisitor visitor(at_once, visit);
+  visitor.Add(*found);
   pid_t pid = 0;
   if (IsProcessId(operand, &pid) || operand.find('/') != std::string::npos) {
+    visitor.AwaitIdle(absl::InfiniteDuration());
     return std::vector<pid_t>();
   }
   // Each has its time from when it was first seen: a server may fork all the time.
   std::map<pid_t, absl::Time> first_seen;
-  const absl::Time begin = absl::Now();
+  absl::Time begin = absl::Now();
   while (true) {
+    const bool is_idle = visitor.AwaitIdle(kLookInterval);
     const std::set<pid_t> missing = visitor.Missing();
     const absl::Time now = absl::Now();
+    if (!is_idle) begin = now;
     const bool is_over = std::all_of(missing.begin(), missing.end(), [&](pid_t process) {
       return now - first_seen.try_emplace(process, now).first->second > kSocketWait;
     });
-    if (is_over) return std::vector<pid_t>(missing.begin(), missing.end());
+    if (is_over && is_idle) return std::vector<pid_t>(missing.begin(), missing.end());
     if (now - begin > kFollowTime) return std::vector<pid_t>();
-    absl::SleepFor(absl::Milliseconds(20));
+    if (is_idle) absl::SleepFor(kLookInterval);
+    if (is_over) continue;
     std::vector<Target> matching;
     for (Target& target : ListTargets()) {
       if (::fnmatch(operand.c_str(), target.name.c_str(), 0) == 0) {
@@ -304,7 +383,7 @@ absl::StatusOr<std::vector<pid_t>> VisitTargets(
         visitor.Ignore(target.pid);
       }
     }
-    visitor.Visit(matching);
+    visitor.Add(matching);
   }
 }
 

@@ -35,15 +35,22 @@ std::vector<std::string> SilentTexts(const std::vector<pid_t>& silent);
 // NOT_FOUND: nothing matches; UNAVAILABLE, PERMISSION_DENIED: it does not let itself be operated.
 absl::StatusOr<std::vector<Target>> FindTargets(const std::string& operand);
 
-// Calls `visit` once for every target that `operand` names, one after the other;
-// `is_one_of_several` tells whether there are others. A process that forks before its turn leaves a
+// A target whose turn it is.
+struct Visit {
+  const Target& target;
+  size_t number;  // from 0, in the order in which they were found
+  bool is_one_of_several;
+};
+
+// Calls `visit` once for every target that `operand` names, for as many as `at_once` at a time,
+// each in a thread of its own; with 1, one after the other in this thread. So with many at once,
+// one that takes its time holds nobody up. A process that forks before its visit is over leaves a
 // child with the state from before, which is a target of its own only a moment later. So processes
 // of the same programs that are new are waited for and visited, until there are none: what is
 // forked from then on has what its parent has. Returns those that never got a control socket, by
 // process id. Errors are those of FindTargets, before any visit.
-absl::StatusOr<std::vector<pid_t>> VisitTargets(
-    const std::string& operand,
-    const std::function<void(const Target& target, bool is_one_of_several)>& visit);
+absl::StatusOr<std::vector<pid_t>> VisitTargets(const std::string& operand, size_t at_once,
+                                                const std::function<void(const Visit&)>& visit);
 
 // What to say of one that VisitTargets could not reach.
 std::string UnreachedText(pid_t pid);

@@ -67,7 +67,8 @@ void ForgiveAbsence(std::vector<std::pair<Target, TargetResult>>& results) {
 int OnTargets(const std::string& operand, bool json, const TargetVerb& verb) {
   std::vector<std::pair<Target, TargetResult>> results;
   const absl::StatusOr<std::vector<pid_t>> unreached =
-      VisitTargets(operand, [&](const Target& target, bool several) {
+      VisitTargets(operand, /*at_once=*/1, [&](const Visit& visit) {
+        const auto& [target, number, several] = visit;
         if (several && HasEnded(target)) return;
         TargetResult result = RunOn(target, several, json, verb);
         // A worker whose time was up; what it did not answer is on standard error.

@@ -1,13 +1,19 @@
 // patchc apply: builds a patch from edited sources, or takes a ready module, and has one or more
 // running programs apply it.
 #include <cstdio>
+#include <deque>
 #include <map>
+#include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/synchronization/mutex.h"
 #include "mend/client.h"
 #include "mend/target.h"
 #include "patchc/commands/build_report.h"
@@ -49,19 +55,25 @@ bool IsModule(const std::string& bytes) {
   return std::string_view(bytes).starts_with(kModuleMagic);
 }
 
+// Threads that mostly wait for a target's answer.
+constexpr size_t kTargetsAtOnce = 64;
+
 class Applier {
  public:
   explicit Applier(ApplyOptions options) : options_(std::move(options)) {}
 
   int Run() {
     if (const int code = FindReadyModule(); code != kExitOk) return code;
+    const absl::StatusOr<std::vector<pid_t>> unreached = VisitTargets(
+        options_.to, kTargetsAtOnce,
+        [&](const Visit& visit) { Done(visit, ApplyTo(visit.target, visit.is_one_of_several)); });
+    const absl::MutexLock lock(&mu_);
     std::vector<Outcome> outcomes;
     std::vector<Target> targets;
-    const absl::StatusOr<std::vector<pid_t>> unreached =
-        VisitTargets(options_.to, [&](const Target& target, bool is_one_of_several) {
-          outcomes.push_back(ApplyTo(target, is_one_of_several));
-          targets.push_back(target);
-        });
+    for (std::optional<std::pair<Target, Outcome>>& result : results_) {
+      targets.push_back(result->first);
+      outcomes.push_back(std::move(result->second));
+    }
     if (!unreached.ok()) {
       return ReportErrorAs(kExitUnreachable, unreached.status(), options_.patch.json);
     }
@@ -98,6 +110,16 @@ class Applier {
     return kExitOk;
   }
 
+  // Reports are in the order in which the targets were found, whichever is ready first.
+  void Done(const Visit& visit, Outcome outcome) {
+    const absl::MutexLock lock(&mu_);
+    if (results_.size() <= visit.number) results_.resize(visit.number + 1);
+    results_[visit.number] = {visit.target, std::move(outcome)};
+    for (; printed_ < results_.size() && results_[printed_].has_value(); ++printed_) {
+      PrintOutcome(results_[printed_]->second);
+    }
+  }
+
   void StayWithCanaries(const std::vector<Target>& targets, std::vector<Outcome>& outcomes) const {
     std::vector<HeldCanary> held;
     for (size_t i = 0; i < outcomes.size(); ++i) {
@@ -111,8 +133,10 @@ class Applier {
   // One of several that ends meanwhile, as workers do, has nothing left to patch.
   static constexpr char kEnded[] = "ended";
   static Outcome Ended(const Target& target) {
-    std::fprintf(stderr, "patchc: %s (%d) ended meanwhile\n", target.name.c_str(), target.pid);
-    return MakeOutcome(target, kExitOk, kEnded);
+    Outcome outcome = MakeOutcome(target, kExitOk, kEnded);
+    absl::StrAppendFormat(&outcome.err, "patchc: %s (%d) ended meanwhile\n", target.name,
+                          target.pid);
+    return outcome;
   }
 
   Outcome ApplyTo(const Target& target, bool is_one_of_several) {
@@ -134,19 +158,28 @@ class Applier {
     };
     absl::StatusOr<BaseObjects> modules = OpenModules(target, options_.patch);
     if (!modules.ok()) return refused(modules.status());
-    const std::string key = KeyOf(target, *modules);
-    auto built = built_.find(key);
-    if (built == built_.end()) {
-      absl::StatusOr<ReadyModule> module = BuildFor(target, *std::move(modules));
-      if (!module.ok() && HasEnded(target)) return refused(module.status());
-      built = built_.emplace(key, std::move(module)).first;
-    }
-    if (!built->second.ok()) return refused(built->second.status());
-    const ReadyModule& module = *built->second;
+    const absl::StatusOr<const ReadyModule*> built = Built(target, *std::move(modules));
+    if (!built.ok()) return refused(built.status());
+    const ReadyModule& module = **built;
     if (!module.report.refusals.empty() || module.no_change) {
       return NotSent(target, module.report, options_.patch.json);
     }
     return SendPatch(target, module.bytes, &module.report, options_.send);
+  }
+
+  // The patch for the target, built by the first that needs it; the others wait for it.
+  absl::StatusOr<const ReadyModule*> Built(const Target& target, BaseObjects modules) {
+    const absl::MutexLock lock(&build_mu_);
+    const std::string key = KeyOf(target, modules);
+    auto built = built_.find(key);
+    if (built == built_.end()) {
+      absl::StatusOr<ReadyModule> module = BuildFor(target, std::move(modules));
+      // A process that is gone could not be read, which is nothing to the others.
+      if (!module.ok() && HasEnded(target)) return module.status();
+      built = built_.emplace(key, std::move(module)).first;
+    }
+    if (!built->second.ok()) return built->second.status();
+    return &*built->second;
   }
 
   // Targets that need the same patch: of one executable, with the same guest modules.
@@ -199,7 +232,12 @@ class Applier {
 
   const ApplyOptions options_;
   std::unique_ptr<ReadyModule> ready_;
-  std::map<std::string, absl::StatusOr<ReadyModule>> built_;  // by KeyOf
+  absl::Mutex build_mu_;
+  // By KeyOf. What is built stays where it is.
+  std::map<std::string, absl::StatusOr<ReadyModule>> built_ ABSL_GUARDED_BY(build_mu_);
+  absl::Mutex mu_;
+  std::deque<std::optional<std::pair<Target, Outcome>>> results_ ABSL_GUARDED_BY(mu_);
+  size_t printed_ ABSL_GUARDED_BY(mu_) = 0;  // of results_, from the first
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "mend/client.h"
@@ -51,7 +52,7 @@ Json Part(const Json& object, const char* key) {
   return found != object.end() ? *found : Json();
 }
 
-void PrintFunctions(const Json& report) {
+void TellFunctions(const Json& report, std::string& out) {
   std::vector<std::string> back;
   for (const Json& function : Part(report, "functions")) {
     const std::string object = Text(function, "object");
@@ -65,25 +66,28 @@ void PrintFunctions(const Json& report) {
     const std::string reason = Text(function, "reason");
     const std::string detail = Text(function, "detail");
     const bool is_changed = reason.empty() || reason == "changed";
-    std::printf("  %-10s %-32s %s\n", "replaced", name.c_str(),
-                is_changed ? absl::StrCat("changed", detail.empty() ? "" : " (", detail,
-                                          detail.empty() ? "" : ")")
-                                 .c_str()
-                           : absl::StrCat(reason, " ", detail).c_str());
+    absl::StrAppendFormat(&out, "  %-10s %-32s %s\n", "replaced", name.c_str(),
+                          is_changed ? absl::StrCat("changed", detail.empty() ? "" : " (", detail,
+                                                    detail.empty() ? "" : ")")
+                                           .c_str()
+                                     : absl::StrCat(reason, " ", detail).c_str());
   }
-  for (const std::string& name : back) std::printf("  %-10s %s\n", "original", name.c_str());
+  for (const std::string& name : back)
+    absl::StrAppendFormat(&out, "  %-10s %s\n", "original", name.c_str());
   for (const Json& held : Part(report, "held")) {
-    if (held.is_string()) std::printf("  %-10s %s\n", "held", held.get<std::string>().c_str());
+    if (held.is_string())
+      absl::StrAppendFormat(&out, "  %-10s %s\n", "held", held.get<std::string>().c_str());
   }
   for (const Json& old : Part(report, "replaced_patches")) {
     if (old.is_string()) {
-      std::printf("  %-10s patch '%s'\n", "retired", old.get<std::string>().c_str());
+      absl::StrAppendFormat(&out, "  %-10s patch '%s'\n", "retired",
+                            old.get<std::string>().c_str());
     }
   }
 }
 
 // What holds the thread up, and since when it has been seen there: it may have come earlier.
-void PrintStraggler(const Json& thread) {
+void TellStraggler(const Json& thread, std::string& out) {
   const Json straggler = Part(thread, "straggler");
   std::string held;
   if (straggler.is_object()) {
@@ -93,11 +97,11 @@ void PrintStraggler(const Json& thread) {
                         detail.empty() ? "" : absl::StrCat(" (", detail, ")"), ", for at least ",
                         ShowDuration(Number(straggler, "since_ns")));
   }
-  std::printf("  %-10s thread %s '%s'%s\n", "waits for", Text(thread, "tid").c_str(),
-              Text(thread, "name").c_str(), held.c_str());
+  absl::StrAppendFormat(&out, "  %-10s thread %s '%s'%s\n", "waits for",
+                        Text(thread, "tid").c_str(), Text(thread, "name").c_str(), held.c_str());
 }
 
-void PrintTransition(const Json& report) {
+void TellTransition(const Json& report, Outcome& told) {
   std::vector<std::string> phases;
   for (const char* const phase : {"compile", "compare", "parse", "link", "check", "transition"}) {
     const Json all = Part(report, "phases");
@@ -106,7 +110,8 @@ void PrintTransition(const Json& report) {
       phases.push_back(absl::StrCat(phase, " ", ShowDuration(Number(all, key.c_str()))));
     }
   }
-  if (!phases.empty()) std::printf("  %-10s %s\n", "phases", absl::StrJoin(phases, ", ").c_str());
+  if (!phases.empty())
+    absl::StrAppendFormat(&told.out, "  %-10s %s\n", "phases", absl::StrJoin(phases, ", ").c_str());
   const Json transition = Part(report, "transition");
   if (transition.is_object()) {
     std::vector<std::string> ways;
@@ -116,23 +121,27 @@ void PrintTransition(const Json& report) {
         ways.push_back(absl::StrCat(count.get<int64_t>(), " ", way));
       }
     }
-    if (!ways.empty()) std::printf("  %-10s %s\n", "switched", absl::StrJoin(ways, ", ").c_str());
+    if (!ways.empty())
+      absl::StrAppendFormat(&told.out, "  %-10s %s\n", "switched",
+                            absl::StrJoin(ways, ", ").c_str());
     const std::string forced = switched.is_object() ? ForcedText(Number(switched, "forced")) : "";
-    if (!forced.empty()) std::fprintf(stderr, "patchc: %s\n", forced.c_str());
+    if (!forced.empty()) absl::StrAppendFormat(&told.err, "patchc: %s\n", forced.c_str());
     const std::string last = Text(transition, "last_straggler");
-    if (!last.empty()) std::printf("  %-10s %s\n", "last", last.c_str());
+    if (!last.empty()) absl::StrAppendFormat(&told.out, "  %-10s %s\n", "last", last.c_str());
   }
-  for (const Json& thread : Part(report, "stragglers")) PrintStraggler(thread);
+  for (const Json& thread : Part(report, "stragglers")) TellStraggler(thread, told.out);
 }
 
-void PrintOutcome(const Target& target, const Json& report) {
+void TellOutcome(const Target& target, Outcome& told) {
+  const Json& report = told.json;
+  std::string& out = told.out;
   const std::string outcome = Text(report, "outcome");
   const std::string patch = Text(report, "patch");
   const std::string where =
       absl::StrCat(target.name.empty() ? "target" : target.name, " (", target.pid, ")");
   if (outcome == "already_applied") {
-    std::printf("patch '%s' is applied to %s already: nothing to do\n", patch.c_str(),
-                where.c_str());
+    absl::StrAppendFormat(&out, "patch '%s' is applied to %s already: nothing to do\n",
+                          patch.c_str(), where.c_str());
     return;
   }
   const char* what = "applied to";
@@ -140,9 +149,9 @@ void PrintOutcome(const Target& target, const Json& report) {
   if (outcome == "reversed") what = "timed out and was reversed in";
   if (outcome == "dry_run") what = "could be applied to";
   if (outcome == "canary") what = "is a canary, held until it is promoted or disabled, in";
-  std::printf("patch '%s' %s %s\n", patch.c_str(), what, where.c_str());
-  PrintFunctions(report);
-  PrintTransition(report);
+  absl::StrAppendFormat(&out, "patch '%s' %s %s\n", patch.c_str(), what, where.c_str());
+  TellFunctions(report, out);
+  TellTransition(report, told);
 }
 
 std::vector<std::string> AppliedPatches(const Target& target) {
@@ -158,6 +167,12 @@ std::vector<std::string> AppliedPatches(const Target& target) {
 }
 
 }  // namespace
+
+void PrintOutcome(const Outcome& outcome) {
+  std::fputs(outcome.out.c_str(), stdout);
+  std::fflush(stdout);
+  std::fputs(outcome.err.c_str(), stderr);
+}
 
 Outcome MakeOutcome(const Target& target, int exit_code, const std::string& outcome) {
   Outcome made;
@@ -179,10 +194,12 @@ Outcome NotSent(const Target& target, const BuildReport& report, bool json) {
   const std::vector<std::string> applied = AppliedPatches(target);
   outcome.json["applied"] = applied;
   if (json) return outcome;
-  std::printf("no change: %zu unit(s) compared, nothing to apply\n", report.units_compiled);
+  absl::StrAppendFormat(&outcome.out, "no change: %zu unit(s) compared, nothing to apply\n",
+                        report.units_compiled);
   for (const std::string& patch : applied) {
-    std::fprintf(stderr, "patchc: patch '%s' stays applied; mend disable %d '%s' takes it back\n",
-                 patch.c_str(), target.pid, patch.c_str());
+    absl::StrAppendFormat(&outcome.err,
+                          "patchc: patch '%s' stays applied; mend disable %d '%s' takes it back\n",
+                          patch.c_str(), target.pid, patch.c_str());
   }
   return outcome;
 }
@@ -197,10 +214,10 @@ Outcome Failure(const Target& target, int exit_code, const std::string& message,
   const RefusalText* const refusal = FindRefusalIn(message);
   if (refusal != nullptr) outcome.json["code"] = RefusalId(refusal->code);
   if (!json) {
-    std::fprintf(stderr, "patchc: %s\n", message.c_str());
+    absl::StrAppendFormat(&outcome.err, "patchc: %s\n", message.c_str());
     // Reports of patchc's own refusals end with it.
     if (refusal != nullptr && !absl::StrContains(message, "way out: ")) {
-      std::fprintf(stderr, "  way out: %s\n", refusal->way_out);
+      absl::StrAppendFormat(&outcome.err, "  way out: %s\n", refusal->way_out);
     }
   }
   return outcome;
@@ -229,13 +246,14 @@ Outcome SendPatch(const Target& target, const std::string& module, const BuildRe
   }
   outcome.json["target"] = absl::StrCat(target.pid);
   if (!options.json) {
-    PrintOutcome(target, outcome.json);
+    TellOutcome(target, outcome);
     if (outcome.exit_code == kExitReversed) {
-      std::fprintf(stderr, "patchc: %s\n", ErrorText(*reply).c_str());
+      absl::StrAppendFormat(&outcome.err, "patchc: %s\n", ErrorText(*reply).c_str());
     }
     if (outcome.exit_code == kExitOk && options.mentions_persist && !options.persist &&
         !options.dry_run && Text(outcome.json, "outcome") == "complete") {
-      std::fprintf(stderr, "patchc: the patch ends with the process; --persist keeps it\n");
+      absl::StrAppendFormat(&outcome.err,
+                            "patchc: the patch ends with the process; --persist keeps it\n");
     }
   }
   return outcome;
@@ -254,7 +272,7 @@ Outcome DisablePatch(const Target& target, const std::string& patch, const SendO
   if (code != kExitOk) return Failure(target, code, ErrorText(*reply), options.json);
   Outcome outcome = MakeOutcome(target, kExitOk, "disabled");
   outcome.json["patch"] = patch;
-  if (!options.json) std::printf("patch '%s' is disabled\n", patch.c_str());
+  if (!options.json) absl::StrAppendFormat(&outcome.out, "patch '%s' is disabled\n", patch.c_str());
   return outcome;
 }
 

@@ -108,6 +108,7 @@ class Watch {
       std::printf("%s\n", absl::StrJoin(names, ", ").c_str());
     }
     const Outcome outcome = ApplyEdits();
+    PrintOutcome(outcome);
     if (outcome.exit_code == kExitUnreachable) is_target_gone_ = true;
     if (options_.json) {
       std::printf("%s\n",

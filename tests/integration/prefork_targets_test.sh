@@ -1,0 +1,101 @@
+# Twenty processes of one name: `apply --to NAME` visits them side by side, so that one that is held up, or does
+# not answer at all, holds none of the others up. The report names each, in the order of their ids.
+. "$(dirname "$0")/lib.sh"
+cd "$work"
+
+cat >serve.c <<'SOURCE'
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+__attribute__((noinline)) int answer(void) { return 1; }
+
+/* Held up in the function that the patch replaces, until a signal comes. */
+__attribute__((noinline)) int stay(int held) {
+  if (held) pause();
+  return answer() + 10;
+}
+
+static void wake(int number) { (void)number; }
+
+int main(int argc, char** argv) {
+  signal(SIGUSR1, wake);
+  int held = argc > 1 && strcmp(argv[1], "held") == 0;
+  for (;;) {
+    int given = stay(held);
+    FILE* file = fopen("answers", "a");
+    fprintf(file, "%d %d\n", (int)getpid(), given);
+    fclose(file);
+    held = 0;
+    usleep(50000);
+  }
+}
+SOURCE
+"$patchc" cc -O1 serve.c -o prefork
+sed 's/answer() + 10/answer() + 20/' serve.c >edited.c
+mkdir edited && mv edited.c edited/serve.c
+"$patchc" build --base prefork edited/serve.c --name twenty -o twenty.mendpatch >/dev/null
+
+pids=()
+for number in $(seq 20); do
+  mode=plain
+  # The first ones: those that come later would have to wait for them.
+  [ "$number" -gt 2 ] || mode=held
+  MEND_OPTIONS="--log /dev/null" ./prefork "$mode" 2>/dev/null &
+  started+=("$!") pids+=("$!")
+done
+held=("${pids[0]}" "${pids[1]}")
+for pid in "${pids[@]}"; do
+  for tries in $(seq 400); do "$mend" status "$pid" >/dev/null 2>&1 && break; sleep 0.05; done
+done
+for pid in "${held[@]}"; do
+  for tries in $(seq 400); do
+    "$mend" threads "$pid" 2>/dev/null | grep -q "blocked in pause" && continue 2
+    sleep 0.05
+  done
+  fail "$pid does not get to its pause"
+done
+
+# given PID ANSWER: whether that is its last one.
+given() { [ "$(grep "^$1 " answers 2>/dev/null | tail -n 1)" = "$1 $2" ]; }
+
+# Nobody ends this wait but the signals below. The second one is stopped when it has begun its transition: a
+# request to it gets no answer until then.
+"$patchc" apply twenty.mendpatch --to prefork --timeout 300 >report 2>&1 &
+apply=$!
+started+=("$apply")
+for tries in $(seq 1200); do
+  "$mend" status "${held[1]}" 2>/dev/null | grep -q "twenty" && break
+  sleep 0.05
+done
+kill -STOP "${held[1]}"
+for pid in "${pids[@]:2}"; do
+  for tries in $(seq 1200); do
+    given "$pid" 21 && continue 2
+    sleep 0.05
+  done
+  fail "process $pid waits for those that are held up"
+done
+kill -0 "$apply" || fail "the command is over, though two processes have not answered: $(cat report)"
+kill -CONT "${held[1]}"
+for pid in "${held[@]}"; do kill -USR1 "$pid"; done
+code=0
+wait "$apply" || code=$?
+expect "the command's exit code" 0 "$code"
+expect "a report of each, in their order" \
+  "$(printf '%s\n' "${pids[@]}" | sort -n)" \
+  "$(sed -n "s/^patch 'twenty' applied to prefork (\([0-9]*\))$/\1/p" report)"
+
+# One that does not get through in its time fails alone.
+expect_code 0 "$mend" disable prefork twenty
+MEND_OPTIONS="--log /dev/null" ./prefork held 2>/dev/null &
+late=$!
+started+=("$late")
+for tries in $(seq 400); do
+  "$mend" threads "$late" 2>/dev/null | grep -q "blocked in pause" && break
+  sleep 0.05
+done
+expect_code 7 "$patchc" apply --json twenty.mendpatch --to prefork --timeout 2
+expect "those that took it" 20 "$(grep -o '"outcome":"complete"' <<<"$output" | wc -l)"
+expect "the one that did not" 1 "$(grep -o '"outcome":"reversed"' <<<"$output" | wc -l)"
