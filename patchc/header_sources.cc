@@ -38,7 +38,7 @@ class Collector {
     // An object whose source is no file has the section, empty of texts, and headers to look for.
     const absl::StatusOr<std::string_view> section = FindElfSection(object.bytes, kSourcesSection);
     if (!section.ok() || section->empty()) return absl::OkStatus();
-    const absl::StatusOr<std::vector<SourceText>> carried = ParseSources(*section);
+    const absl::StatusOr<std::vector<SourceText>> carried = SourcesIn(object.bytes);
     if (!carried.ok()) return InObject(object, carried.status());
     if (object.name == kHeadersMember) {
       for (const SourceText& source : *carried) known_.insert(HashHex(source.contents));

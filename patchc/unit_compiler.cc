@@ -43,6 +43,7 @@
 #include "patchc/records.h"
 #include "patchc/stack_switches.h"
 #include "patchc/toolchain.h"
+#include "runtime/format/embedded_sources.h"
 
 namespace mend::patchc {
 namespace {
@@ -121,7 +122,7 @@ void CollectSources(clang::CompilerInstance& clang, const IncludeNames& include_
         id.isValid() &&
         clang::SrcMgr::isSystem(manager.getFileCharacteristic(manager.getLocForStartOfFile(id)));
     // Nobody looks for an edit there. Hashes do not compress, and there are many.
-    if (source.is_system) source.hash.resize(source.hash.size() / 2);
+    if (source.is_system) source.hash.resize(source.hash.size() / 4);
     std::set<std::string> names = {file->first.getName().str()};
     const auto included = include_names.find(&file->first.getFileEntry());
     if (included != include_names.end() && !source.is_system) {
@@ -198,7 +199,8 @@ void ForceOptions(clang::CompilerInvocation& invocation) {
   // Each function in a section of its own: every reference between functions is a relocation.
   codegen.FunctionSections = true;
   codegen.DataSections = true;
-  codegen.UniqueSectionNames = true;
+  // Nobody looks for a function by its section's name, and each is a text of its own.
+  codegen.UniqueSectionNames = false;
   codegen.UnwindTables = 2;
   // The stub is the first instruction of the entry. Hosted code runs without branch tracking.
   codegen.CFProtectionBranch = false;
@@ -278,13 +280,14 @@ std::vector<FunctionDescription> GeneratedFunctions(std::vector<FunctionDescript
   return functions;
 }
 
-std::string SourcesToEmbed(EmbeddedSources embedded, const UnitResult& result) {
-  if (embedded == EmbeddedSources::kAll) return SerializeSources(result.sources);
+std::string SourcesToEmbed(EmbeddedSources embedded, const UnitResult& result,
+                           const std::string& description) {
+  if (embedded == EmbeddedSources::kAll) return SerializeSources(result.sources, description);
   std::vector<SourceText> main;
   for (const SourceText& source : result.sources) {
     if (source.path == result.main_source) main.push_back(source);
   }
-  return SerializeSources(main);
+  return SerializeSources(main, description);
 }
 
 // Fills the rest of the description from the object itself and puts it into the object.
@@ -332,7 +335,7 @@ absl::Status DescribeObject(const UnitIdentity& identity, EmbeddedSources embedd
   std::vector<NewSection> sections;
   sections.push_back({kObjectSection, serialized, SHF_EXCLUDE, 1});
   if (embedded != EmbeddedSources::kNone) {
-    sources = SourcesToEmbed(embedded, result);
+    sources = SourcesToEmbed(embedded, result, serialized);
     sections.push_back({kSourcesSection, sources, SHF_EXCLUDE, 1});
   }
   absl::StatusOr<std::string> described = AppendSections(*object, sections);

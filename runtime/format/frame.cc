@@ -22,6 +22,10 @@ struct ContextDeleter {
   void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
 };
 
+struct DecompressorDeleter {
+  void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
+};
+
 struct Header {
   uint64_t compressed_size;
   uint64_t contents_size;
@@ -45,8 +49,8 @@ absl::StatusOr<Header> ReadHeader(std::string_view magic, std::string_view bytes
 // What zstd may add to each part, besides the bound of the whole: it begins a block of its own.
 constexpr size_t kPartOverheadMax = 64;
 
-std::string WrapParts(std::string_view magic, const std::vector<std::string_view>& parts,
-                      int level) {
+std::string WrapParts(std::string_view magic, const std::vector<std::string_view>& parts, int level,
+                      std::string_view hint) {
   MEND_CHECK(magic.size() == kMagicSize, "a frame's magic has 8 characters");
   const std::unique_ptr<ZSTD_CCtx, ContextDeleter> context(ZSTD_createCCtx());
   MEND_CHECK(context != nullptr, "out of memory in zstd");
@@ -55,6 +59,7 @@ std::string WrapParts(std::string_view magic, const std::vector<std::string_view
   ZSTD_CCtx_setParameter(context.get(), ZSTD_c_compressionLevel, level);
   ZSTD_CCtx_setParameter(context.get(), ZSTD_c_checksumFlag, 1);
   ZSTD_CCtx_setPledgedSrcSize(context.get(), contents_size);
+  if (!hint.empty()) ZSTD_CCtx_refPrefix(context.get(), hint.data(), hint.size());
   std::string frame(
       kHeaderSize + ZSTD_compressBound(contents_size) + parts.size() * kPartOverheadMax, '\0');
   ZSTD_outBuffer out = {frame.data() + kHeaderSize, frame.size() - kHeaderSize, 0};
@@ -75,20 +80,24 @@ std::string WrapParts(std::string_view magic, const std::vector<std::string_view
 }  // namespace
 
 std::string WrapFrame(std::string_view magic, std::string_view contents, int level) {
-  return WrapParts(magic, {contents}, level);
+  return WrapParts(magic, {contents}, level, {});
 }
 
 std::string WrapFrameOfParts(std::string_view magic, const std::vector<std::string>& parts,
-                             int level) {
-  return WrapParts(magic, {parts.begin(), parts.end()}, level);
+                             int level, std::string_view hint) {
+  return WrapParts(magic, {parts.begin(), parts.end()}, level, hint);
 }
 
-absl::StatusOr<std::string> UnwrapFrame(std::string_view magic, std::string_view frame) {
+absl::StatusOr<std::string> UnwrapFrame(std::string_view magic, std::string_view frame,
+                                        std::string_view hint) {
   const absl::StatusOr<Header> header = ReadHeader(magic, frame);
   if (!header.ok()) return header.status();
   std::string contents(header->contents_size, '\0');
-  const size_t size = ZSTD_decompress(contents.data(), contents.size(), frame.data() + kHeaderSize,
-                                      header->compressed_size);
+  const std::unique_ptr<ZSTD_DCtx, DecompressorDeleter> context(ZSTD_createDCtx());
+  MEND_CHECK(context != nullptr, "out of memory in zstd");
+  if (!hint.empty()) ZSTD_DCtx_refPrefix(context.get(), hint.data(), hint.size());
+  const size_t size = ZSTD_decompressDCtx(context.get(), contents.data(), contents.size(),
+                                          frame.data() + kHeaderSize, header->compressed_size);
   if (ZSTD_isError(size)) {
     return absl::InvalidArgumentError(
         absl::StrCat("the frame is damaged: ", ZSTD_getErrorName(size)));

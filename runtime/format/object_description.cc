@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "runtime/format/byte_order.h"
+#include "runtime/format/common_text.h"
+#include "runtime/format/embedded_sources.h"
 #include "runtime/format/frame.h"
 #include "runtime/format/json_fields.h"
 #include "runtime/format/packed_fields.h"
@@ -18,7 +20,7 @@ namespace {
 
 constexpr char kObjectMagic[] = "MENDOBJT";
 constexpr char kSourcesMagic[] = "MENDSRCS";
-constexpr uint64_t kVersion = 6;
+constexpr uint64_t kVersion = 7;
 
 // Names that reach people and patch modules are text. Source paths and type names may be any bytes:
 // what is no UTF-8 is replaced rather than refused.
@@ -189,11 +191,11 @@ std::string SerializeObjectDescription(const ObjectDescription& description) {
     writer.Text(input.first);
     writer.Hash(input.second);
   });
-  return WrapFrameOfParts(kObjectMagic, writer.Finish(kVersion), kFrameLevelSmall);
+  return WrapFrameOfParts(kObjectMagic, writer.Finish(kVersion), kFrameLevelSmall, kCommonText);
 }
 
 absl::StatusOr<ObjectDescription> ParseObjectDescription(std::string_view section) {
-  const absl::StatusOr<std::string> bytes = UnwrapFrame(kObjectMagic, section);
+  const absl::StatusOr<std::string> bytes = UnwrapFrame(kObjectMagic, section, kCommonText);
   if (!bytes.ok()) return bytes.status();
   absl::Status status;
   Reader reader(*bytes, "the object's description", kVersion, &status);
@@ -220,7 +222,23 @@ absl::StatusOr<ObjectDescription> ParseObjectDescription(std::string_view sectio
   return description;
 }
 
+namespace {
+
+// What sources may repeat.
+std::string HintFrom(std::string_view description) {
+  std::string hint(kCommonText);
+  const absl::StatusOr<std::string> bytes = UnwrapFrame(kObjectMagic, description, kCommonText);
+  if (bytes.ok()) hint += *bytes;
+  return hint;
+}
+
+}  // namespace
+
 std::string SerializeSources(const std::vector<SourceText>& sources) {
+  return SerializeSources(sources, std::string_view());
+}
+
+std::string SerializeSources(const std::vector<SourceText>& sources, std::string_view description) {
   // Sizes and bytes, not JSON: sources may hold any bytes.
   std::string bytes(8, '\0');
   WriteLittleEndian64(bytes, 0, sources.size());
@@ -232,11 +250,17 @@ std::string SerializeSources(const std::vector<SourceText>& sources) {
       bytes += *part;
     }
   }
-  return WrapFrame(kSourcesMagic, bytes, kFrameLevelSmall);
+  return WrapFrameOfParts(kSourcesMagic, {bytes}, kFrameLevelSmall, HintFrom(description));
 }
 
 absl::StatusOr<std::vector<SourceText>> ParseSources(std::string_view section) {
-  const absl::StatusOr<std::string> bytes = UnwrapFrame(kSourcesMagic, section);
+  return ParseSources(section, std::string_view());
+}
+
+absl::StatusOr<std::vector<SourceText>> ParseSources(std::string_view section,
+                                                     std::string_view description) {
+  const absl::StatusOr<std::string> bytes =
+      UnwrapFrame(kSourcesMagic, section, HintFrom(description));
   if (!bytes.ok()) return bytes.status();
   std::string_view rest = *bytes;
   const auto damaged = [] { return absl::InvalidArgumentError("embedded sources are damaged"); };
@@ -262,7 +286,8 @@ absl::StatusOr<std::vector<SourceText>> ParseSources(std::string_view section) {
 absl::StatusOr<std::vector<SourceText>> SourcesIn(std::string_view object) {
   const absl::StatusOr<std::string_view> section = FindElfSection(object, kSourcesSection);
   if (!section.ok() || section->empty()) return std::vector<SourceText>();
-  return ParseSources(*section);
+  const absl::StatusOr<std::string_view> description = FindElfSection(object, kObjectSection);
+  return ParseSources(*section, description.ok() ? *description : std::string_view());
 }
 
 }  // namespace mend

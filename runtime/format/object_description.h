@@ -57,7 +57,7 @@ enum class Binding : uint8_t { kLocal, kGlobal, kWeak };
 
 struct SourceDescription {
   std::string path;  // absolute, as the compiler opened it
-  std::string hash;  // hex; the first half of it for the system's
+  std::string hash;  // hex; the first quarter of it for the system's
   bool is_system = false;
   // What it is without symbolic links; empty where the path has none. The system's has none
   // recorded.

@@ -57,9 +57,7 @@ TEST(ClangRunnerTest, TheObjectDescribesItself) {
   EXPECT_EQ(description->records[0].fields[1].offset_bits, 32U);
   EXPECT_EQ(description->records[0].fields[1].size_bits, 3U);
 
-  const auto embedded = FindElfSection(result.object, kSourcesSection);
-  ASSERT_TRUE(embedded.ok());
-  const auto sources = ParseSources(*embedded);
+  const auto sources = SourcesIn(result.object);
   ASSERT_TRUE(sources.ok());
   ASSERT_EQ(sources->size(), 2U);
   EXPECT_EQ((*sources)[1].contents, request.overlay["/unit.h"]);

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/format/common_text.h"
 #include "runtime/format/frame.h"
 #include "runtime/format/object_description.h"
 #include "runtime/format/patch_module.h"
@@ -224,13 +225,13 @@ TEST(ObjectDescriptionTest, OtherVersionsAreRefusedByName) {
     const auto read = ParseObjectDescription(WrapFrame("MENDOBJT", contents));
     ASSERT_FALSE(read.ok());
     EXPECT_THAT(std::string(read.status().message()),
-                testing::AllOf(testing::HasSubstr(version), testing::HasSubstr("version 6")));
+                testing::AllOf(testing::HasSubstr(version), testing::HasSubstr("version 7")));
   }
 }
 
 TEST(ObjectDescriptionTest, DamageIsRefusedOrReadAsSomethingElse) {
   const std::string contents =
-      *UnwrapFrame("MENDOBJT", SerializeObjectDescription(SampleDescription()));
+      *UnwrapFrame("MENDOBJT", SerializeObjectDescription(SampleDescription()), kCommonText);
   for (size_t size = 0; size < contents.size(); ++size) {
     EXPECT_FALSE(ParseObjectDescription(WrapFrame("MENDOBJT", contents.substr(0, size))).ok());
   }
