@@ -66,6 +66,7 @@ absl::StatusOr<std::unique_ptr<Patch>> PatchLinker::Load(const PatchModule& modu
   patch->content_hash = module.content_hash;
   patch->replace = module.replace;
   patch->replace_set = module.replace_set;
+  patch->changed_layouts = module.changed_layouts;
   for (const std::string& name : module.hold) {
     absl::StatusOr<FunctionSite> held = FindHeld(program, module, name);
     if (!held.ok()) return held.status();

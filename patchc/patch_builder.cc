@@ -492,6 +492,9 @@ absl::Status PatchBuilder::FillModule(const BuildOptions& options) {
   report_.module.replace = options.replace;
   report_.module.replace_set = options.replace_set;
   report_.module.hold = options.hold;
+  for (const FrameOnlyRecord& record : report_.frame_records) {
+    if (!record.functions.empty()) report_.module.changed_layouts.push_back(record.record);
+  }
   for (size_t object = 0; object < objects_.size(); ++object) {
     Base& base = objects_[object];
     for (AffectedUnit& unit : affected_[object].units) {

@@ -158,7 +158,7 @@ void FrameOnlyRecords::Check(std::vector<AffectedObject>& objects, bool is_cumul
     }
     Refusal& refusal = record.change.refusal;
     if (reason.empty()) {
-      fine.push_back({refusal.message, refusal.detail, {functions.begin(), functions.end()}});
+      fine.push_back({name, refusal.message, refusal.detail, {functions.begin(), functions.end()}});
       continue;
     }
     const Use& first = record.uses.front();

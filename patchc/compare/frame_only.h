@@ -31,6 +31,7 @@ namespace mend::patchc {
 
 // A changed record that is fine.
 struct FrameOnlyRecord {
+  std::string record;                  // "respctx"
   std::string change;                  // "struct respctx: member 'x' was added at offset 8"
   std::string detail;                  // both layouts
   std::vector<std::string> functions;  // replaced ones with such objects in their frames, by symbol

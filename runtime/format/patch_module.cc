@@ -13,7 +13,7 @@ namespace {
 
 // A patch module is a frame of two parts: the size of the JSON header, the header, the objects.
 constexpr char kMagic[] = "MENDPTCH";
-constexpr uint64_t kVersion = 3;
+constexpr uint64_t kVersion = 4;
 constexpr char kWhat[] = "patch module";
 constexpr uint64_t kPositionMax = 1'000'000;
 
@@ -136,6 +136,7 @@ std::string SerializePatchModule(PatchModule& module) {
                        {"replace", module.replace},
                        {"replace_set", module.replace_set},
                        {"hold", module.hold},
+                       {"changed_layouts", module.changed_layouts},
                        {"units", ToJsonArray(module.units, UnitJson)},
                        {"objects", ToJsonArray(module.objects, ObjectJson)}};
   const std::string text = header.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -170,6 +171,7 @@ absl::StatusOr<PatchModule> ParsePatchModule(std::string_view file) {
                      .replace = fields.Bool("replace"),
                      .replace_set = fields.String("replace_set"),
                      .hold = fields.Strings("hold"),
+                     .changed_layouts = fields.Strings("changed_layouts"),
                      .units = {},
                      .objects = {},
                      .content_hash = ContentHash(*contents)};

@@ -64,8 +64,11 @@ struct PatchModule {
   std::string name;
   // Explicit: false overrides the descriptor, true leaves it to that.
   bool replace = true;
-  std::string replace_set;              // replaces patches of its set only; empty: the usual one
-  std::vector<std::string> hold;        // functions: `[OBJECT:]FUNCTION[,POSITION]`
+  std::string replace_set;        // replaces patches of its set only; empty: the usual one
+  std::vector<std::string> hold;  // functions: `[OBJECT:]FUNCTION[,POSITION]`
+  // Records that have another layout in its functions than in the program's: no other patch can be
+  // beside it.
+  std::vector<std::string> changed_layouts;
   std::vector<PatchUnit> units;         // of a source patch
   std::vector<ExplicitObject> objects;  // of an explicit patch
   std::string content_hash;             // hex; equal modules are equal

@@ -123,6 +123,9 @@ struct Patch {
   bool replace = true;
   // It replaces patches of its set only, and shares no function and no state with those of others.
   std::string replace_set;
+  // Records whose layout it changes: all their objects are in frames of functions that it replaces.
+  // Code of another patch, compiled with the program's layout, must not meet those.
+  std::vector<std::string> changed_layouts;
   std::vector<PatchObject> objects;
   std::vector<SystemState> states;
   ModuleParameters parameters;

@@ -1,5 +1,6 @@
 // Replace sets: a cumulative patch takes with it the active patches of its set, and those alone.
-// Sets are independent of one another because no function and no state is in two of them.
+// Sets are independent of one another because no function and no state is in two of them. And a
+// patch that changes the layout of records has no other one beside it, of whatever set.
 #include <algorithm>
 #include <cerrno>
 #include <map>
@@ -22,6 +23,15 @@ absl::Status Refuse(const std::string& what, const Patch& owner) {
   return ErrnoStatus(EINVAL, absl::StrCat(what, " belongs to patch '", owner.name, "' of ", set));
 }
 
+absl::Status CheckLayouts(const Patch& patch, const Patch& beside) {
+  if (patch.changed_layouts.empty()) return absl::OkStatus();
+  return ErrnoStatus(
+      EINVAL,
+      absl::StrCat("patch '", patch.name, "' changes the layout of '",
+                   patch.changed_layouts.front(), "', and '", beside.name,
+                   "' beside it would have the program's: make one cumulative patch of both"));
+}
+
 }  // namespace
 
 std::vector<Patch*> PatchRegistry::State::ReplacedByLocked(const Patch& patch) const {
@@ -33,6 +43,11 @@ std::vector<Patch*> PatchRegistry::State::ReplacedByLocked(const Patch& patch) c
 }
 
 absl::Status PatchRegistry::State::CheckSetLocked(const Patch& patch) const {
+  for (const Patch* const active : active_) {
+    if (patch.replace && active->replace_set == patch.replace_set) continue;
+    if (absl::Status apart = CheckLayouts(*active, patch); !apart.ok()) return apart;
+    if (absl::Status apart = CheckLayouts(patch, *active); !apart.ok()) return apart;
+  }
   std::map<CodeAddress, const Patch*> entries;
   std::map<Place, const Patch*> places;
   std::map<unsigned long, const Patch*> states;

@@ -76,6 +76,12 @@ wait "$apply" || code=$?
 [ "$code" = 0 ] || fail "apply: exit code $code: $(cat report)"
 ask x "answer 60"
 
+# Beside it nothing that knows the record by the program's layout.
+sed 's/"answer %d/"Answer %d/' original.c >resolve.c
+expect_code 3 "$patchc" apply resolve.c --to "$hosted_pid" --name beside --no-replace
+expect_match "why" "patch 'wider' changes the layout of 'context', and 'beside' beside it" "$output"
+ask x "answer 60"
+
 cp original.c resolve.c
 sed -i 's/^  int first;/  long before;\n  int first;/; s/^static __attribute__/static void* last;\n&/; 0,/  memset/s//  last = context;\n  memset/' resolve.c
 expect_code 3 "$patchc" check --base resolve resolve.c

@@ -866,9 +866,8 @@ constexpr EscapeCase kEscapes[] = {
      "a member 'inner' of 'outer' contains it or leads to it"},
     {"another unit's function", "c", "extern void keep(struct response *);", "keep(r);",
      "passed to 'keep', which is not defined in this unit"},
-    {"a function that others may call", "c",
-     "void begin_too(struct response *r) { r->tries++; }", "begin_too(r);",
-     "other units may call 'begin_too'"},
+    {"a function that others may call", "c", "void begin_too(struct response *r) { r->tries++; }",
+     "begin_too(r);", "other units may call 'begin_too'"},
     {"another unit's result", "c", "extern struct response *get(void);", "begin(get());",
      "passed to 'get', which is not defined"},
     {"a parameter by value", "c", "static int by_value(struct response r) { return r.tries; }",
@@ -968,9 +967,9 @@ TEST_F(CompareTest, ARecordThatTheEditLetsOutIsRefused) {
 // When the patch is taken off, a thread may switch in the middle of it.
 TEST_F(CompareTest, ARecordInAFrameOfANewFunctionIsRefused) {
   MakeProgram({{"a.c", kResponse}});
-  const std::string edit = absl::StrCat(
-      Replaced(kResponse, "int length;", "int flags; int length;"),
-      "int fresh(int x) { struct response r; begin(&r); return finish(&r, &x); }\n");
+  const std::string edit =
+      absl::StrCat(Replaced(kResponse, "int length;", "int flags; int length;"),
+                   "int fresh(int x) { struct response r; begin(&r); return finish(&r, &x); }\n");
   EXPECT_THAT(OnlyRefusal(Build({{"a.c", edit}})),
               HasSubstr("'fresh' is new, and has one in its frame"));
 }

@@ -185,7 +185,7 @@ TEST(PatchModuleTest, EveryPrefixIsRefused) {
 
 TEST(PatchModuleTest, WrongTypesInsideAreRefused) {
   const std::string header =
-      R"({"version":3,"name":7,"replace":true,"replace_set":"","hold":[],"units":[],"objects":[]})";
+      R"({"version":4,"name":7,"replace":true,"replace_set":"","hold":[],"changed_layouts":[],"units":[],"objects":[]})";
   std::string contents(8, '\0');
   contents[0] = static_cast<char>(header.size());
   const auto read = ParsePatchModule(WrapFrame("MENDPTCH", contents + header));

@@ -226,6 +226,29 @@ TEST_F(ReplaceSetTest, ACumulativePatchReplacesThoseOfItsSetOnly) {
   EXPECT_EQ(beta(0), 20);
 }
 
+TEST_F(ReplaceSetTest, NoPatchIsBesideOneThatChangesALayout) {
+  auto wider = MakeSetPatch("wider", "", {{Alpha(), Alpha2()}});
+  wider->changed_layouts = {"context"};
+  EnableAndWait(std::move(wider));
+  const std::string refusal =
+      "EINVAL: patch 'wider' changes the layout of 'context', and 'more' beside it would have the "
+      "program's: make one cumulative patch of both";
+  EXPECT_EQ(Refusal(MakeSetPatch("more", "", {{Beta(), Beta2()}}, /*replace=*/false)), refusal);
+  EXPECT_EQ(Refusal(MakeSetPatch("more", "debug", {{Beta(), Beta2()}})), refusal);
+  EXPECT_EQ(alpha(0), 2);
+  EXPECT_EQ(beta(0), 10);
+  // In its place it is welcome, and then others are beside that.
+  EnableAndWait(MakeSetPatch("more", "", {{Beta(), Beta2()}}));
+  EXPECT_EQ(alpha(0), 1);
+  EnableAndWait(MakeSetPatch("probe", "debug", {{Alpha(), Alpha3()}}));
+  wider = MakeSetPatch("wider", "", {{Beta(), Beta2()}});
+  wider->changed_layouts = {"context"};
+  EXPECT_EQ(Refusal(std::move(wider)),
+            "EINVAL: patch 'wider~2' changes the layout of 'context', and 'probe' beside it would "
+            "have the program's: make one cumulative patch of both");
+  EXPECT_EQ(alpha(0), 3);
+}
+
 TEST_F(ReplaceSetTest, AFunctionOrStateOfAnotherSetIsRefused) {
   auto first = MakeSetPatch("one", "a", {{Alpha(), Alpha2()}}, /*replace=*/false);
   first->states = {{.id = 7, .version = 1, .record = nullptr}};
