@@ -77,9 +77,9 @@ TEST(SessionTest, StrongDefinitionWinsOverWeakAndLargestCommonOverSmaller) {
 
 TEST(SessionTest, AProgramHasTheSymbolsOfALayout) {
   auto session =
-      LoadAll({Compile("extern char etext, end; int datum = 1;"
-                       "int text_ends_behind(void) { return (char*)text_ends_behind < &etext; }"
-                       "int program_ends_behind(void) { return (char*)&datum < &end; }")});
+      Host({Compile("extern char etext, end; int datum = 1;"
+                    "int text_ends_behind(void) { return (char*)text_ends_behind < &etext; }"
+                    "int program_ends_behind(void) { return (char*)&datum < &end; }")});
   ASSERT_NE(session, nullptr);
   EXPECT_EQ(Find<int()>(*session, "text_ends_behind")(), 1);
   EXPECT_EQ(Find<int()>(*session, "program_ends_behind")(), 1);
