@@ -10,87 +10,27 @@
 #include <clang/AST/StmtCXX.h>
 #include <clang/Basic/Builtins.h>
 #include <clang/Basic/SourceManager.h>
-#include <llvm/ADT/DenseMap.h>
 #include <llvm/ADT/DenseSet.h>
-#include <llvm/ADT/SmallPtrSet.h>
 
 #include <set>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "patchc/record_mentions.h"
 #include "patchc/records.h"
 
 namespace mend::patchc {
 namespace {
 
-using Targets = llvm::SmallPtrSet<const clang::RecordDecl*, 4>;
-
-bool IsInSystemHeader(const clang::ASTContext& context, const clang::Decl& declaration) {
-  const clang::SourceManager& sources = context.getSourceManager();
-  return sources.isInSystemHeader(sources.getExpansionLoc(declaration.getLocation()));
-}
-
-// The definitions of that name, with the unnamed records in them, which have no other description.
-class TargetFinder : public clang::RecursiveASTVisitor<TargetFinder> {
- public:
-  TargetFinder(clang::ASTContext& context, const std::string& name)
-      : context_(context), name_(name) {}
-
-  // Names follow RecursiveASTVisitor's.
-  bool shouldVisitTemplateInstantiations() const { return true; }
-
-  bool VisitRecordDecl(clang::RecordDecl* record) {
-    if (record->isCompleteDefinition() && RecordName(*record, context_) == name_) {
-      is_shared_ =
-          is_shared_ || !context_.getSourceManager().isInMainFile(
-                            context_.getSourceManager().getExpansionLoc(record->getLocation()));
-      Add(*record);
-    }
-    return true;
-  }
-
-  const Targets& targets() const { return targets_; }
-  // Whether one is in a header: other units may have it, those of guest modules too.
-  bool is_shared() const { return is_shared_; }
-
- private:
-  void Add(const clang::RecordDecl& record) {
-    if (!targets_.insert(llvm::cast<clang::RecordDecl>(record.getCanonicalDecl())).second) return;
-    for (const clang::FieldDecl* field : record.fields()) {
-      clang::QualType type = field->getType();
-      while (type->isArrayType() || type->isPointerType()) {
-        const clang::ArrayType* array = context_.getAsArrayType(type);
-        type = array == nullptr ? type->getPointeeType() : array->getElementType();
-      }
-      const clang::RecordDecl* inner = type->getAsRecordDecl();
-      if (inner != nullptr && RecordName(*inner, context_).empty()) Add(*inner);
-    }
-  }
-
-  clang::ASTContext& context_;
-  const std::string& name_;
-  Targets targets_;
-  bool is_shared_ = false;
-};
-
-// How a type has to do with the record.
-enum class Mention {
-  kNone,
-  kValue,
-  kArray,    // of values
-  kPointer,  // or reference, to a value
-  kOther,    // in any other way
-};
-
 class EscapeFinder : public clang::RecursiveASTVisitor<EscapeFinder> {
  public:
-  EscapeFinder(clang::ASTContext& context, const TargetFinder& found, RecordUse& use)
+  EscapeFinder(clang::ASTContext& context, const RecordDefinitions& found, RecordUse& use)
       : context_(context),
         names_(context),
-        targets_(found.targets()),
-        is_shared_(found.is_shared()),
-        use_(use) {}
+        is_shared_(found.is_shared),
+        use_(use),
+        mentions_(found) {}
 
   // Names follow RecursiveASTVisitor's; each function's false ends it all.
   bool shouldVisitTemplateInstantiations() const { return true; }
@@ -345,9 +285,7 @@ class EscapeFinder : public clang::RecursiveASTVisitor<EscapeFinder> {
     std::string leaves_stack = {};  // what it calls that may go on elsewhere
   };
 
-  bool IsTarget(const clang::RecordDecl& record) const {
-    return targets_.contains(llvm::cast<clang::RecordDecl>(record.getCanonicalDecl()));
-  }
+  bool IsTarget(const clang::RecordDecl& record) const { return mentions_.IsTarget(record); }
 
   // Whether there is code of it here, or Clang makes some when it is needed.
   static bool IsCode(const clang::FunctionDecl& function) {
@@ -415,94 +353,7 @@ class EscapeFinder : public clang::RecursiveASTVisitor<EscapeFinder> {
     return true;
   }
 
-  Mention MentionIn(clang::QualType spelled) {
-    const clang::Type* const type = spelled.getCanonicalType().getTypePtr();
-    const auto known = mentions_.find(type);
-    if (known != mentions_.end()) return known->second;
-    const Mention mention = FindMention(*type);
-    mentions_[type] = mention;
-    return mention;
-  }
-
-  Mention FindMention(const clang::Type& type) {
-    if (type.isPointerType() || type.isReferenceType() || type.isBlockPointerType()) {
-      const Mention pointee = MentionIn(type.getPointeeType());
-      if (pointee == Mention::kNone) return pointee;
-      return pointee == Mention::kValue ? Mention::kPointer : Mention::kOther;
-    }
-    if (const auto* array = llvm::dyn_cast<clang::ArrayType>(&type)) {
-      const Mention element = MentionIn(array->getElementType());
-      if (element == Mention::kNone) return element;
-      const bool has_values = element == Mention::kValue || element == Mention::kArray;
-      return has_values ? Mention::kArray : Mention::kOther;
-    }
-    if (const auto* record = type.getAsRecordDecl()) return FindInRecord(*record);
-    return IsAnyMentioned(type) ? Mention::kOther : Mention::kNone;
-  }
-
-  Mention FindInRecord(const clang::RecordDecl& record) {
-    if (IsTarget(record)) return Mention::kValue;
-    // Of the record itself and of those around it.
-    const clang::DeclContext* context = &record;
-    for (; context != nullptr; context = context->getParent()) {
-      const auto* instance = llvm::dyn_cast<clang::ClassTemplateSpecializationDecl>(context);
-      if (instance != nullptr && IsInArguments(instance->getTemplateArgs().asArray())) {
-        return Mention::kOther;
-      }
-    }
-    return Mention::kNone;
-  }
-
-  bool IsInArguments(llvm::ArrayRef<clang::TemplateArgument> arguments) {
-    for (const clang::TemplateArgument& argument : arguments) {
-      switch (argument.getKind()) {
-        case clang::TemplateArgument::Type:
-          if (MentionIn(argument.getAsType()) != Mention::kNone) return true;
-          break;
-        case clang::TemplateArgument::Declaration:
-          if (MentionIn(argument.getAsDecl()->getType()) != Mention::kNone ||
-              MentionIn(argument.getParamTypeForDecl()) != Mention::kNone) {
-            return true;
-          }
-          break;
-        case clang::TemplateArgument::Pack:
-          if (IsInArguments(argument.getPackAsArray())) return true;
-          break;
-        case clang::TemplateArgument::NullPtr:
-          if (MentionIn(argument.getNullPtrType()) != Mention::kNone) return true;
-          break;
-        case clang::TemplateArgument::StructuralValue:
-          // It may lead to anything; nobody's server needs it.
-          if (MentionIn(argument.getStructuralValueType()) != Mention::kNone) return true;
-          break;
-        default:
-          break;
-      }
-    }
-    return false;
-  }
-
-  // For types that are neither pointers nor arrays nor records.
-  bool IsAnyMentioned(const clang::Type& type) {
-    if (const auto* function = llvm::dyn_cast<clang::FunctionType>(&type)) {
-      if (MentionIn(function->getReturnType()) != Mention::kNone) return true;
-      const auto* prototype = llvm::dyn_cast<clang::FunctionProtoType>(function);
-      if (prototype == nullptr) return false;
-      for (const clang::QualType parameter : prototype->param_types()) {
-        if (MentionIn(parameter) != Mention::kNone) return true;
-      }
-      return false;
-    }
-    if (const auto* member = llvm::dyn_cast<clang::MemberPointerType>(&type)) {
-      const clang::CXXRecordDecl* const record = member->getMostRecentCXXRecordDecl();
-      return (record != nullptr && FindInRecord(*record) != Mention::kNone) ||
-             MentionIn(member->getPointeeType()) != Mention::kNone;
-    }
-    if (const auto* atomic = llvm::dyn_cast<clang::AtomicType>(&type)) {
-      return MentionIn(atomic->getValueType()) != Mention::kNone;
-    }
-    return false;
-  }
+  Mention MentionIn(clang::QualType type) { return mentions_.In(type); }
 
   // C's NULL is a pointer to void.
   bool IsNull(const clang::Expr& expression) const {
@@ -715,11 +566,10 @@ class EscapeFinder : public clang::RecursiveASTVisitor<EscapeFinder> {
 
   clang::ASTContext& context_;
   clang::ASTNameGenerator names_;
-  const Targets& targets_;
   const bool is_shared_;
   RecordUse& use_;
   Scope scope_;
-  llvm::DenseMap<const clang::Type*, Mention> mentions_;
+  RecordMentions mentions_;
   llvm::DenseSet<const clang::FunctionDecl*> held_;
   llvm::DenseSet<const clang::Stmt*> callees_;
   llvm::DenseSet<const clang::Stmt*> allowed_;    // casts and sizeof of a memset or memcpy
@@ -735,26 +585,15 @@ class FrameRecordCollector : public clang::ASTConsumer {
   void HandleTranslationUnit(clang::ASTContext& context) override {
     if (context.getDiagnostics().hasErrorOccurred()) return;
     for (auto& [name, use] : *uses_) {
-      TargetFinder found(context, name);
-      ForEachDeclaration(context, [&](clang::Decl* each) { return found.TraverseDecl(each); });
-      use.escape = found.targets().empty() ? "the source does not define it" : "";
-      if (found.targets().empty()) continue;
+      const RecordDefinitions found = FindRecord(context, name);
+      use.escape = found.definitions.empty() ? "the source does not define it" : "";
+      if (found.definitions.empty()) continue;
       EscapeFinder escapes(context, found, use);
-      ForEachDeclaration(context, [&](clang::Decl* each) { return escapes.TraverseDecl(each); });
+      ForEachOwnDeclaration(context, [&](clang::Decl* each) { return escapes.TraverseDecl(each); });
     }
   }
 
  private:
-  // System headers know nothing of a program's records but by templates, and who uses one for such
-  // a record names both.
-  template <typename Traverse>
-  static void ForEachDeclaration(clang::ASTContext& context, Traverse traverse) {
-    for (clang::Decl* declaration : context.getTranslationUnitDecl()->decls()) {
-      if (IsInSystemHeader(context, *declaration)) continue;
-      if (!traverse(declaration)) return;
-    }
-  }
-
   RecordUses* const uses_;
 };
 
