@@ -22,6 +22,19 @@ std::string MainSourceOf(const BaseUnit& unit) {
   return SourceEdits::Normalized(unit.description.directory, unit.description.source);
 }
 
+// The unit as it was compiled, without its source.
+CompileRequest CompiledAgain(const ObjectDescription& unit) {
+  return {.directory = unit.directory,
+          .language = unit.language,
+          .arguments = unit.arguments,
+          .output = unit.output,
+          .source_date_s = unit.source_date_s,
+          .overlay = {},
+          .known_functions = {},
+          .unedited = {},
+          .errors_only = true};
+}
+
 // Whether a function of that name has its definition there, as far as lines can tell: its name and
 // parameters begin a line that is not indented, and are no declaration.
 bool SeemsToDefine(std::string_view text, const std::string& function) {
@@ -281,15 +294,8 @@ bool PatchBuilder::IsOnlyMainSourceEdited(size_t object, size_t unit) const {
 absl::StatusOr<CompileRequest> PatchBuilder::RequestFor(const ReachedUnit& reached) {
   const auto [object, unit] = reached;
   const ObjectDescription& description = objects_[object].units()[unit].description;
-  CompileRequest request{.directory = description.directory,
-                         .language = description.language,
-                         .arguments = description.arguments,
-                         .output = description.output,
-                         .source_date_s = description.source_date_s,
-                         .overlay = {},
-                         .known_functions = KnownFunctions(description),
-                         .unedited = {},
-                         .errors_only = true};
+  CompileRequest request = CompiledAgain(description);
+  request.known_functions = KnownFunctions(description);
   absl::StatusOr<std::map<std::string, std::string>> overlay =
       Overlay(object, unit, Text::kEditedKeepingLines);
   if (!overlay.ok()) return overlay.status();
@@ -381,16 +387,8 @@ std::map<std::string, UnitRecordUse> PatchBuilder::FindRecordUses(
   const ObjectDescription& description = objects_[object].units()[unit].description;
   std::map<std::string, UnitRecordUse> uses;
   for (const Text text : {Text::kOriginal, Text::kEdited}) {
-    CompileRequest request{.directory = description.directory,
-                           .language = description.language,
-                           .arguments = description.arguments,
-                           .output = description.output,
-                           .source_date_s = description.source_date_s,
-                           .overlay = {},
-                           .known_functions = {},
-                           .unedited = {},
-                           .errors_only = true,
-                           .records = records};
+    CompileRequest request = CompiledAgain(description);
+    request.records = records;
     absl::StatusOr<std::map<std::string, std::string>> overlay = Overlay(object, unit, text);
     if (overlay.ok()) request.overlay = *std::move(overlay);
     CompileResult result;

@@ -34,8 +34,8 @@ class DefinitionFinder : public clang::RecursiveASTVisitor<DefinitionFinder> {
 
  private:
   void Add(const clang::RecordDecl& record) {
-    if (!found_.definitions.insert(llvm::cast<clang::RecordDecl>(record.getCanonicalDecl())).second)
-      return;
+    const auto* const first = llvm::cast<clang::RecordDecl>(record.getCanonicalDecl());
+    if (!found_.definitions.insert(first).second) return;
     for (const clang::FieldDecl* field : record.fields()) {
       clang::QualType type = field->getType();
       while (type->isArrayType() || type->isPointerType()) {

@@ -164,7 +164,7 @@ void FrameOnlyRecords::Check(std::vector<AffectedObject>& objects, bool is_cumul
     const Use& first = record.uses.front();
     for (AffectedUnit& unit : objects[first.object].units) {
       if (unit.unit != first.unit) continue;
-      unit.diff.refusals.push_back(WithReason(std::move(refusal), reason));
+      unit.diff.refusals.push_back(WithReason(refusal, reason));
     }
   }
 }
