@@ -2,9 +2,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <map>
+#include <string>
 
+#include "absl/status/statusor.h"
 #include "jit/graph_editor.h"
+#include "jit/status_conversion.h"
 #include "jit/unwind_records.h"
 #include "llvm/Object/ELF.h"
 #include "runtime/patch/redirection_table.h"
@@ -19,40 +23,41 @@ using llvm::jitlink::Symbol;
 
 constexpr uint32_t kAmbiguous = 0;  // no section of a file has that number
 
-// The allocated sections of an object: those with content by its place in the file, others by name.
+// The allocated sections of an object: those with content by its place in the file, others by the
+// symbols in them. Names do not tell sections apart.
 struct SectionNumbers {
   std::map<uint64_t, uint32_t> by_offset;
-  std::map<std::string, uint32_t> by_name;
+  std::map<std::string, uint32_t, std::less<>> by_symbol;
 };
 
-SectionNumbers NumberSections(std::string_view object) {
+absl::StatusOr<SectionNumbers> NumberSections(std::string_view object) {
+  using Elf = llvm::object::ELFFile<llvm::object::ELF64LE>;
   SectionNumbers numbers;
-  auto elf = llvm::object::ELFFile<llvm::object::ELF64LE>::create(
-      llvm::StringRef(object.data(), object.size()));
-  if (!elf) {
-    llvm::consumeError(elf.takeError());
-    return numbers;
-  }
+  auto elf = Elf::create(llvm::StringRef(object.data(), object.size()));
+  if (!elf) return ToStatus(elf.takeError(), "");
   auto sections = elf->sections();
-  if (!sections) {
-    llvm::consumeError(sections.takeError());
-    return numbers;
-  }
-  uint32_t number = 0;
-  for (const auto& section : *sections) {
-    const uint32_t own = number++;
-    if ((section.sh_flags & llvm::ELF::SHF_ALLOC) == 0 || section.sh_size == 0) continue;
-    if (section.sh_type != llvm::ELF::SHT_NOBITS) {
-      numbers.by_offset[section.sh_offset] = own;
-      continue;
+  if (!sections) return ToStatus(sections.takeError(), "");
+  for (uint32_t number = 0; number < sections->size(); ++number) {
+    const auto& section = (*sections)[number];
+    const bool is_in_file = section.sh_type != llvm::ELF::SHT_NOBITS;
+    if ((section.sh_flags & llvm::ELF::SHF_ALLOC) != 0 && section.sh_size != 0 && is_in_file) {
+      numbers.by_offset[section.sh_offset] = number;
     }
-    auto name = elf->getSectionName(section);
-    if (!name) {
-      llvm::consumeError(name.takeError());
-      continue;
+    if (section.sh_type != llvm::ELF::SHT_SYMTAB) continue;
+    auto symbols = elf->symbols(&section);
+    if (!symbols) return ToStatus(symbols.takeError(), "");
+    auto names = elf->getStringTableForSymtab(section);
+    if (!names) return ToStatus(names.takeError(), "");
+    for (const auto& symbol : *symbols) {
+      if (symbol.st_shndx >= sections->size() ||
+          (*sections)[symbol.st_shndx].sh_type != llvm::ELF::SHT_NOBITS) {
+        continue;
+      }
+      auto name = symbol.getName(*names);
+      if (!name) return ToStatus(name.takeError(), "");
+      const auto [at, is_new] = numbers.by_symbol.try_emplace(name->str(), symbol.st_shndx);
+      if (!is_new && at->second != symbol.st_shndx) at->second = kAmbiguous;
     }
-    const auto [at, is_new] = numbers.by_name.try_emplace(name->str(), own);
-    if (!is_new) at->second = kAmbiguous;
   }
   return numbers;
 }
@@ -70,24 +75,25 @@ bool HasStub(CodeRange text) {
 
 void DebugCollector::ReadGraph(LinkGraph& graph, std::string_view object) {
   linked_.object = object;
-  const SectionNumbers numbers = NumberSections(object);
+  const absl::StatusOr<SectionNumbers> numbers = NumberSections(object);
+  if (!numbers.ok()) return;  // JITLink read it; a debugger sees nothing of it
   for (Section& section : graph.sections()) {
     if (!IsAllocated(section) || section.getName() == kUnwindSection) continue;
     for (Block* block : section.blocks()) {
-      if (block->isZeroFill()) {
-        const auto found = numbers.by_name.find(section.getName().str());
-        if (found != numbers.by_name.end() && found->second != kAmbiguous) {
-          sections_[block] = found->second;
-        }
-        continue;
-      }
+      if (block->isZeroFill()) continue;
       // Whatever the graph's maker has put into memory of its own lies outside of the object.
       const auto offset = static_cast<uint64_t>(block->getContent().data() - object.data());
-      const auto found = numbers.by_offset.find(offset);
-      if (offset < object.size() && found != numbers.by_offset.end()) {
+      const auto found = numbers->by_offset.find(offset);
+      if (offset < object.size() && found != numbers->by_offset.end()) {
         sections_[block] = found->second;
       }
     }
+  }
+  for (const Symbol* symbol : graph.defined_symbols()) {
+    if (!HasSourceName(*symbol) || !symbol->getBlock().isZeroFill()) continue;
+    const auto found = numbers->by_symbol.find(View(*symbol->getName()));
+    if (found == numbers->by_symbol.end() || found->second == kAmbiguous) continue;
+    sections_[&symbol->getBlock()] = found->second;
   }
   for (const Symbol* symbol : graph.defined_symbols()) {
     if (!HasSourceName(*symbol) || IsExecutable(symbol->getSection())) continue;

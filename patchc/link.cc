@@ -536,7 +536,7 @@ class ProgramLink {
   // The objects, and the headers that they were compiled from but do not carry.
   absl::StatusOr<std::string> ImageWithHeaders() {
     for (LinkedObject& object : inputs_.objects) {
-      if (absl::Status condensed = CondenseForHost(object.bytes); !condensed.ok()) return condensed;
+      if (absl::Status aside = SetDebugRelocationsAside(object.bytes); !aside.ok()) return aside;
     }
     std::vector<ProgramObject> objects = NamedObjects();
     const absl::StatusOr<HeaderSources> headers = CollectHeaders(objects);

@@ -144,26 +144,6 @@ constexpr Elf64_Off kBehindAll = ~Elf64_Off{0};
 // In memory a section may need more; in the file nobody does.
 constexpr uint64_t kFileAlignmentMax = 4096;
 
-// Gives all sections whose names begin alike, and which have these flags, the name of the first.
-class SharedName {
- public:
-  SharedName(std::string_view prefix, Elf64_Xword flags) : prefix_(prefix), flags_(flags) {}
-
-  void GiveTo(Elf64_Shdr& header, std::string_view name) {
-    if (header.sh_type != SHT_PROGBITS || (header.sh_flags & ~Elf64_Xword{SHF_GROUP}) != flags_ ||
-        !name.starts_with(prefix_)) {
-      return;
-    }
-    if (!first_) first_ = header.sh_name;
-    header.sh_name = *first_;
-  }
-
- private:
-  const std::string_view prefix_;
-  const Elf64_Xword flags_;
-  std::optional<Elf64_Word> first_;
-};
-
 absl::Status Damaged() { return absl::InvalidArgumentError("the ELF relocatable is damaged"); }
 
 std::string_view NameIn(std::string_view names, const Elf64_Shdr& header) {
@@ -442,26 +422,19 @@ absl::StatusOr<std::string> RemoveSection(std::string_view object, std::string_v
   return Assemble(elf->header(), *std::move(parts), elf->names_index());
 }
 
-absl::Status CondenseForHost(std::string& object) {
+absl::Status SetDebugRelocationsAside(std::string& object) {
   absl::StatusOr<ElfSections> elf = ElfSections::Read(object);
   if (!elf.ok()) return elf.status();
   const std::vector<Elf64_Shdr>& sections = elf->sections();
   absl::StatusOr<std::string_view> names = elf->Contents(sections[elf->names_index()]);
   if (!names.ok()) return names.status();
-  SharedName text(".text.", SHF_ALLOC | SHF_EXECINSTR);
-  SharedName constants(".rodata.", SHF_ALLOC);
   for (size_t i = 1; i < sections.size(); ++i) {
     Elf64_Shdr header = sections[i];
-    const std::string_view name = NameIn(*names, header);
-    text.GiveTo(header, name);
-    constants.GiveTo(header, name);
-    if (header.sh_type == SHT_RELA) {
-      if (header.sh_info < sections.size() &&
-          NameIn(*names, sections[header.sh_info]).starts_with(kDebugPrefix)) {
-        header.sh_type = kDebugRelocations;
-      }
-      header.sh_name = 0;
+    if (header.sh_type != SHT_RELA || header.sh_info >= sections.size() ||
+        !NameIn(*names, sections[header.sh_info]).starts_with(kDebugPrefix)) {
+      continue;
     }
+    header.sh_type = kDebugRelocations;
     WriteAt(object, elf->header().e_shoff + i * sizeof(header), header);
   }
   return absl::OkStatus();

@@ -45,14 +45,9 @@ absl::StatusOr<std::string> RemoveSection(std::string_view object, std::string_v
 // INVALID_ARGUMENT: not such an object, or damaged.
 absl::Status ResolveThreadOffsets(std::string& object);
 
-// Changes section headers so that JITLink makes less of the object: it keeps two sets for each
-// section name, and an edge for each relocation.
-//   - Relocations of debug information get the type kDebugRelocations (debug_relocations.h).
-//   - Sections of relocations lose their names, which nobody asks for.
-//   - `.text.*` and `.rodata.*` get one name each; those whose contents a linker may merge keep
-//     theirs. Each stays a section of its own to whoever counts sections.
+// Gives the relocations of debug information the type kDebugRelocations (debug_relocations.h).
 // Once is as good as twice. INVALID_ARGUMENT: not such an object, or damaged; it is as it was then.
-absl::Status CondenseForHost(std::string& object);
+absl::Status SetDebugRelocationsAside(std::string& object);
 
 // INVALID_ARGUMENT: not an x86-64 ELF relocatable; UNIMPLEMENTED names what it contains that
 // cannot be hosted (thread-local storage that patchc did not compile).

@@ -509,7 +509,7 @@ absl::Status PatchBuilder::FillModule(const BuildOptions& options) {
       part.new_data = unit.diff.new_data;
       part.references = unit.diff.references;
       part.object = std::move(parts_[object].compiled[unit.unit]);
-      if (absl::Status condensed = CondenseForHost(part.object); !condensed.ok()) return condensed;
+      if (absl::Status aside = SetDebugRelocationsAside(part.object); !aside.ok()) return aside;
       report_.module.units.push_back(std::move(part));
       report_.units.push_back(std::move(unit.diff));
     }

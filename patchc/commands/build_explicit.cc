@@ -65,7 +65,7 @@ absl::StatusOr<PatchModule> Build(const PatchOptions& options,
     absl::StatusOr<ExplicitObject> object =
         IsObject(input) ? ReadObject(input) : CompileSource(input, flags);
     if (!object.ok()) return object.status();
-    if (absl::Status condensed = CondenseForHost(object->bytes); !condensed.ok()) return condensed;
+    if (absl::Status aside = SetDebugRelocationsAside(object->bytes); !aside.ok()) return aside;
     module.objects.push_back(*std::move(object));
   }
   return module;

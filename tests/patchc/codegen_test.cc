@@ -49,21 +49,27 @@ const DataDescription* FindData(const CompileResult& result, std::string_view na
   return nullptr;
 }
 
-// The relocations of the section of `function` that go to `target`, a symbol or a section.
+// The number of the section that the symbol is in; 0: there is none.
+uint32_t SectionOf(const ObjectView& view, std::string_view name) {
+  for (const ViewSymbol& symbol : view.symbols()) {
+    if (symbol.name == name) return symbol.section;
+  }
+  return 0;
+}
+
+// The relocations of the section of `function` that go to `target`, a symbol or its section.
 std::vector<ViewRelocation> RelocationsTo(const CompileResult& result, std::string_view function,
                                           std::string_view target) {
   std::vector<ViewRelocation> found;
   const absl::StatusOr<ObjectView> view = ObjectView::Parse(result.object);
   if (!view.ok()) return found;
-  for (const ViewSection& section : view->sections()) {
-    if (section.name != ".text." + std::string(function)) continue;
-    for (const ViewRelocation& relocation : section.relocations) {
-      const ViewSymbol& symbol = view->symbols()[relocation.symbol];
-      const std::string_view section_name =
-          symbol.section != 0 ? view->sections()[symbol.section].name : std::string_view();
-      if (symbol.name == target || section_name == ".text." + std::string(target)) {
-        found.push_back(relocation);
-      }
+  const uint32_t of_function = SectionOf(*view, function);
+  const uint32_t of_target = SectionOf(*view, target);
+  if (of_function == 0) return found;
+  for (const ViewRelocation& relocation : view->sections()[of_function].relocations) {
+    const ViewSymbol& symbol = view->symbols()[relocation.symbol];
+    if (symbol.name == target || (of_target != 0 && symbol.section == of_target)) {
+      found.push_back(relocation);
     }
   }
   return found;
@@ -314,12 +320,17 @@ TEST(CodegenTest, AStaticFunctionsOwnAddressIsARelocation) {
                                        {"-O1", "-fno-inline"});
   const absl::StatusOr<ObjectView> view = ObjectView::Parse(result.object);
   ASSERT_TRUE(view.ok());
-  const auto pointer = std::find_if(
-      view->sections().begin(), view->sections().end(), [](const ViewSection& section) {
-        return section.name.find("__mend_self.self") != std::string::npos &&
-               !section.relocations.empty();
+  const uint32_t text = SectionOf(*view, "self");
+  ASSERT_NE(text, 0u);
+  const auto leads_there = [&](const ViewRelocation& relocation) {
+    return view->symbols()[relocation.symbol].section == text;
+  };
+  const bool has_pointer = std::any_of(
+      view->sections().begin(), view->sections().end(), [&](const ViewSection& section) {
+        return section.name == ".data.rel.ro" &&
+               std::any_of(section.relocations.begin(), section.relocations.end(), leads_there);
       });
-  EXPECT_NE(pointer, view->sections().end());
+  EXPECT_TRUE(has_pointer);
 }
 
 TEST(CodegenTest, LtoIsDropped) {
