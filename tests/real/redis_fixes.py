@@ -122,7 +122,8 @@ def try_all(ports, paths):
     """One cumulative patch into every process of that name."""
     code, answer = apply(BUILD, "redis-server", paths, "all-fixes")
     expect(code == 0, "all together: %d %s" % (code, answer))
-    reports = answer.get("targets", [answer])
+    # A save's child may be among them, and end before its turn.
+    reports = [each for each in answer.get("targets", [answer]) if each.get("outcome") != "ended"]
     expect(len(reports) == 2, "server and replica are patched: %s" % answer)
     expect_observed(ports, paths, "all together")
     for port in ports:
