@@ -114,7 +114,7 @@ static void block(int w) {
       for (;;) write(p2[1], big, 65536);
     } break;
     case 17:
-      system("sleep 1000");
+      system("exec sleep 1000");
       break;
     case 18: {
       FILE* f = fdopen(dup(ps[0]), "r");
