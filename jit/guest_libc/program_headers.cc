@@ -50,13 +50,13 @@ struct Iteration {
   Counts counts;
 };
 
-int PassOn(dl_phdr_info* info, size_t size, void* argument) {
+[[maybe_unused]] int PassOn(dl_phdr_info* info, size_t size, void* argument) {
   auto& iteration = *static_cast<Iteration*>(argument);
   iteration.counts = {info->dlpi_adds, info->dlpi_subs};
   return iteration.callback(info, size, iteration.data);
 }
 
-int IterateHosted(const Iteration& iteration) {
+[[maybe_unused]] int IterateHosted(const Iteration& iteration) {
   const HostedMemoryHook hook = hosted_memory.load(std::memory_order_acquire);
   if (hook == nullptr) return 0;
   std::array<MemoryRange, kSegmentsMax> ranges;
@@ -97,9 +97,13 @@ bool IsHostedMemory(uintptr_t address) {
 
 }  // namespace mend::jit
 
+// AddressSanitizer asks before its shadow memory is there, which this would need if it is compiled
+// with it.
+#if !__has_feature(address_sanitizer)
 MEND_NEXT(int, dl_iterate_phdr, int (*)(dl_phdr_info*, size_t, void*), void*);
 MEND_INTERPOSE(int, dl_iterate_phdr, int (*callback)(dl_phdr_info*, size_t, void*), void* data) {
   mend::jit::Iteration iteration{callback, data, {}};
   const int result = next_dl_iterate_phdr(&mend::jit::PassOn, &iteration);
   return result != 0 ? result : mend::jit::IterateHosted(iteration);
 }
+#endif

@@ -60,7 +60,7 @@ void MakeCall(int number, siginfo_t* info, void* context) {
 }
 
 // False when libc has no handler: no thread but this one was ever created.
-bool PutHandlerInFront() noexcept {
+[[maybe_unused]] bool PutHandlerInFront() noexcept {
   KernelAction action{};
   RawSyscall(SYS_rt_sigaction, kSetxidSignal, 0, reinterpret_cast<long>(&action),
              sizeof action.mask);
@@ -100,7 +100,7 @@ void Ask(size_t index, uint64_t thread) noexcept {
 }
 
 // Whether all threads that have a place now have made the call.
-bool AskAll(uint64_t process) noexcept {
+[[maybe_unused]] bool AskAll(uint64_t process) noexcept {
   bool all = true;
   for (size_t i = 0; i < kPlaces; ++i) {
     const uint64_t thread = places[i].thread.load(std::memory_order_relaxed);
