@@ -25,6 +25,16 @@ llvm::jitlink::Section& SectionNamed(llvm::jitlink::LinkGraph& graph, llvm::Stri
   return found != nullptr ? *found : graph.createSection(name, protection);
 }
 
+llvm::jitlink::Symbol& AddNamedSymbol(llvm::jitlink::LinkGraph& graph, llvm::jitlink::Block& block,
+                                      uint64_t offset, uint64_t size, llvm::StringRef name,
+                                      llvm::jitlink::Scope scope, bool is_callable) {
+  llvm::jitlink::Symbol& symbol =
+      graph.addAnonymousSymbol(block, offset, size, is_callable, /*IsLive=*/true);
+  symbol.setName(graph.intern(name));
+  symbol.setScope(scope);
+  return symbol;
+}
+
 llvm::jitlink::Block& MakeJumpStub(llvm::jitlink::LinkGraph& graph, llvm::jitlink::Symbol& word) {
   static constexpr char kJump[kJumpStubSize] = {'\xff', '\x25', 0, 0, 0, 0, '\xcc', '\xcc'};
   llvm::jitlink::Section& stubs =

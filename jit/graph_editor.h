@@ -66,6 +66,13 @@ bool HasSourceName(const llvm::jitlink::Symbol& symbol);
 llvm::jitlink::Section& SectionNamed(llvm::jitlink::LinkGraph& graph, llvm::StringRef name,
                                      llvm::orc::MemProt protection);
 
+// A live symbol of that name. In place of LinkGraph::addDefinedSymbol: with a copy of that function
+// in our code LLVM's own calls come to it, and where assertions are compiled it looks through all
+// symbols of the graph for another one of the name.
+llvm::jitlink::Symbol& AddNamedSymbol(llvm::jitlink::LinkGraph& graph, llvm::jitlink::Block& block,
+                                      uint64_t offset, uint64_t size, llvm::StringRef name,
+                                      llvm::jitlink::Scope scope, bool is_callable);
+
 // The bytes of a stub of MakeJumpStub.
 inline constexpr size_t kJumpStubSize = 8;
 // A stub that jumps to the address in `word`, in JITLink's own section of stubs, so that it is

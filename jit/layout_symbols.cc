@@ -34,9 +34,8 @@ bool IsIn(const std::string_view (&names)[N], std::string_view name) {
 template <size_t N>
 void Define(LinkGraph& graph, Block& block, const std::string_view (&names)[N]) {
   for (const std::string_view name : names) {
-    graph.addDefinedSymbol(block, 0, llvm::StringRef(name.data(), name.size()), 0,
-                           llvm::jitlink::Linkage::Strong, llvm::jitlink::Scope::Default,
-                           /*IsCallable=*/false, /*IsLive=*/true);
+    AddNamedSymbol(graph, block, 0, 0, llvm::StringRef(name.data(), name.size()),
+                   llvm::jitlink::Scope::Default, /*is_callable=*/false);
   }
 }
 

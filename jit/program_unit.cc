@@ -121,11 +121,10 @@ void ProgramUnit::MakeNoted(Symbol& function) {
       SectionNamed(graph, kSwitchFlags, llvm::orc::MemProt::Read | llvm::orc::MemProt::Write);
   Block& flag_block = graph.createMutableContentBlock(flags, 1, llvm::orc::ExecutorAddr(), 1, 0);
   Symbol& flag = graph.addAnonymousSymbol(flag_block, 0, 1, false, true);
-  // Named, so that a stack with it on it can be told. Not by addDefinedSymbol: LLVM's own calls of
-  // that would come to the one compiled here, which looks through all symbols for one of the name.
-  Symbol& body = graph.addAnonymousSymbol(function.getBlock(), function.getOffset(),
-                                          function.getSize(), true, true);
-  body.setName(graph.intern(name + ".body"));
+  // Named, so that a stack with it on it can be told.
+  Symbol& body =
+      AddNamedSymbol(graph, function.getBlock(), function.getOffset(), function.getSize(),
+                     name + ".body", llvm::jitlink::Scope::Local, /*is_callable=*/true);
   Section& notes =
       SectionNamed(graph, kNotesSection, llvm::orc::MemProt::Read | llvm::orc::MemProt::Exec);
   Block& note = graph.createContentBlock(notes, llvm::ArrayRef<char>(kNote, sizeof(kNote)),
