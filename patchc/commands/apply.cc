@@ -140,7 +140,6 @@ class Applier {
   }
 
   Outcome ApplyTo(const Target& target, bool is_one_of_several) {
-    // A build takes its time, so each is looked at when it is its turn.
     if (is_one_of_several && HasEnded(target)) return Ended(target);
     Outcome outcome = ApplyToRunning(target);
     if (outcome.exit_code != kExitUnreachable || !is_one_of_several || !EndsSoon(target)) {
@@ -177,6 +176,8 @@ class Applier {
       // A process that is gone could not be read, which is nothing to the others.
       if (!module.ok() && HasEnded(target)) return module.status();
       built = built_.emplace(key, std::move(module)).first;
+    } else if (HasEnded(target)) {
+      return absl::UnavailableError("it ended while the patch was built");
     }
     if (!built->second.ok()) return built->second.status();
     return &*built->second;

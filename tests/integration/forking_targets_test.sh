@@ -67,8 +67,22 @@ for turn in 1 2 3; do
 done
 # A refusal is all that is said, although some of the workers end before their turn.
 mkdir broken && sed 's/return 1;/return undeclared;/' serve.c >broken/serve.c
-expect_code 3 "$patchc" apply --json broken/serve.c --to churn
-expect_match "a worker that has ended" '"outcome":"ended"' "$output"
+diff -u serve.c broken/serve.c >broken.patch || true
+mkfifo broken.fifo
+"$patchc" apply --json --diff broken.fifo --to churn >broken.out 2>&1 &
+apply=$!
+exec 8>broken.fifo # returns when it is read, thus after the targets were found
+lines=$(wc -l <churn.out)
+for _ in $(seq 600); do
+  [ "$(wc -l <churn.out)" -gt $((lines + 10)) ] && break
+  sleep 0.05
+done
+cat broken.patch >&8
+exec 8>&-
+code=0
+wait "$apply" || code=$?
+expect "apply of a patch that does not compile" 3 "$code"
+expect_match "a worker that has ended" '"outcome":"ended"' "$(cat broken.out)"
 kill -KILL "$hosted_pid"
 
 # A process that ends takes its control socket away first, and executes for a while yet. Here the script
