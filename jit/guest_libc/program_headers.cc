@@ -56,24 +56,32 @@ struct Iteration {
   return iteration.callback(info, size, iteration.data);
 }
 
-[[maybe_unused]] int IterateHosted(const Iteration& iteration) {
+// Calls visit(ranges, count) with all hosted memory, some ranges at a time, until it returns
+// something else than 0; returns that.
+template <typename Visit>
+int VisitHosted(Visit visit) {
   const HostedMemoryHook hook = hosted_memory.load(std::memory_order_acquire);
   if (hook == nullptr) return 0;
   std::array<MemoryRange, kSegmentsMax> ranges;
-  std::array<ElfW(Phdr), kSegmentsMax> segments;
   for (size_t from = 0;; from += ranges.size()) {
     const size_t count = hook(from, ranges.data(), ranges.size());
-    if (count == 0) return 0;
-    std::transform(ranges.begin(), ranges.begin() + count, segments.begin(), Segment);
+    const int result = count == 0 ? 0 : visit(ranges.data(), count);
+    if (result != 0 || count < ranges.size()) return result;
+  }
+}
+
+[[maybe_unused]] int IterateHosted(const Iteration& iteration) {
+  return VisitHosted([&iteration](const MemoryRange* ranges, size_t count) {
+    std::array<ElfW(Phdr), kSegmentsMax> segments;
+    std::transform(ranges, ranges + count, segments.begin(), Segment);
     dl_phdr_info info = {};
     info.dlpi_name = "hosted";
     info.dlpi_phdr = segments.data();
     info.dlpi_phnum = static_cast<ElfW(Half)>(count);
     info.dlpi_adds = iteration.counts.adds;
     info.dlpi_subs = iteration.counts.subs;
-    const int result = iteration.callback(&info, sizeof info, iteration.data);
-    if (result != 0 || count < ranges.size()) return result;
-  }
+    return iteration.callback(&info, sizeof info, iteration.data);
+  });
 }
 
 }  // namespace
@@ -83,16 +91,14 @@ void SetHostedMemoryHook(HostedMemoryHook hook) {
 }
 
 bool IsHostedMemory(uintptr_t address) {
-  const HostedMemoryHook hook = hosted_memory.load(std::memory_order_acquire);
-  if (hook == nullptr) return false;
-  std::array<MemoryRange, kSegmentsMax> ranges;
-  for (size_t from = 0;; from += ranges.size()) {
-    const size_t count = hook(from, ranges.data(), ranges.size());
-    for (size_t i = 0; i < count; ++i) {
-      if (address >= ranges[i].begin && address < ranges[i].end) return true;
-    }
-    if (count < ranges.size()) return false;
-  }
+  return VisitHosted([address](const MemoryRange* ranges, size_t count) {
+           return std::any_of(ranges, ranges + count,
+                              [address](const MemoryRange& range) {
+                                return address >= range.begin && address < range.end;
+                              })
+                      ? 1
+                      : 0;
+         }) != 0;
 }
 
 }  // namespace mend::jit
