@@ -76,7 +76,8 @@ bool HasStub(CodeRange text) {
 void DebugCollector::ReadGraph(LinkGraph& graph, std::string_view object) {
   linked_.object = object;
   const absl::StatusOr<SectionNumbers> numbers = NumberSections(object);
-  if (!numbers.ok()) return;  // JITLink read it; a debugger sees nothing of it
+  // Damaged in what JITLink does not read: a debugger sees nothing of it.
+  if (!numbers.ok()) return;
   for (Section& section : graph.sections()) {
     if (!IsAllocated(section) || section.getName() == kUnwindSection) continue;
     for (Block* block : section.blocks()) {

@@ -159,19 +159,20 @@ LinkMemory::LinkMemory(CodeMemory* memory) : memory_(memory) {}
 LinkMemory::~LinkMemory() = default;
 
 void LinkMemory::Add(const LinkGraph* graph, GraphEditor* editor) {
-  graphs_[graph] = {editor, requests_.size()};
-  requests_.emplace_back();
+  numbers_[graph] = requests_.size();
+  requests_.push_back({editor, nullptr, nullptr});
 }
 
 void LinkMemory::allocate(const llvm::jitlink::JITLinkDylib* /*dylib*/, LinkGraph& graph,
                           OnAllocatedFunction on_allocated) {
-  const auto known = graphs_.find(&graph);
-  if (known == graphs_.end()) {
+  const auto known = numbers_.find(&graph);
+  if (known == numbers_.end()) {
     return on_allocated(ToError(absl::InternalError(
         absl::StrCat("nobody loads the graph ", std::string(graph.getName())))));
   }
-  const auto& [editor, number] = known->second;
-  requests_[number] = {std::make_unique<Places>(graph, editor), std::move(on_allocated)};
+  Request& request = requests_[known->second];
+  request.places = std::make_unique<Places>(graph, request.editor);
+  request.on_allocated = std::move(on_allocated);
 }
 
 absl::Status LinkMemory::Place() {
@@ -183,7 +184,7 @@ absl::Status LinkMemory::Place() {
 }
 
 void LinkMemory::GoOn(size_t number, bool ok) {
-  Request request = std::exchange(requests_[number], {});
+  Request request = std::move(requests_[number]);
   if (request.places == nullptr) return;
   if (!ok) return request.on_allocated(ToError(absl::CancelledError("another object failed")));
   request.places->Fill();

@@ -41,19 +41,15 @@ class LinkMemory : public llvm::jitlink::JITLinkMemoryManager {
                   OnDeallocatedFunction on_deallocated) override;
 
  private:
-  struct Known {
-    GraphEditor* editor = nullptr;
-    size_t number = 0;
-  };
-
   class Places;
   struct Request {
+    GraphEditor* editor;
     std::unique_ptr<Places> places;  // null: the graph has not come so far
     OnAllocatedFunction on_allocated;
   };
 
   CodeMemory* const memory_;
-  llvm::DenseMap<const llvm::jitlink::LinkGraph*, Known> graphs_;
+  llvm::DenseMap<const llvm::jitlink::LinkGraph*, size_t> numbers_;
   std::vector<Request> requests_;  // by number
 };
 
