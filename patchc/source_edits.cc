@@ -2,15 +2,14 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <iterator>
-#include <sstream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "patchc/diff_file.h"
 #include "patchc/text.h"
+#include "runtime/base/read_file.h"
 
 namespace mend::patchc {
 namespace {
@@ -43,11 +42,9 @@ absl::StatusOr<std::string> ReadFile(const std::string& file) {
   if (fs::is_directory(file, error)) {
     return absl::NotFoundError(absl::StrCat(file, " is a directory"));
   }
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream) return absl::NotFoundError(absl::StrCat("cannot read ", file));
-  std::ostringstream contents;
-  contents << stream.rdbuf();
-  return std::move(contents).str();
+  absl::StatusOr<std::string> contents = mend::ReadFile(file);
+  if (!contents.ok()) return absl::NotFoundError(absl::StrCat("cannot read ", file));
+  return contents;
 }
 
 std::string SourceEdits::Normalized(const std::string& directory, const std::string& path) {
@@ -255,19 +252,14 @@ std::vector<std::string> SourceEdits::MacroWarnings() const {
 // A build may copy headers to where all folders include them from (postfix does): what is edited is
 // read by some units, and its copy by others.
 absl::Status SourceEdits::CheckTwins() const {
-  const auto relative = [this](const std::string& path, const Origin& origin) {
-    const BaseUnit& unit = objects_[origin.object].units()[origin.unit];
-    return fs::path(path).lexically_relative(unit.description.directory);
-  };
   for (const auto& [key, edit] : edits_) {
     const auto& [object, path] = key;
     const Origin* const edited = OriginIn(object, path);
     if (edited == nullptr) continue;
     for (const auto& [other, file] : files_) {
       const Origin* const origin = OriginIn(object, other);
-      const bool is_copy = fs::path(other).filename() == fs::path(path).filename();
       if (origin == nullptr || origin->hash != edited->hash || edits_.contains({object, other}) ||
-          (!is_copy && relative(other, *origin) != relative(path, *edited))) {
+          fs::path(other).filename() != fs::path(path).filename()) {
         continue;
       }
       return RefusalStatus(

@@ -115,8 +115,8 @@ class SourceEdits {
   std::set<std::string> given_;  // edited files, as in origins_
   BuildInputs build_inputs_;
   std::vector<std::string> notes_;
-  std::vector<std::pair<std::string, std::string>>
-      copies_;  // of what a diff changes: its file, the source
+  // Of each file of a diff that is no source, and each source that seems to be a copy of it.
+  std::vector<std::pair<std::string, std::string>> copies_;
 };
 
 // A whole file; NOT_FOUND with its name.
