@@ -43,7 +43,6 @@
 #include "patchc/records.h"
 #include "patchc/stack_switches.h"
 #include "patchc/toolchain.h"
-#include "runtime/format/embedded_sources.h"
 
 namespace mend::patchc {
 namespace {

@@ -9,7 +9,6 @@
 
 #include "runtime/format/byte_order.h"
 #include "runtime/format/common_text.h"
-#include "runtime/format/embedded_sources.h"
 #include "runtime/format/frame.h"
 #include "runtime/format/json_fields.h"
 #include "runtime/format/packed_fields.h"
@@ -171,6 +170,14 @@ class Reader : public PackedReader {
   uint64_t field_end_bits_ = 0;
 };
 
+// What sources may repeat.
+std::string HintFrom(std::string_view description) {
+  std::string hint(kCommonText);
+  const absl::StatusOr<std::string> bytes = UnwrapFrame(kObjectMagic, description, kCommonText);
+  if (bytes.ok()) hint += *bytes;
+  return hint;
+}
+
 }  // namespace
 
 std::string SerializeObjectDescription(const ObjectDescription& description) {
@@ -222,22 +229,6 @@ absl::StatusOr<ObjectDescription> ParseObjectDescription(std::string_view sectio
   return description;
 }
 
-namespace {
-
-// What sources may repeat.
-std::string HintFrom(std::string_view description) {
-  std::string hint(kCommonText);
-  const absl::StatusOr<std::string> bytes = UnwrapFrame(kObjectMagic, description, kCommonText);
-  if (bytes.ok()) hint += *bytes;
-  return hint;
-}
-
-}  // namespace
-
-std::string SerializeSources(const std::vector<SourceText>& sources) {
-  return SerializeSources(sources, std::string_view());
-}
-
 std::string SerializeSources(const std::vector<SourceText>& sources, std::string_view description) {
   // Sizes and bytes, not JSON: sources may hold any bytes.
   std::string bytes(8, '\0');
@@ -251,10 +242,6 @@ std::string SerializeSources(const std::vector<SourceText>& sources, std::string
     }
   }
   return WrapFrameOfParts(kSourcesMagic, {bytes}, kFrameLevelSmall, HintFrom(description));
-}
-
-absl::StatusOr<std::vector<SourceText>> ParseSources(std::string_view section) {
-  return ParseSources(section, std::string_view());
 }
 
 absl::StatusOr<std::vector<SourceText>> ParseSources(std::string_view section,

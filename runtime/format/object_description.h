@@ -143,8 +143,12 @@ struct SourceText {
   std::string path;
   std::string contents;
 };
-std::string SerializeSources(const std::vector<SourceText>& sources);
-absl::StatusOr<std::vector<SourceText>> ParseSources(std::string_view section);
+// `description`: the contents of the object's section kObjectSection, if it has one. It names much
+// of what is in the sources, which makes them smaller; what was written with it is read with it.
+std::string SerializeSources(const std::vector<SourceText>& sources,
+                             std::string_view description = {});
+absl::StatusOr<std::vector<SourceText>> ParseSources(std::string_view section,
+                                                     std::string_view description = {});
 // Those that an ELF object carries: none without the section, or when `patchc strip` has emptied
 // it.
 absl::StatusOr<std::vector<SourceText>> SourcesIn(std::string_view object);
