@@ -256,8 +256,9 @@ class Scanner {
         if (declaring && now_.parentheses == 0) head = Head();
         break;
       case ':':
-        if (!head.name.empty() && Peek(1) != ':' && text_[at_ - 1] != ':')
+        if (!head.name.empty() && Peek(1) != ':' && text_[at_ - 1] != ':') {
           head.name_is_final = true;
+        }
         break;
       case '>':
         if (!head.name.empty() && text_[at_ - 1] == '-') head.name_is_final = true;

@@ -72,11 +72,13 @@ void TellFunctions(const Json& report, std::string& out) {
                                            .c_str()
                                      : absl::StrCat(reason, " ", detail).c_str());
   }
-  for (const std::string& name : back)
-    absl::StrAppendFormat(&out, "  %-10s %s\n", "original", name.c_str());
+  for (const std::string& name : back) {
+    absl::StrAppendFormat(&out, "  %-10s %s\n", "original", name);
+  }
   for (const Json& held : Part(report, "held")) {
-    if (held.is_string())
-      absl::StrAppendFormat(&out, "  %-10s %s\n", "held", held.get<std::string>().c_str());
+    if (held.is_string()) {
+      absl::StrAppendFormat(&out, "  %-10s %s\n", "held", held.get<std::string>());
+    }
   }
   for (const Json& old : Part(report, "replaced_patches")) {
     if (old.is_string()) {
@@ -110,8 +112,9 @@ void TellTransition(const Json& report, Outcome& told) {
       phases.push_back(absl::StrCat(phase, " ", ShowDuration(Number(all, key.c_str()))));
     }
   }
-  if (!phases.empty())
-    absl::StrAppendFormat(&told.out, "  %-10s %s\n", "phases", absl::StrJoin(phases, ", ").c_str());
+  if (!phases.empty()) {
+    absl::StrAppendFormat(&told.out, "  %-10s %s\n", "phases", absl::StrJoin(phases, ", "));
+  }
   const Json transition = Part(report, "transition");
   if (transition.is_object()) {
     std::vector<std::string> ways;
@@ -121,9 +124,9 @@ void TellTransition(const Json& report, Outcome& told) {
         ways.push_back(absl::StrCat(count.get<int64_t>(), " ", way));
       }
     }
-    if (!ways.empty())
-      absl::StrAppendFormat(&told.out, "  %-10s %s\n", "switched",
-                            absl::StrJoin(ways, ", ").c_str());
+    if (!ways.empty()) {
+      absl::StrAppendFormat(&told.out, "  %-10s %s\n", "switched", absl::StrJoin(ways, ", "));
+    }
     const std::string forced = switched.is_object() ? ForcedText(Number(switched, "forced")) : "";
     if (!forced.empty()) absl::StrAppendFormat(&told.err, "patchc: %s\n", forced.c_str());
     const std::string last = Text(transition, "last_straggler");
