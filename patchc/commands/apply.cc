@@ -71,6 +71,7 @@ class Applier {
     std::vector<Outcome> outcomes;
     std::vector<Target> targets;
     for (std::optional<std::pair<Target, Outcome>>& result : results_) {
+      if (!result.has_value()) continue;  // all visits are over
       targets.push_back(result->first);
       outcomes.push_back(std::move(result->second));
     }
@@ -115,8 +116,10 @@ class Applier {
     const absl::MutexLock lock(&mu_);
     if (results_.size() <= visit.number) results_.resize(visit.number + 1);
     results_[visit.number] = {visit.target, std::move(outcome)};
-    for (; printed_ < results_.size() && results_[printed_].has_value(); ++printed_) {
-      PrintOutcome(results_[printed_]->second);
+    for (; printed_ < results_.size(); ++printed_) {
+      const std::optional<std::pair<Target, Outcome>>& next = results_[printed_];
+      if (!next.has_value()) return;
+      PrintOutcome(next->second);
     }
   }
 
