@@ -35,17 +35,6 @@ constexpr int64_t kDisplacementSize = 4;
 constexpr int kFingerprintDepth = 8;
 constexpr size_t kPage = 4096;
 
-// Where the structures of <mend/livepatch.h> have pointers to others of them.
-constexpr uint64_t kObjectsOfPatch = 0;
-constexpr uint64_t kStatesOfPatch = 8;
-constexpr uint64_t kSizeOfObject = 48;
-constexpr uint64_t kFunctionsOfObject = 8;
-constexpr uint64_t kVariableOfParameter = 8;
-
-bool IsUnwindSection(const Section& section) {
-  return section.getName() == kUnwindSection || section.getName().starts_with(".gcc_except_table");
-}
-
 // Whether the section is one of those that a unit's mergeable constants share: `.rodata.cst16`,
 // `.rodata.str1.1`. Some have names in the source (a static array whose address nobody compares),
 // but what stands where between them differs from version to version: the block is no single datum,
@@ -102,16 +91,16 @@ llvm::Error PatchUnitLink::BeforePrune(LinkGraph& graph) {
   for (Symbol* symbol : graph.defined_symbols()) symbol->setLive(false);
   NameBlocks();
   FindUnitFunctions();
-  FindOwn();
+  const std::vector<std::string> faults = own_.Find(graph, names_, plan_.new_data);
   ChooseRoots();
   while (!worklist_.empty()) {
     Block* block = worklist_.back();
     worklist_.pop_back();
     BindEdges(*block);
   }
-  if (!faults_.empty()) {
+  if (!faults.empty()) {
     return ToError(absl::FailedPreconditionError(
-        absl::StrCat(plan_.unit_name, ": ", absl::StrJoin(faults_, "; "))));
+        absl::StrCat(plan_.unit_name, ": ", absl::StrJoin(faults, "; "))));
   }
   if (!missing_.empty()) {
     return ToError(absl::FailedPreconditionError(
@@ -156,93 +145,10 @@ void PatchUnitLink::ReadUnitFunctions() {
   }
 }
 
-bool PatchUnitLink::IsNew(const Block& block) const {
-  const Section& section = block.getSection();
-  if (!IsAllocated(section) || IsExecutable(section) || IsUnwindSection(section)) return false;
-  const auto named = names_.find(&block);
-  return named == names_.end() || plan_.new_data.contains(std::string(*named->second->getName()));
-}
-
-void PatchUnitLink::FindOwn() {
-  for (Symbol* symbol : graph_->defined_symbols()) {
-    if (!HasSourceName(*symbol)) continue;
-    const std::string name(*symbol->getName());
-    if (!IsPatchDeclaration(name) || !plan_.new_data.contains(name)) continue;
-    declarations_.push_back(symbol);
-    own_.insert(&symbol->getBlock());
-    if (name == kLivepatchPointer) FollowDescriptor(*symbol);
-    if (name.starts_with(kParameterPrefix)) FollowParameter(*symbol);
-  }
-  if (own_.empty()) return;
-  // Found again, it would lead to another patch's.
-  for (bool grows = true; grows;) {
-    grows = false;
-    for (Block* block : graph_->blocks()) {
-      if (own_.contains(block) || !IsNew(*block)) continue;
-      const bool leads_there =
-          std::any_of(block->edges().begin(), block->edges().end(), [this](const Edge& edge) {
-            return edge.getTarget().isDefined() && own_.contains(&edge.getTarget().getBlock());
-          });
-      if (!leads_there) continue;
-      own_.insert(block);
-      grows = true;
-    }
-  }
-  for (Symbol* symbol : graph_->defined_symbols()) {
-    if (!own_.contains(&symbol->getBlock()) || !symbol->hasName() ||
-        !View(*symbol->getName()).starts_with(kTlsImagePrefix)) {
-      continue;
-    }
-    faults_.push_back(
-        absl::StrCat("a thread-local begins with the address of what the patch declares: ",
-                     Demangled(View(*symbol->getName()).substr(sizeof(kTlsImagePrefix) - 1))));
-  }
-}
-
-PatchUnitLink::Place PatchUnitLink::FollowPointer(const Block& block, uint64_t offset) {
-  for (const Edge& edge : block.edges()) {
-    if (!edge.isRelocation() || edge.getOffset() != offset) continue;
-    Symbol& target = edge.getTarget();
-    if (!target.isDefined() || !IsNew(target.getBlock())) {
-      // The compiler names the section where it can.
-      const auto named = target.isDefined() ? names_.find(&target.getBlock()) : names_.end();
-      const Symbol& symbol = named == names_.end() ? target : *named->second;
-      faults_.push_back(absl::StrCat("the patch's descriptor leads to '",
-                                     symbol.hasName() ? Demangled(View(*symbol.getName())) : "?",
-                                     "', which the patch does not add in the same source"));
-      return {};
-    }
-    own_.insert(&target.getBlock());
-    return {&target.getBlock(), target.getOffset() + static_cast<uint64_t>(edge.getAddend())};
-  }
-  return {};
-}
-
-void PatchUnitLink::FollowDescriptor(const Symbol& pointer) {
-  const Place patch = FollowPointer(pointer.getBlock(), pointer.getOffset());
-  if (patch.block == nullptr) return;
-  FollowPointer(*patch.block, patch.offset + kStatesOfPatch);
-  const Place objects = FollowPointer(*patch.block, patch.offset + kObjectsOfPatch);
-  if (objects.block == nullptr) return;
-  for (uint64_t at = objects.offset; at < objects.block->getSize(); at += kSizeOfObject) {
-    FollowPointer(*objects.block, at + kFunctionsOfObject);
-  }
-}
-
-// A variable of the running program stays what it is.
-void PatchUnitLink::FollowParameter(const Symbol& entry) {
-  const uint64_t offset = entry.getOffset() + kVariableOfParameter;
-  for (const Edge& edge : entry.getBlock().edges()) {
-    if (!edge.isRelocation() || edge.getOffset() != offset) continue;
-    const Symbol& variable = edge.getTarget();
-    if (variable.isDefined() && IsNew(variable.getBlock())) own_.insert(&variable.getBlock());
-  }
-}
-
 absl::Status PatchUnitLink::AllocateOwn() {
   std::vector<const Block*> blocks;
   for (Block* block : graph_->blocks()) {
-    if (own_.contains(block) && kept_.contains(block)) blocks.push_back(block);
+    if (own_.Contains(*block) && kept_.contains(block)) blocks.push_back(block);
   }
   uint64_t size = 0;
   for (const Block* block : blocks) {
@@ -264,20 +170,6 @@ std::optional<uintptr_t> PatchUnitLink::ReservedAddress(const Block& block) cons
   const auto found = reserved_.find(&block);
   if (found == reserved_.end()) return std::nullopt;
   return found->second;
-}
-
-void PatchUnitLink::ReadDeclarations() {
-  for (const Symbol* symbol : declarations_) {
-    const std::string_view name = View(*symbol->getName());
-    const uintptr_t address = symbol->getAddress().getValue();
-    if (name.starts_with(kStateOwnerPrefix)) {
-      declared_.state_owners.emplace_back(address, symbol->getSize());
-    } else if (name.starts_with(kParameterPrefix)) {
-      parameter_tables_.emplace_back(address, symbol->getSize());
-    } else if (symbol->getSize() == sizeof(declared_.patch)) {
-      memcpy(&declared_.patch, reinterpret_cast<const void*>(address), sizeof(declared_.patch));
-    }
-  }
 }
 
 void PatchUnitLink::NameBlocks() {
@@ -370,7 +262,7 @@ std::optional<intptr_t> PatchUnitLink::FindThreadOffset(const std::string& name)
 
 void PatchUnitLink::KeepDatum(Symbol& symbol) {
   Block& block = symbol.getBlock();
-  if (own_.contains(&block)) {
+  if (own_.Contains(block)) {
     own_symbols_.push_back(&symbol);
     return Keep(block, Placement::kData);
   }
@@ -474,7 +366,7 @@ std::optional<uintptr_t> PatchUnitLink::RunningAddress(const std::string& name) 
 
 void PatchUnitLink::KeepUnnamed(Block& block, Edge& edge) {
   if (kept_.contains(&block)) return;
-  if (own_.contains(&block)) return Keep(block, Placement::kData);
+  if (own_.Contains(block)) return Keep(block, Placement::kData);
   if (IsExecutable(block.getSection())) return Keep(block, Placement::kModuleText);
   // Written by the program and without a name: a table that belongs to this version alone.
   if (!IsConstant(block.getSection())) return Keep(block, Placement::kData);
@@ -510,7 +402,7 @@ void PatchUnitLink::FindPins() {
     if (placement != Placement::kConstant && placement != Placement::kData) continue;
     data_bytes_ += block->getSize();
     // It goes with the text.
-    if (own_.contains(block)) continue;
+    if (own_.Contains(*block)) continue;
     for (const Edge& edge : block->edges()) {
       if (!edge.getTarget().isDefined()) continue;
       const auto target = kept_.find(&edge.getTarget().getBlock());
@@ -608,7 +500,7 @@ llvm::Error PatchUnitLink::AfterFixup(LinkGraph& graph) {
     }
   }
   for (const Symbol* symbol : own_symbols_) Export(*symbol);
-  ReadDeclarations();
+  own_.Read();
   ReadUnitFunctions();
   for (NewConstant& constant : new_constants_) {
     constant.address = constant.block->getAddress().getValue();

@@ -15,6 +15,7 @@
 #include "jit/debug_collector.h"
 #include "jit/graph_editor.h"
 #include "jit/hosted_program.h"
+#include "jit/own_data.h"
 #include "jit/patch_descriptor.h"
 #include "jit/patched_object.h"
 #include "jit/symbol_index.h"
@@ -76,11 +77,11 @@ class PatchUnitLink : public GraphEditor {
   // Of the data that goes with the text: writable.
   const ModulePages& data_pages() const { return data_pages_; }
   // What the unit declares by <mend/livepatch.h>, and the tables of parameters.
-  const PatchDeclarations& declared() const { return declared_; }
+  const PatchDeclarations& declared() const { return own_.declared(); }
   // Functions that the unit marks MEND_UNIT: new ones, and those that the mark is new of.
   const std::vector<FunctionSite>& unit_functions() const { return unit_functions_; }
   const std::vector<std::pair<uintptr_t, size_t>>& parameter_tables() const {
-    return parameter_tables_;
+    return own_.parameter_tables();
   }
   const UnwindRows& rows() const { return rows_; }
   // What a debugger is to know. Empty when there is none.
@@ -119,21 +120,9 @@ class PatchUnitLink : public GraphEditor {
   std::optional<intptr_t> FindThreadOffset(const std::string& name) const;
   void NameBlocks();
   void ChooseRoots();
-  // Finds the data that is linked afresh for every patch; see own_.
-  void FindOwn();
-  void FollowDescriptor(const llvm::jitlink::Symbol& pointer);
-  void FollowParameter(const llvm::jitlink::Symbol& entry);
-  // The pointer at `offset` of the block leads to data of the patch's own: where; null without one.
-  struct Place {
-    llvm::jitlink::Block* block = nullptr;
-    uint64_t offset = 0;
-  };
-  Place FollowPointer(const llvm::jitlink::Block& block, uint64_t offset);
-  bool IsNew(const llvm::jitlink::Block& block) const;
   absl::Status AllocateOwn();
   void FindUnitFunctions();
   void ReadUnitFunctions();
-  void ReadDeclarations();
   void KeepDatum(llvm::jitlink::Symbol& symbol);
   void Keep(llvm::jitlink::Block& block, Placement placement);
   void BindEdges(llvm::jitlink::Block& block);
@@ -155,11 +144,10 @@ class PatchUnitLink : public GraphEditor {
   llvm::jitlink::LinkGraph* graph_ = nullptr;
 
   // While BeforePrune runs.
-  llvm::DenseMap<const llvm::jitlink::Block*, llvm::jitlink::Symbol*> names_;
+  OwnData::BlockNames names_;
   llvm::DenseMap<const llvm::jitlink::Block*, uintptr_t>
       bound_;  // data brought by an earlier patch
   llvm::DenseMap<uintptr_t, llvm::jitlink::Symbol*> absolutes_;
-  std::vector<std::string> faults_;
   std::vector<llvm::jitlink::Block*> worklist_;
   std::set<std::string> missing_;
 
@@ -169,18 +157,12 @@ class PatchUnitLink : public GraphEditor {
   std::vector<NewDatum> new_data_;
   std::vector<std::pair<uintptr_t, std::string>> switches_;  // flags, and whose they are
   std::vector<NewConstant> new_constants_;
-  // What the patch declares by <mend/livepatch.h> (its descriptor with the arrays, the records of
-  // its states, the variables of its parameters), and data that leads to it. Another patch has its
-  // own: this one's is never found again, and goes with the text.
-  llvm::DenseSet<const llvm::jitlink::Block*> own_;
+  OwnData own_;  // linked afresh for every patch
   std::vector<const llvm::jitlink::Symbol*> own_symbols_;
-  std::vector<const llvm::jitlink::Symbol*> declarations_;
   llvm::DenseMap<const llvm::jitlink::Block*, uintptr_t> reserved_;
   std::vector<NewThreadLocal> new_thread_locals_;
   ModulePages pages_;
   ModulePages data_pages_;
-  PatchDeclarations declared_;
-  std::vector<std::pair<uintptr_t, size_t>> parameter_tables_;
   std::set<std::string> marked_;  // names in the unit's table of MEND_UNIT functions
   std::vector<FunctionSite> unit_functions_;
   UnwindRows rows_;

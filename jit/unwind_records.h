@@ -13,6 +13,11 @@ namespace mend::jit {
 
 inline constexpr char kUnwindSection[] = ".eh_frame";
 
+// The records, or the tables of handlers that they lead to.
+inline bool IsUnwindSection(const llvm::jitlink::Section& section) {
+  return section.getName() == kUnwindSection || section.getName().starts_with(".gcc_except_table");
+}
+
 // A pass before pruning. REQUIRES: DWARFRecordSectionSplitter has made a block of each record. An
 // error names what cannot be read: records of the 64-bit format, without a relocation for their
 // function, or with a common record that the section does not have.
