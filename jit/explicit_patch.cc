@@ -270,9 +270,7 @@ absl::Status ExplicitPatch::CheckReplacement(UnitFactsCache& facts, const Hosted
     if (old.binding == Binding::kLocal && unit != old.unit) continue;
     const absl::StatusOr<const UnitFacts*> its = facts.Of(object, unit);
     if (!its.ok()) continue;
-    const auto copies = (*its)->inlined.find(old.name);
-    if (copies == (*its)->inlined.end()) continue;
-    for (const std::string& holder : copies->second) {
+    for (const std::string& holder : (*its)->FunctionsWithCopyOf(old.name)) {
       if (replaced.contains(holder)) continue;
       copies_in.push_back(
           absl::StrCat("'", Demangled(holder), "' (", object.index.file(unit), ")"));

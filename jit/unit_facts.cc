@@ -1,5 +1,7 @@
 #include "jit/unit_facts.h"
 
+#include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -23,25 +25,6 @@ std::string_view WithoutDirectory(std::string_view unit_name) {
   return unit_name.substr(0, unit_name.find('|', unit_name.find('|') + 1));
 }
 
-// Who has a copy of whom: what was inlined into an inlined function is in the copy too.
-void CloseOverInlining(const std::vector<FunctionDescription>& functions, UnitFacts& facts) {
-  std::map<std::string, const std::vector<std::string>*> direct;
-  for (const FunctionDescription& function : functions) direct[function.name] = &function.inlined;
-  for (const FunctionDescription& function : functions) {
-    std::vector<std::string> worklist = function.inlined;
-    std::set<std::string> seen;
-    while (!worklist.empty()) {
-      const std::string callee = std::move(worklist.back());
-      worklist.pop_back();
-      if (!seen.insert(callee).second) continue;
-      if (callee != function.name) facts.inlined[callee].insert(function.name);
-      if (const auto its = direct.find(callee); its != direct.end()) {
-        worklist.insert(worklist.end(), its->second->begin(), its->second->end());
-      }
-    }
-  }
-}
-
 }  // namespace
 
 absl::StatusOr<UnitFacts> ReadUnitFacts(const std::string& file, std::string_view object) {
@@ -54,14 +37,31 @@ absl::StatusOr<UnitFacts> ReadUnitFacts(const std::string& file, std::string_vie
   if (!description.ok()) return description.status();
   UnitFacts facts;
   facts.unit_name = description->UnitName();
-  for (const FunctionDescription& function : description->functions) {
-    facts.functions[function.name] = {function.fingerprint, function.nounwind};
+  for (FunctionDescription& function : description->functions) {
+    facts.functions[function.name] = {function.fingerprint, function.nounwind,
+                                      std::move(function.inlined)};
   }
   for (const DataDescription& datum : description->data) {
     facts.data[datum.name] = datum.fingerprint;
   }
-  CloseOverInlining(description->functions, facts);
   return facts;
+}
+
+std::set<std::string> UnitFacts::FunctionsWithCopyOf(const std::string& callee) const {
+  std::set<std::string> found;
+  std::vector<std::string> worklist = {callee};
+  while (!worklist.empty()) {
+    const std::string copied = std::move(worklist.back());
+    worklist.pop_back();
+    for (const auto& [name, function] : functions) {
+      const auto& inlined = function.inlined;
+      if (name == callee || std::find(inlined.begin(), inlined.end(), copied) == inlined.end()) {
+        continue;
+      }
+      if (found.insert(name).second) worklist.push_back(name);
+    }
+  }
+  return found;
 }
 
 absl::StatusOr<const UnitFacts*> UnitFactsCache::Of(const HostedProgram& program, uint32_t unit) {

@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "jit/hosted_program.h"
@@ -19,12 +20,15 @@ namespace mend::jit {
 struct UnitFacts {
   struct Function {
     std::string fingerprint;
-    bool nounwind = false;  // callers were compiled for a function that does not throw
+    bool nounwind = false;             // callers were compiled for a function that does not throw
+    std::vector<std::string> inlined;  // into it, directly
   };
   std::string unit_name;
   std::map<std::string, Function> functions;
-  std::map<std::string, std::string> data;               // name -> fingerprint
-  std::map<std::string, std::set<std::string>> inlined;  // callee -> functions that have a copy
+  std::map<std::string, std::string> data;  // name -> fingerprint
+
+  // What was inlined into an inlined function is in the copy, too.
+  std::set<std::string> FunctionsWithCopyOf(const std::string& callee) const;
 };
 
 // UnitFacts of an object's own description. FAILED_PRECONDITION: it has none.
