@@ -1,0 +1,334 @@
+// What diffs and edited files are taken for: which sources of the program, and what is refused or
+// warned of before anything is compared.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "tests/patchc/compare_fixture.h"
+
+namespace mend::patchc {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::UnorderedElementsAre;
+
+TEST(SourceEditsTest, NormalizesPathsAsTheLibraryDoes) {
+  for (const char* path : {"/a/b.h",  "/a/.b/..c/...", "/a//b",    "//a",    "/a/./b",
+                           "/a/../b", "/a/.",          "/a/..",    "/a/...", "/",
+                           "/.",      "a/b",           "./a",      "../a",   "",
+                           ".",       "/a/b/",         "/a/.../b", "/..b",   "/a.b/c.."}) {
+    EXPECT_EQ(SourceEdits::Normalized("/at/home", path),
+              (std::filesystem::path("/at/home") / path).lexically_normal().string())
+        << path;
+  }
+}
+
+TEST_F(CompareTest, DiffOfASeriesAppliesInOrderAndSkipsForeignFiles) {
+  MakeUsualProgram();
+  Write("one.patch",
+        "--- a/shape.c\n+++ b/shape.c\n@@ -4 +4 @@\n-int helper(int a) { return a ^ 5; }\n"
+        "+int helper(int a) { return a ^ 6; }\n"
+        "--- a/tests/t.tcl\n+++ b/tests/t.tcl\n@@ -1 +1 @@\n-x\n+y\n");
+  Write("two.patch",
+        "--- a/shape.c\n+++ b/shape.c\n@@ -4 +4 @@\n-int helper(int a) { return a ^ 6; }\n"
+        "+int helper(int a) { return a ^ 9; }\n");
+  SourceEdits edits(bases_);
+  ASSERT_TRUE(edits.AddDiff(folder_ + "/one.patch", {}).ok());
+  ASSERT_TRUE(edits.AddDiff(folder_ + "/two.patch", {}).ok());
+  EXPECT_THAT(edits.notes(), ElementsAre(HasSubstr("a/tests/t.tcl is no part of the program")));
+  EXPECT_THAT(Functions(Finish(edits)), ElementsAre("helper changed"));
+  SourceEdits wrong_order(bases_);
+  EXPECT_THAT(std::string(Std(wrong_order.AddDiff(folder_ + "/two.patch", {}).message())),
+              HasSubstr("MEND-E0006"));
+}
+
+// A diff with a changed file that is no source of the program.
+std::string DiffWith(const std::string& foreign, const std::string& added) {
+  return absl::StrCat(
+      "--- a/shape.c\n+++ b/shape.c\n@@ -4 +4 @@\n-int helper(int a) { return a ^ 5; }\n"
+      "+int helper(int a) { return a ^ 6; }\n"
+      "--- a/",
+      foreign, "\n+++ b/", foreign, "\n@@ -1 +1 @@\n-x\n+", added, "\n");
+}
+
+TEST_F(CompareTest, RefusesADiffOfWhatASourceIsGeneratedFrom) {
+  const std::string parser = "#line 3 \"grammar/parse.y\"\nint parse(int x) { return x + 1; }\n";
+  MakeProgram({{"shape.h", kHeader}, {"main.c", kMain}, {"shape.c", kShape}, {"parse.c", parser}});
+  Write("fix.patch", DiffWith("grammar/parse.y", "y"));
+  SourceEdits edits(bases_);
+  ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
+  const std::string refusal(Std(edits.Check().message()));
+  EXPECT_THAT(refusal, HasSubstr("MEND-E0010"));
+  EXPECT_THAT(refusal, HasSubstr("parse.c is generated from a/grammar/parse.y"));
+  // With what the build made of it there is nothing left to do.
+  Write("edited/parse.c", Replaced(parser, "x + 1", "x + 2"));
+  ASSERT_TRUE(edits.AddFile(folder_ + "/edited/parse.c").ok());
+  EXPECT_TRUE(edits.Check().ok());
+  EXPECT_THAT(Functions(Finish(edits)), UnorderedElementsAre("helper changed", "parse changed"));
+  // Another file of that name, and a manual.
+  Write("other.patch", DiffWith("tools/parse.y", "y"));
+  SourceEdits others(bases_);
+  ASSERT_TRUE(others.AddDiff(folder_ + "/other.patch", {}).ok());
+  EXPECT_TRUE(others.Check().ok());
+}
+
+TEST_F(CompareTest, RefusesToEditAHeaderOfWhichTheBuildMadeACopy) {
+  // As postfix does, whose folders include the copies of each other's headers.
+  const std::string header = "#define LIMIT 4\n";
+  std::filesystem::create_directories(folder_ + "/include");
+  MakeProgram({{"limit.h", header},
+               {"include/limit.h", header},
+               {"a.c", "#include \"limit.h\"\nint a(void) { return LIMIT; }\n"},
+               {"b.c", "#include \"include/limit.h\"\nint b(void) { return LIMIT; }\n"}});
+  const std::string diff =
+      "--- a/limit.h\n+++ b/limit.h\n@@ -1 +1 @@\n-#define LIMIT 4\n+#define LIMIT 5\n";
+  Write("fix.patch", diff);
+  SourceEdits edits(bases_);
+  SourceEdits::DiffOptions options;
+  options.source_dir = folder_;
+  ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", options).ok());
+  const std::string refusal(Std(edits.Check().message()));
+  EXPECT_THAT(refusal, HasSubstr("MEND-E0008"));
+  EXPECT_THAT(refusal, HasSubstr("include/limit.h too"));
+  // Given as well, it goes in everywhere.
+  std::filesystem::create_directories(folder_ + "/edited/include");
+  Write("edited/include/limit.h", "#define LIMIT 5\n");
+  ASSERT_TRUE(edits.AddFile(folder_ + "/edited/include/limit.h").ok());
+  EXPECT_TRUE(edits.Check().ok());
+  EXPECT_THAT(Functions(Finish(edits)), UnorderedElementsAre("a changed", "b changed"));
+}
+
+TEST_F(CompareTest, RefusesADiffOfAHeaderOfWhichTheProgramReadsACopyAlone) {
+  std::filesystem::create_directories(folder_ + "/include");
+  MakeProgram({{"include/limit.h", "#define LIMIT 4\n"},
+               {"a.c", "#include \"include/limit.h\"\nint a(int x) { return x + LIMIT; }\n"}});
+  Write("fix.patch",
+        "--- a/a.c\n+++ b/a.c\n@@ -2 +2 @@\n-int a(int x) { return x + LIMIT; }\n"
+        "+int a(int x) { return x - LIMIT; }\n"
+        "--- a/util/limit.h\n+++ b/util/limit.h\n@@ -1 +1 @@\n-#define LIMIT 4\n"
+        "+#define LIMIT 5\n");
+  SourceEdits edits(bases_);
+  ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
+  const std::string refusal(Std(edits.Check().message()));
+  EXPECT_THAT(refusal, HasSubstr("MEND-E0008"));
+  EXPECT_THAT(refusal, HasSubstr("a/util/limit.h is no part of the program, but applies to"));
+  std::filesystem::create_directories(folder_ + "/edited/include");
+  Write("edited/include/limit.h", "#define LIMIT 5\n");
+  ASSERT_TRUE(edits.AddFile(folder_ + "/edited/include/limit.h").ok());
+  EXPECT_TRUE(edits.Check().ok());
+}
+
+TEST_F(CompareTest, RefusesADiffOfWhatAHeaderIsFilledInFrom) {
+  MakeUsualProgram();
+  // ProFTPD's fix of CVE-2023-48795 adds an option to mod_sftp.h.in.
+  Write("fix.patch", DiffWith("shape.h.in", "#define LIMIT 7"));
+  SourceEdits edits(bases_);
+  ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
+  const std::string refusal(Std(edits.Check().message()));
+  EXPECT_THAT(refusal, HasSubstr("MEND-E0010"));
+  EXPECT_THAT(refusal, HasSubstr("shape.h is generated from a/shape.h.in"));
+  Write("edited/shape.h", absl::StrCat(kHeader, "#define LIMIT 7\n"));
+  ASSERT_TRUE(edits.AddFile(folder_ + "/edited/shape.h").ok());
+  EXPECT_TRUE(edits.Check().ok());
+  // What configure may find, and a template of something else.
+  for (const std::string& other : {DiffWith("shape.h.in", "#undef HAVE_LIMIT"),
+                                   DiffWith("shape.conf.in", "#define LIMIT 7")}) {
+    Write("other.patch", Replaced(other, "@@ -1 +1 @@\n-x\n", "@@ -0,0 +1 @@\n"));
+    SourceEdits others(bases_);
+    ASSERT_TRUE(others.AddDiff(folder_ + "/other.patch", {}).ok());
+    EXPECT_TRUE(others.Check().ok());
+  }
+}
+
+TEST_F(CompareTest, RefusesToEditOneOfTwoNamesOfAFile) {
+  // What a compiler cache does: the object of one folder stands in another one's program.
+  std::filesystem::create_directories(folder_ + "/one");
+  std::filesystem::create_directories(folder_ + "/two");
+  std::vector<std::pair<std::string, std::string>> compiled;
+  for (const std::string name : {"one", "two"}) {
+    Write(name + "/answer.h", "#define ANSWER 4\n");
+    Write(name + "/" + name + ".c",
+          absl::StrCat("#include \"answer.h\"\nint ", name, "(void) { return ANSWER; }\n"));
+    CompileRequest request;
+    request.directory = folder_ + "/" + name;
+    request.language = "c";
+    request.arguments = {"-O2", "-c", name + ".c"};
+    request.output = name + ".o";
+    CompileResult result = ClangRunner().Compile(request);
+    ASSERT_TRUE(result.ok) << result.diagnostics;
+    compiled.emplace_back(request.output, std::move(result.object));
+  }
+  absl::StatusOr<Base> base = Base::FromObjects(
+      {{compiled[0].first, compiled[0].second}, {compiled[1].first, compiled[1].second}});
+  ASSERT_TRUE(base.ok()) << base.status();
+  BaseObjects objects;
+  objects.push_back(*std::move(base));
+  SourceEdits edits(objects);
+  Write("two/answer.h", "#define ANSWER 5\n");
+  ASSERT_TRUE(edits.AddFile(folder_ + "/two/answer.h").ok());
+  const std::string refusal(Std(edits.Check().message()));
+  EXPECT_THAT(refusal, HasSubstr("MEND-E0008"));
+  EXPECT_THAT(refusal, HasSubstr("one/answer.h too, with the same contents"));
+  // Both named, there is no doubt.
+  ASSERT_TRUE(edits.AddFile(folder_ + "/one/answer.h").ok());
+  EXPECT_TRUE(edits.Check().ok());
+}
+
+TEST_F(CompareTest, RefusesANewVariableThatTheBuildRegisters) {
+  MakeUsualProgram();
+  for (const auto& [file, is_refused] :
+       std::map<std::string, bool>{{"auto/modules", true}, {"doc/modules.txt", false}}) {
+    Write("fix.patch", DiffWith(file, "added_module \\"));
+    SourceEdits edits(bases_);
+    ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
+    Write("more.patch", absl::StrCat("--- a/main.c\n+++ b/main.c\n@@ -20,1 +20,2 @@\n"
+                                     " int says(void) { return puts(\"hello\"); }\n"
+                                     "+int added_module = 5;\n"));
+    ASSERT_TRUE(edits.AddDiff(folder_ + "/more.patch", {}).ok());
+    const BuildReport report = Finish(edits);
+    if (!is_refused) {
+      EXPECT_THAT(report.refusals, IsEmpty());
+      continue;
+    }
+    ASSERT_EQ(report.refusals.size(), 1u);
+    EXPECT_EQ(report.refusals.front().code, RefusalCode::kGeneratedSource);
+    EXPECT_THAT(report.refusals.front().message, HasSubstr("auto/modules names 'added_module'"));
+  }
+}
+
+TEST_F(CompareTest, WarnsOfMacrosThatTheBuildWouldDefine) {
+  MakeUsualProgram();
+  Write("fix.patch", DiffWith("configure.ac", "AC_DEFINE([HAVE_FAST_XOR], [1])"));
+  SourceEdits edits(bases_);
+  ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
+  EXPECT_THAT(edits.MacroWarnings(), IsEmpty());
+  Write("more.patch",
+        "--- a/shape.c\n+++ b/shape.c\n@@ -4 +4,3 @@\n int helper(int a) { return a ^ 6; }\n"
+        "+#ifdef HAVE_FAST_XOR\n+#endif\n");
+  ASSERT_TRUE(edits.AddDiff(folder_ + "/more.patch", {}).ok());
+  EXPECT_THAT(edits.MacroWarnings(), ElementsAre(HasSubstr("HAVE_FAST_XOR")));
+}
+
+// BIND's fixes bring scripts that test them.
+TEST_F(CompareTest, AScriptThatADiffAddsUsesNoMacros) {
+  MakeUsualProgram();
+  Write("fix.patch", absl::StrCat(DiffWith("old/run.py", "socket(AF_INET)"),
+                                  "--- /dev/null\n+++ b/new/run.py\n@@ -0,0 +1,2 @@\n"
+                                  "+socket(AF_INET)\n+first, _ = pair\n"));
+  SourceEdits edits(bases_);
+  ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
+  EXPECT_THAT(edits.MacroWarnings(), IsEmpty());
+}
+
+TEST_F(CompareTest, RefusesACompileErrorWithClangsWords) {
+  MakeUsualProgram();
+  EXPECT_THAT(
+      OnlyRefusal(Build({{"main.c", Replaced(kMain, "calls++;", "calls+++;")}})),
+      AllOf(HasSubstr("MEND-E0001"), HasSubstr("main.c:11:"), HasSubstr("error: expected")));
+}
+
+TEST_F(CompareTest, ACompileErrorForWantOfAGeneratedHeaderSaysSo) {
+  MakeProgram({{"proto.h", "int first(int a);\n"},
+               {"part.c", "int first(int a) { return a; }\n"},
+               {"user.c", "#include \"proto.h\"\nint use(int a) { return first(a); }\n"}});
+  const std::map<std::string, std::string> edit = {
+      {"part.c", "int first(int a) { return a; }\nint second(int a) { return a + 1; }\n"},
+      {"user.c", "#include \"proto.h\"\nint use(int a) { return second(a); }\n"}};
+  EXPECT_THAT(OnlyRefusal(Build(edit)),
+              AllOf(HasSubstr("MEND-E0001"), HasSubstr("undeclared function 'second'"),
+                    HasSubstr("'second' is new in " + folder_ + "/part.c"),
+                    HasSubstr("give that header beside the diff")));
+  // With the header there is nothing to say; nor where the edit has no such function.
+  std::map<std::string, std::string> with_header = edit;
+  with_header["proto.h"] = "int first(int a);\nint second(int a);\n";
+  EXPECT_THAT(Functions(Build(with_header)), ElementsAre("use changed"));
+  EXPECT_THAT(OnlyRefusal(Build({{"user.c", Replaced(edit.at("user.c"), "second", "third")}})),
+              AllOf(HasSubstr("MEND-E0001"), Not(HasSubstr("is new in"))));
+}
+
+TEST_F(CompareTest, RefusesSourcesThatAreUnknownOrUnclear) {
+  MakeUsualProgram();
+  Write("edited/other.c", "int x;\n");
+  SourceEdits edits(bases_);
+  EXPECT_THAT(std::string(Std(edits.AddFile(folder_ + "/edited/other.c").message())),
+              HasSubstr("MEND-E0007"));
+}
+
+TEST_F(CompareTest, ASharedHeaderIsEditedInEachObjectAsThatWasBuiltFromIt) {
+  MakeUsualProgram();
+  // The module is newer: its header has one more line, and it has a static twice.
+  const std::string unit =
+      "#include \"shape.h\"\n__attribute__((noinline)) static int part(int v) {"
+      " return square(v); }\nint NAME(int v) { return part(v); }\n";
+  MakeProgram({{"shape.h", absl::StrCat("int only_in_the_module(void);\n", kHeader)},
+               {"one.c", Replaced(unit, "NAME", "one")},
+               {"two.c", Replaced(unit, "NAME", "two")}},
+              "plugin");
+  Write("fix.patch",
+        "--- a/shape.h\n+++ b/shape.h\n@@ -3 +3 @@\n"
+        "-static inline int square(int v) { return v * v + 7; }\n"
+        "+static inline int square(int v) { return v * v + 8; }\n");
+  SourceEdits edits(bases_);
+  ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
+  EXPECT_THAT(edits.notes(), IsEmpty());
+  const BuildReport report = Finish(edits);
+  EXPECT_THAT(report.refusals, IsEmpty());
+  EXPECT_THAT(ModulesAndUnits(report),
+              UnorderedElementsAre(":area,1", ":norm,1", "plugin:part,1", "plugin:part,2"));
+}
+
+TEST_F(CompareTest, ASourceOfTwoObjectsIsAmbiguousUnlessItIsTheSame) {
+  std::filesystem::create_directory(folder_ + "/a");
+  std::filesystem::create_directory(folder_ + "/b");
+  MakeProgram({{"a/unit.c", "int f(int a) { return a; }\n"}});
+  MakeProgram({{"b/unit.c", "int f(int a) { return a; }\n"}}, "plugin");
+  Write("fix.patch",
+        "--- unit.c\n+++ unit.c\n@@ -1 +1 @@\n-int f(int a) { return a; }\n"
+        "+int f(int a) { return a + 1; }\n");
+  SourceEdits unclear(bases_);
+  EXPECT_THAT(std::string(Std(unclear.AddDiff(folder_ + "/fix.patch", {}).message())),
+              HasSubstr("MEND-E0008"));
+  Write("clear.patch",
+        "--- b/unit.c\n+++ b/unit.c\n@@ -1 +1 @@\n-int f(int a) { return a; }\n"
+        "+int f(int a) { return a + 1; }\n");
+  SourceEdits edits(bases_);
+  SourceEdits::DiffOptions options;
+  options.strip = 0;
+  ASSERT_TRUE(edits.AddDiff(folder_ + "/clear.patch", options).ok());
+  EXPECT_THAT(ModulesAndUnits(Finish(edits)), ElementsAre("plugin:f,1"));
+}
+
+TEST_F(CompareTest, OfSourcesThatEndAlikeADiffIsForTheOneThatItApplies) {
+  std::filesystem::create_directory(folder_ + "/lib");
+  MakeProgram(
+      {{"unit.c", "int f(int a) { return a; }\n"}, {"lib/unit.c", "int g(int a) { return a; }\n"}});
+  const auto make = [this](const std::string& function) {
+    const std::string line = "int " + function + "(int a) { return a";
+    Write("fix.patch",
+          "--- a/unit.c\n+++ b/unit.c\n@@ -1 +1 @@\n-" + line + "; }\n+" + line + " + 1; }\n");
+    return folder_ + "/fix.patch";
+  };
+  SourceEdits upper(bases_);
+  ASSERT_TRUE(upper.AddDiff(make("f"), {}).ok());
+  EXPECT_THAT(ModulesAndUnits(Finish(upper)), ElementsAre(":f,1"));
+  SourceEdits lower(bases_);
+  ASSERT_TRUE(lower.AddDiff(make("g"), {}).ok());
+  EXPECT_THAT(ModulesAndUnits(Finish(lower)), ElementsAre(":g,1"));
+  SourceEdits neither(bases_);
+  const std::string refusal(Std(neither.AddDiff(make("h"), {}).message()));
+  EXPECT_THAT(refusal, HasSubstr("MEND-E0008"));
+  EXPECT_THAT(refusal, HasSubstr("none of which it applies to"));
+}
+
+}  // namespace
+}  // namespace mend::patchc
