@@ -111,6 +111,22 @@ const HostedSymbol* GuestTable::BindGlobal(std::string_view symbol) {
   return found;
 }
 
+std::vector<std::string> GuestTable::Globals() const {
+  const MutexLock lock(&mu_);
+  std::vector<std::string> names;
+  for (const Global& global : globals_) names.push_back(global.name);
+  return names;
+}
+
+bool GuestTable::BindModule(const std::string& name) {
+  const MutexLock lock(&mu_);
+  const auto global = std::find_if(globals_.begin(), globals_.end(),
+                                   [&name](const Global& other) { return other.name == name; });
+  if (global == globals_.end()) return false;
+  global->is_bound = true;
+  return true;
+}
+
 bool GuestTable::Retire(const std::string& name) {
   const MutexLock lock(&mu_);
   const auto global = std::find_if(globals_.begin(), globals_.end(),

@@ -56,6 +56,12 @@ class ThreadLocalTable {
 
 struct HostedProgram;
 
+// What a patch newly defines in a guest module that was opened with RTLD_GLOBAL.
+struct ModuleGlobal {
+  std::string module;
+  uintptr_t address = 0;
+};
+
 // The guest modules that are linked, by name.
 class GuestTable {
  public:
@@ -74,7 +80,12 @@ class GuestTable {
   const HostedSymbol* FindGlobal(std::string_view symbol) const ABSL_LOCKS_EXCLUDED(mu_);
   // The same for whoever keeps the address: the module stays.
   const HostedSymbol* BindGlobal(std::string_view symbol) ABSL_LOCKS_EXCLUDED(mu_);
-  // Whether the module may go: nobody was given an address of it by BindGlobal, nor will be.
+  // The modules that serve others, in the order in which they became so.
+  std::vector<std::string> Globals() const ABSL_LOCKS_EXCLUDED(mu_);
+  // For whoever keeps an address in what a patch has brought there: the module stays. False when it
+  // is no global one.
+  bool BindModule(const std::string& name) ABSL_LOCKS_EXCLUDED(mu_);
+  // Whether the module may go: nobody was given an address of it by these, nor will be.
   bool Retire(const std::string& name) ABSL_LOCKS_EXCLUDED(mu_);
 
   void PrepareFork() ABSL_EXCLUSIVE_LOCK_FUNCTION(mu_) { mu_.Lock(); }

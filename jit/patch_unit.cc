@@ -318,12 +318,20 @@ void PatchUnitLink::BindExternal(Symbol& symbol) {
     value = ReferenceAddress(*object_, *running);
   } else {
     value = BindToGlobalModule(*object_, name, object_->host.Find(name));
+    if (!value) value = BindToNewGlobal(name);
   }
   if (!value && (thread_local_offset || !symbol.isWeaklyReferenced())) {
     missing_.insert(Demangled(name));
     return;
   }
   graph_->makeAbsolute(symbol, llvm::orc::ExecutorAddr(value.value_or(0)));
+}
+
+std::optional<uintptr_t> PatchUnitLink::BindToNewGlobal(const std::string& name) const {
+  const auto added = plan_.module_globals->find(name);
+  if (added == plan_.module_globals->end()) return std::nullopt;
+  if (!object_->parent->guests.BindModule(added->second.module)) return std::nullopt;
+  return added->second.address;
 }
 
 void PatchUnitLink::BindEdge(Block& from, Edge& edge) {

@@ -45,6 +45,8 @@ class PatchUnitLink : public GraphEditor {
     const std::set<std::string>* patch_globals = nullptr;
     // Where names are that the patch newly defines in the program, for units of guest modules.
     const std::map<std::string, uintptr_t>* program_globals = nullptr;
+    // What it newly defines in guest modules that serve others.
+    const std::map<std::string, ModuleGlobal>* module_globals = nullptr;
     // Offsets of thread-locals that the patch adds: by name, after "UNIT|" those local to a unit.
     std::map<std::string, intptr_t>* thread_locals = nullptr;
   };
@@ -127,6 +129,7 @@ class PatchUnitLink : public GraphEditor {
   void Keep(llvm::jitlink::Block& block, Placement placement);
   void BindEdges(llvm::jitlink::Block& block);
   void BindExternal(llvm::jitlink::Symbol& symbol);
+  std::optional<uintptr_t> BindToNewGlobal(const std::string& name) const;
   // Retargets an edge that leads to a defined symbol, or keeps what it leads to.
   void BindEdge(llvm::jitlink::Block& from, llvm::jitlink::Edge& edge);
   // Where the block of that name lies in what runs; nullopt when it does not.

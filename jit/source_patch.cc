@@ -43,10 +43,13 @@ SourcePatch::SourcePatch(std::shared_ptr<void> keep_alive, const HostedProgram* 
 }
 
 SourcePatch::~SourcePatch() {
-  for (auto& [name, linked] : linked_) {
-    // Data that stays leads into this text: a later patch may find that data again.
-    if (linked.text->is_pinned()) linked.object->Keep(std::move(linked.text));
-  }
+  // Data that stays leads into this text: a later patch may find that data again. The text of one
+  // object calls new functions of others.
+  const bool is_pinned = std::any_of(linked_.begin(), linked_.end(), [](const auto& linked) {
+    return linked.second.text->is_pinned();
+  });
+  if (!is_pinned) return;
+  for (auto& [name, linked] : linked_) linked.object->Keep(std::move(linked.text));
 }
 
 absl::Status SourcePatch::Load(std::shared_ptr<void> keep_alive,
@@ -58,7 +61,7 @@ absl::Status SourcePatch::Load(std::shared_ptr<void> keep_alive,
   UnitsResult declared;
   if (!own.empty()) {
     absl::StatusOr<UnitsResult> result =
-        LinkUnits(loaded->program_, *program, facts, {module.name, own, {}});
+        LinkUnits(loaded->program_, *program, facts, {module.name, own, {}, {}});
     if (!result.ok()) return result.status();
     PatchObject object;
     for (PatchFunction& function : result->functions) {
@@ -73,8 +76,7 @@ absl::Status SourcePatch::Load(std::shared_ptr<void> keep_alive,
                       [&site](const FunctionSite& held) { return held.entry == site.entry; });
       if (!is_known) patch.held.push_back(std::move(site));
     }
-    loaded->program_globals_ = std::move(result->globals);
-    loaded->linked_[""] = {program, std::move(result->text)};
+    loaded->linked_[""] = {program, std::move(result->text), std::move(result->globals)};
     declared = *std::move(result);
   }
   loaded->DescribeObjects(patch);
@@ -165,12 +167,29 @@ absl::Status SourcePatch::ReadCallbacks(const UnitsResult& result, PatchObject& 
   return absl::OkStatus();
 }
 
+std::map<std::string, uintptr_t> SourcePatch::ProgramGlobals() const {
+  const auto program = linked_.find("");
+  return program == linked_.end() ? std::map<std::string, uintptr_t>() : program->second.globals;
+}
+
+std::map<std::string, ModuleGlobal> SourcePatch::ModuleGlobals() const {
+  std::map<std::string, ModuleGlobal> globals;
+  for (const std::string& module : program_->guests.Globals()) {
+    const auto linked = linked_.find(module);
+    if (linked == linked_.end()) continue;
+    for (const auto& [name, address] : linked->second.globals) {
+      globals.try_emplace(name, ModuleGlobal{module, address});
+    }
+  }
+  return globals;
+}
+
 absl::Status SourcePatch::LinkObject(const std::shared_ptr<PatchedObject>& into,
                                      UnitFactsCache& facts, PatchObject& object) {
   const std::vector<const PatchUnit*> units = UnitsOf(guest_units_, object.name);
   if (units.empty() || linked_.contains(object.name)) return absl::OkStatus();
   absl::StatusOr<UnitsResult> result =
-      LinkUnits(program_, *into, facts, {name_, units, program_globals_});
+      LinkUnits(program_, *into, facts, {name_, units, ProgramGlobals(), ModuleGlobals()});
   if (!result.ok()) return result.status();
   std::vector<PatchFunction*> late;
   for (PatchFunction& function : object.functions) {
@@ -192,7 +211,7 @@ absl::Status SourcePatch::LinkObject(const std::shared_ptr<PatchedObject>& into,
   object.added_text = std::move(result->added_text);
   object.held = std::move(result->unit_functions);
   for (FunctionSite& held : object.held) held.object = object.name;
-  linked_[object.name] = {into, std::move(result->text)};
+  linked_[object.name] = {into, std::move(result->text), std::move(result->globals)};
   return absl::OkStatus();
 }
 

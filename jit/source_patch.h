@@ -49,6 +49,7 @@ class SourcePatch : public LinkedPatch {
   struct Linked {
     std::shared_ptr<PatchedObject> object;
     std::unique_ptr<LinkedUnits> text;
+    std::map<std::string, uintptr_t> globals;  // that it newly defines
   };
 
   SourcePatch(std::shared_ptr<void> keep_alive, const HostedProgram* program,
@@ -59,11 +60,15 @@ class SourcePatch : public LinkedPatch {
   // What a guest module's units declare: callbacks for that module.
   absl::Status ReadCallbacks(const UnitsResult& result, PatchObject& object) const;
 
+  // What the patch newly defines in the program, and in those guest modules that serve others and
+  // are linked.
+  std::map<std::string, uintptr_t> ProgramGlobals() const;
+  std::map<std::string, ModuleGlobal> ModuleGlobals() const;
+
   const std::shared_ptr<void> keep_alive_;
   const HostedProgram* const program_;
   const std::string name_;
   std::vector<PatchUnit> guest_units_;
-  std::map<std::string, uintptr_t> program_globals_;
   std::map<std::string, Linked> linked_;  // by object; empty name: the program
 };
 

@@ -121,6 +121,7 @@ absl::Status Linking::PlanUnit(const PatchUnit& unit, uint32_t number) {
   plan.unit_name = unit.unit;
   plan.patch_globals = &patch_globals_;
   plan.program_globals = &what_.program_globals;
+  plan.module_globals = &what_.module_globals;
   for (const PatchedFunction& function : unit.functions) {
     absl::Status planned = PlanFunction(unit, function, plan);
     if (!planned.ok()) return planned;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "jit/hosted_program.h"
 #include "jit/linked_data.h"
 #include "jit/patch_descriptor.h"
 #include "jit/patched_object.h"
@@ -24,6 +25,9 @@ struct UnitsToLink {
   std::vector<const PatchUnit*> units;
   // Where names are that the patch newly defines in the program; empty for the program's own units.
   std::map<std::string, uintptr_t> program_globals;
+  // The same in guest modules that were opened with RTLD_GLOBAL: they stay once a unit refers to
+  // it.
+  std::map<std::string, ModuleGlobal> module_globals;
 };
 
 struct UnitsResult {

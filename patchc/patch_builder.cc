@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "patchc/compare/layout.h"
 #include "patchc/compare/left_out.h"
+#include "patchc/compare/link_order.h"
 #include "patchc/compare/reasons.h"
 #include "patchc/diff_file.h"
 #include "patchc/line_directives.h"
@@ -493,7 +494,7 @@ absl::Status PatchBuilder::FillModule(const BuildOptions& options) {
   for (const FrameOnlyRecord& record : report_.frame_records) {
     if (!record.functions.empty()) report_.module.changed_layouts.push_back(record.record);
   }
-  for (size_t object = 0; object < objects_.size(); ++object) {
+  for (const size_t object : LinkOrder(affected_)) {
     Base& base = objects_[object];
     for (AffectedUnit& unit : affected_[object].units) {
       // Data that nothing in a patch reaches would be dropped by the linker.

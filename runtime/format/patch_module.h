@@ -69,7 +69,9 @@ struct PatchModule {
   // Records that have another layout in its functions than in the program's: no other patch can be
   // beside it.
   std::vector<std::string> changed_layouts;
-  std::vector<PatchUnit> units;         // of a source patch
+  // Of a source patch. The units of guest modules are linked in this order, module by module: they
+  // find what those before them newly define.
+  std::vector<PatchUnit> units;
   std::vector<ExplicitObject> objects;  // of an explicit patch
   std::string content_hash;             // hex; equal modules are equal
 

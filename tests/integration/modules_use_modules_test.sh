@@ -1,5 +1,6 @@
 # Guest modules opened with RTLD_GLOBAL serve those that come later, as natively; what a module was linked with
-# in this way stays; patches reach both, and new code of one may call what the other exports.
+# in this way stays; patches reach both, and new code of one may call what the other exports, also what the same
+# patch adds to it.
 . "$(dirname "$0")/lib.sh"
 cd "$work"
 
@@ -103,3 +104,42 @@ expect "its references" 1 "$("$mend" get "$hosted_pid" module/base/refcnt)"
 expect_code 0 "$patchc" apply --diff base.diff --to "$hosted_pid"
 ask "call user_call" 147
 finish
+
+# One patch with a new function and a new variable of one module, which another one uses that was opened before it.
+echo 'int alone_call(void) { return 7; }' >alone.c
+"$patchc" cc -O2 -shared alone.c -o alone.so
+mkdir edited
+cat >edited/alone.c <<'SOURCE'
+extern int base_calls;
+int base_new(int);
+int alone_call(void) { return base_new(base_calls); }
+SOURCE
+cat base.c - >edited/base.c <<'SOURCE'
+int base_calls = 5;
+__attribute__((noinline)) int base_new(int n) { return n * base_add(++base_calls); }
+SOURCE
+for name in alone base; do
+  diff -u --label a/$name.c --label b/$name.c $name.c edited/$name.c || true
+done >both.diff
+for base in local global; do
+  start ./main
+  hear
+  ask "local ./alone.so" opened
+  ask "$base ./base.so" opened
+  if [ "$base" = local ]; then
+    expect_code 3 "$patchc" apply --diff both.diff --to "$hosted_pid"
+    expect_match "a module that is no other one's business" "MEND-E0140.*base_(new|calls)" "$output"
+    ask "call alone_call" 7
+  else
+    expect_code 0 "$patchc" apply --diff both.diff --to "$hosted_pid"
+    ask "call alone_call" 230    # 5 * (40 + 6)
+    ask "call alone_call" 282    # 6 * (40 + 7)
+    expect_code 3 "$mend" unload "$hosted_pid" base
+    expect_match "what another module's patch uses" "EBUSY: .*another module uses it" "$output"
+    expect_code 0 "$mend" disable "$hosted_pid" both
+    ask "call alone_call" 7
+    expect_code 0 "$mend" enable "$hosted_pid" both
+    ask "call alone_call" 336    # 7 * (40 + 8)
+  fi
+  finish
+done

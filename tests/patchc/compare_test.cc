@@ -297,6 +297,39 @@ TEST_F(CompareTest, RefusesAmbiguousStatics) {
   EXPECT_THAT(report.refusals, Contains(Field(&Refusal::code, RefusalCode::kStaticAmbiguous)));
 }
 
+TEST_F(CompareTest, AModuleFollowsThoseWhoseNewFunctionsItCalls) {
+  MakeUsualProgram();
+  const std::map<std::string, std::string> sources = {
+      {"first.c", "int first(int x) { return x + 1; }\n"},
+      {"second.c", "int second(int x) { return x + 2; }\n"},
+      {"third.c", "int third(int x) { return x + 3; }\n"}};
+  for (const auto& [name, text] : sources)
+    MakeProgram({{name, text}}, name.substr(0, name.find('.')));
+  const auto order = [this](const std::map<std::string, std::string>& edited) {
+    std::vector<std::string> modules;
+    for (const PatchUnit& unit : Build(edited).module.units) modules.push_back(unit.module);
+    return modules;
+  };
+  // With the edit of the program in front of all.
+  const std::string changed = Replaced(kShape, "a ^ 5", "a ^ 6");
+  EXPECT_THAT(order({{"shape.c", changed},
+                     {"first.c", "int added(int);\nint first(int x) { return added(x); }\n"},
+                     {"second.c",
+                      "extern int level;\nint added(int x) { return x + level; }\n"
+                      "int second(int x) { return added(x); }\n"},
+                     {"third.c", "int level = 4;\nint third(int x) { return x + level; }\n"}}),
+              ElementsAre("", "third", "second", "first"));
+  // No order serves those that need one another; none is lost.
+  EXPECT_THAT(order({{"first.c",
+                      "int two(int);\nint one(int x) { return x; }\n"
+                      "int first(int x) { return two(x); }\n"},
+                     {"second.c",
+                      "int one(int);\nint two(int x) { return x; }\n"
+                      "int second(int x) { return one(x); }\n"},
+                     {"third.c", "int third(int x) { return x + 4; }\n"}}),
+              UnorderedElementsAre("first", "second", "third"));
+}
+
 TEST_F(CompareTest, HoldsFunctionsOfModulesByTheirNames) {
   MakeUsualProgram();
   MakeProgram({{"plugin.c", "int entry(int a) { return a; }\n"}}, "plugin");
