@@ -86,7 +86,12 @@ absl::Status ExplicitPatch::Link() {
   }
   if (status.ok()) {
     absl::StatusOr<std::unique_ptr<GuestLink>> link =
-        GuestLink::Link(program_, name_, /*version=*/name_, arena, objects, {});
+        GuestLink::Link(program_, arena,
+                        {.name = name_,
+                         .version = name_,
+                         .objects = std::move(objects),
+                         .libraries = {},
+                         .lazy_name = ""});
     status = link.status();
     if (link.ok()) link_ = *std::move(link);
   }

@@ -55,26 +55,27 @@ void WriteThunk(uintptr_t at, HandleArgument argument, const void* handle, void*
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<GuestLink>> GuestLink::Link(
-    const HostedProgram* program, const std::string& name, const std::string& version,
-    std::unique_ptr<ModuleArena>& arena, const std::vector<ProgramObject>& objects,
-    const std::vector<std::string>& libraries) {
+absl::StatusOr<std::unique_ptr<GuestLink>> GuestLink::Link(const HostedProgram* program,
+                                                           std::unique_ptr<ModuleArena>& arena,
+                                                           const GuestLinkRequest& request) {
   std::unique_ptr<GuestLink> link(new GuestLink(program, std::move(arena)));
-  absl::Status linked = link->LinkObjects(name, version, objects, libraries);
+  absl::Status linked = link->LinkObjects(request);
   if (linked.ok()) return link;
   arena = link->TakeArena();
   return linked;
 }
 
-absl::Status GuestLink::LinkObjects(const std::string& name, const std::string& version,
-                                    const std::vector<ProgramObject>& objects,
-                                    const std::vector<std::string>& libraries) {
+absl::Status GuestLink::LinkObjects(const GuestLinkRequest& request) {
   if (absl::Status made = MakeHandle(); !made.ok()) return made;
   object_ = std::make_unique<HostedProgram>(program_, arena_.get(), overrides_, handle_);
-  object_->index.SetObject(name);
-  object_->version = version;
-  if (absl::Status opened = OpenLibraries(libraries); !opened.ok()) return opened;
-  return LoadObjects(*object_, objects);
+  object_->index.SetObject(request.name);
+  object_->version = request.version;
+  if (!request.lazy_name.empty()) {
+    lazy_ = std::make_unique<LazyBindings>(arena_.get(), request.lazy_name);
+    object_->lazy = lazy_.get();
+  }
+  if (absl::Status opened = OpenLibraries(request.libraries); !opened.ok()) return opened;
+  return LoadObjects(*object_, request.objects);
 }
 
 absl::Status GuestLink::MakeHandle() {

@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "jit/hosted_program.h"
+#include "jit/lazy_binding.h"
 #include "jit/linked_data.h"
 #include "jit/module_arena.h"
 #include "runtime/format/program_image.h"
@@ -25,18 +26,22 @@
 
 namespace mend::jit {
 
+struct GuestLinkRequest {
+  std::string name;     // the object's, for its functions
+  std::string version;  // the patch that it is, if it is one, for debuggers
+  // Their bytes must stay as long as the result.
+  std::vector<ProgramObject> objects;
+  std::vector<std::string> libraries;  // as in DT_NEEDED, opened until the result goes
+  std::string lazy_name;               // ModuleSource's; see lazy_binding.h
+};
+
 class GuestLink : public LinkedData {
  public:
-  // Links everything; nothing of it runs. The objects' bytes must stay as long as the result.
-  // `name`: the object's, for its functions. `version`: the patch that it is, if it is one, for
-  // debuggers. `libraries`: file names as in DT_NEEDED, opened until the result goes. `arena` is
-  // taken, unless there is an error, which names the object and symbol.
+  // Links everything; nothing of it runs. `arena` is taken, unless there is an error, which names
+  // the object and symbol.
   static absl::StatusOr<std::unique_ptr<GuestLink>> Link(const HostedProgram* program,
-                                                         const std::string& name,
-                                                         const std::string& version,
                                                          std::unique_ptr<ModuleArena>& arena,
-                                                         const std::vector<ProgramObject>& objects,
-                                                         const std::vector<std::string>& libraries);
+                                                         const GuestLinkRequest& request);
   // REQUIRES: no thread can reach the text any more.
   ~GuestLink() override;
   GuestLink(const GuestLink&) = delete;
@@ -77,9 +82,7 @@ class GuestLink : public LinkedData {
  private:
   GuestLink(const HostedProgram* program, std::unique_ptr<ModuleArena> arena)
       : program_(program), arena_(std::move(arena)) {}
-  absl::Status LinkObjects(const std::string& name, const std::string& version,
-                           const std::vector<ProgramObject>& objects,
-                           const std::vector<std::string>& libraries);
+  absl::Status LinkObjects(const GuestLinkRequest& request);
   absl::Status OpenLibraries(const std::vector<std::string>& libraries);
   absl::Status MakeHandle();
 
@@ -89,6 +92,7 @@ class GuestLink : public LinkedData {
   void* handle_ = nullptr;        // the module's __dso_handle
   CodeRange thunks_;
   std::map<std::string, void*> overrides_;
+  std::unique_ptr<LazyBindings> lazy_;  // null: none
   std::unique_ptr<HostedProgram> object_;
 };
 

@@ -23,6 +23,7 @@
 #include "jit/host_symbols.h"
 #include "jit/initializers.h"
 #include "jit/late_symbols.h"
+#include "jit/lazy_binding.h"
 #include "jit/link_engine.h"
 #include "jit/module_arena.h"
 #include "jit/symbol_index.h"
@@ -145,7 +146,10 @@ struct HostedProgram {
   TlsPool* const tls;
   DebugSupport* debug = nullptr;  // null: neither debugger nor profiler is to know of hosted code
   std::string version;            // of what a patch brought: the patch
-  void* const handle;             // __dso_handle
+  // Of a guest: for functions that are bound when they are called; null: everything has to be
+  // there.
+  LazyBindings* lazy = nullptr;
+  void* const handle;  // __dso_handle
   HostSymbols host;
   mutable SymbolIndex index;              // versions of functions come and go at any time
   std::vector<std::string_view> objects;  // by unit: the bytes as compiled

@@ -1,6 +1,9 @@
 #include "jit/module_loader.h"
 
+#include <link.h>
+
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -19,6 +22,23 @@ absl::StatusOr<std::string> Contents(const ModuleSource& source) {
   return bytes;
 }
 
+// Whether the file was linked with -z now.
+bool BindsNow(std::string_view file) {
+  const absl::StatusOr<std::string_view> section = FindElfSection(file, ".dynamic");
+  if (!section.ok()) return false;
+  for (std::string_view rest = *section; rest.size() >= sizeof(ElfW(Dyn));
+       rest.remove_prefix(sizeof(ElfW(Dyn)))) {
+    ElfW(Dyn) entry;
+    memcpy(&entry, rest.data(), sizeof(entry));
+    if (entry.d_tag == DT_BIND_NOW ||
+        (entry.d_tag == DT_FLAGS && (entry.d_un.d_val & DF_BIND_NOW) != 0) ||
+        (entry.d_tag == DT_FLAGS_1 && (entry.d_un.d_val & DF_1_NOW) != 0)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<GuestLibrary>> GuestLibrary::Link(
@@ -28,7 +48,8 @@ absl::StatusOr<std::unique_ptr<GuestLibrary>> GuestLibrary::Link(
   if (!bytes.ok()) return bytes.status();
   std::unique_ptr<GuestLibrary> library(new GuestLibrary(program, name, *std::move(bytes)));
   library->arguments_ = arguments;
-  if (absl::Status linked = library->LinkImage(); !linked.ok()) {
+  const std::string lazy_name = BindsNow(library->bytes_) ? "" : source.lazy_name;
+  if (absl::Status linked = library->LinkImage(lazy_name); !linked.ok()) {
     library->link_.reset();
     const auto [error, detail] = ErrnoOf(linked);
     return ErrnoStatus(error, absl::StrCat("module ", name, ": ",
@@ -39,7 +60,7 @@ absl::StatusOr<std::unique_ptr<GuestLibrary>> GuestLibrary::Link(
   return library;
 }
 
-absl::Status GuestLibrary::LinkImage() {
+absl::Status GuestLibrary::LinkImage(const std::string& lazy_name) {
   absl::StatusOr<std::string_view> section = FindElfSection(bytes_, kModuleSection);
   if (!section.ok()) {
     return absl::InvalidArgumentError("ENOEXEC: not a library made by patchc cc -shared");
@@ -51,7 +72,12 @@ absl::Status GuestLibrary::LinkImage() {
   if (names.ok()) libraries = NamesInSection(*names);
   auto arena = std::make_unique<ModuleArena>(program_->memory);
   absl::StatusOr<std::unique_ptr<GuestLink>> link =
-      GuestLink::Link(program_, name_, /*version=*/"", arena, *objects, libraries);
+      GuestLink::Link(program_, arena,
+                      {.name = name_,
+                       .version = "",
+                       .objects = *std::move(objects),
+                       .libraries = std::move(libraries),
+                       .lazy_name = lazy_name});
   if (!link.ok()) return link.status();
   link_ = *std::move(link);
   if (absl::Status added = link_->AddParameters(parameters_); !added.ok()) return added;

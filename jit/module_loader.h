@@ -53,7 +53,7 @@ class GuestLibrary : public GuestModule {
  private:
   GuestLibrary(const HostedProgram* program, std::string name, std::string bytes)
       : program_(program), name_(std::move(name)), bytes_(std::move(bytes)) {}
-  absl::Status LinkImage();
+  absl::Status LinkImage(const std::string& lazy_name);
 
   const HostedProgram* const program_;
   const std::string name_;

@@ -319,6 +319,8 @@ void PatchUnitLink::BindExternal(Symbol& symbol) {
   } else {
     value = BindToGlobalModule(*object_, name, object_->host.Find(name));
     if (!value) value = BindToNewGlobal(name);
+    // What the module itself had to leave for later.
+    if (!value && object_->lazy != nullptr) value = object_->lazy->Find(name);
   }
   if (!value && (thread_local_offset || !symbol.isWeaklyReferenced())) {
     missing_.insert(Demangled(name));

@@ -353,6 +353,12 @@ absl::Status Loader::BindExternals() {
         graph.makeAbsolute(*symbol, llvm::orc::ExecutorAddr(value.value_or(0)));
         continue;
       }
+      if (program_.lazy != nullptr && !thread_local_offset && unit->IsOnlyCalled(*symbol)) {
+        const absl::StatusOr<uintptr_t> stub = program_.lazy->Stub(program_, name);
+        if (!stub.ok()) return stub.status();
+        graph.makeAbsolute(*symbol, llvm::orc::ExecutorAddr(*stub));
+        continue;
+      }
       missing.push_back(
           thread_local_offset
               ? absl::StrCat("thread-local ", name.substr(sizeof(kTlsOffsetPrefix) - 1),

@@ -171,6 +171,16 @@ void ProgramUnit::CollectSymbols() {
   }
 }
 
+bool ProgramUnit::IsOnlyCalled(const Symbol& symbol) const {
+  for (const Block* block : graph_->blocks()) {
+    for (const auto& edge : block->edges()) {
+      if (!edge.isRelocation() || &edge.getTarget() != &symbol) continue;
+      if (edge.getKind() != x86_64::BranchPCRel32) return false;
+    }
+  }
+  return true;
+}
+
 absl::Status ProgramUnit::AssignThreadLocals() {
   for (ThreadLocal& local : thread_locals_) {
     const Symbol& image = *local.image;

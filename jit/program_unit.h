@@ -45,6 +45,8 @@ class ProgramUnit : public GraphEditor {
   absl::Status ReserveSlots();
   // Makes a symbol that only a guest module to come has one that is bound then.
   absl::Status BindLate(llvm::jitlink::Symbol& symbol) { return late_.Redirect(*graph_, symbol); }
+  // Whether all that the unit does with the external symbol is to call it.
+  bool IsOnlyCalled(const llvm::jitlink::Symbol& symbol) const;
   void Reserve(const llvm::jitlink::Block& block, uintptr_t address) {
     reserved_[&block] = address;
   }

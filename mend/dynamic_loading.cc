@@ -245,8 +245,14 @@ std::vector<std::string> SearchFolders() {
   return folders;
 }
 
-// The guest module that the name means; empty when it means no such file.
-std::string FindGuestModule(const std::string& name) {
+// A file as the native loader calls it, and by its real path.
+struct GuestFile {
+  std::string name;
+  std::string path;
+};
+
+// The guest module that the name means; nothing when it means no such file.
+std::optional<GuestFile> FindGuestModule(const std::string& name) {
   std::vector<std::string> candidates;
   if (name.find('/') != std::string::npos) {
     candidates.push_back(name);
@@ -258,13 +264,13 @@ std::string FindGuestModule(const std::string& name) {
   for (const std::string& candidate : candidates) {
     const MappedFile file(candidate);
     if (file.contents().empty()) continue;
-    if (!FindElfSection(file.contents(), kModuleSection).ok()) return "";
+    if (!FindElfSection(file.contents(), kModuleSection).ok()) return std::nullopt;
     char* const resolved = realpath(candidate.c_str(), nullptr);
-    const std::string path = resolved != nullptr ? resolved : candidate;
+    GuestFile found{candidate, resolved != nullptr ? resolved : candidate};
     free(resolved);
-    return path;
+    return found;
   }
-  return "";
+  return std::nullopt;
 }
 
 std::string_view BaseName(std::string_view path) { return path.substr(path.rfind('/') + 1); }
@@ -284,7 +290,17 @@ const std::set<std::string, std::less<>>& LinkedModules() {
 
 bool IsPartOfProgram(std::string_view file) { return LinkedModules().contains(BaseName(file)); }
 
-void* OpenGuest(const std::string& path, int flags) {
+// The process's own wish comes first, as for the native loader, which reads it when it starts.
+bool BindsLazily(int flags) {
+  static const bool binds_now = [] {
+    const char* const wish = getenv("LD_BIND_NOW");
+    return wish != nullptr && *wish != '\0';
+  }();
+  return (flags & RTLD_NOW) == 0 && !binds_now;
+}
+
+void* OpenGuest(const GuestFile& file, int flags) {
+  const std::string& path = file.path;
   if ((flags & RTLD_NOLOAD) != 0 && !Libraries().HasPath(path)) return nullptr;
   const std::string name = Libraries().NameFor(path);
   const bool is_global = (flags & RTLD_GLOBAL) != 0;
@@ -293,8 +309,8 @@ void* OpenGuest(const std::string& path, int flags) {
   const auto show = [&](GuestModule* linked) {
     if (is_global) Libraries().Show(shown = linked, name);
   };
-  const absl::StatusOr<GuestModule*> module =
-      Host::Get()->modules().Open(name, {.path = path, .bytes = ""}, show);
+  const absl::StatusOr<GuestModule*> module = Host::Get()->modules().Open(
+      name, {.path = path, .bytes = "", .lazy_name = BindsLazily(flags) ? file.name : ""}, show);
   if (!module.ok()) {
     if (shown != nullptr) Libraries().Hide(shown);
     SetError(module.status());
@@ -309,9 +325,9 @@ void* OpenGuest(const std::string& path, int flags) {
 // Nothing when it is the native loader's business.
 std::optional<void*> OpenHosted(const char* file, int flags) {
   if (IsPartOfProgram(file)) return dlopen(nullptr, flags);
-  const std::string path = FindGuestModule(file);
-  if (path.empty()) return std::nullopt;
-  return IsPartOfProgram(path) ? dlopen(nullptr, flags) : OpenGuest(path, flags);
+  const std::optional<GuestFile> guest = FindGuestModule(file);
+  if (!guest) return std::nullopt;
+  return IsPartOfProgram(guest->path) ? dlopen(nullptr, flags) : OpenGuest(*guest, flags);
 }
 
 // The native functions are called in the end position, so that they see the hosted caller's address

@@ -18,6 +18,9 @@ namespace mend {
 struct ModuleSource {
   std::string path;   // for dlopen: the file; otherwise for messages
   std::string bytes;  // the file's contents; empty: read `path`
+  // RTLD_LAZY: functions that it calls, and that nobody defines, are looked for when they are
+  // called. What messages call the file if one is missing then; empty: everything has to be there.
+  std::string lazy_name;
 };
 
 // A guest module that is linked. From Link until it is destroyed PatchLoader::ResolveObject finds

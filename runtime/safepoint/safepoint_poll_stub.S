@@ -4,9 +4,9 @@
 // RegisterContext, alignment, extended state. CFA = rbp + 24 in between, so that the stack can be
 // walked at every instruction.
 
+#include "runtime/safepoint/extended_state.inc"
+
     .hidden MendPollSlowPath
-    .hidden mend_poll_state_size
-    .hidden mend_poll_state_components
 
     .text
     .globl  __mend_poll_slow
@@ -47,33 +47,9 @@ __mend_poll_slow:
     movq    %rsp, %rdi
     cld
 
-    movl    mend_poll_state_size(%rip), %eax
-    testl   %eax, %eax
-    jz      .Lnot_initialised
-    subq    %rax, %rsp
-    andq    $-64, %rsp
-    // Kept across the call in a preserved register, for the way back.
-    movq    mend_poll_state_components(%rip), %rbx
-    testq   %rbx, %rbx
-    jz      .Lsave_legacy
-    // The header must be zero where XSAVE does not write it, or XRSTOR faults.
-    xorl    %eax, %eax
-    movq    %rax, 512(%rsp)
-    movq    %rax, 520(%rsp)
-    movq    %rax, 528(%rsp)
-    movq    %rax, 536(%rsp)
-    movq    %rax, 544(%rsp)
-    movq    %rax, 552(%rsp)
-    movq    %rax, 560(%rsp)
-    movq    %rax, 568(%rsp)
-    movl    %ebx, %eax
-    movq    %rbx, %rdx
-    shrq    $32, %rdx
-    xsave64 (%rsp)
-    jmp     .Lsaved
-.Lsave_legacy:
-    fxsave64 (%rsp)
-.Lsaved:
+    cmpl    $0, mend_poll_state_size(%rip)
+    je      .Lnot_initialised
+    SAVE_EXTENDED_STATE
 
     // The polling function may have x87 values on the stack, another rounding mode or unmasked
     // exceptions: nothing that the runtime's code expects.
@@ -83,16 +59,7 @@ __mend_poll_slow:
     addq    $8, %rsp
     call    MendPollSlowPath
 
-    testq   %rbx, %rbx
-    jz      .Lrestore_legacy
-    movl    %ebx, %eax
-    movq    %rbx, %rdx
-    shrq    $32, %rdx
-    xrstor64 (%rsp)
-    jmp     .Lrestored
-.Lrestore_legacy:
-    fxrstor64 (%rsp)
-.Lrestored:
+    RESTORE_EXTENDED_STATE
 
     leaq    -80(%rbp), %rsp
     popq    %rbx
