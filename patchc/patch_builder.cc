@@ -111,6 +111,11 @@ absl::StatusOr<BuildReport> PatchBuilder::Build(const BuildOptions& options) {
   }
   if (absl::Status filled = FillModule(options); !filled.ok()) return filled;
   report_.no_change = report_.refusals.empty() && report_.module.units.empty();
+  if (!report_.no_change) {
+    for (std::string& warning : edits_.MacroValueWarnings()) {
+      report_.warnings.push_back(std::move(warning));
+    }
+  }
   report_.compare_time += absl::Now() - begin;
   return std::move(report_);
 }

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "patchc/diff_file.h"
+#include "patchc/macro_values.h"
 #include "patchc/text.h"
 #include "runtime/base/read_file.h"
 
@@ -247,6 +248,19 @@ std::vector<std::string> SourceEdits::MacroWarnings() const {
                      "', which the build may define: a patch has what the program was built with"));
   }
   return warnings;
+}
+
+std::vector<std::string> SourceEdits::MacroValueWarnings() const {
+  std::set<std::string> warnings;  // each once, though several objects have the source
+  for (const auto& [key, edit] : edits_) {
+    for (const ChangedMacro& macro : ChangedMacroValues(edit.old_text, edit.new_text)) {
+      warnings.insert(
+          absl::StrCat(key.second, ": '", macro.name, "' is ", macro.new_value,
+                       " in the patch, and ", macro.old_value,
+                       " in the running program: what that has stored, sent or sized by it stays"));
+    }
+  }
+  return {warnings.begin(), warnings.end()};
 }
 
 // A build may copy headers to where all folders include them from (postfix does): what is edited is

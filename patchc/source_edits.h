@@ -54,6 +54,8 @@ class SourceEdits {
   std::string BuildFileNaming(const std::string& global) const;
   // Macros that build files of the diffs and the edited sources name newly: configure's findings.
   std::vector<std::string> MacroWarnings() const;
+  // Macros that stand for another number after the edits.
+  std::vector<std::string> MacroValueWarnings() const;
 
   // Of an object, by normalised path. Sources whose text comes out unchanged are left out.
   std::map<std::string, SourceEdit> Edited(size_t object) const;
