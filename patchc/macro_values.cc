@@ -3,7 +3,6 @@
 #include <clang/Basic/LangOptions.h>
 #include <clang/Basic/TokenKinds.h>
 #include <clang/Lex/Lexer.h>
-#include <llvm/ADT/StringExtras.h>
 #include <llvm/ADT/StringRef.h>
 
 #include <algorithm>
