@@ -48,7 +48,13 @@ bool HasMovedMember(const RecordDescription& base, const RecordDescription& edit
 
 std::string TypeChange(const std::string& what, const FieldDescription& base,
                        const FieldDescription& edited) {
-  return absl::StrCat(what, " changed from '", base.type, "' to '", edited.type, "'");
+  // A typedef of both versions hides what has changed.
+  const bool are_spelled_alike = base.type == edited.type;
+  const auto shown = [&](const FieldDescription& field) {
+    return absl::StrCat("'", field.type, "'",
+                        are_spelled_alike ? absl::StrCat(" (", field.meaning, ")") : "");
+  };
+  return absl::StrCat(what, " changed from ", shown(base), " to ", shown(edited));
 }
 
 // Whether new code understands a value that old code has left. Integers of one size are alike,

@@ -469,6 +469,16 @@ TEST_F(CompareTest, AVariableOfAnotherMeaningIsRefused) {
             [](const BuildReport& report) { EXPECT_THAT(report.refusals, IsEmpty()); });
 }
 
+TEST_F(CompareTest, ATypeThatIsSpelledAsBeforeIsShownWithWhatItStandsFor) {
+  const std::string source =
+      "typedef struct file { int handle; } File;\nFile *out;\n"
+      "int f(void) { return out->handle; }\n";
+  MakeProgram({{"log.c", source}});
+  EXPECT_THAT(OnlyRefusal(Build({{"log.c", Replaced(source, "struct file", "struct")}})),
+              AllOf(HasSubstr("from 'File *' (pointer to record file)"),
+                    HasSubstr("to 'File *' (pointer to record File)")));
+}
+
 TEST_F(CompareTest, VariablesOfTemplatesAndOverloadsAreToldApart) {
   const std::string source =
       "template <typename T> T& last(T value) { static T kept; kept += value; return kept; }\n"
