@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "jit/guest_libc/address_limit.h"
 #include "jit/guest_libc/guest_libc.h"
 #include "jit/guest_libc/own_heap.h"
 #include "jit/guest_libc/stand_ins.h"
@@ -139,6 +140,7 @@ int mend_host_main(int argc, char** argv, char** envp, const void* image, size_t
   }
   mend::ShowStandIns(host.session());
   mend::SingleThread::Enter();
+  mend::jit::RecordRuntimeAddresses();
   host.session().RunInitializers(argc, argv, envp);
   const auto main_function = reinterpret_cast<int (*)(int, char**, char**)>(entry->value);
   const int status = main_function(argc, argv, envp);

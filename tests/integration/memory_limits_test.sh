@@ -49,3 +49,39 @@ ask go 1
 prlimit --pid "$hosted_pid" --as=unlimited:unlimited
 goes_in_and_out
 finish
+
+# A program that limits itself, as servers do, means what it takes itself; so does one that it executes then.
+cat >"$work/limited.c" <<'SOURCE'
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+__attribute__((noinline)) int version(void) { return 1; }
+
+int main(int argc, char **argv) {
+  const struct rlimit limit = {512 << 20, 512 << 20};
+  char line[64];
+  if (setrlimit(RLIMIT_AS, &limit) != 0) return 8;
+  if (argc > 1) {
+    execl("/proc/self/exe", argv[0], NULL);
+    return 9;
+  }
+  while (fgets(line, sizeof line, stdin)) {
+    printf("%d\n", version());
+    fflush(stdout);
+  }
+  return 0;
+}
+SOURCE
+sed 's/return 1;/return 2;/' "$work/limited.c" >"$work/new/limited.c"
+"$patchc" cc -O1 "$work/limited.c" -o "$work/limited"
+for arguments in "" again; do
+  start "$work/limited" $arguments
+  await_target
+  ask go 1
+  expect_code 0 "$patchc" apply "$work/new/limited.c" --name fix --to "$hosted_pid"
+  ask go 2
+  expect_code 0 "$mend" disable "$hosted_pid" fix
+  ask go 1
+  finish
+done

@@ -1,0 +1,120 @@
+#include "jit/guest_libc/address_limit.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+
+#include "jit/guest_libc/next_function.h"
+
+namespace mend::jit {
+namespace {
+
+MEND_NEXT(int, prlimit64, pid_t, int, const rlimit64*, rlimit64*);
+
+// What a small program has natively when it begins.
+constexpr rlim64_t kNativeAtStart = rlim64_t{4} << 20;
+
+// 0: there is no program, and nothing is added. Written once, before the program's code.
+rlim64_t runtime_bytes = 0;
+
+// A limit as the program gave it and as the kernel was told. Who sets it from outside is answered
+// as it is. Relaxed: a program whose threads set a limit at the same time gets one or the other.
+struct KnownLimit {
+  std::atomic<rlim64_t> given{RLIM64_INFINITY};
+  std::atomic<rlim64_t> told{RLIM64_INFINITY};
+
+  rlim64_t AsGiven(rlim64_t current) const {
+    return current == told.load(std::memory_order_relaxed) ? given.load(std::memory_order_relaxed)
+                                                           : current;
+  }
+  void Note(rlim64_t by_program, rlim64_t by_kernel) {
+    given.store(by_program, std::memory_order_relaxed);
+    told.store(by_kernel, std::memory_order_relaxed);
+  }
+};
+constinit KnownLimit known_soft;
+constinit KnownLimit known_hard;
+
+rlim64_t WithRuntime(rlim64_t limit) {
+  return limit < RLIM64_INFINITY - runtime_bytes ? limit + runtime_bytes : RLIM64_INFINITY;
+}
+
+rlimit64 AsGiven(const rlimit64& current) {
+  return {known_soft.AsGiven(current.rlim_cur), known_hard.AsGiven(current.rlim_max)};
+}
+
+// prlimit(0, RLIMIT_AS, ...).
+int LimitAddresses(const rlimit64* wanted, rlimit64* before) {
+  rlimit64 current;
+  if (next_prlimit64(0, RLIMIT_AS, nullptr, &current) != 0) return -1;
+  if (wanted != nullptr) {
+    rlimit64 told = {WithRuntime(wanted->rlim_cur), WithRuntime(wanted->rlim_max)};
+    if (wanted->rlim_cur <= wanted->rlim_max && wanted->rlim_max <= AsGiven(current).rlim_max) {
+      // What the process was given cannot be passed, and need not be asked for more.
+      told.rlim_max = std::min(told.rlim_max, current.rlim_max);
+      told.rlim_cur = std::min(told.rlim_cur, told.rlim_max);
+    }
+    if (next_prlimit64(0, RLIMIT_AS, &told, nullptr) != 0) return -1;
+    if (before != nullptr) *before = AsGiven(current);
+    known_soft.Note(wanted->rlim_cur, told.rlim_cur);
+    known_hard.Note(wanted->rlim_max, told.rlim_max);
+  } else if (before != nullptr) {
+    *before = AsGiven(current);
+  }
+  return 0;
+}
+
+int Limit(pid_t pid, int resource, const rlimit64* wanted, rlimit64* before) {
+  if (runtime_bytes != 0 && resource == RLIMIT_AS && (pid == 0 || pid == getpid())) {
+    return LimitAddresses(wanted, before);
+  }
+  return next_prlimit64(pid, resource, wanted, before);
+}
+
+}  // namespace
+
+void RecordRuntimeAddresses() {
+  const int statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  if (statm < 0) return;
+  char text[64];
+  const ssize_t size = read(statm, text, sizeof text - 1);
+  close(statm);
+  if (size <= 0) return;
+  text[size] = '\0';
+  const rlim64_t pages = strtoull(text, nullptr, 10);
+  const rlim64_t bytes = pages * static_cast<rlim64_t>(sysconf(_SC_PAGESIZE));
+  runtime_bytes = bytes > kNativeAtStart ? bytes - kNativeAtStart : 0;
+}
+
+}  // namespace mend::jit
+
+// With 64 bits the two kinds of limits are one.
+static_assert(sizeof(rlimit) == sizeof(rlimit64) && RLIM_INFINITY == RLIM64_INFINITY);
+
+MEND_INTERPOSE(int, prlimit64, pid_t pid, int resource, const rlimit64* wanted, rlimit64* before) {
+  return mend::jit::Limit(pid, resource, wanted, before);
+}
+
+MEND_INTERPOSE(int, prlimit, pid_t pid, int resource, const rlimit64* wanted, rlimit64* before) {
+  return mend::jit::Limit(pid, resource, wanted, before);
+}
+
+MEND_INTERPOSE(int, setrlimit64, int resource, const rlimit64* limit) {
+  return mend::jit::Limit(0, resource, limit, nullptr);
+}
+
+MEND_INTERPOSE(int, setrlimit, int resource, const rlimit64* limit) {
+  return mend::jit::Limit(0, resource, limit, nullptr);
+}
+
+MEND_INTERPOSE(int, getrlimit64, int resource, rlimit64* limit) {
+  return mend::jit::Limit(0, resource, nullptr, limit);
+}
+
+MEND_INTERPOSE(int, getrlimit, int resource, rlimit64* limit) {
+  return mend::jit::Limit(0, resource, nullptr, limit);
+}
