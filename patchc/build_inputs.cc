@@ -67,6 +67,24 @@ std::string_view DirectivePath(std::string_view line) {
 
 constexpr std::string_view kTemplate = ".in";
 
+// What generators of sources read: bison, flex, re2c, ragel, lemon, gperf, peg, protoc and rpcgen.
+bool IsGrammar(const fs::path& path) {
+  static constexpr std::array<std::string_view, 15> kGrammars = {
+      ".y",  ".yy", ".ypp",   ".l",     ".ll",  ".lex", ".lpp",  ".re",
+      ".rl", ".g",  ".gperf", ".lemon", ".peg", ".x",   ".proto"};
+  return IsOneOf(kGrammars, path.extension().string());
+}
+
+// Whether the grammar at `stem`, without its extension, may have given the source its name.
+bool IsMadeOf(std::string_view stem, std::string_view path, std::string_view text) {
+  const std::string_view name = path.substr(path.rfind('/') + 1);
+  const std::string_view extension = name.substr(name.substr(0, name.find('.')).size());
+  if (!MayBeTheSame(stem, path.substr(0, path.size() - extension.size()))) return false;
+  const std::string_view beginning = text.substr(0, 400);
+  return !extension.starts_with(".h") || beginning.find("enerated") != std::string_view::npos ||
+         beginning.find("made by") != std::string_view::npos;
+}
+
 // What autoheader writes for a check of configure's: `#undef NAME`, below a comment of one line.
 bool IsAutoheaders(std::string_view line) {
   line = Trim(line);
@@ -118,9 +136,8 @@ std::set<std::string> IdentifiersIn(std::string_view text) {
 
 void BuildInputs::Add(const FileDiff& diff) {
   if (MayGenerate(diff.path())) generators_.push_back(diff.path());
-  if (diff.path().ends_with(kTemplate) && ChangesMoreThanChecks(diff)) {
-    templates_.push_back(diff.path());
-  }
+  const bool is_template = diff.path().ends_with(kTemplate) && ChangesMoreThanChecks(diff);
+  if (is_template || IsGrammar(diff.path())) namesakes_.push_back(diff.path());
   if (!IsBuildFile(diff.path())) return;
   std::set<std::string>& words = build_words_[diff.path()];
   for (const Hunk& hunk : diff.hunks) {
@@ -143,11 +160,13 @@ std::set<std::string> BuildInputs::GeneratorsOf(std::string_view text) const {
   return generators;
 }
 
-std::set<std::string> BuildInputs::TemplatesOf(std::string_view path) const {
+std::set<std::string> BuildInputs::NamesakesOf(std::string_view path, std::string_view text) const {
   std::set<std::string> found;
-  for (const std::string& file : templates_) {
-    const std::string_view made = std::string_view(file).substr(0, file.size() - kTemplate.size());
-    if (MayBeTheSame(made, path)) found.insert(file);
+  for (const std::string& file : namesakes_) {
+    const std::string_view made = std::string_view(file).substr(0, file.rfind('.'));
+    const bool is_made =
+        file.ends_with(kTemplate) ? MayBeTheSame(made, path) : IsMadeOf(made, path, text);
+    if (is_made) found.insert(file);
   }
   return found;
 }

@@ -26,10 +26,12 @@ class BuildInputs {
   // them (bison, flex, re2c, ragel, lemon and gperf write those).
   std::set<std::string> GeneratorsOf(std::string_view text) const;
 
-  // The files that the source at `path` is made of by filling in: for `mod_sftp.h` a
-  // `mod_sftp.h.in` that the diff changes in another way than autoheader would, whose `#undef`
-  // lines say what the build may define.
-  std::set<std::string> TemplatesOf(std::string_view path) const;
+  // The files that the source at `path` is made of, going by their names: for `parse.c`,
+  // `parse.tab.h` or `parse.pb.cc` a `parse.y` or `parse.proto`, since line directives may be
+  // switched off or taken out (php's releases have none); for `mod_sftp.h` a `mod_sftp.h.in` that
+  // the diff changes in another way than autoheader would, whose `#undef` lines say what the build
+  // may define. A `parse.h` may have been written beside the grammar: its `text` tells.
+  std::set<std::string> NamesakesOf(std::string_view path, std::string_view text) const;
 
   // The build file (configure, a Makefile, a list of modules) whose added lines have the word; ""
   // if there is none.
@@ -43,7 +45,7 @@ class BuildInputs {
 
  private:
   std::vector<std::string> generators_;                       // as the diffs spell them
-  std::vector<std::string> templates_;                        // those of them that are filled in
+  std::vector<std::string> namesakes_;                        // those of them that give the name
   std::map<std::string, std::set<std::string>> build_words_;  // by file: words of added lines
 };
 

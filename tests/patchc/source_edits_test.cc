@@ -83,6 +83,35 @@ TEST_F(CompareTest, RefusesADiffOfWhatASourceIsGeneratedFrom) {
   EXPECT_TRUE(others.Check().ok());
 }
 
+// As re2c -i and bison -l write them, and as php releases them.
+TEST_F(CompareTest, RefusesADiffOfWhatASourceWithoutLineDirectivesIsGeneratedFrom) {
+  const std::string parser = "int parse(int x) { return x + 1; }\n";
+  MakeProgram({{"shape.h", kHeader},
+               {"parse.h", "int parse(int);\n"},
+               {"main.c", kMain},
+               {"shape.c", kShape},
+               {"parse.tab.c", "#include \"parse.h\"\n" + parser}});
+  for (const std::string grammar : {"parse.y", "parse.re"}) {
+    Write("fix.patch", DiffWith(grammar, "y"));
+    SourceEdits edits(bases_);
+    ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
+    const std::string refusal(Std(edits.Check().message()));
+    EXPECT_THAT(refusal, HasSubstr("MEND-E0010"));
+    EXPECT_THAT(refusal, HasSubstr("parse.tab.c is generated from a/" + grammar));
+    EXPECT_THAT(refusal, Not(HasSubstr("parse.h")));
+    Write("edited/parse.tab.c", Replaced(parser, "x + 1", "x + 2"));
+    ASSERT_TRUE(edits.AddFile(folder_ + "/edited/parse.tab.c").ok());
+    EXPECT_TRUE(edits.Check().ok());
+  }
+  // A grammar of something else, and what is no grammar.
+  for (const std::string other : {"pars.y", "tools/parse.y", "parse.phpt"}) {
+    Write("other.patch", DiffWith(other, "y"));
+    SourceEdits others(bases_);
+    ASSERT_TRUE(others.AddDiff(folder_ + "/other.patch", {}).ok());
+    EXPECT_TRUE(others.Check().ok()) << other;
+  }
+}
+
 TEST_F(CompareTest, RefusesToEditAHeaderOfWhichTheBuildMadeACopy) {
   // As postfix does, whose folders include the copies of each other's headers.
   const std::string header = "#define LIMIT 4\n";
