@@ -176,6 +176,43 @@ constexpr char kOtherInterface[] =
     "the edit changes which variables its loop works on, or how it is left, so a loop that runs "
     "cannot go on with the new code";
 
+// Of tables that the unit's functions hand on to who keeps what stands in them: commands, options,
+// callbacks. Whether that has been done already cannot be seen.
+absl::StatusOr<std::vector<std::string>> TableWarnings(Base& base, size_t unit,
+                                                       const UnitDiff& diff) {
+  std::vector<std::string> warnings;
+  const absl::StatusOr<const ObjectSummary*> summary = base.Summary(unit);
+  if (!summary.ok()) return summary.status();
+  const auto is_function = [&](const std::string& symbol) {
+    return std::any_of((*summary)->functions.begin(), (*summary)->functions.end(),
+                       [&](const auto& function) { return function.name == symbol; }) ||
+           (*summary)->undefined.contains(symbol);
+  };
+  for (const std::string& table : diff.changed_constants) {
+    const auto details = (*summary)->details.find(table);
+    if (details == (*summary)->details.end() ||
+        std::none_of(details->second.references.begin(), details->second.references.end(),
+                     is_function)) {
+      continue;
+    }
+    std::vector<std::string> readers;
+    for (const PatchedFunction& function : diff.functions) {
+      const auto reader = (*summary)->details.find(function.name);
+      if (function.reason == ChangeReason::kReadsConstant && reader != (*summary)->details.end() &&
+          reader->second.references.contains(table)) {
+        readers.push_back(absl::StrCat("'", DisplayName(function.name), "'"));
+      }
+    }
+    if (readers.empty()) continue;
+    warnings.push_back(absl::StrCat(
+        base.units()[unit].description.source, ": table '", table, "' changed, which ",
+        absl::StrJoin(readers, ", "), readers.size() == 1 ? " reads" : " read",
+        ": what has been registered of the old table stays, and what the new one adds is not "
+        "registered until that runs again"));
+  }
+  return warnings;
+}
+
 // Whether a loop of the function has a body that is no version of the one it had.
 bool HasOtherBody(const ObjectDescription& unit, const std::string& function,
                   const UnitDiff& diff) {
@@ -204,7 +241,9 @@ std::string LoopHint(const ObjectDescription& unit, const std::string& function,
 absl::StatusOr<std::vector<std::string>> EffectWarnings(Base& base, size_t unit,
                                                         const CodeFacts& facts,
                                                         const UnitDiff& diff) {
-  std::vector<std::string> warnings;
+  absl::StatusOr<std::vector<std::string>> tables = TableWarnings(base, unit, diff);
+  if (!tables.ok()) return tables.status();
+  std::vector<std::string> warnings = *std::move(tables);
   const std::string& source = base.units()[unit].description.source;
   for (const PatchedFunction& function : diff.functions) {
     // A body is what the function around it calls, turn for turn.

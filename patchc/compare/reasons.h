@@ -38,7 +38,8 @@ class Reasons {
 };
 
 // Warnings about functions of the unit that may have run for the last time already (nothing but
-// main or the program's initialisers refers to them), or that no thread leaves.
+// main or the program's initialisers refers to them), or that no thread leaves, and about tables
+// of functions that others may have been told of.
 absl::StatusOr<std::vector<std::string>> EffectWarnings(Base& base, size_t unit,
                                                         const CodeFacts& facts,
                                                         const UnitDiff& diff);

@@ -120,6 +120,28 @@ TEST_F(CompareTest, AnOutlinedLoopWithOtherVariablesIsNoVersionOfTheOldOne) {
   EXPECT_THAT(before.warnings, Contains(HasSubstr("a running loop takes only what is inside")));
 }
 
+// php's max_multipart_body_parts: the patch reads an option that nobody has registered.
+TEST_F(CompareTest, ATableThatAFunctionRegistersIsWarnedOf) {
+  const std::string source =
+      "struct option { const char *name; int (*set)(int); };\n"
+      "extern int on(int);\n"
+      "extern void add(const struct option *);\n"
+      "extern void show(const char *const *);\n"
+      "static const struct option options[] = {{\"a\", on}, {0, 0}};\n"
+      "static const char *const texts[] = {\"one\", \"two\", 0};\n"
+      "void start(void) { add(options); }\n"
+      "void help(void) { show(texts); }\n";
+  MakeProgram({{"main.c", source}});
+  const BuildReport added = Build({{"main.c", Replaced(source, "{0, 0}", "{\"b\", on}, {0, 0}")}});
+  EXPECT_THAT(Functions(added), ElementsAre("start reads-constant"));
+  EXPECT_THAT(added.warnings,
+              ElementsAre(HasSubstr("table 'options' changed, which 'start' reads: what has been "
+                                    "registered of the old table stays")));
+  const BuildReport reworded = Build({{"main.c", Replaced(source, "two", "too")}});
+  EXPECT_THAT(Functions(reworded), ElementsAre("help reads-constant"));
+  EXPECT_THAT(reworded.warnings, IsEmpty());
+}
+
 TEST_F(CompareTest, HeaderEditReachesAllUnits) {
   MakeUsualProgram();
   const BuildReport report = Build({{"shape.h", Replaced(kHeader, "v * v + 7", "v * v + 9")}});
