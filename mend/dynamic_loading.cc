@@ -20,6 +20,7 @@
 #include "jit/imports.h"
 #include "mend/host.h"
 #include "mend/mapped_file.h"
+#include "mend/needed_modules.h"
 #include "mend/program_exports.h"
 #include "runtime/base/mutex.h"
 #include "runtime/control/refusal.h"
@@ -251,13 +252,16 @@ struct GuestFile {
   std::string path;
 };
 
-// The guest module that the name means; nothing when it means no such file.
-std::optional<GuestFile> FindGuestModule(const std::string& name) {
+// The guest module that the name means; nothing when it means no such file. `folders`: where to
+// look before the executable's.
+std::optional<GuestFile> FindGuestModule(const std::string& name,
+                                         std::vector<std::string> folders = {}) {
   std::vector<std::string> candidates;
   if (name.find('/') != std::string::npos) {
     candidates.push_back(name);
   } else {
-    for (const std::string& folder : SearchFolders()) {
+    for (std::string& folder : SearchFolders()) folders.push_back(std::move(folder));
+    for (const std::string& folder : folders) {
       candidates.push_back(absl::StrCat(folder, "/", name));
     }
   }
@@ -299,9 +303,30 @@ bool BindsLazily(int flags) {
   return (flags & RTLD_NOW) == 0 && !binds_now;
 }
 
-void* OpenGuest(const GuestFile& file, int flags) {
+void* OpenGuest(const GuestFile& file, int flags, std::set<std::string>& opening);
+
+// The guest modules that `file` was linked with and that the program has not taken in come first,
+// as natively. They stay: the module is linked with them. False: one was refused.
+bool OpenNeeded(const GuestFile& file, int flags, std::set<std::string>& opening) {
+  const NeededModules needed = ReadNeededModules(file.path);
+  for (const std::string& name : needed.names) {
+    if (IsPartOfProgram(name)) continue;
+    const std::optional<GuestFile> found = FindGuestModule(name, needed.folders);
+    // Without it, linking says which symbols are missing.
+    if (!found || !opening.insert(found->path).second) continue;
+    void* const module = OpenGuest(*found, flags & ~RTLD_GLOBAL, opening);
+    if (module == nullptr) return false;
+    jit::Session::MakeGlobal(*static_cast<GuestModule*>(module));
+  }
+  return true;
+}
+
+// `opening`: the paths of the modules that are being opened, for those that need one another.
+void* OpenGuest(const GuestFile& file, int flags, std::set<std::string>& opening) {
   const std::string& path = file.path;
-  if ((flags & RTLD_NOLOAD) != 0 && !Libraries().HasPath(path)) return nullptr;
+  const bool is_open = Libraries().HasPath(path);
+  if ((flags & RTLD_NOLOAD) != 0 && !is_open) return nullptr;
+  if (!is_open && !OpenNeeded(file, flags, opening)) return nullptr;
   const std::string name = Libraries().NameFor(path);
   const bool is_global = (flags & RTLD_GLOBAL) != 0;
   GuestModule* shown = nullptr;
@@ -327,7 +352,9 @@ std::optional<void*> OpenHosted(const char* file, int flags) {
   if (IsPartOfProgram(file)) return dlopen(nullptr, flags);
   const std::optional<GuestFile> guest = FindGuestModule(file);
   if (!guest) return std::nullopt;
-  return IsPartOfProgram(guest->path) ? dlopen(nullptr, flags) : OpenGuest(*guest, flags);
+  if (IsPartOfProgram(guest->path)) return dlopen(nullptr, flags);
+  std::set<std::string> opening = {guest->path};
+  return OpenGuest(*guest, flags, opening);
 }
 
 // The native functions are called in the end position, so that they see the hosted caller's address

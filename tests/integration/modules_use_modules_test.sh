@@ -143,3 +143,55 @@ for base in local global; do
   fi
   finish
 done
+
+# A module that was linked with another one, which the program was not (PostgreSQL's libpqwalreceiver with libpq): that
+# one is opened first, found by the module's own run path, and stays.
+cat >below.c <<'SOURCE'
+#include <stdio.h>
+int below_count = 11;
+__attribute__((constructor)) static void first(void) { puts("below"); }
+__attribute__((noinline)) int below_call(int n) { return n + below_count; }
+SOURCE
+cat >above.c <<'SOURCE'
+#include <stdio.h>
+int below_call(int);
+__attribute__((constructor)) static void second(void) { puts("above"); }
+int above_call(void) { return below_call(100); }
+SOURCE
+build_pair() {  # FOLDER COMPILER...
+  local folder=$1
+  shift
+  mkdir -p "$folder/libs"
+  "$@" -O2 -fPIC -shared below.c -Wl,-soname,libbelow.so.1 -o "$folder/libs/libbelow.so.1"
+  ln -sf libbelow.so.1 "$folder/libs/libbelow.so"
+  "$@" -O2 -fPIC -shared above.c -L"$folder/libs" -lbelow -Wl,-rpath,'$ORIGIN/libs' -o "$folder/above.so"
+}
+build_pair native clang-22
+build_pair . "$patchc" cc
+needing() {
+  (cd "$1" && MEND_OPTIONS=--no-socket ./main) <<'LINES'
+local ./above.so
+local ./above.so
+call above_call
+close first
+call above_call
+LINES
+}
+wanted=$(needing native)
+expect_match "what a library that is needed does natively" "^111$" "$wanted"
+expect "what a guest module that is needed does" "$wanted" "$(needing .)"
+
+sed 's/n + below_count/n + below_count + 1000/' below.c >below2.c
+diff -u --label a/below.c --label b/below.c below.c below2.c >below.diff || true
+start ./main
+hear
+ask "local ./above.so" below
+hear
+hear
+ask "call above_call" 111
+expect_code 0 "$patchc" apply --diff below.diff --to "$hosted_pid"
+ask "call above_call" 1111
+expect_code 3 "$mend" unload "$hosted_pid" libbelow
+expect_code 0 "$mend" disable "$hosted_pid" below
+ask "call above_call" 111
+finish

@@ -1,0 +1,52 @@
+#include "mend/needed_modules.h"
+
+#include <elf.h>
+
+#include <cstring>
+#include <filesystem>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "mend/mapped_file.h"
+#include "runtime/format/program_image.h"
+
+namespace mend {
+namespace {
+
+// The text that the dynamic section's entry of that kind leads to; "" without one.
+std::string DynamicText(std::string_view file, Elf64_Sxword tag) {
+  const absl::StatusOr<std::string_view> entries = FindElfSection(file, ".dynamic");
+  const absl::StatusOr<std::string_view> texts = FindElfSection(file, ".dynstr");
+  if (!entries.ok() || !texts.ok()) return {};
+  for (size_t at = 0; at + sizeof(Elf64_Dyn) <= entries->size(); at += sizeof(Elf64_Dyn)) {
+    Elf64_Dyn entry;
+    std::memcpy(&entry, entries->data() + at, sizeof entry);
+    if (entry.d_tag != tag || entry.d_un.d_val >= texts->size()) continue;
+    const std::string_view text = texts->substr(entry.d_un.d_val);
+    return std::string(text.substr(0, text.find('\0')));
+  }
+  return {};
+}
+
+}  // namespace
+
+NeededModules ReadNeededModules(const std::string& path) {
+  NeededModules needed;
+  const MappedFile file(path);
+  if (file.contents().empty()) return needed;
+  const absl::StatusOr<std::string_view> section = FindElfSection(file.contents(), kLinkedSection);
+  if (!section.ok()) return needed;
+  // Name and path of each; the path is where the linker found it.
+  const std::vector<std::string> linked = NamesInSection(*section);
+  for (size_t i = 0; i < linked.size(); i += 2) needed.names.push_back(linked[i]);
+  std::string folders = DynamicText(file.contents(), DT_RUNPATH);
+  if (folders.empty()) folders = DynamicText(file.contents(), DT_RPATH);
+  const std::string origin = std::filesystem::path(path).parent_path().string();
+  folders = absl::StrReplaceAll(folders, {{"$ORIGIN", origin}, {"${ORIGIN}", origin}});
+  needed.folders = absl::StrSplit(folders, ':', absl::SkipEmpty());
+  return needed;
+}
+
+}  // namespace mend

@@ -1,0 +1,23 @@
+// NeededModules: what a guest module's file says of the guest modules that it was linked with,
+// which the native loader would open before it.
+//
+// Thread safety: none needed.
+#ifndef MEND_MEND_NEEDED_MODULES_H_
+#define MEND_MEND_NEEDED_MODULES_H_
+
+#include <string>
+#include <vector>
+
+namespace mend {
+
+struct NeededModules {
+  std::vector<std::string> names;    // as in DT_NEEDED
+  std::vector<std::string> folders;  // of DT_RUNPATH (DT_RPATH), with $ORIGIN filled in
+};
+
+// Nothing in it when the file at `path`, a real path, is no guest module or needs none.
+NeededModules ReadNeededModules(const std::string& path);
+
+}  // namespace mend
+
+#endif  // MEND_MEND_NEEDED_MODULES_H_
