@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -25,13 +26,25 @@ bool IsOneOf(const std::array<std::string_view, kCount>& list, std::string_view 
 // Whether sources may be made of the file: what is written for people or run as a test is not worth
 // reading the whole program for.
 bool MayGenerate(const fs::path& path) {
-  static constexpr std::array<std::string_view, 16> kOthers = {
-      ".md",   ".rst", ".txt", ".html", ".xml", ".conf", ".json", ".yml",
-      ".yaml", ".tcl", ".sh",  ".py",   ".pl",  ".t",    ".po",   ".rpl"};
+  static constexpr std::array<std::string_view, 12> kOthers = {".md",  ".rst",  ".html", ".conf",
+                                                               ".yml", ".yaml", ".tcl",  ".t",
+                                                               ".po",  ".rpl",  ".sql",  ".out"};
   const std::string extension = path.extension().string();
   const bool is_manual_page =
       extension.size() == 2 && absl::ascii_isdigit(static_cast<unsigned char>(extension[1]));
   return !is_manual_page && !IsOneOf(kOthers, extension);
+}
+
+// Whether the file may be what a source of nearly its name is made of: no code, and no test.
+bool MayBeData(const fs::path& path) {
+  static constexpr std::array<std::string_view, 13> kCode = {
+      ".c", ".cc", ".cpp", ".cxx", ".h", ".hh", ".hpp", ".S", ".txt", ".sh", ".py", ".pl", ".in"};
+  static constexpr std::array<std::string_view, 5> kFolders = {"test", "tests", "expected", "doc",
+                                                               "docs"};
+  return MayGenerate(path) && path.has_extension() && !IsOneOf(kCode, path.extension().string()) &&
+         !IsBuildFile(path.string()) &&
+         std::none_of(path.begin(), path.end(),
+                      [](const fs::path& folder) { return IsOneOf(kFolders, folder.string()); });
 }
 
 // The path's components without those that lead nowhere.
@@ -63,6 +76,44 @@ std::string_view DirectivePath(std::string_view line) {
   const size_t open = line.find('"');
   const size_t close = line.rfind('"');
   return open == close ? std::string_view() : line.substr(open + 1, close - open - 1);
+}
+
+// The first lines of a source, in small letters.
+std::string Head(std::string_view text) {
+  static constexpr size_t kLines = 40;
+  size_t end = 0;
+  for (size_t line = 0; line < kLines && end != std::string_view::npos; ++line) {
+    end = text.find('\n', end);
+    if (end != std::string_view::npos) ++end;
+  }
+  std::string head(text.substr(0, end));
+  absl::AsciiStrToLower(&head);
+  return head;
+}
+
+constexpr std::string_view kGenerated = "generated";
+
+// What is called like a file in the lines of a head that say that the source is generated.
+std::vector<std::string_view> NamedIn(std::string_view head) {
+  std::vector<std::string_view> named;
+  for (const std::string_view line : SplitLines(head)) {
+    const size_t begin = line.find(kGenerated);
+    if (begin == std::string_view::npos) continue;
+    for (std::string_view word : SplitWords(line.substr(begin), " \t\r\n,;:()'\"`<>*")) {
+      while (word.ends_with(".")) word.remove_suffix(1);
+      if (word.find('.') != std::string_view::npos) named.push_back(word);
+    }
+  }
+  return named;
+}
+
+// `pg_proc_d.h` and `pg_proc.dat`, `frame.pb-c.c` and `frame.proto`.
+bool IsCalledAfter(const fs::path& source, const fs::path& file) {
+  const std::string stem = file.stem().string();
+  std::string_view rest = source.filename().native();
+  if (stem.empty() || !rest.starts_with(stem)) return false;
+  rest.remove_prefix(stem.size());
+  return !rest.empty() && !absl::ascii_isalnum(static_cast<unsigned char>(rest.front()));
 }
 
 constexpr std::string_view kTemplate = ".in";
@@ -135,9 +186,13 @@ std::set<std::string> IdentifiersIn(std::string_view text) {
 }
 
 void BuildInputs::Add(const FileDiff& diff) {
-  if (MayGenerate(diff.path())) generators_.push_back(diff.path());
-  const bool is_template = diff.path().ends_with(kTemplate) && ChangesMoreThanChecks(diff);
-  if (is_template || IsGrammar(diff.path())) namesakes_.push_back(diff.path());
+  const bool is_template = diff.path().ends_with(kTemplate);
+  const bool is_checks_only = is_template && !ChangesMoreThanChecks(diff);
+  if (!is_checks_only) {
+    if (MayGenerate(diff.path())) generators_.push_back(diff.path());
+    if (MayBeData(diff.path())) data_.push_back(diff.path());
+    if (is_template || IsGrammar(diff.path())) namesakes_.push_back(diff.path());
+  }
   if (!IsBuildFile(diff.path())) return;
   std::set<std::string>& words = build_words_[diff.path()];
   for (const Hunk& hunk : diff.hunks) {
@@ -147,16 +202,30 @@ void BuildInputs::Add(const FileDiff& diff) {
   }
 }
 
-std::set<std::string> BuildInputs::GeneratorsOf(std::string_view text) const {
+std::set<std::string> BuildInputs::GeneratorsOf(std::string_view text,
+                                                std::string_view path) const {
   std::set<std::string> generators;
   std::set<std::string_view> seen;
   for (const std::string_view line : SplitLines(text)) {
     const std::string_view named = DirectivePath(line);
     if (named.empty() || !seen.insert(named).second) continue;
-    for (const std::string& path : generators_) {
-      if (MayBeTheSame(path, named)) generators.insert(path);
+    for (const std::string& file : generators_) {
+      if (MayBeTheSame(file, named)) generators.insert(file);
     }
   }
+  const std::string head = Head(text);
+  for (const std::string_view named : NamedIn(head)) {
+    for (const std::string& file : generators_) {
+      if (MayBeTheSame(absl::AsciiStrToLower(file), named)) generators.insert(file);
+    }
+  }
+  // Line directives name all that there is.
+  if (!seen.empty() || head.find(kGenerated) == std::string::npos ||
+      head.find("do not ") == std::string::npos) {
+    return generators;
+  }
+  std::copy_if(data_.begin(), data_.end(), std::inserter(generators, generators.end()),
+               [path](const std::string& file) { return IsCalledAfter(path, file); });
   return generators;
 }
 
