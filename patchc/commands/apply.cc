@@ -153,9 +153,11 @@ class Applier {
 
   Outcome ApplyToRunning(const Target& target) {
     if (ready_ != nullptr) return SendPatch(target, ready_->bytes, nullptr, options_.send);
-    // A process that is gone cannot be read any more, which says nothing of the patch.
+    // A process that is gone, or about to be, cannot be read any more, which says nothing of the
+    // patch.
     const auto refused = [&](const absl::Status& status) {
-      const int code = HasEnded(target) ? kExitUnreachable : kExitRefused;
+      const bool is_gone = absl::IsUnavailable(status) || HasEnded(target);
+      const int code = is_gone ? kExitUnreachable : kExitRefused;
       return Failure(target, code, std::string(Std(status.message())), options_.patch.json);
     };
     absl::StatusOr<BaseObjects> modules = OpenModules(target, options_.patch);

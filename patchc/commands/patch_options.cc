@@ -39,10 +39,12 @@ absl::Status AddEdits(const PatchOptions& options, SourceEdits& edits) {
 }
 
 // The modules that the target has loaded, as they were loaded: files on the disk may be others.
+// UNAVAILABLE: the process does not answer, so what it has loaded is not known.
 absl::Status AddLoadedModules(const Client& client, BaseObjects& objects) {
   const absl::StatusOr<Reply> reply = client.Get("/modules");
+  if (!reply.ok()) return absl::UnavailableError(reply.status().message());
   // A host without guest modules.
-  if (!reply.ok() || !reply->ok()) return absl::OkStatus();
+  if (!reply->ok()) return absl::OkStatus();
   const nlohmann::json list =
       nlohmann::json::parse(reply->body, nullptr, /*allow_exceptions=*/false);
   const auto modules = list.is_object() ? list.find("modules") : list.end();
@@ -53,7 +55,7 @@ absl::Status AddLoadedModules(const Client& client, BaseObjects& objects) {
     const std::string text = name->get<std::string>();
     const absl::StatusOr<Reply> file =
         client.Get(absl::StrCat("/modules/", EncodeSegment(text), "/file"));
-    if (!file.ok()) return file.status();
+    if (!file.ok()) return absl::UnavailableError(file.status().message());
     // It has gone meanwhile.
     if (!file->ok()) continue;
     absl::StatusOr<Base> base = Base::FromModule(text, text, file->body);
