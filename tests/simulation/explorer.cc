@@ -18,6 +18,8 @@ constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 constexpr int64_t kLateNs = 200'000'000;
 // So many choices without an alternative are not told from a circle.
 constexpr size_t kWithoutLevelMax = 400;
+// A pass that has to be repeated goes on for so many states at least.
+constexpr size_t kLearnsAtLeast = 5'000;
 
 }  // namespace
 
@@ -56,25 +58,94 @@ void DigestTable::Grow() {
 
 // --- what fibers do ---
 
-void Explorer::Note(uintptr_t location, bool writes, const Fiber& fiber) {
-  Users& users = users_[location];
-  int& phase = (writes ? users.writes : users.reads)[static_cast<size_t>(fiber.id)];
-  if (phase >= fiber.phase) return;
-  phase = fiber.phase;
-  learned_ = true;
+uint64_t Explorer::KeyOfStep(const Fiber& fiber) {
+  uint64_t key = fiber.next.location * 2 + (fiber.next.writes ? 1 : 0);
+  const auto depth = static_cast<uint64_t>(fiber.stack_high - static_cast<char*>(fiber.sp));
+  for (const uint64_t part : {depth, static_cast<uint64_t>(fiber.id),
+                              static_cast<uint64_t>(fiber.phase), uint64_t{fiber.done}}) {
+    key = (key ^ part) * 0x9e37'79b9'7f4a'7c15;
+    key ^= key >> 32;
+  }
+  return key;
+}
+
+uint32_t Explorer::ControlOf(const Fiber& fiber) {
+  const Access& next = fiber.next;
+  const bool clock = options_.time_passes && SleepsUntilAnyTime(fiber);
+  const uint64_t key = KeyOfStep(fiber) + next.changes * 2 + (clock ? 1 : 0);
+  return futures_.ControlOf(key, [&] {
+    std::vector<Futures::Use> uses;
+    if (fiber.done) return uses;
+    if (next.location != Access::kOwn) uses.push_back({next.location, next.writes});
+    if (next.changes != Access::kOwn) uses.push_back({next.changes, true});
+    // Each step of a thread looks for interrupts.
+    if (fiber.owner != nullptr) uses.push_back({reinterpret_cast<uintptr_t>(&fiber), false});
+    if (clock) uses.push_back({Access::kClock, true});
+    return uses;
+  });
+}
+
+void Explorer::NoteContradiction() {
+  if (contradicted_) return;
+  contradicted_ = true;
+  contradicted_at_ = visited_.size();
+}
+
+void Explorer::LookAtAll() {
+  if (scheduler_->fibers().size() < fibers_) return;
+  std::array<size_t, kFibersMax> situations = {};
+  for (size_t id = 0; id < fibers_; ++id) {
+    controls_[id] = ControlOf(At(id));
+    situations[id] = SituationOf(At(id), *world_);
+  }
+  for (size_t id = 0; id < fibers_; ++id) {
+    for (size_t other = 0; other < fibers_; ++other) {
+      if (other == id) continue;
+      nodes_[id][other] = futures_.NodeOf(id, other, situations[id], controls_[other]);
+    }
+  }
+}
+
+// The fiber that ran has come to a point.
+void Explorer::NoteStep() {
+  const bool were_there = all_are_there_;
+  all_are_there_ = scheduler_->fibers().size() == fibers_;
+  if (!all_are_there_) return;
+  const Nodes before = nodes_;
+  LookAtAll();
+  if (!were_there) return;
+  const auto ran = static_cast<size_t>(scheduler_->running()->id);
+  for (size_t id = 0; id < fibers_; ++id) {
+    for (size_t other = 0; other < fibers_; ++other) {
+      if (other == id || (id == ran && ((chosen_ >> other) & 1) != 0)) continue;
+      if (before[id][other] != nodes_[id][other]) {
+        futures_.LeadsTo(id, other, before[id][other], nodes_[id][other]);
+      }
+    }
+  }
+  if (futures_.contradicted()) NoteContradiction();
+}
+
+// Whoever wakes changes who sleeps only where threads of the program sleep.
+void Explorer::NoteSleep(Fiber* fiber) {
+  const uintptr_t word = fiber->next.location;
+  if (fiber->owner != nullptr) {
+    if (slept_on_.insert(word).second) NoteContradiction();
+  } else if (!slept_on_.contains(word)) {
+    fiber->next.changes = Access::kOwn;
+  }
 }
 
 // Of the fiber that has come to a point.
 void Explorer::NoteAccess() {
   Fiber& fiber = *scheduler_->running();
-  if (fiber.done) return;
   Access& next = fiber.next;
   if (next.location >= Access::kAddresses && IsForPeople(next.location, *world_)) {
     next = {.location = Access::kOwn};
   }
-  if (next.location != Access::kOwn) Note(next.location, next.writes, fiber);
-  if (options_.time_passes && SleepsUntilAnyTime(fiber))
-    Note(Access::kClock, /*writes=*/true, fiber);
+  if (next.changes == Access::kSleeps) NoteSleep(&fiber);
+  steps_.insert(KeyOfStep(fiber));
+  if (options_.reduce) NoteStep();
 }
 
 bool Explorer::SleepsUntilAnyTime(const Fiber& fiber) const {
@@ -100,47 +171,39 @@ Explorer::FiberSet Explorer::Ready() const {
   return ready;
 }
 
-Explorer::FiberSet Explorer::Dependent(const Fiber& fiber, const Access& access,
-                                       bool writers) const {
+Explorer::FiberSet Explorer::Dependent(const Fiber& fiber, const Access& access, bool writers) {
   if (access.location == Access::kOwn) return 0;
   FiberSet set = 0;
-  const auto found = users_.find(access.location);
   for (const auto& other : scheduler_->fibers()) {
     if (other.get() == &fiber || other->done) continue;
-    const auto id = static_cast<size_t>(other->id);
-    bool may = access.location == Access::kAnything;
-    if (!may && found != users_.end()) {
-      may = found->second.writes[id] >= other->phase ||
-            (access.writes && !writers && found->second.reads[id] >= other->phase);
-    }
-    if (may) set |= FiberSet{1} << id;
-  }
-  const auto anything = users_.find(Access::kAnything);
-  if (anything == users_.end()) return set;
-  for (const auto& other : scheduler_->fibers()) {
-    const auto id = static_cast<size_t>(other->id);
-    if (other.get() != &fiber && !other->done && anything->second.reads[id] >= other->phase) {
-      set |= FiberSet{1} << id;
-    }
+    const auto may_use = [&](uintptr_t location, bool writes) {
+      const auto id = static_cast<size_t>(fiber.id);
+      const auto other_id = static_cast<size_t>(other->id);
+      return futures_.MayUse(id, other_id, nodes_[id][other_id], {location, writes});
+    };
+    const bool may = access.location == Access::kAnything || may_use(Access::kAnything, false) ||
+                     may_use(access.location, true) ||
+                     (access.writes && !writers && may_use(access.location, false));
+    if (may) set |= FiberSet{1} << other->id;
   }
   return set;
 }
 
-Explorer::FiberSet Explorer::DependentOnNext(const Fiber& fiber, bool ready) const {
+Explorer::FiberSet Explorer::DependentOnNext(const Fiber& fiber, bool ready) {
   // Whether it is woken before its sleep ends by itself or after is the same: it goes on.
   if (SleepsUntilAnyTime(fiber)) {
     if (!options_.time_passes) return 0;
     return Dependent(fiber, {.location = Access::kClock, .size = 0, .writes = true});
   }
   FiberSet set = Dependent(fiber, fiber.next, /*writers=*/!ready);
-  // Each step of a thread looks for interrupts.
+  if (ready) set |= Dependent(fiber, {.location = fiber.next.changes, .writes = true});
   if (fiber.owner != nullptr) {
     set |= Dependent(fiber, {.location = reinterpret_cast<uintptr_t>(&fiber)});
   }
   return set;
 }
 
-Explorer::FiberSet Explorer::Closure(size_t seed, FiberSet ready) const {
+Explorer::FiberSet Explorer::Closure(size_t seed, FiberSet ready) {
   FiberSet set = FiberSet{1} << seed;
   for (FiberSet left = set; left != 0;) {
     const auto id = static_cast<size_t>(std::countr_zero(left));
@@ -149,16 +212,16 @@ Explorer::FiberSet Explorer::Closure(size_t seed, FiberSet ready) const {
     set |= more;
     left |= more;
   }
-  return set & ready;
+  return set;
 }
 
-Explorer::FiberSet Explorer::Persistent(FiberSet ready) const {
+Explorer::FiberSet Explorer::Persistent(FiberSet ready) {
   // Before, what a fiber that is not there yet will do is that of who makes it.
-  if (!options_.reduce || scheduler_->fibers().size() < fibers_) return ready;
-  FiberSet best = ready;
+  if (!options_.reduce || scheduler_->fibers().size() < fibers_) return ~FiberSet{0};
+  FiberSet best = ~FiberSet{0};
   for (FiberSet left = ready; left != 0; left &= left - 1) {
     const FiberSet set = Closure(static_cast<size_t>(std::countr_zero(left)), ready);
-    if (std::popcount(set) < std::popcount(best)) best = set;
+    if (std::popcount(set & ready) < std::popcount(best & ready)) best = set;
   }
   return best;
 }
@@ -234,17 +297,20 @@ Fiber* Explorer::GoOn() {
       scheduler_->set_violation("all threads sleep for ever");
       return nullptr;
     }
+    chosen_ = ~FiberSet{0};
     return Take(static_cast<uint8_t>(first->id | kDue));
   }
   Level level = {};
+  chosen_ = ~FiberSet{0};
   if (to_learn_from_ > 0) {
     AddOptions(ready, &level);
     return Take(SomeOption(level));
   }
-  AddOptions(Persistent(ready), &level);
+  chosen_ = Persistent(ready);
+  AddOptions(chosen_ & ready, &level);
   level.count = level.all;
   if (options_.preemptions_max < 0) {
-    AddOptions(ready & ~Persistent(ready), &level);
+    AddOptions(ready & ~chosen_, &level);
   } else {
     LeaveOutPreemptions(ready, &level);
   }
@@ -268,6 +334,7 @@ Fiber* Explorer::GoOn() {
   without_level_ = 0;
   level.at = path_.size();
   level.preemptions = preemptions_;
+  level.chosen = chosen_;
   if (level.all > 1) {
     if (!spare_.empty()) {
       level.before = std::move(spare_.back());
@@ -282,6 +349,8 @@ Fiber* Explorer::GoOn() {
 Fiber* Explorer::Choose() {
   const Arena::Pause pause;
   NoteAccess();
+  // It goes on for a while all the same, to learn.
+  if (contradicted_ && visited_.size() > 2 * contradicted_at_ + kLearnsAtLeast) return nullptr;
   ForgetStraggler(world_);
   if (!scheduler_->main()->done) return GoOn();
   ends_.push_back(StateNow(/*stacks=*/false));
@@ -295,6 +364,8 @@ void Explorer::Begin(Scheduler* scheduler, World* world, size_t fibers) {
   world_ = world;
   fibers_ = fibers;
   path_.clear();
+  all_are_there_ = false;
+  chosen_ = ~FiberSet{0};
   preemptions_ = 0;
   without_level_ = 0;
 }
@@ -316,6 +387,9 @@ Fiber* Explorer::GoBack() {
       without_level_ = 0;
       last.before.Restore(scheduler_);
       preemptions_ = last.preemptions;
+      chosen_ = last.count == last.all ? ~FiberSet{0} : last.chosen;
+      all_are_there_ = scheduler_->fibers().size() == fibers_;
+      if (options_.reduce) LookAtAll();
       return Take(last.options[++last.taken]);
     }
     if (options_.deviations_max < 0) visited_.Unmark(last.digest);
@@ -331,17 +405,26 @@ bool Explorer::Next() {
     return true;
   }
   to_learn_from_ = 0;
-  if (passes_ > 0 && !(options_.reduce && learned_)) {
+  if (passes_ > 0 && !contradicted_) {
     std::sort(ends_.begin(), ends_.end());
     ends_.erase(std::unique(ends_.begin(), ends_.end()), ends_.end());
     return false;
   }
-  learned_ = false;
+  contradicted_ = false;
+  levels_.clear();
+  futures_.BeginAfresh();
   ++passes_;
   ends_.clear();
+  steps_.clear();
   visited_.Clear();
   histories_ = 0;
   return true;
+}
+
+std::vector<uint64_t> Explorer::Steps() const {
+  std::vector<uint64_t> steps(steps_.begin(), steps_.end());
+  std::sort(steps.begin(), steps.end());
+  return steps;
 }
 
 std::string Explorer::Path() const {

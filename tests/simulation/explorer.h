@@ -12,22 +12,30 @@
 // The reduction. Two steps are independent if they begin with accesses (Access) to different
 // locations, or with reads; all else that a step does is ordered by such accesses (the core is free
 // of data races: memory_ordering.md, ThreadSanitizer). A set of fibers is persistent in a state if
-// nothing that the others may still do depends on the next steps of those in the set (P. Godefroid,
-// "Partial-Order Methods for the Verification of Concurrent Systems", 1996, chapter 4: stubborn
-// sets with processes). What a fiber may still do is learned: the table of all accesses that were
-// seen, by fiber, with the last phase of the fiber (Fiber::phase) in which they were. When a pass
-// has added to the table, there is another one; the last has added nothing, and so has rested on a
-// table that holds for all that it visited. A state from which a step leads back to a state on the
-// way to it is left by every fiber, so that none is put off for ever (the cycle proviso).
+// nothing that the others may do before one of those in the set does depends on the next steps of
+// these (P. Godefroid, "Partial-Order Methods for the Verification of Concurrent Systems", 1996,
+// chapter 4). What the others may do before is learned, in every history: futures.h.
+//
+// Why learning is enough. Say that only `a`, of fiber A, is gone on with from a state, and that the
+// others could come, by steps that are independent of `a`, to a step that depends on it. The same
+// steps can be taken after `a`, and lead to where that step is about to be done, while A stands
+// where it stood or has done more that was as independent; so it is seen there, and contradicts
+// what was thought. A pass of which that is true is given up, a while after, and there is another
+// one; what has been learned stays. The last one has rested on nothing that it has not borne out.
+//
+// A state from which a step leads back to a state on the way to it is left by every fiber, so that
+// none is put off for ever (the cycle proviso).
 #ifndef MEND_TESTS_SIMULATION_EXPLORER_H_
 #define MEND_TESTS_SIMULATION_EXPLORER_H_
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
-#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
+#include "tests/simulation/futures.h"
 #include "tests/simulation/hosted_model.h"
 #include "tests/simulation/scheduler.h"
 #include "tests/simulation/state_digest.h"
@@ -87,11 +95,13 @@ class Explorer : public Guide {
   uint64_t histories() const { return histories_; }
   // The states in which histories ended, without what is on stacks; sorted.
   const std::vector<Digest>& ends() const { return ends_; }
+  // What fibers did, each step by its fiber, place and access; sorted.
+  std::vector<uint64_t> Steps() const;
   // The choices of the history, for people.
   std::string Path() const;
 
  private:
-  static constexpr size_t kFibersMax = 4;
+  static constexpr size_t kFibersMax = Futures::kFibersMax;
   static constexpr size_t kOptionsMax = 8;
   using FiberSet = uint32_t;
   // Which fiber goes on, and how its sleep ends.
@@ -105,13 +115,11 @@ class Explorer : public Guide {
     uint8_t all;      // of those; the rest only if it has to be
     uint8_t taken;    // now
     int preemptions;  // before
+    FiberSet chosen;
     Snapshot before;
   };
-  // By fiber: the last phase in which it was seen to do that; -1: none.
-  struct Users {
-    std::array<int, kFibersMax> reads = {-1, -1, -1, -1};
-    std::array<int, kFibersMax> writes = {-1, -1, -1, -1};
-  };
+  // Of the graphs (futures.h), by who stands and by the other one.
+  using Nodes = std::array<std::array<uint32_t, kFibersMax>, kFibersMax>;
 
   Digest StateNow(bool stacks = true) const {
     return DigestOf(*scheduler_, world_,
@@ -119,15 +127,21 @@ class Explorer : public Guide {
   }
   Fiber& At(size_t id) const { return *scheduler_->fibers()[id]; }
   void NoteAccess();
-  void Note(uintptr_t location, bool writes, const Fiber& fiber);
+  static uint64_t KeyOfStep(const Fiber& fiber);
+  void NoteStep();
+  void LookAtAll();
+  uint32_t ControlOf(const Fiber& fiber);
+  void NoteContradiction();
+  void NoteSleep(Fiber* fiber);
   bool IsReady(const Fiber& fiber) const;
   bool SleepsUntilAnyTime(const Fiber& fiber) const;
   FiberSet Ready() const;
-  FiberSet Persistent(FiberSet ready) const;
-  FiberSet Closure(size_t seed, FiberSet ready) const;
+  // All that it holds, ready or not.
+  FiberSet Persistent(FiberSet ready);
+  FiberSet Closure(size_t seed, FiberSet ready);
   // Which others may still do what depends on the access; or, `writers`, change what it reads.
-  FiberSet Dependent(const Fiber& fiber, const Access& access, bool writers = false) const;
-  FiberSet DependentOnNext(const Fiber& fiber, bool ready) const;
+  FiberSet Dependent(const Fiber& fiber, const Access& access, bool writers = false);
+  FiberSet DependentOnNext(const Fiber& fiber, bool ready);
   void AddOptions(FiberSet fibers, Level* level) const;
   bool Preempts(uint8_t choice) const;
   void LeaveOutPreemptions(FiberSet ready, Level* level) const;
@@ -149,14 +163,22 @@ class Explorer : public Guide {
   std::vector<Level> levels_;
   std::vector<Snapshot> spare_;
   DigestTable visited_;
-  std::unordered_map<uintptr_t, Users> users_;
+  Futures futures_;
+  std::unordered_set<uintptr_t> slept_on_;  // by threads of the program
+  bool all_are_there_ = false;
+  Nodes nodes_ = {};
+  std::array<uint32_t, kFibersMax> controls_ = {};
+  FiberSet chosen_ = ~FiberSet{0};  // the set that the step was taken from
   // Before the first pass, histories at random have most of it learned.
   int to_learn_from_;
   uint64_t random_ = 0x9e3779b97f4a7c15;
-  bool learned_ = false;
+  // A choice rested on what turned out to be wrong, when there were so many states.
+  bool contradicted_ = false;
+  size_t contradicted_at_ = 0;
   int passes_;
   uint64_t histories_ = 0;
   std::vector<Digest> ends_;
+  std::unordered_set<uint64_t> steps_;
 };
 
 }  // namespace mend::simulation

@@ -92,6 +92,7 @@ void World::NoteEvent(const Event& event) {
     Now().Violation("event %s comes too soon", event.kind.c_str());
   }
   if (event.kind == "transition_complete") ++completed;
+  if (event.kind.starts_with("transition_")) ++era;
 }
 
 void World::CheckInvariants() {
@@ -181,6 +182,9 @@ void SimulatedThread::Main() {
     if (safepoint_pending_ && !sent_for->adopted.load()) {
       Now().Violation("the safepoint signal comes to a thread that has ended");
     }
+  }
+  if (Now().guided()) {
+    Now().Point({.location = Access::kEnds, .size = 0, .writes = true});
   }
   done = true;
 }
@@ -275,10 +279,10 @@ void SimulatedThread::InHost(const Call& call) {
   frames.pop_back();
 }
 
-void SimulatedThread::Step(CodeAddress at) {
+void SimulatedThread::Step(CodeAddress at, uintptr_t reads) {
   pc = at;
   if (behaviour_->handlers && Choose(60) == 0) MaybeInterrupt();
-  Now().Point({.location = Access::kText});
+  Now().Point({.location = reads});
 }
 
 void SimulatedThread::PollAt(CodeAddress return_address) {
@@ -308,14 +312,14 @@ int SimulatedThread::Call(Function function) {
 }
 
 CodeAddress SimulatedThread::Dispatch(CodeAddress entry) {
-  Step(entry);
+  Step(entry, entry.value);
   // What was fetched here may be executed after the entry was closed.
   const uint64_t stub = ReadText<uint64_t>(entry);
   if (stub == kClosedEntry) return entry + kEntryStubSize;
-  Step(entry);
   const int32_t displacement = static_cast<int32_t>(static_cast<uint32_t>(stub >> 16));
   const uintptr_t slot =
       entry.value + 6 + static_cast<uintptr_t>(static_cast<int64_t>(displacement));
+  Step(entry, slot);
   const CodeAddress target{*reinterpret_cast<const uintptr_t*>(slot)};
   return host_->IsTrampoline(target) ? RunTrampoline(target) : target;
 }
@@ -326,16 +330,18 @@ CodeAddress SimulatedThread::RunTrampoline(CodeAddress trampoline) {
   constexpr size_t kTest = 4;
   constexpr size_t kDecision = 15;
   constexpr size_t kJump = 27;
+  // What may be freed under it.
+  const uintptr_t around = host_->TrampolinesAround(trampoline).value;
   while (true) {
-    Step(trampoline);
-    Step(trampoline + kTest);
+    Step(trampoline, around);
+    Step(trampoline + kTest, around);
     if (pc == trampoline) continue;
     if (PollIsSet()) PollAt(trampoline + kTrampolinePollReturn);
-    Step(trampoline + kDecision);
+    Step(trampoline + kDecision, around);
     if (pc == trampoline) continue;
     const uint32_t own = CallersEpoch();
     if (pc == trampoline) continue;
-    Step(trampoline + kJump);
+    Step(trampoline + kJump, around);
     if (pc == trampoline) continue;
     const uint32_t epoch = ReadText<uint32_t>(trampoline + 23);
     const auto displacement = ReadText<int32_t>(trampoline + (own >= epoch ? 29 : 34));

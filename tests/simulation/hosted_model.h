@@ -130,7 +130,8 @@ class SimulatedThread {
   void RunLeftContexts();
   void SwapTo(SimulatedThread* to, bool for_good);
   void BecomeOwner(Fiber* of);
-  void Step(CodeAddress at);
+  // `reads`: what of the text it depends on.
+  void Step(CodeAddress at, uintptr_t reads = Access::kBodies);
   void PollAt(CodeAddress return_address);
   void Agree(int first, int second, const char* where);
   void HandleInterrupt();
@@ -183,6 +184,8 @@ struct World {
   bool explored = false;
   EventOrder event_order;
   uint64_t completed = 0;  // transitions
+  // Grows as transitions come on: what others do next depends on it (explorer.h).
+  unsigned era = 0;
   uint64_t units = 0;
 
   SimulatedThread* NewThread(Announcement announcement);

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "runtime/patch/redirection_table.h"
+#include "tests/simulation/hosted_model.h"
 #include "tests/simulation/model_callbacks.h"
 #include "tests/simulation/scheduler.h"
 
@@ -22,7 +23,7 @@ constexpr const char* kNames[] = {"pair", "alpha", "beta", "gamma", "delta"};
 alignas(64) constinit uint8_t text_memory[kTextBytes] = {};
 constinit uintptr_t slots[kSlotsMax] = {};
 
-constexpr Access kWritesText = {.location = Access::kText, .size = 0, .writes = true};
+Access WritesText(CodeAddress at) { return {.location = at.value, .size = 0, .writes = true}; }
 
 Scheduler& Now() { return *Scheduler::Current(); }
 
@@ -37,7 +38,9 @@ class ModelText : public LinkedModule {
  public:
   ModelText(ModelHost* host, int version) : host_(host), version_(version) {}
   ~ModelText() override {
-    if (Scheduler::Current() != nullptr && Now().guided()) Now().Point(kWritesText);
+    if (Scheduler::Current() != nullptr && Now().guided()) {
+      Now().Point({.location = Access::kBodies, .size = 0, .writes = true});
+    }
     for (ModelHost::Version& version : host_->versions_) {
       if (version.number != version_ || version.goes_with_module) continue;
       version.freed = true;
@@ -90,7 +93,10 @@ absl::StatusOr<CodeRange> ModelHost::AllocateText(size_t bytes) {
 }
 
 void ModelHost::ReleaseText(CodeRange range) {
-  if (Now().guided()) Now().Point(kWritesText);
+  if (Now().guided()) {
+    ++CurrentWorld()->era;
+    Now().Point(WritesText(range.begin));
+  }
   if (std::erase(trampolines_, range) != 1) Now().Violation("text is freed twice");
   freed_.push_back(range);
 }
@@ -104,7 +110,7 @@ absl::Status ModelHost::WriteText(absl::Span<const TextWrite> writes) {
 
 absl::Status ModelHost::WriteEntries(absl::Span<const EntryWrite> writes) {
   for (const EntryWrite& write : writes) {
-    Now().Point(kWritesText);
+    Now().Point(WritesText(write.entry));
     memcpy(reinterpret_cast<void*>(write.entry.value), &write.bytes, sizeof write.bytes);
   }
   return absl::OkStatus();
@@ -224,6 +230,13 @@ int ModelHost::VersionAt(CodeAddress body) const {
   return -1;
 }
 
+CodeAddress ModelHost::TrampolinesAround(CodeAddress address) const {
+  for (const CodeRange& range : trampolines_) {
+    if (range.Contains(address)) return range.begin;
+  }
+  return address;
+}
+
 bool ModelHost::IsTrampoline(CodeAddress address) const {
   return std::any_of(trampolines_.begin(), trampolines_.end(),
                      [address](const CodeRange& range) { return range.Contains(address); });
@@ -239,10 +252,6 @@ uint64_t ModelHost::EntryBytes(Function function) const {
 }
 
 uint64_t ModelHost::OpenBytes(Function function) const { return *OpenEntry(sites_[function]); }
-
-bool ModelHost::IsSlot(uintptr_t address) {
-  return address - reinterpret_cast<uintptr_t>(slots) < sizeof slots;
-}
 
 bool ModelHost::SlotsLead() const {
   return std::all_of(std::begin(sites_), std::end(sites_), [this](const FunctionSite& site) {

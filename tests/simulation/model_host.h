@@ -56,12 +56,13 @@ class ModelHost : public CodeHost {
   int VersionAt(CodeAddress body) const;
   // A trampoline that was not freed.
   bool IsTrampoline(CodeAddress address) const;
+  // Where the range that it is in begins, which is freed as a whole.
+  CodeAddress TrampolinesAround(CodeAddress address) const;
   bool Freed(CodeAddress address) const;
   size_t live_trampolines() const { return trampolines_.size(); }
   uint64_t EntryBytes(Function function) const;
   // What an open entry of the function reads.
   uint64_t OpenBytes(Function function) const;
-  static bool IsSlot(uintptr_t address);
   // Whether each slot leads somewhere: to a body or to a trampoline, and none of them freed.
   bool SlotsLead() const;
   // Whether no entry is open (unless one could not be closed), and each slot holds its original.

@@ -350,6 +350,7 @@ void Operator::End() {
   DisableAll();
   CheckSettled();
   world_.stopping = true;
+  if (world_.explored) Now().Point({.location = Access::kEnds});
   while (!world_.AllDone()) Sleep(absl::Milliseconds(1));
   if (world_.host.has_module()) world_.LoadOrUnloadModule();
   Sleep(absl::Seconds(1));

@@ -178,13 +178,14 @@ void Scheduler::SwitchTo(Fiber* next) {
   MendFiberSwitch(&from->sp, next->sp);
 }
 
-void Scheduler::DeliverInterrupt() {
+bool Scheduler::DeliverInterrupt() {
   Fiber& fiber = *running_;
-  if (!fiber.interrupt_pending || fiber.interrupts_off) return;
+  if (!fiber.interrupt_pending || fiber.interrupts_off) return false;
   fiber.interrupt_pending = false;
   fiber.interrupts_off = true;
   fiber.interrupt();
   running_->interrupts_off = false;
+  return true;
 }
 
 void Scheduler::Park() {
@@ -194,11 +195,11 @@ void Scheduler::Park() {
 }
 
 void Scheduler::GuidedPoint(Access access) {
-  running_->next = access;
-  Park();
-  DeliverInterrupt();
-  // A handler has had its own.
-  running_->next = access;
+  // A handler has had its own: what was interrupted is a step of itself.
+  do {
+    running_->next = access;
+    Park();
+  } while (DeliverInterrupt());
 }
 
 void Scheduler::GuidedYield() {

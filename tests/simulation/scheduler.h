@@ -47,7 +47,9 @@ struct Access {
   // An address, or one of these.
   enum : uintptr_t {
     kOwn,       // nothing that others have, too
-    kText,      // entries, slots, trampolines and bodies; and where in them threads stand
+    kBodies,    // the text of versions: whether it is there
+    kSleeps,    // which threads of the program sleep
+    kEnds,      // which of them have ended
     kClock,     // the time
     kAnything,  // not said
     kAddresses,
@@ -55,6 +57,8 @@ struct Access {
   uintptr_t location = kAnything;
   uint32_t size = 0;
   bool writes = false;
+  // A second one that it changes; kOwn: none.
+  uintptr_t changes = kOwn;
 };
 
 // Says which fiber of a guided history goes on.
@@ -165,7 +169,7 @@ class Scheduler {
   void SwitchTo(Fiber* next);
   Fiber* Pick(bool may_stay);
   bool Ready(const Fiber& fiber) const;
-  void DeliverInterrupt();
+  bool DeliverInterrupt();
   void WakeSleepers();
   void MaybeFreeze();
 

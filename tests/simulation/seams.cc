@@ -44,8 +44,7 @@ void Point(Access access = {}) {
 }
 
 Access AccessOf(const volatile void* at, size_t size, bool writes) {
-  const auto address = reinterpret_cast<uintptr_t>(at);
-  return {.location = mend::simulation::ModelHost::IsSlot(address) ? Access::kText : address,
+  return {.location = reinterpret_cast<uintptr_t>(at),
           .size = static_cast<uint32_t>(size),
           .writes = writes};
 }
@@ -290,13 +289,17 @@ absl::Status StartRuntimeThread(const char* name, void* (*body)(void*), void* ar
 
 void FutexWait(std::atomic<uint32_t>* word, uint32_t value, int64_t timeout_ns) noexcept {
   Scheduler& scheduler = *Scheduler::Current();
-  scheduler.Point(AccessOf(word, sizeof *word, false));
+  Access access = AccessOf(word, sizeof *word, false);
+  if (scheduler.running()->owner != nullptr) access.changes = Access::kSleeps;
+  scheduler.Point(access);
   if (__atomic_load_n(reinterpret_cast<uint32_t*>(word), __ATOMIC_SEQ_CST) != value) return;
   scheduler.Sleep(word, timeout_ns);
 }
 
 void FutexWake(std::atomic<uint32_t>* word, int waiters) noexcept [[clang::nonblocking]] {
-  Point(AccessOf(word, sizeof *word, true));
+  Access access = AccessOf(word, sizeof *word, true);
+  access.changes = Access::kSleeps;
+  Point(access);
   if (Scheduler* const scheduler = Scheduler::Current(); scheduler != nullptr) {
     scheduler->Wake(word, waiters);
   }
@@ -371,7 +374,7 @@ bool ThreadBlocksSignal(pid_t tid, int) {
 
 bool ThreadSleeps(pid_t tid) {
   const auto* const thread = simulation::SimulatedThread::Find(tid);
-  if (Scheduler::Current()->guided()) Point(InterruptsOf(thread));
+  if (Scheduler::Current()->guided()) Point({.location = Access::kSleeps});
   return thread != nullptr && thread->fiber->sleeps_on != nullptr;
 }
 

@@ -8,7 +8,7 @@
 //                                            many choices of the scheduler
 //
 //   simulation --explore [--threads N] [--patches N] [--preemptions N] [--unreduced] [--at-once]
-//              [--compare DEVIATIONS]
+//              [--compare DEVIATIONS] [--compare-unreduced]
 //                                            all histories of the same, each state once
 //                                            (explorer.h). --preemptions: those in which threads
 //                                            that could go on give way so often at most, without
@@ -16,6 +16,9 @@
 //                                            --at-once: no wait of the coordinator lasts long.
 //                                            --compare: then looks whether a plain enumeration, up
 //                                            to so many choices, ends in a state that was not found
+//                                            --compare-unreduced: whether without the reduction
+//                                            histories end in the same states, and fibers take the
+//                                            same steps on the way
 //
 // Prints "violation: ..." with the seed, and exits with 1, when an invariant breaks. The same seed
 // gives the same history. MEND_SIMULATION_SEED and MEND_SIMULATION_HISTORIES do what the options
@@ -213,6 +216,7 @@ struct Bound {
   bool time_passes = true;
   int preemptions = -1;
   int compare = -1;
+  bool compare_unreduced = false;
 };
 
 class PlainChooser : public Chooser {
@@ -293,6 +297,18 @@ int RunExplorer(const Bound& bound) {
       return 1;
     }
   }
+  if (bound.compare_unreduced) {
+    Explorer plain({.reduce = false, .time_passes = bound.time_passes});
+    if (!Explore(&plain, bound)) return 1;
+    printf("%zu steps of fibers, without the reduction %zu\n", explorer.Steps().size(),
+           plain.Steps().size());
+    if (explorer.ends() != plain.ends() || explorer.Steps() != plain.Steps()) {
+      printf(
+          "violation: without the reduction, fibers do something else or histories end "
+          "otherwise\n");
+      return 1;
+    }
+  }
   printf("no violation\n");
   return 0;
 }
@@ -313,6 +329,7 @@ int Main(int argc, char** argv) {
     if (strcmp(argv[i], "--explore") == 0) explore = true;
     if (strcmp(argv[i], "--unreduced") == 0) bound.reduce = false;
     if (strcmp(argv[i], "--at-once") == 0) bound.time_passes = false;
+    if (strcmp(argv[i], "--compare-unreduced") == 0) bound.compare_unreduced = true;
   }
   for (int i = 1; i + 1 < argc; ++i) {
     const uint64_t value = Number(argv[i + 1], 0);

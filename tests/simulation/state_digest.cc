@@ -205,6 +205,24 @@ bool IsForPeople(uintptr_t location, const World& world) {
   return false;
 }
 
+size_t SituationOf(const Fiber& fiber, const World& world) {
+  constexpr size_t kErasMax = kSituations / 5;
+  const Handshake& handshake = Handshake::Get();
+  const size_t era = std::min<size_t>(world.era + handshake.last_generation_, kErasMax - 1);
+  const auto* const thread = static_cast<const SimulatedThread*>(fiber.owner);
+  if (thread == nullptr) return era;
+  const ThreadRecord* const record = thread->record_;
+  const auto activity = *reinterpret_cast<const Activity*>(&record->activity);
+  if (activity != Activity::kRunning) {
+    return (activity == Activity::kGone ? 4 : 1) * kErasMax + era;
+  }
+  const SwitchRequest* const request =
+      *reinterpret_cast<const SwitchRequest* const*>(&handshake.current_);
+  const bool answered =
+      request == nullptr || *reinterpret_cast<const uint64_t*>(&record->ack) >= request->generation;
+  return (answered ? 2 : 3) * kErasMax + era;
+}
+
 void ForgetStraggler(World* world) {
   PatchRegistry::State* const state = StateOf(*world);
   if (state == nullptr) return;

@@ -65,6 +65,10 @@ class Snapshot {
   std::vector<char> bytes_;  // of each piece: its address, its size, its contents
 };
 
+// How far a history has come, and what is asked of that fiber: see explorer.h.
+inline constexpr size_t kSituations = 320;
+size_t SituationOf(const Fiber& fiber, const World& world);
+
 // Whether no fiber's way depends on what is there: see above.
 bool IsForPeople(uintptr_t location, const World& world);
 
