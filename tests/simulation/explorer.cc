@@ -72,12 +72,13 @@ uint64_t Explorer::KeyOfStep(const Fiber& fiber) {
 uint32_t Explorer::ControlOf(const Fiber& fiber) {
   const Access& next = fiber.next;
   const bool clock = options_.time_passes && SleepsUntilAnyTime(fiber);
-  const uint64_t key = KeyOfStep(fiber) + next.changes * 2 + (clock ? 1 : 0);
+  const uintptr_t changes = ChangesOf(fiber);
+  const uint64_t key = KeyOfStep(fiber) + changes * 2 + (clock ? 1 : 0);
   return futures_.ControlOf(key, [&] {
     std::vector<Futures::Use> uses;
     if (fiber.done) return uses;
     if (next.location != Access::kOwn) uses.push_back({next.location, next.writes});
-    if (next.changes != Access::kOwn) uses.push_back({next.changes, true});
+    if (changes != Access::kOwn) uses.push_back({changes, true});
     // Each step of a thread looks for interrupts.
     if (fiber.owner != nullptr) uses.push_back({reinterpret_cast<uintptr_t>(&fiber), false});
     if (clock) uses.push_back({Access::kClock, true});
@@ -127,13 +128,16 @@ void Explorer::NoteStep() {
 }
 
 // Whoever wakes changes who sleeps only where threads of the program sleep.
-void Explorer::NoteSleep(Fiber* fiber) {
-  const uintptr_t word = fiber->next.location;
-  if (fiber->owner != nullptr) {
-    if (slept_on_.insert(word).second) NoteContradiction();
-  } else if (!slept_on_.contains(word)) {
-    fiber->next.changes = Access::kOwn;
-  }
+uintptr_t Explorer::ChangesOf(const Fiber& fiber) const {
+  const Access& next = fiber.next;
+  const bool wakes_nobody = next.changes == Access::kSleeps && fiber.owner == nullptr &&
+                            !slept_on_.contains(next.location);
+  return wakes_nobody ? Access::kOwn : next.changes;
+}
+
+void Explorer::NoteSleep(const Fiber& fiber) {
+  if (fiber.owner == nullptr || fiber.next.changes != Access::kSleeps) return;
+  if (slept_on_.insert(fiber.next.location).second) NoteContradiction();
 }
 
 // Of the fiber that has come to a point.
@@ -143,9 +147,10 @@ void Explorer::NoteAccess() {
   if (next.location >= Access::kAddresses && IsForPeople(next.location, *world_)) {
     next = {.location = Access::kOwn};
   }
-  if (next.changes == Access::kSleeps) NoteSleep(&fiber);
   steps_.insert(KeyOfStep(fiber));
-  if (options_.reduce) NoteStep();
+  if (!options_.reduce) return;
+  NoteSleep(fiber);
+  NoteStep();
 }
 
 bool Explorer::SleepsUntilAnyTime(const Fiber& fiber) const {
@@ -196,7 +201,7 @@ Explorer::FiberSet Explorer::DependentOnNext(const Fiber& fiber, bool ready) {
     return Dependent(fiber, {.location = Access::kClock, .size = 0, .writes = true});
   }
   FiberSet set = Dependent(fiber, fiber.next, /*writers=*/!ready);
-  if (ready) set |= Dependent(fiber, {.location = fiber.next.changes, .writes = true});
+  if (ready) set |= Dependent(fiber, {.location = ChangesOf(fiber), .writes = true});
   if (fiber.owner != nullptr) {
     set |= Dependent(fiber, {.location = reinterpret_cast<uintptr_t>(&fiber)});
   }

@@ -70,6 +70,8 @@ class Explorer : public Guide {
   struct Options {
     // False: every fiber that can goes on from each state.
     bool reduce = true;
+    // Histories at random come first, from which most of what the reduction rests on is learned.
+    bool learns_first = true;
     // False: no sleep of the coordinator lasts long.
     bool time_passes = true;
     // Not negative: a fiber that could have gone on gives way so often at most. Without reduction.
@@ -80,8 +82,8 @@ class Explorer : public Guide {
   };
   explicit Explorer(const Options& options)
       : options_(options),
-        to_learn_from_(options.reduce ? 2000 : 0),
-        passes_(options.reduce ? 0 : 1) {}
+        to_learn_from_(options.reduce && options.learns_first ? 2000 : 0),
+        passes_(to_learn_from_ > 0 ? 0 : 1) {}
 
   // Before each pass, which begins with a new history. `fibers`: when so many are there, there will
   // be no more.
@@ -132,7 +134,8 @@ class Explorer : public Guide {
   void LookAtAll();
   uint32_t ControlOf(const Fiber& fiber);
   void NoteContradiction();
-  void NoteSleep(Fiber* fiber);
+  uintptr_t ChangesOf(const Fiber& fiber) const;
+  void NoteSleep(const Fiber& fiber);
   bool IsReady(const Fiber& fiber) const;
   bool SleepsUntilAnyTime(const Fiber& fiber) const;
   FiberSet Ready() const;

@@ -8,11 +8,14 @@
 //                                            many choices of the scheduler
 //
 //   simulation --explore [--threads N] [--patches N] [--preemptions N] [--unreduced] [--at-once]
-//              [--compare DEVIATIONS] [--compare-unreduced]
+//              [--in-order] [--compare DEVIATIONS] [--compare-unreduced]
 //                                            all histories of the same, each state once
 //                                            (explorer.h). --preemptions: those in which threads
 //                                            that could go on give way so often at most, without
 //                                            the partial-order reduction; nor with --unreduced.
+//                                            --in-order: without the random histories that come
+//                                            first with the reduction, so that what is found was
+//                                            not found by them.
 //                                            --at-once: no wait of the coordinator lasts long.
 //                                            --compare: then looks whether a plain enumeration, up
 //                                            to so many choices, ends in a state that was not found
@@ -213,6 +216,7 @@ struct Bound {
   int threads = 2;
   int patches = 2;
   bool reduce = true;
+  bool learns_first = true;
   bool time_passes = true;
   int preemptions = -1;
   int compare = -1;
@@ -285,6 +289,7 @@ bool Explore(Explorer* explorer, const Bound& bound) {
 
 int RunExplorer(const Bound& bound) {
   Explorer explorer({.reduce = bound.reduce && bound.preemptions < 0,
+                     .learns_first = bound.learns_first,
                      .time_passes = bound.time_passes,
                      .preemptions_max = bound.preemptions});
   if (!Explore(&explorer, bound)) return 1;
@@ -329,6 +334,7 @@ int Main(int argc, char** argv) {
     if (strcmp(argv[i], "--explore") == 0) explore = true;
     if (strcmp(argv[i], "--unreduced") == 0) bound.reduce = false;
     if (strcmp(argv[i], "--at-once") == 0) bound.time_passes = false;
+    if (strcmp(argv[i], "--in-order") == 0) bound.learns_first = false;
     if (strcmp(argv[i], "--compare-unreduced") == 0) bound.compare_unreduced = true;
   }
   for (int i = 1; i + 1 < argc; ++i) {

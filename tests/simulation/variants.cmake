@@ -180,3 +180,14 @@ mend_explored_variant(slots_before_epoch 1)
 mend_explored_variant(unpatching_without_trampolines 1)
 mend_explored_variant(no_stack_check 2)
 mend_explored_variant(no_grace_round 2)
+
+# Without a bound on preemptions, and with the partial-order reduction, one thread and one patch are
+# enough for these. Not by the random histories from which the reduction learns.
+foreach(name no_stack_check no_grace_round)
+  if(TARGET simulation_${name})
+    add_test(NAME simulation_explore_reduced_${name}
+      COMMAND simulation_${name} --explore --threads 1 --patches 1 --at-once --in-order)
+    set_tests_properties(simulation_explore_reduced_${name} PROPERTIES
+      PASS_REGULAR_EXPRESSION "violation: " TIMEOUT 600)
+  endif()
+endforeach()
