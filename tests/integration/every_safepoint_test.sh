@@ -67,7 +67,11 @@ run_at() {
   timeout 60 "$patchc" apply "$work/fix.mendpatch" --to "$work/$serial.sock" --no-wait >"$work/apply.log" 2>&1 ||
     answer=$?
   is_answer "$answer" || fail "the patch does not go in at $1: $(cat "$work/apply.log")"
-  if is_past_the_end "$answer"; then return 1; fi
+  if is_past_the_end "$answer"; then
+    # One that had the patch and went on to its second stop, out there, had no time to say so.
+    [ "$(grep -c 'stopped at a safepoint' "$work/program.err")" -ge 2 ]
+    return
+  fi
   if await_stop 2; then
     answer=0
     timeout 60 "$mend" disable "$work/$serial.sock" fix --no-wait >"$work/disable.log" 2>&1 || answer=$?
