@@ -110,7 +110,8 @@ std::vector<std::string_view> NamedIn(std::string_view head) {
 // `pg_proc_d.h` and `pg_proc.dat`, `frame.pb-c.c` and `frame.proto`.
 bool IsCalledAfter(const fs::path& source, const fs::path& file) {
   const std::string stem = file.stem().string();
-  std::string_view rest = source.filename().native();
+  const std::string name = source.filename().string();
+  std::string_view rest = name;
   if (stem.empty() || !rest.starts_with(stem)) return false;
   rest.remove_prefix(stem.size());
   return !rest.empty() && !absl::ascii_isalnum(static_cast<unsigned char>(rest.front()));

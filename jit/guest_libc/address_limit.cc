@@ -1,5 +1,6 @@
 #include "jit/guest_libc/address_limit.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -9,11 +10,10 @@
 #include <atomic>
 
 #include "jit/guest_libc/next_function.h"
+#include "runtime/base/raw_syscall.h"
 
 namespace mend::jit {
 namespace {
-
-MEND_NEXT(int, prlimit64, pid_t, int, const rlimit64*, rlimit64*);
 
 // What a small program has natively when it begins.
 constexpr rlim64_t kNativeAtStart = rlim64_t{4} << 20;
@@ -47,10 +47,19 @@ rlimit64 AsGiven(const rlimit64& current) {
   return {known_soft.AsGiven(current.rlim_cur), known_hard.AsGiven(current.rlim_max)};
 }
 
+// The kernel's call: a sanitizer's runtime asks for limits before libc's functions are resolved.
+int KernelLimit(pid_t pid, int resource, const rlimit64* wanted, rlimit64* before) {
+  const long result = RawSyscall(SYS_prlimit64, pid, resource, reinterpret_cast<long>(wanted),
+                                 reinterpret_cast<long>(before));
+  if (result >= 0) return 0;
+  errno = static_cast<int>(-result);
+  return -1;
+}
+
 // prlimit(0, RLIMIT_AS, ...).
 int LimitAddresses(const rlimit64* wanted, rlimit64* before) {
   rlimit64 current;
-  if (next_prlimit64(0, RLIMIT_AS, nullptr, &current) != 0) return -1;
+  if (KernelLimit(0, RLIMIT_AS, nullptr, &current) != 0) return -1;
   if (wanted != nullptr) {
     rlimit64 told = {WithRuntime(wanted->rlim_cur), WithRuntime(wanted->rlim_max)};
     if (wanted->rlim_cur <= wanted->rlim_max && wanted->rlim_max <= AsGiven(current).rlim_max) {
@@ -58,7 +67,7 @@ int LimitAddresses(const rlimit64* wanted, rlimit64* before) {
       told.rlim_max = std::min(told.rlim_max, current.rlim_max);
       told.rlim_cur = std::min(told.rlim_cur, told.rlim_max);
     }
-    if (next_prlimit64(0, RLIMIT_AS, &told, nullptr) != 0) return -1;
+    if (KernelLimit(0, RLIMIT_AS, &told, nullptr) != 0) return -1;
     if (before != nullptr) *before = AsGiven(current);
     known_soft.Note(wanted->rlim_cur, told.rlim_cur);
     known_hard.Note(wanted->rlim_max, told.rlim_max);
@@ -72,7 +81,7 @@ int Limit(pid_t pid, int resource, const rlimit64* wanted, rlimit64* before) {
   if (runtime_bytes != 0 && resource == RLIMIT_AS && (pid == 0 || pid == getpid())) {
     return LimitAddresses(wanted, before);
   }
-  return next_prlimit64(pid, resource, wanted, before);
+  return KernelLimit(pid, resource, wanted, before);
 }
 
 }  // namespace
