@@ -1,9 +1,9 @@
 #include "jit/module_loader.h"
 
-#include <link.h>
+#include <elf.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -24,19 +24,12 @@ absl::StatusOr<std::string> Contents(const ModuleSource& source) {
 
 // Whether the file was linked with -z now.
 bool BindsNow(std::string_view file) {
-  const absl::StatusOr<std::string_view> section = FindElfSection(file, ".dynamic");
-  if (!section.ok()) return false;
-  for (std::string_view rest = *section; rest.size() >= sizeof(ElfW(Dyn));
-       rest.remove_prefix(sizeof(ElfW(Dyn)))) {
-    ElfW(Dyn) entry;
-    memcpy(&entry, rest.data(), sizeof(entry));
-    if (entry.d_tag == DT_BIND_NOW ||
-        (entry.d_tag == DT_FLAGS && (entry.d_un.d_val & DF_BIND_NOW) != 0) ||
-        (entry.d_tag == DT_FLAGS_1 && (entry.d_un.d_val & DF_1_NOW) != 0)) {
-      return true;
-    }
-  }
-  return false;
+  const std::vector<DynamicEntry> entries = DynamicEntries(file);
+  return std::any_of(entries.begin(), entries.end(), [](const DynamicEntry& entry) {
+    return entry.tag == DT_BIND_NOW ||
+           (entry.tag == DT_FLAGS && (entry.value & DF_BIND_NOW) != 0) ||
+           (entry.tag == DT_FLAGS_1 && (entry.value & DF_1_NOW) != 0);
+  });
 }
 
 }  // namespace

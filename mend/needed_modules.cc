@@ -2,7 +2,7 @@
 
 #include <elf.h>
 
-#include <cstring>
+#include <cstdint>
 #include <filesystem>
 #include <string_view>
 
@@ -16,15 +16,12 @@ namespace mend {
 namespace {
 
 // The text that the dynamic section's entry of that kind leads to; "" without one.
-std::string DynamicText(std::string_view file, Elf64_Sxword tag) {
-  const absl::StatusOr<std::string_view> entries = FindElfSection(file, ".dynamic");
+std::string DynamicText(std::string_view file, int64_t tag) {
   const absl::StatusOr<std::string_view> texts = FindElfSection(file, ".dynstr");
-  if (!entries.ok() || !texts.ok()) return {};
-  for (size_t at = 0; at + sizeof(Elf64_Dyn) <= entries->size(); at += sizeof(Elf64_Dyn)) {
-    Elf64_Dyn entry;
-    std::memcpy(&entry, entries->data() + at, sizeof entry);
-    if (entry.d_tag != tag || entry.d_un.d_val >= texts->size()) continue;
-    const std::string_view text = texts->substr(entry.d_un.d_val);
+  if (!texts.ok()) return {};
+  for (const DynamicEntry& entry : DynamicEntries(file)) {
+    if (entry.tag != tag || entry.value >= texts->size()) continue;
+    const std::string_view text = texts->substr(entry.value);
     return std::string(text.substr(0, text.find('\0')));
   }
   return {};

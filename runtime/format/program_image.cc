@@ -133,6 +133,17 @@ absl::StatusOr<std::string_view> FindElfSection(std::string_view elf, std::strin
       absl::StrCat("the ELF file has no section '", std::string(section), "'"));
 }
 
+std::vector<DynamicEntry> DynamicEntries(std::string_view elf) {
+  std::vector<DynamicEntry> entries;
+  const absl::StatusOr<std::string_view> section = FindElfSection(elf, ".dynamic");
+  if (!section.ok()) return entries;
+  Elf64_Dyn entry;
+  for (size_t at = 0; ReadAt(*section, at, &entry) && entry.d_tag != DT_NULL; at += sizeof entry) {
+    entries.push_back({entry.d_tag, entry.d_un.d_val});
+  }
+  return entries;
+}
+
 bool IsModuleName(std::string_view name) {
   return !name.empty() && name.size() <= kModuleNameMax && name[0] != '.' &&
          std::all_of(name.begin(), name.end(), IsModuleNameCharacter);

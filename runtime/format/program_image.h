@@ -19,6 +19,7 @@
 #ifndef MEND_RUNTIME_FORMAT_PROGRAM_IMAGE_H_
 #define MEND_RUNTIME_FORMAT_PROGRAM_IMAGE_H_
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -72,6 +73,13 @@ std::vector<std::string> NamesInSection(std::string_view contents);
 
 // The contents of a section of an ELF64 file (relocatable or executable); NOT_FOUND without one.
 absl::StatusOr<std::string_view> FindElfSection(std::string_view elf, std::string_view section);
+
+// What a library's dynamic section says: DT_... and its value. Empty without one.
+struct DynamicEntry {
+  int64_t tag = 0;
+  uint64_t value = 0;
+};
+std::vector<DynamicEntry> DynamicEntries(std::string_view elf);
 
 }  // namespace mend
 
