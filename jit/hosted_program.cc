@@ -85,9 +85,12 @@ void GuestTable::Remove(const std::string& name) {
 
 void GuestTable::MakeGlobal(const std::string& name) {
   const MutexLock lock(&mu_);
-  const bool is_global = std::any_of(globals_.begin(), globals_.end(),
-                                     [&name](const Global& global) { return global.name == name; });
-  if (!is_global) globals_.push_back({name});
+  if (FindModuleLocked(name) == globals_.end()) globals_.push_back({name});
+}
+
+std::vector<GuestTable::Global>::iterator GuestTable::FindModuleLocked(std::string_view name) {
+  return std::find_if(globals_.begin(), globals_.end(),
+                      [name](const Global& global) { return global.name == name; });
 }
 
 // And the place of its module.
@@ -120,8 +123,7 @@ std::vector<std::string> GuestTable::Globals() const {
 
 bool GuestTable::BindModule(const std::string& name) {
   const MutexLock lock(&mu_);
-  const auto global = std::find_if(globals_.begin(), globals_.end(),
-                                   [&name](const Global& other) { return other.name == name; });
+  const auto global = FindModuleLocked(name);
   if (global == globals_.end()) return false;
   global->is_bound = true;
   return true;
@@ -129,8 +131,7 @@ bool GuestTable::BindModule(const std::string& name) {
 
 bool GuestTable::Retire(const std::string& name) {
   const MutexLock lock(&mu_);
-  const auto global = std::find_if(globals_.begin(), globals_.end(),
-                                   [&name](const Global& other) { return other.name == name; });
+  const auto global = FindModuleLocked(name);
   if (global == globals_.end()) return true;
   if (global->is_bound) return false;
   globals_.erase(global);

@@ -98,6 +98,9 @@ class GuestTable {
     bool is_bound = false;  // an address was given away
   };
 
+  // The global module of that name; the end without one.
+  std::vector<Global>::iterator FindModuleLocked(std::string_view name)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::pair<const HostedSymbol*, size_t> FindGlobalLocked(std::string_view symbol) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 

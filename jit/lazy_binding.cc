@@ -79,21 +79,16 @@ std::optional<uintptr_t> LazyBindings::Find(const std::string& name) const {
   return (*found)->stub.begin.value;
 }
 
-uintptr_t LazyBindings::Bind(Binding& binding) {
-  const std::optional<uintptr_t> found =
-      BindToGlobalModule(*binding.object, binding.name, binding.object->host.Find(binding.name));
-  if (!found) Missing(binding.bindings->file_, binding.name);
-  binding.words->target.store(*found, std::memory_order_release);
-  return *found;
-}
-
-uintptr_t BindLazily(void* binding) {
+uintptr_t LazyBindings::Bind(void* binding) {
   const int saved_errno = errno;
-  const uintptr_t found = LazyBindings::Bind(*static_cast<LazyBindings::Binding*>(binding));
+  const auto& [bindings, object, name, words, stub] = *static_cast<const Binding*>(binding);
+  const std::optional<uintptr_t> found = BindToGlobalModule(*object, name, object->host.Find(name));
+  if (!found) Missing(bindings->file_, name);
+  words->target.store(*found, std::memory_order_release);
   errno = saved_errno;
-  return found;
+  return *found;
 }
 
 }  // namespace mend::jit
 
-uintptr_t MendBindLazily(void* binding) { return mend::jit::BindLazily(binding); }
+uintptr_t MendBindLazily(void* binding) { return mend::jit::LazyBindings::Bind(binding); }

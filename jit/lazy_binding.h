@@ -41,6 +41,9 @@ class LazyBindings {
   // The same of one that has a stub already; nullopt for others.
   std::optional<uintptr_t> Find(const std::string& name) const;
 
+  // For mend_bind_lazily: the function of a Binding; does not return without one. Preserves errno.
+  static uintptr_t Bind(void* binding);
+
  private:
   // What the stub's code uses, in the module's data.
   struct Words {
@@ -54,9 +57,6 @@ class LazyBindings {
     Words* words = nullptr;
     CodeRange stub;
   };
-  // For mend_bind_lazily: the function; does not return without one.
-  static uintptr_t Bind(Binding& binding);
-  friend uintptr_t BindLazily(void* binding);
 
   ModuleArena* const arena_;
   const std::string file_;
