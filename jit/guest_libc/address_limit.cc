@@ -60,20 +60,19 @@ int KernelLimit(pid_t pid, int resource, const rlimit64* wanted, rlimit64* befor
 int LimitAddresses(const rlimit64* wanted, rlimit64* before) {
   rlimit64 current;
   if (KernelLimit(0, RLIMIT_AS, nullptr, &current) != 0) return -1;
+  const rlimit64 given = AsGiven(current);
   if (wanted != nullptr) {
     rlimit64 told = {WithRuntime(wanted->rlim_cur), WithRuntime(wanted->rlim_max)};
-    if (wanted->rlim_cur <= wanted->rlim_max && wanted->rlim_max <= AsGiven(current).rlim_max) {
+    if (wanted->rlim_cur <= wanted->rlim_max && wanted->rlim_max <= given.rlim_max) {
       // What the process was given cannot be passed, and need not be asked for more.
       told.rlim_max = std::min(told.rlim_max, current.rlim_max);
       told.rlim_cur = std::min(told.rlim_cur, told.rlim_max);
     }
     if (KernelLimit(0, RLIMIT_AS, &told, nullptr) != 0) return -1;
-    if (before != nullptr) *before = AsGiven(current);
     known_soft.Note(wanted->rlim_cur, told.rlim_cur);
     known_hard.Note(wanted->rlim_max, told.rlim_max);
-  } else if (before != nullptr) {
-    *before = AsGiven(current);
   }
+  if (before != nullptr) *before = given;
   return 0;
 }
 
