@@ -205,7 +205,7 @@ void BuildInputs::Add(const FileDiff& diff) {
 
 std::set<std::string> BuildInputs::GeneratorsOf(std::string_view text,
                                                 std::string_view path) const {
-  std::set<std::string> generators;
+  std::set<std::string> generators = NamesakesOf(text, path);
   std::set<std::string_view> seen;
   for (const std::string_view line : SplitLines(text)) {
     const std::string_view named = DirectivePath(line);
@@ -230,7 +230,7 @@ std::set<std::string> BuildInputs::GeneratorsOf(std::string_view text,
   return generators;
 }
 
-std::set<std::string> BuildInputs::NamesakesOf(std::string_view path, std::string_view text) const {
+std::set<std::string> BuildInputs::NamesakesOf(std::string_view text, std::string_view path) const {
   std::set<std::string> found;
   for (const std::string& file : namesakes_) {
     const std::string_view made = std::string_view(file).substr(0, file.rfind('.'));

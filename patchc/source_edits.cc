@@ -209,8 +209,7 @@ absl::Status SourceEdits::CheckGenerated() {
     if (edits_.contains({object, path})) continue;
     const absl::StatusOr<std::string> text = OriginalText(object, path);
     if (!text.ok()) continue;  // reported where it is needed
-    std::set<std::string> generators = build_inputs_.GeneratorsOf(*text, real);
-    generators.merge(build_inputs_.NamesakesOf(real, *text));
+    const std::set<std::string> generators = build_inputs_.GeneratorsOf(*text, real);
     if (generators.empty()) continue;
     generated.push_back(absl::StrCat(path, " is generated from ", absl::StrJoin(generators, ", "),
                                      ", which the diff changes"));

@@ -12,14 +12,6 @@
 namespace mend::patchc {
 namespace {
 
-template <typename Description>
-const Description* Find(const std::vector<Description>& list, const std::string& name) {
-  const auto found = std::find_if(list.begin(), list.end(), [&](const Description& description) {
-    return description.name == name;
-  });
-  return found == list.end() ? nullptr : &*found;
-}
-
 void EraseName(std::vector<std::string>& names, const std::string& name) {
   names.erase(std::remove(names.begin(), names.end(), name), names.end());
 }
@@ -72,7 +64,7 @@ class Closer {
   // What is new in a unit need not be new in the program.
   void ResolveNewFunctions(AffectedUnit& unit) {
     for (const std::string& name : std::vector<std::string>(unit.diff.new_functions)) {
-      const FunctionDescription* const function = Find(unit.edited.functions, name);
+      const FunctionDescription* const function = FindNamed(unit.edited.functions, name);
       if (function == nullptr || function->binding == Binding::kLocal) continue;
       if (function->binding == Binding::kGlobal) {
         const auto [found, is_first] = new_definers_.try_emplace(name, unit.unit);
@@ -93,7 +85,7 @@ class Closer {
   void ReplaceMoved(AffectedUnit& unit, const FunctionDescription& function, size_t from) {
     EraseName(unit.diff.new_functions, function.name);
     const FunctionDescription* const old =
-        Find(base_.units()[from].description.functions, function.name);
+        FindNamed(base_.units()[from].description.functions, function.name);
     if (old != nullptr && old->fingerprint == function.fingerprint) return;
     PatchedFunction moved;
     moved.name = function.name;
@@ -107,7 +99,7 @@ class Closer {
                                         unit.diff.changed_constants.end());
     for (const std::string& name : std::vector<std::string>(unit.diff.new_data)) {
       if (changed.contains(name)) continue;
-      const DataDescription* const datum = Find(unit.edited.data, name);
+      const DataDescription* const datum = FindNamed(unit.edited.data, name);
       if (datum == nullptr || datum->binding == Binding::kLocal) continue;
       const std::optional<size_t> definer = base_.Definer(name);
       if (!definer || *definer == unit.unit) continue;
@@ -116,7 +108,7 @@ class Closer {
         continue;
       }
       EraseName(unit.diff.new_data, name);
-      const DataDescription* const old = Find(base_.units()[*definer].description.data, name);
+      const DataDescription* const old = FindNamed(base_.units()[*definer].description.data, name);
       if (old == nullptr) continue;
       unit.diff.references.push_back({name, datum->binding, old->size, old->fingerprint});
     }
@@ -144,7 +136,7 @@ class Closer {
         const std::optional<size_t> definer = base_.Definer(function.name);
         if (function.binding != Binding::kWeak || !definer || *definer == unit.unit) continue;
         const FunctionDescription* const used =
-            Find(base_.units()[*definer].description.functions, function.name);
+            FindNamed(base_.units()[*definer].description.functions, function.name);
         if (used != nullptr) function.base_fingerprint = used->fingerprint;
       }
     }
@@ -174,7 +166,7 @@ class Closer {
 
   absl::Status CheckConstants(AffectedUnit& unit) {
     for (const std::string& name : unit.diff.changed_constants) {
-      const DataDescription* const datum = Find(unit.edited.data, name);
+      const DataDescription* const datum = FindNamed(unit.edited.data, name);
       if (datum == nullptr || datum->binding == Binding::kLocal) continue;
       const absl::StatusOr<std::string> user = FindUser(name);
       if (!user.ok()) return user.status();
@@ -204,12 +196,12 @@ class Closer {
 
   bool DefinedAfterwards(const std::string& name) const {
     for (const AffectedUnit& unit : units_) {
-      if (Find(unit.edited.functions, name) != nullptr) return true;
+      if (FindNamed(unit.edited.functions, name) != nullptr) return true;
     }
     for (size_t i = 0; i < base_.units().size(); ++i) {
       if (by_index_.contains(i)) continue;
       const FunctionDescription* const function =
-          Find(base_.units()[i].description.functions, name);
+          FindNamed(base_.units()[i].description.functions, name);
       if (function != nullptr && function->binding != Binding::kLocal) return true;
     }
     return false;

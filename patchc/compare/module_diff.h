@@ -7,6 +7,7 @@
 #ifndef MEND_PATCHC_COMPARE_MODULE_DIFF_H_
 #define MEND_PATCHC_COMPARE_MODULE_DIFF_H_
 
+#include <algorithm>
 #include <set>
 #include <string>
 #include <vector>
@@ -40,6 +41,15 @@ struct UnitSides {
 };
 
 UnitDiff CompareUnit(const UnitSides& sides);
+
+// The function or datum of that name in a unit's list of them; nullptr without one.
+template <typename Description>
+const Description* FindNamed(const std::vector<Description>& list, const std::string& name) {
+  const auto found =
+      std::find_if(list.begin(), list.end(),
+                   [&name](const Description& description) { return description.name == name; });
+  return found == list.end() ? nullptr : &*found;
+}
 
 // The name for people: demangled, with what the linker would say for C.
 std::string DisplayName(const std::string& symbol);

@@ -184,8 +184,7 @@ absl::StatusOr<std::vector<std::string>> TableWarnings(Base& base, size_t unit,
   const absl::StatusOr<const ObjectSummary*> summary = base.Summary(unit);
   if (!summary.ok()) return summary.status();
   const auto is_function = [&](const std::string& symbol) {
-    return std::any_of((*summary)->functions.begin(), (*summary)->functions.end(),
-                       [&](const auto& function) { return function.name == symbol; }) ||
+    return FindNamed((*summary)->functions, symbol) != nullptr ||
            (*summary)->undefined.contains(symbol);
   };
   for (const std::string& table : diff.changed_constants) {
