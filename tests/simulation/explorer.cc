@@ -94,15 +94,16 @@ void Explorer::NoteContradiction() {
 
 void Explorer::LookAtAll() {
   if (scheduler_->fibers().size() < fibers_) return;
+  std::array<uint32_t, kFibersMax> controls = {};
   std::array<size_t, kFibersMax> situations = {};
   for (size_t id = 0; id < fibers_; ++id) {
-    controls_[id] = ControlOf(At(id));
+    controls[id] = ControlOf(At(id));
     situations[id] = SituationOf(At(id), *world_);
   }
   for (size_t id = 0; id < fibers_; ++id) {
     for (size_t other = 0; other < fibers_; ++other) {
       if (other == id) continue;
-      nodes_[id][other] = futures_.NodeOf(id, other, situations[id], controls_[other]);
+      nodes_[id][other] = futures_.NodeOf(id, other, situations[id], controls[other]);
     }
   }
 }

@@ -30,7 +30,6 @@
 
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -170,7 +169,6 @@ class Explorer : public Guide {
   std::unordered_set<uintptr_t> slept_on_;  // by threads of the program
   bool all_are_there_ = false;
   Nodes nodes_ = {};
-  std::array<uint32_t, kFibersMax> controls_ = {};
   FiberSet chosen_ = ~FiberSet{0};  // the set that the step was taken from
   // Before the first pass, histories at random have most of it learned.
   int to_learn_from_;
