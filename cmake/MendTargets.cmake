@@ -4,7 +4,9 @@ add_custom_target(core_tests)
 
 # mend_test(NAME SOURCES... [LIBRARIES ...] [TIMEOUT seconds] [EXCEPTIONS] [CORE])
 # A GoogleTest program, one ctest test per program; exit code 77 counts as skipped. CORE: it needs
-# nothing but runtime/, and runs under ThreadSanitizer too.
+# nothing but runtime/, and runs under ThreadSanitizer too. Tests run by themselves (RUN_SERIAL),
+# since many have threads that must come to run in time; only the simulation, whose time is made up,
+# uses all processors.
 function(mend_test name)
   cmake_parse_arguments(arg "EXCEPTIONS;CORE" "TIMEOUT" "SOURCES;LIBRARIES" ${ARGN})
   add_executable(${name} ${arg_SOURCES} ${arg_UNPARSED_ARGUMENTS})
@@ -18,7 +20,7 @@ function(mend_test name)
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
   endif()
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} SKIP_RETURN_CODE 77)
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} SKIP_RETURN_CODE 77 RUN_SERIAL ON)
   mend_sanitized_test(${name})
   if(arg_CORE)
     set_property(TEST ${name} APPEND PROPERTY LABELS core)
