@@ -1,15 +1,12 @@
-// The life of guest modules: load, open, close, unload; who waits for whom; what is left when a
-// thread stays in a module's text; and forced patches, whose text is freed when all have left it.
+// The life of guest modules: load, open, close, unload; who waits for whom; and what is left when a
+// thread stays in a module's text.
 #include "runtime/module/module_registry.h"
 
 #include <gmock/gmock.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <thread>
-
 #include "runtime/base/errno_status.h"
-#include "runtime/base/failpoint.h"
 #include "runtime/safepoint/thread_registry.h"
 #include "tests/runtime/module/module_fixture.h"
 
@@ -25,9 +22,7 @@ Gate* gate = nullptr;
 
 MEND_NATIVE(chore) { return Opaque(argument + 1); }
 MEND_NATIVE(chore_2) { return Opaque(argument + 2); }
-MEND_NATIVE(local) { return Opaque(argument + 1); }
-MEND_NATIVE(local_2) { return Opaque(argument + 2); }
-MEND_NATIVE(local_3) { return Opaque(argument + 3); }
+MEND_NATIVE(chore_3) { return Opaque(argument + 3); }
 MEND_NATIVE(linger) {
   gate->Await(true);
   return Opaque(argument + 1);
@@ -39,9 +34,7 @@ MEND_NATIVE(linger_2) {
 
 NativeFunction Chore() { return MEND_NATIVE_FUNCTION(chore); }
 NativeFunction Chore2() { return MEND_NATIVE_FUNCTION(chore_2); }
-NativeFunction Local() { return MEND_NATIVE_FUNCTION(local); }
-NativeFunction Local2() { return MEND_NATIVE_FUNCTION(local_2); }
-NativeFunction Local3() { return MEND_NATIVE_FUNCTION(local_3); }
+NativeFunction Chore3() { return MEND_NATIVE_FUNCTION(chore_3); }
 NativeFunction Linger() { return MEND_NATIVE_FUNCTION(linger); }
 NativeFunction Linger2() { return MEND_NATIVE_FUNCTION(linger_2); }
 
@@ -245,7 +238,7 @@ TEST_F(LateLinkTest, APendingPatchIsLinkedEachTimeItsModuleComes) {
   EnableAndWait(std::move(made));
   EXPECT_TRUE(function.new_body.is_null()) << "nothing to link it with";
   EXPECT_EQ(chore(0), 1);
-  for (const NativeFunction& version : {Chore2(), Local3()}) {
+  for (const NativeFunction& version : {Chore2(), Chore3()}) {
     loader_.LinkLate("chore", version);
     ASSERT_TRUE(LoadModule("mod").ok());
     EXPECT_EQ(function.new_text.begin, version.text.begin);
@@ -337,12 +330,12 @@ TEST_F(ModuleRegistryTest, FunctionsOfAModuleThatIsNotLoadedBelongToOneSetToo) {
   first->replace_set = "a";
   EnableAndWait(std::move(first));
   // By name: position 0 and 1 are the same.
-  auto same = MakeObjectPatch("two", {}, {{"mod", "chore", Local3(), 1}}, {});
+  auto same = MakeObjectPatch("two", {}, {{"mod", "chore", Chore3(), 1}}, {});
   same->replace_set = "b";
   EXPECT_EQ(ErrnoOfStatus(registry().Enable(std::move(same)).status()), EINVAL);
   // By what they turn out to be: two names of one function.
   module_loader_.makings["mod"].symbols = {{"chore", Chore()}, {"alias", Chore()}};
-  auto alias = MakeObjectPatch("three", {}, {{"mod", "alias", Local3()}}, {});
+  auto alias = MakeObjectPatch("three", {}, {{"mod", "alias", Chore3()}}, {});
   alias->replace_set = "b";
   EnableAndWait(std::move(alias));
   (void)Lines();
@@ -416,270 +409,6 @@ TEST_F(ModuleRegistryTest, ExamineRefusesWhatEnableWouldRefuse) {
   EXPECT_FALSE(registry().Wait(kNotYet).ok());
   auto good = MakeObjectPatch("good", {{Chore(), Chore2()}}, {}, {});
   EXPECT_EQ(ErrnoOfStatus(registry().Examine(good.get()).status()), EBUSY);
-}
-
-// --- revert ---
-
-class RevertTest : public ModuleRegistryTest {
- protected:
-  std::vector<std::string> Enabled() {
-    std::vector<std::string> names;
-    for (const PatchStatus& patch : registry().Status().patches) {
-      if (patch.enabled) names.push_back(patch.name);
-    }
-    return names;
-  }
-  void RevertAndWait(const std::string& patch) {
-    const absl::StatusOr<std::string> reverted = registry().Revert();
-    ASSERT_TRUE(reverted.ok()) << reverted.status();
-    EXPECT_EQ(*reverted, patch);
-    ASSERT_TRUE(registry().Wait(kSoon).ok());
-  }
-};
-
-TEST_F(RevertTest, ReplacedPatchesComeBackInOneTransition) {
-  ASSERT_TRUE(LoadModule("mod").ok());
-  EnableAndWait(MakeObjectPatch("one", {{Local(), Local2()}}, {}, OtherCallbacks()));
-  EnableAndWait(MakeObjectPatch("two", {}, {{"mod", "chore", Chore2()}}, OtherCallbacks()));
-  EnableAndWait(MakeObjectPatch("new", {{Local(), Local3()}}, {}, DemoCallbacks(), true));
-  EXPECT_EQ(local(0), 3);
-  EXPECT_EQ(chore(0), 1);
-  (void)Lines();
-  RevertAndWait("new");
-  EXPECT_EQ(local(0), 2);
-  EXPECT_EQ(chore(0), 2);
-  EXPECT_THAT(Enabled(), ElementsAre("one", "two"));
-  EXPECT_THAT(Lines(),
-              ElementsAre("'new': initializing unpatching transition", "demo: pre_unpatch: vmlinux",
-                          "'new': starting unpatching transition",
-                          "'new': completing unpatching transition", "demo: post_unpatch: vmlinux",
-                          "'new': unpatching complete"))
-      << "the restored patches' callbacks do not run, as they did not when they were replaced";
-  // And so on, back to the beginning.
-  RevertAndWait("two");
-  EXPECT_EQ(chore(0), 1);
-  RevertAndWait("one");
-  EXPECT_EQ(local(0), 1);
-  EXPECT_EQ(ErrnoOfStatus(registry().Revert().status()), ENOENT);
-  EXPECT_FALSE(EntryOpen(Local()));
-  EXPECT_FALSE(EntryOpen(Chore()));
-  EXPECT_EQ(host_.live_texts(), 0);
-}
-
-TEST_F(RevertTest, ReversedRevertKeepsThePatch) {
-  EnableAndWait(MakeObjectPatch("old", {{Local(), Local2()}}, {}, OtherCallbacks()));
-  EnableAndWait(MakeObjectPatch("new", {{Linger(), Linger2()}}, {}, DemoCallbacks(), true));
-  Spawn([] { linger(0); });
-  gate_.AwaitWaiter();
-  ASSERT_TRUE(registry().Revert().ok());
-  EXPECT_FALSE(registry().Wait(kNotYet).ok());
-  EXPECT_EQ(local(0), 2) << "this thread is back already";
-  ASSERT_TRUE(registry().Reverse("new").ok());
-  ASSERT_TRUE(registry().Wait(kSoon).ok());
-  EXPECT_EQ(local(0), 1);
-  EXPECT_THAT(Enabled(), ElementsAre("new"));
-  EXPECT_EQ(registry().Status().patches[1].functions.size(), 1u) << "its nops are gone";
-  EXPECT_FALSE(EntryOpen(Local()));
-  gate_.Open();
-  threads_.clear();
-  RevertAndWait("new");
-  EXPECT_EQ(local(0), 2);
-}
-
-TEST_F(RevertTest, ModuleThatComesMeanwhileGetsTheRestoredPatch) {
-  EnableAndWait(MakeObjectPatch("old", {}, {{"mod", "chore", Chore2()}}, {}));
-  EnableAndWait(MakeObjectPatch("new", {{Linger(), Linger2()}}, {}, {}, true));
-  Spawn([] { linger(0); });
-  gate_.AwaitWaiter();
-  ASSERT_TRUE(registry().Revert().ok());
-  EXPECT_FALSE(registry().Wait(kNotYet).ok());
-  ASSERT_TRUE(LoadModule("mod").ok());
-  EXPECT_EQ(chore(0), 2) << "this thread is back already";
-  gate_.Open();
-  ASSERT_TRUE(registry().Wait(kSoon).ok());
-  EXPECT_EQ(chore(0), 2);
-}
-
-TEST_F(RevertTest, InItsOwnTransitionItReverses) {
-  EnableAndWait(MakeObjectPatch("old", {{Local(), Local2()}}, {}, {}));
-  Spawn([] { linger(0); });
-  gate_.AwaitWaiter();
-  ASSERT_TRUE(
-      registry().Enable(MakeObjectPatch("new", {{Linger(), Linger2()}}, {}, {}, true)).ok());
-  EXPECT_FALSE(registry().Wait(kNotYet).ok());
-  RevertAndWait("new");
-  EXPECT_THAT(Enabled(), ElementsAre("old"));
-  EXPECT_EQ(local(0), 2);
-}
-
-TEST_F(RevertTest, WhatWasRemovedCannotComeBack) {
-  EnableAndWait(MakeObjectPatch("old", {{Local(), Local2()}}, {}, {}));
-  EnableAndWait(MakeObjectPatch("new", {{Local(), Local3()}}, {}, {}, true));
-  ASSERT_TRUE(registry().Remove("old").ok());
-  EXPECT_EQ(ErrnoOfStatus(registry().Revert().status()), ENOENT);
-  EXPECT_EQ(local(0), 3);
-}
-
-// A pre_patch that refuses leaves nothing behind: the replaced patch comes back as it was, and is
-// taken off later with all its callbacks.
-TEST_F(RevertTest, WhatRefusedToBeEnabledAgainComesBack) {
-  EnableAndWait(MakeObjectPatch("old", {{Local(), Local2()}}, {}, DemoCallbacks()));
-  EnableAndWait(MakeObjectPatch("new", {{Local(), Local3()}}, {}, OtherCallbacks(), true));
-  TheCallbackWorld().pre_patch_results[""] = -EBUSY;
-  ASSERT_FALSE(registry().EnableAgain("old").ok());
-  TheCallbackWorld().pre_patch_results.clear();
-  RevertAndWait("new");
-  EXPECT_EQ(local(0), 2);
-  (void)Lines();
-  DisableAndWait("old");
-  EXPECT_THAT(Lines(), ::testing::AllOf(::testing::Contains("demo: pre_unpatch: vmlinux"),
-                                        ::testing::Contains("demo: post_unpatch: vmlinux")));
-}
-
-// But not one that a callback has undone since: its pre_unpatch would run for what is not set up.
-TEST_F(RevertTest, WhatWasTakenOffWithItsCallbacksDoesNotComeBack) {
-  ASSERT_TRUE(LoadModule("mod").ok());
-  EnableAndWait(
-      MakeObjectPatch("old", {{Local(), Local2()}}, {{"mod", "chore", Chore2()}}, DemoCallbacks()));
-  EnableAndWait(MakeObjectPatch("new", {{Local(), Local3()}}, {}, OtherCallbacks(), true));
-  // The program's pre_patch has succeeded, and is undone when the module's refuses.
-  TheCallbackWorld().pre_patch_results["mod"] = -EBUSY;
-  ASSERT_FALSE(registry().EnableAgain("old").ok());
-  TheCallbackWorld().pre_patch_results.clear();
-  const absl::Status refused = registry().Revert().status();
-  EXPECT_EQ(ErrnoOfStatus(refused), EINVAL);
-  EXPECT_THAT(refused.message(), HasSubstr("'old', which 'new' replaced, has been taken off"));
-  EXPECT_EQ(local(0), 3);
-  // The way out.
-  ASSERT_TRUE(registry().EnableAgain("old").ok());
-  ASSERT_TRUE(registry().Wait(kSoon).ok());
-  EXPECT_EQ(local(0), 2);
-  DisableAndWait("old");
-}
-
-TEST_F(RevertTest, PreviousStatesAreTheRestoredPatches) {
-  mend_state old_state = {.id = 1, .version = 1, .data = nullptr};
-  mend_state new_state = {.id = 1, .version = 2, .data = nullptr};
-  auto old_patch = MakeObjectPatch("old", {{Local(), Local2()}}, {}, {});
-  old_patch->states = {{.id = 1, .version = 1, .record = &old_state}};
-  auto new_patch = MakeObjectPatch("new", {{Local(), Local3()}}, {}, DemoCallbacks(), true);
-  new_patch->states = {{.id = 1, .version = 2, .record = &new_state}};
-  EnableAndWait(std::move(old_patch));
-  EnableAndWait(std::move(new_patch));
-  std::vector<mend_state*> seen;
-  for (const char* kind : {"pre_unpatch", "post_unpatch"}) {
-    TheCallbackWorld().hooks[kind] = [&] { seen.push_back(registry().PreviousState(1)); };
-  }
-  RevertAndWait("new");
-  EXPECT_THAT(seen, ElementsAre(&old_state, &old_state));
-}
-
-TEST_F(RevertTest, EachFailingStepLeavesThePatch) {
-  EnableAndWait(MakeObjectPatch("old", {{Local(), Local2()}, {Chore(), Chore2()}}, {}, {}));
-  EnableAndWait(MakeObjectPatch("new", {{Local(), Local3()}}, {}, DemoCallbacks(), true));
-  (void)Lines();
-  for (const char* step :
-       {"transition/add_nops", "transition/start_coordinator", "transition/allocate_text",
-        "transition/write_text", "transition/open_entries"}) {
-    ASSERT_TRUE(failpoint::Arm(step, 0, 1));
-    EXPECT_FALSE(registry().Revert().ok()) << step;
-    failpoint::DisarmAll();
-    EXPECT_EQ(local(0), 3) << step;
-    EXPECT_EQ(chore(0), 1) << step;
-    EXPECT_THAT(Enabled(), ElementsAre("new")) << step;
-    EXPECT_EQ(registry().Status().patches[1].functions.size(), 1u) << step;
-  }
-  for (const std::string& line : Lines()) EXPECT_THAT(line, ::testing::Not(HasSubstr("demo:")));
-  RevertAndWait("new");
-  EXPECT_EQ(local(0), 2);
-  EXPECT_EQ(chore(0), 2);
-}
-
-// --- force ---
-
-using ForceTest = ModuleRegistryTest;
-
-TEST_F(ForceTest, X2_ForcedPatchingQuarantinesNobodyNew) {
-  Spawn([] { linger(0); });
-  gate_.AwaitWaiter();
-  ASSERT_TRUE(
-      registry().Enable(MakeObjectPatch("fix", {{Linger(), Linger2()}}, {}, DemoCallbacks())).ok());
-  EXPECT_FALSE(registry().Wait(kNotYet).ok());
-  (void)Lines();
-  ASSERT_TRUE(registry().Force("fix").ok());
-  ASSERT_TRUE(registry().Wait(kSoon).ok());
-  EXPECT_THAT(Lines(), ElementsAre("forcing remaining tasks to the patched state",
-                                   "'fix': completing patching transition",
-                                   "demo: post_patch: vmlinux", "'fix': patching complete"));
-  EXPECT_FALSE(registry().Status().patches[0].forced) << "a plain patch that is applied: nobody";
-  gate_.Open();
-  threads_.clear();
-  DisableAndWait("fix");
-  EXPECT_TRUE(registry().Remove("fix").ok());
-}
-
-TEST_F(ForceTest, X2_ForcedUnpatchingKeepsThePatchUntilAllHaveLeft) {
-  EnableAndWait(MakeObjectPatch("fix", {{Linger(), Linger2()}}, {}, DemoCallbacks()));
-  Spawn([] { linger(0); });
-  gate_.AwaitWaiter();
-  ASSERT_TRUE(registry().Disable("fix").ok());
-  EXPECT_FALSE(registry().Wait(kNotYet).ok());
-  (void)Lines();
-  ASSERT_TRUE(registry().Force("fix").ok());
-  ASSERT_TRUE(registry().Wait(kSoon).ok());
-  EXPECT_THAT(Lines(), ElementsAre("forcing remaining tasks to the patched state",
-                                   "'fix': completing unpatching transition",
-                                   "demo: post_unpatch: vmlinux", "'fix': unpatching complete"));
-  EXPECT_TRUE(registry().Status().patches[0].forced);
-  EXPECT_EQ(ErrnoOfStatus(registry().Remove("fix")), EBUSY);
-  EXPECT_EQ(*registry().References("fix"), 1);
-  EXPECT_EQ(ErrnoOfStatus(registry().EnableAgain("fix")), EBUSY);
-  gate_.Open();
-  threads_.clear();
-  EXPECT_EQ(*registry().References("fix"), 0);
-  EXPECT_TRUE(registry().Remove("fix").ok());
-}
-
-// Applied again while somebody is in it still, it is there twice; and once again, when it is
-// applied after that.
-TEST_F(ForceTest, GenerationsThatNobodyIsInMakeRoom) {
-  const auto make = [this] {
-    auto patch = MakeObjectPatch("fix", {{Linger(), Linger2()}}, {}, {});
-    patch->content_hash = "the same";
-    return patch;
-  };
-  EnableAndWait(make());
-  Spawn([] { linger(0); });
-  gate_.AwaitWaiter();
-  ASSERT_TRUE(registry().Disable("fix").ok());
-  ASSERT_TRUE(registry().Force("fix").ok());
-  ASSERT_TRUE(registry().Wait(kSoon).ok());
-  EnableAndWait(make());
-  ASSERT_EQ(registry().Status().patches.size(), 2u);
-  gate_.Open();
-  threads_.clear();
-  DisableAndWait("fix~2");
-  EnableAndWait(make());
-  EXPECT_EQ(registry().Status().patches.size(), 1u);
-  DisableAndWait(registry().Status().patches[0].name);
-}
-
-TEST_F(ForceTest, X2_ForcedReplaceKeepsTheReplacedPatches) {
-  EnableAndWait(MakeObjectPatch("old", {{Linger(), Linger2()}}, {}, OtherCallbacks()));
-  Spawn([] { linger(0); });
-  gate_.AwaitWaiter();
-  ASSERT_TRUE(registry()
-                  .Enable(MakeObjectPatch("new", {{Chore(), Chore2()}}, {}, {}, /*replace=*/true))
-                  .ok());
-  EXPECT_FALSE(registry().Wait(kNotYet).ok());
-  ASSERT_TRUE(registry().Force("new").ok());
-  ASSERT_TRUE(registry().Wait(kSoon).ok());
-  EXPECT_TRUE(registry().Status().patches[0].forced);
-  EXPECT_FALSE(registry().Status().patches[1].forced);
-  EXPECT_EQ(ErrnoOfStatus(registry().Remove("old")), EBUSY);
-  gate_.Open();
-  threads_.clear();
-  EXPECT_TRUE(registry().Remove("old").ok());
 }
 
 }  // namespace

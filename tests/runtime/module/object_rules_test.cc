@@ -8,7 +8,7 @@
 
 #include "runtime/base/errno_status.h"
 #include "runtime/base/failpoint.h"
-#include "tests/runtime/module/module_fixture.h"
+#include "tests/runtime/module/object_fixture.h"
 
 namespace mend::testing {
 namespace {
@@ -17,66 +17,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-Gate* gate = nullptr;
-std::function<void()> call_when_stay_is_left;
-
-MEND_NATIVE(alpha) { return Opaque(argument + 1); }
-MEND_NATIVE(alpha_2) { return Opaque(argument + 2); }
-MEND_NATIVE(alpha_3) { return Opaque(argument + 3); }
-MEND_NATIVE(beta) { return Opaque(argument + 10); }
-MEND_NATIVE(beta_2) { return Opaque(argument + 20); }
-MEND_NATIVE(stay) {
-  gate->Await(true);
-  if (call_when_stay_is_left) call_when_stay_is_left();
-  return Opaque(argument + 1);
-}
-MEND_NATIVE(stay_2) {
-  gate->Await(true);
-  return Opaque(argument + 2);
-}
-// The modules "mod" and "busy".
-MEND_NATIVE(work) { return Opaque(argument + 100); }
-MEND_NATIVE(work_2) { return Opaque(argument + 200); }
-MEND_NATIVE(work_3) { return Opaque(argument + 300); }
-MEND_NATIVE(toil) { return Opaque(argument + 7); }
-MEND_NATIVE(toil_2) { return Opaque(argument + 8); }
-
-NativeFunction Alpha() { return MEND_NATIVE_FUNCTION(alpha); }
-NativeFunction Alpha2() { return MEND_NATIVE_FUNCTION(alpha_2); }
-NativeFunction Alpha3() { return MEND_NATIVE_FUNCTION(alpha_3); }
-NativeFunction Beta() { return MEND_NATIVE_FUNCTION(beta); }
-NativeFunction Beta2() { return MEND_NATIVE_FUNCTION(beta_2); }
-NativeFunction Stay() { return MEND_NATIVE_FUNCTION(stay); }
-NativeFunction Stay2() { return MEND_NATIVE_FUNCTION(stay_2); }
-NativeFunction Work() { return MEND_NATIVE_FUNCTION(work); }
-NativeFunction Work2() { return MEND_NATIVE_FUNCTION(work_2); }
-NativeFunction Work3() { return MEND_NATIVE_FUNCTION(work_3); }
-NativeFunction Toil() { return MEND_NATIVE_FUNCTION(toil); }
-NativeFunction Toil2() { return MEND_NATIVE_FUNCTION(toil_2); }
-
-class ObjectRulesTest : public ModuleTest {
+class ObjectRulesTest : public ObjectTest {
  protected:
-  void SetUp() override {
-    ModuleTest::SetUp();
-    gate = &gate_;
-    call_when_stay_is_left = nullptr;
-    module_loader_.makings["mod"].symbols = {{"work", Work()}};
-    module_loader_.makings["busy"].symbols = {{"toil", Toil()}};
-  }
-  void TearDown() override {
-    gate_.Open();
-    threads_.clear();
-    ModuleTest::TearDown();
-  }
-  void Occupy() {
-    threads_.push_back(std::make_unique<ProgramThread>([] { stay(0); }));
-    gate_.AwaitWaiter();
-  }
-  // A patch that does not finish while a thread is in `stay`.
-  std::unique_ptr<Patch> Stuck(const std::string& name, bool replace = false) {
-    return MakeObjectPatch(name, {{Stay(), Stay2()}}, {{"mod", "work", Work2()}}, DemoCallbacks(),
-                           replace);
-  }
   void Start(std::unique_ptr<Patch> patch) {
     const auto name = registry().Enable(std::move(patch));
     ASSERT_TRUE(name.ok()) << name.status();
@@ -96,9 +38,6 @@ class ObjectRulesTest : public ModuleTest {
     }
     return said;
   }
-
-  Gate gate_;
-  std::vector<std::unique_ptr<ProgramThread>> threads_;
 };
 
 // --- the model ---
@@ -131,7 +70,7 @@ TEST_F(ObjectRulesTest, M8_StubsAndThreadsThatSwitchThemselvesNeedNoLock) {
   std::atomic<int> in_old_code{0};
   std::atomic<int> after{0};
   std::atomic<bool> stop{false};
-  call_when_stay_is_left = [&] { in_old_code = alpha(0); };
+  CallWhenStayIsLeft([&] { in_old_code = alpha(0); });
   threads_.push_back(std::make_unique<ProgramThread>([&] {
     stay(0);
     while (after != 2 && !stop) {
