@@ -82,6 +82,7 @@ class Linking {
                             PatchUnitLink::Plan& plan);
   absl::Status CheckReferences(const PatchUnit& unit, uint32_t number);
   void PlanNew(const PatchUnit& unit, PatchUnitLink::Plan& plan);
+  void TakeObjectsOwn(const llvm::jitlink::LinkGraph& graph, PatchUnitLink::Plan& plan);
   absl::StatusOr<GraphPtr> BuildGraph(const PatchUnit& unit);
   std::unique_ptr<LinkedUnits> Text(const HostedProgram* program) const;
   absl::Status TakeFunctions();
@@ -190,15 +191,22 @@ absl::Status Linking::CheckReferences(const PatchUnit& unit, uint32_t number) {
 }
 
 void Linking::PlanNew(const PatchUnit& unit, PatchUnitLink::Plan& plan) {
-  const auto add = [this](const std::vector<std::string>& names, std::set<std::string>& to) {
-    for (const std::string& name : names) {
-      // Another unit of the object has it (an inline function, say): that one serves.
-      if (object_.index.FindGlobal(name) == nullptr) to.insert(name);
-    }
-  };
-  add(unit.new_functions, plan.new_functions);
-  add(unit.new_data, plan.new_data);
+  plan.new_functions.insert(unit.new_functions.begin(), unit.new_functions.end());
+  plan.new_data.insert(unit.new_data.begin(), unit.new_data.end());
   plan.thread_locals = &thread_locals_;
+}
+
+// What is new in a unit and not in the object (an inline function, say): the object's serves. A
+// static is the unit's own, whatever others have of that name, and a constant that the object has
+// too has changed.
+void Linking::TakeObjectsOwn(const llvm::jitlink::LinkGraph& graph, PatchUnitLink::Plan& plan) {
+  for (const llvm::jitlink::Symbol* symbol : graph.defined_symbols()) {
+    if (!symbol->hasName() || symbol->getScope() == llvm::jitlink::Scope::Local) continue;
+    const std::string name(*symbol->getName());
+    if (object_.index.FindGlobal(name) == nullptr) continue;
+    plan.new_functions.erase(name);
+    if (!IsConstant(symbol->getSection())) plan.new_data.erase(name);
+  }
 }
 
 absl::StatusOr<GraphPtr> Linking::BuildGraph(const PatchUnit& unit) {
@@ -220,6 +228,7 @@ absl::Status Linking::Link() {
     const PatchUnit& unit = *what_.units[i];
     absl::StatusOr<GraphPtr> graph = BuildGraph(unit);
     if (!graph.ok()) return graph.status();
+    TakeObjectsOwn(**graph, plans_[i]);
     for (const llvm::jitlink::Symbol* symbol : (*graph)->defined_symbols()) {
       if (!symbol->hasName() || symbol->getScope() == llvm::jitlink::Scope::Local) continue;
       const std::string name(*symbol->getName());

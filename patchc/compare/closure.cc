@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "patchc/compare/static_identity.h"
 
 namespace mend::patchc {
 namespace {
@@ -30,6 +31,7 @@ class Closer {
       ResolveNewData(unit);
     }
     KeepOneWeakCopy();
+    CheckMovedStatics();
     for (AffectedUnit& unit : units_) {
       if (absl::Status checked = CheckConstants(unit); !checked.ok()) return checked;
       if (absl::Status checked = CheckGoneFunctions(unit); !checked.ok()) return checked;
@@ -82,11 +84,25 @@ class Closer {
     }
   }
 
+  static bool RefersToStatics(const ObjectSummary& unit, const std::string& name) {
+    const std::set<std::string>& references = unit.details.at(name).references;
+    return std::any_of(references.begin(), references.end(), [&unit](const std::string& target) {
+      const FunctionDescription* const function = FindNamed(unit.functions, target);
+      if (function != nullptr) return function->binding == Binding::kLocal;
+      const DataDescription* const datum = FindNamed(unit.data, target);
+      return datum != nullptr && datum->binding == Binding::kLocal;
+    });
+  }
+
   void ReplaceMoved(AffectedUnit& unit, const FunctionDescription& function, size_t from) {
     EraseName(unit.diff.new_functions, function.name);
     const FunctionDescription* const old =
         FindNamed(base_.units()[from].description.functions, function.name);
-    if (old != nullptr && old->fingerprint == function.fingerprint) return;
+    // Statics of the two units may have the same names.
+    if (old != nullptr && old->fingerprint == function.fingerprint &&
+        !RefersToStatics(unit.edited, function.name)) {
+      return;
+    }
     PatchedFunction moved;
     moved.name = function.name;
     moved.binding = function.binding;
@@ -110,8 +126,85 @@ class Closer {
       EraseName(unit.diff.new_data, name);
       const DataDescription* const old = FindNamed(base_.units()[*definer].description.data, name);
       if (old == nullptr) continue;
+      if (datum->binding == Binding::kGlobal) CheckMovedDatum(unit, *datum, *old);
       unit.diff.references.push_back({name, datum->binding, old->size, old->fingerprint});
     }
+  }
+
+  void CheckMovedDatum(AffectedUnit& unit, const DataDescription& datum,
+                       const DataDescription& old) {
+    if (datum.fingerprint == old.fingerprint) return;
+    const RefusalCode code =
+        datum.size == old.size ? RefusalCode::kDataInitializer : RefusalCode::kDataSize;
+    unit.diff.refusals.push_back(
+        {code,
+         absl::StrCat(SourceOf(unit.unit), ": variable '", DisplayName(datum.name),
+                      "' is another one than where it was moved from"),
+         {}});
+  }
+
+  // A static that vanishes in one place and appears in another one keeps its name, but not its
+  // value: a function was moved, or got other parameters, or a lambda before it.
+  void CheckMovedStatics() {
+    struct Place {
+      size_t unit;
+      std::string name;
+    };
+    std::map<std::string, Place> gone;
+    for (const AffectedUnit& unit : units_) {
+      for (const DataDescription& datum : base_.units()[unit.unit].description.data) {
+        if (datum.is_constant || datum.binding == Binding::kGlobal ||
+            FindNamed(unit.edited.data, datum.name) != nullptr || IsDefinedAnywhere(datum)) {
+          continue;
+        }
+        gone.try_emplace(PlainName(datum.name), Place{unit.unit, datum.name});
+      }
+    }
+    if (gone.empty()) return;
+    for (AffectedUnit& unit : units_) {
+      for (const std::string& name : unit.diff.new_data) {
+        const DataDescription* const datum = FindNamed(unit.edited.data, name);
+        if (datum == nullptr || datum->is_constant) continue;
+        const auto found = gone.find(PlainName(name));
+        if (found == gone.end()) {
+          WarnOfOtherScope(unit, name);
+          continue;
+        }
+        unit.diff.refusals.push_back(
+            {RefusalCode::kStaticAmbiguous,
+             absl::StrCat(SourceOf(unit.unit), ": variable '", ShownDatum(name), "' is new, and '",
+                          ShownDatum(found->second.name), "' of ", SourceOf(found->second.unit),
+                          " is gone"),
+             {}});
+      }
+    }
+  }
+
+  // Its function was renamed, say, or it was moved out of one: no more than likely.
+  void WarnOfOtherScope(AffectedUnit& unit, const std::string& name) const {
+    for (const DataDescription& datum : base_.units()[unit.unit].description.data) {
+      if (datum.is_constant || FindNamed(unit.edited.data, datum.name) != nullptr ||
+          InnerName(datum.name) != InnerName(name)) {
+        continue;
+      }
+      unit.diff.warnings.push_back(absl::StrCat(
+          SourceOf(unit.unit), ": variable '", ShownDatum(name),
+          "' is new and begins with its initial value; '", ShownDatum(datum.name), "' is gone"));
+      return;
+    }
+  }
+
+  // Another unit's copy of an inline function's variable.
+  bool IsDefinedAnywhere(const DataDescription& datum) const {
+    if (datum.binding == Binding::kLocal) return false;
+    for (const AffectedUnit& unit : units_) {
+      if (FindNamed(unit.edited.data, datum.name) != nullptr) return true;
+    }
+    for (size_t i = 0; i < base_.units().size(); ++i) {
+      if (by_index_.contains(i)) continue;
+      if (FindNamed(base_.units()[i].description.data, datum.name) != nullptr) return true;
+    }
+    return false;
   }
 
   // A changed weak function is replaced once: by the copy of the unit whose old copy the program
@@ -181,7 +274,16 @@ class Closer {
 
   absl::Status CheckGoneFunctions(AffectedUnit& unit) {
     for (const std::string& name : unit.diff.gone_functions) {
-      if (base_.Definer(name) != unit.unit || DefinedAfterwards(name)) continue;
+      if (base_.Definer(name) != unit.unit) continue;
+      if (const std::optional<size_t> other = Uncovered(unit, name)) {
+        unit.diff.refusals.push_back(
+            {RefusalCode::kFunctionGone,
+             absl::StrCat(SourceOf(unit.unit), ": function '", DisplayName(name),
+                          "' is gone, and that of ", SourceOf(*other), " would take its place"),
+             {}});
+        continue;
+      }
+      if (DefinedAfterwards(name)) continue;
       const absl::StatusOr<std::string> user = FindUser(name);
       if (!user.ok()) return user.status();
       if (user->empty()) continue;
@@ -192,6 +294,23 @@ class Closer {
            {}});
     }
     return absl::OkStatus();
+  }
+
+  // The unit whose weak definition was hidden by the unit's strong one, which is gone: who calls it
+  // calls the old one.
+  std::optional<size_t> Uncovered(const AffectedUnit& unit, const std::string& name) const {
+    const FunctionDescription* const old =
+        FindNamed(base_.units()[unit.unit].description.functions, name);
+    if (old == nullptr || old->binding != Binding::kGlobal) return std::nullopt;
+    for (size_t i = 0; i < base_.units().size(); ++i) {
+      const FunctionDescription* const other =
+          FindNamed(base_.units()[i].description.functions, name);
+      if (i != unit.unit && other != nullptr && other->binding == Binding::kWeak &&
+          StillDefines(i, name)) {
+        return i;
+      }
+    }
+    return std::nullopt;
   }
 
   bool DefinedAfterwards(const std::string& name) const {

@@ -30,6 +30,20 @@ std::string DatumOf(const std::string& reference) {
   return absl::StrCat(kTlsImagePrefix, std::string(name));
 }
 
+// As the ABI names the guard of a variable that is initialised when it is first reached.
+constexpr char kGuardPrefix[] = "_ZGV";
+
+std::string_view WithoutImagePrefix(std::string_view name) {
+  if (name.starts_with(kTlsImagePrefix)) name.remove_prefix(sizeof kTlsImagePrefix - 1);
+  return name;
+}
+
+bool IsGuard(const std::string& name) { return WithoutImagePrefix(name).starts_with(kGuardPrefix); }
+
+std::string GuardedBy(std::string name) {
+  return name.replace(name.find(kGuardPrefix), sizeof kGuardPrefix - 1, "_Z");
+}
+
 bool IsVtableName(std::string_view name) {
   return name.starts_with("_ZTV") || name.starts_with("_ZTT") || name.starts_with("_ZTC") ||
          name.starts_with("_ZTI");
@@ -61,6 +75,7 @@ class UnitComparer {
   UnitDiff Compare() {
     diff_.unit = sides_.description.UnitName();
     RefuseDuplicates();
+    FindRebound();
     for (const FunctionDescription& function : sides_.edited.functions) CompareFunction(function);
     for (const FunctionDescription& function : sides_.base.functions) {
       if (!edited_functions_.contains(function.name)) diff_.gone_functions.push_back(function.name);
@@ -69,6 +84,8 @@ class UnitComparer {
     FindKept();
     for (const DataDescription& datum : sides_.edited.data) CompareDatum(datum);
     CheckInitializers();
+    CheckGuards();
+    CheckSharedCode();
     CheckIdentity();
     CollectReferences();
     return std::move(diff_);
@@ -96,9 +113,54 @@ class UnitComparer {
     }
   }
 
+  // Fingerprints have names only: a static that the edit adds hides another unit's function or
+  // variable of that name, and one that it removes uncovers it.
+  void FindRebound() {
+    const auto is_local = [](const auto& map, const std::string& name) {
+      const auto found = map.find(name);
+      return found != map.end() && found->second->binding == Binding::kLocal;
+    };
+    for (const std::string& name : sides_.base.undefined) {
+      if (is_local(edited_functions_, name) || is_local(edited_data_, name)) rebound_.insert(name);
+    }
+    for (const std::string& name : sides_.edited.undefined) {
+      if (is_local(base_functions_, name) || is_local(base_data_, name)) rebound_.insert(name);
+    }
+    for (const std::string& name : sides_.base.undefined) {
+      const std::string datum = DatumOf(name);
+      if (datum == name || !sides_.edited.undefined.contains(name)) continue;
+      const bool is_new = !base_data_.contains(datum) && is_local(edited_data_, datum);
+      const bool is_gone = !edited_data_.contains(datum) && is_local(base_data_, datum);
+      if (!is_new && !is_gone) continue;
+      // Its offset has the same name everywhere.
+      Refuse(RefusalCode::kStaticAmbiguous,
+             absl::StrCat("thread-local '", ShownDatum(datum), "' is ", is_new ? "new" : "gone",
+                          ", and another unit has one of that name"));
+    }
+  }
+
+  // Itself, or through constants of the unit.
+  bool RefersToRebound(const std::string& symbol) const {
+    if (rebound_.empty()) return false;
+    std::set<std::string> seen;
+    std::vector<std::string> pending = {symbol};
+    while (!pending.empty()) {
+      const std::string name = std::move(pending.back());
+      pending.pop_back();
+      if (!seen.insert(name).second) continue;
+      for (const std::string& target : Edited(name).references) {
+        if (rebound_.contains(target)) return true;
+        const auto datum = edited_data_.find(target);
+        if (datum != edited_data_.end() && datum->second->is_constant) pending.push_back(target);
+      }
+    }
+    return false;
+  }
+
   void CompareFunction(const FunctionDescription& edited) {
     const auto found = base_functions_.find(edited.name);
     if (found == base_functions_.end()) {
+      if (IsThreadInitializerName(edited.name)) RefuseLateInitializer(edited.name);
       if (IsInitializerName(edited.name)) {
         initializers_.insert(edited.name);
       } else {
@@ -107,7 +169,7 @@ class UnitComparer {
       return;
     }
     const FunctionDescription& base = *found->second;
-    if (base.fingerprint == edited.fingerprint) return;
+    if (base.fingerprint == edited.fingerprint && !RefersToRebound(edited.name)) return;
     if (IsInitializerName(edited.name)) {
       initializers_.insert(edited.name);
       return;
@@ -127,7 +189,8 @@ class UnitComparer {
     function.base_fingerprint = RecordedFingerprint(base);
     const bool same_code =
         sides_.base.details.at(edited.name).own_fingerprint == Edited(edited.name).own_fingerprint;
-    if (same_code) function.reason = ChangeReason::kReadsConstant;
+    if (same_code && base.fingerprint != edited.fingerprint)
+      function.reason = ChangeReason::kReadsConstant;
     replaced_.insert(edited.name);
     diff_.functions.push_back(std::move(function));
   }
@@ -138,6 +201,54 @@ class UnitComparer {
       if (recorded.name == base.name) return recorded.fingerprint;
     }
     return base.fingerprint;
+  }
+
+  // Threads that run would initialise what they have and use since long.
+  void RefuseLateInitializer(const std::string& initializer) {
+    std::set<std::string> references = Edited(initializer).references;
+    for (const std::string& name : Edited(initializer).references) {
+      if (!IsInitializerName(name) || !edited_functions_.contains(name)) continue;
+      references.insert(Edited(name).references.begin(), Edited(name).references.end());
+    }
+    for (const std::string& target : references) {
+      const std::string datum = DatumOf(target);
+      if (datum == target || !base_data_.contains(datum) || IsGuard(datum)) continue;
+      Refuse(RefusalCode::kThreadInitializer, absl::StrCat("thread-local '", ShownDatum(datum),
+                                                           "' had no code that initialises it"));
+    }
+  }
+
+  // A variable that exists would be initialised when the new code first reaches it.
+  void CheckGuards() {
+    for (const std::string& name : kept_) {
+      if (base_data_.contains(name) || !IsGuard(name)) continue;
+      const std::string variable = GuardedBy(name);
+      if (!base_data_.contains(variable)) continue;
+      Refuse(RefusalCode::kDataInitializer,
+             absl::StrCat("variable '", ShownDatum(variable), "' would be initialised again"));
+    }
+  }
+
+  // Several names of one function (a destructor that only calls its base's, an alias) have one
+  // entry: a redirection of one is one of all.
+  void CheckSharedCode() {
+    std::map<std::pair<std::string, std::string>, std::vector<std::string>> by_code;
+    const auto code_of = [this](const FunctionDescription& function) {
+      return std::make_pair(sides_.base.details.at(function.name).section, function.fingerprint);
+    };
+    for (const FunctionDescription& function : sides_.base.functions) {
+      if (function.patchable) by_code[code_of(function)].push_back(function.name);
+    }
+    std::set<std::string> messages;  // a destructor has variants of one name
+    for (const std::string& name : replaced_) {
+      for (const std::string& other : by_code[code_of(*base_functions_.at(name))]) {
+        if (replaced_.contains(other) || !edited_functions_.contains(other)) continue;
+        messages.insert(absl::StrCat("function '", DisplayName(name), "' changed, and '",
+                                     DisplayName(other),
+                                     "' did not; they are one function in the program"));
+      }
+    }
+    for (const std::string& message : messages) Refuse(RefusalCode::kNotPatchable, message);
   }
 
   // Everything that the patch's functions and new globals reach inside of the unit, through data
@@ -181,7 +292,7 @@ class UnitComparer {
 
   // New code may count on more alignment than the running program's datum has; less does no harm.
   bool Differs(const DataDescription& base, const DataDescription& edited) const {
-    return base.fingerprint != edited.fingerprint ||
+    return base.fingerprint != edited.fingerprint || RefersToRebound(edited.name) ||
            Edited(edited.name).alignment > sides_.base.details.at(base.name).alignment;
   }
 
@@ -237,17 +348,18 @@ class UnitComparer {
     const bool moved_labels = PointsIntoReplaced(edited.name);
     if (!Differs(base, edited) && !moved_labels) return;
     if (base.is_constant != edited.is_constant || base.is_thread_local != edited.is_thread_local) {
-      Refuse(RefusalCode::kDataKind, absl::StrCat("variable '", DataName(edited.name), "'"));
+      Refuse(RefusalCode::kDataKind, absl::StrCat("variable '", ShownDatum(edited.name), "'"));
     } else if (edited.is_constant) {
       CompareConstant(edited);
     } else if (base.size != edited.size) {
       Refuse(RefusalCode::kDataSize,
-             absl::StrCat("variable '", DataName(edited.name), "' had ", base.size,
+             absl::StrCat("variable '", ShownDatum(edited.name), "' had ", base.size,
                           " bytes and would have ", edited.size));
     } else if (moved_labels) {
-      Refuse(RefusalCode::kLabelTable, absl::StrCat("variable '", DataName(edited.name), "'"));
+      Refuse(RefusalCode::kLabelTable, absl::StrCat("variable '", ShownDatum(edited.name), "'"));
     } else {
-      Refuse(RefusalCode::kDataInitializer, absl::StrCat("variable '", DataName(edited.name), "'"));
+      Refuse(RefusalCode::kDataInitializer,
+             absl::StrCat("variable '", ShownDatum(edited.name), "'"));
     }
   }
 
@@ -269,7 +381,8 @@ class UnitComparer {
       changed = true;
       for (const std::string& target : Edited(name).references) {
         if (!added.contains(DatumOf(target)) || target.starts_with("DW.ref.")) continue;
-        Refuse(RefusalCode::kNewDataConstructor, absl::StrCat("variable '", DataName(target), "'"));
+        Refuse(RefusalCode::kNewDataConstructor,
+               absl::StrCat("variable '", ShownDatum(target), "'"));
       }
     }
     if (changed) {
@@ -319,12 +432,6 @@ class UnitComparer {
     });
   }
 
-  static std::string DataName(const std::string& symbol) {
-    std::string_view name = symbol;
-    if (name.starts_with(kTlsImagePrefix)) name.remove_prefix(sizeof kTlsImagePrefix - 1);
-    return DisplayName(std::string(name));
-  }
-
   void CollectReferences() {
     const std::set<std::string> own(diff_.new_data.begin(), diff_.new_data.end());
     const auto recorded = ByName(sides_.description.data);
@@ -349,6 +456,7 @@ class UnitComparer {
   const std::map<std::string, const DataDescription*> base_data_;
   const std::map<std::string, const FunctionDescription*> edited_functions_;
   const std::map<std::string, const DataDescription*> edited_data_;
+  std::set<std::string> rebound_;  // names that mean something else after the edit
   std::set<std::string> replaced_;
   std::set<std::string> initializers_;
   std::set<std::string> kept_;
@@ -360,5 +468,9 @@ class UnitComparer {
 UnitDiff CompareUnit(const UnitSides& sides) { return UnitComparer(sides).Compare(); }
 
 std::string DisplayName(const std::string& symbol) { return llvm::demangle(symbol); }
+
+std::string ShownDatum(std::string_view symbol) {
+  return DisplayName(std::string(WithoutImagePrefix(symbol)));
+}
 
 }  // namespace mend::patchc

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "patchc/fingerprint.h"
@@ -53,6 +54,8 @@ const Description* FindNamed(const std::vector<Description>& list, const std::st
 
 // The name for people: demangled, with what the linker would say for C.
 std::string DisplayName(const std::string& symbol);
+// That of a datum, which the image of a thread-local stands for.
+std::string ShownDatum(std::string_view symbol);
 
 }  // namespace mend::patchc
 

@@ -1,6 +1,8 @@
 #include "patchc/compare/static_identity.h"
 
 #include "absl/strings/ascii.h"
+#include "llvm/Demangle/Demangle.h"
+#include "runtime/format/object_description.h"
 
 namespace mend::patchc {
 namespace {
@@ -48,6 +50,28 @@ std::string StemOfFunction(std::string_view name) {
   const size_t lambda = stem.find("Ul");
   if (lambda == std::string::npos || !std::string_view(stem).starts_with("_Z")) return stem;
   return stem.substr(0, lambda) + ReplaceNumbers(std::string_view(stem).substr(lambda), "E", true);
+}
+
+std::string PlainName(std::string_view symbol) {
+  if (symbol.starts_with(kTlsImagePrefix)) symbol.remove_prefix(sizeof kTlsImagePrefix - 1);
+  if (!symbol.starts_with("_Z")) {
+    const std::string stem = StemOfData(symbol);
+    return stem.substr(0, stem.size() - 2);
+  }
+  std::string plain;
+  int depth = 0;
+  for (const char c : llvm::demangle(symbol)) {
+    if (c == '(') ++depth;
+    if (depth == 0) plain.push_back(c);
+    if (c == ')') --depth;
+  }
+  return ReplaceNumbers(ReplaceNumbers(plain, "'lambda", true), "$_", false);
+}
+
+std::string InnerName(std::string_view symbol) {
+  const std::string plain = PlainName(symbol);
+  const size_t scope = plain.find_last_of(".:");
+  return scope == std::string::npos ? plain : plain.substr(scope + 1);
 }
 
 std::vector<NameGroup> ChangedGroups(const std::set<std::string>& base,

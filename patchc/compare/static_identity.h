@@ -17,6 +17,13 @@ namespace mend::patchc {
 std::string StemOfData(std::string_view name);
 std::string StemOfFunction(std::string_view name);
 
+// What a variable is called by people: without what its function's parameters and a lambda's number
+// add to the symbol.
+std::string PlainName(std::string_view symbol);
+
+// That without its scope.
+std::string InnerName(std::string_view symbol);
+
 // Names by stem, groups of one on both sides left out where the name is the same.
 struct NameGroup {
   std::string stem;

@@ -1,0 +1,153 @@
+// Names that mean something else after an edit, though the code looks as before, and variables that
+// would begin anew.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "tests/patchc/compare_fixture.h"
+
+namespace mend::patchc {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+
+using IdentityTest = CompareTest;
+
+constexpr char kNoInline[] = "__attribute__((noinline)) ";
+
+TEST_F(IdentityTest, CallersOfAStaticThatHidesAnotherUnitsFunctionAreInThePatch) {
+  const std::string global = absl::StrCat(kNoInline, "int f(int x) { return x + 1; }\n");
+  const std::string hiding = absl::StrCat(kNoInline, "static int f(int x) { return x + 100; }\n");
+  const std::string user =
+      "int user(int x) { return f(x) + 1; }\n"
+      "int outside(int);\nstatic int (*const table[])(int) = {f, outside};\n"
+      "int by_table(int x) { return table[x](x); }\n"
+      "int apart(int x) { return x; }\n";
+  MakeProgram({{"a.c", "int f(int);\n" + user}, {"b.c", global}});
+  const BuildReport added = Build({{"a.c", hiding + user}});
+  EXPECT_THAT(added.refusals, IsEmpty());
+  EXPECT_THAT(Functions(added), UnorderedElementsAre("user changed", "by_table changed"));
+  EXPECT_THAT(added.module.units.front().new_data, ElementsAre("table"));
+}
+
+TEST_F(IdentityTest, CallersOfAStaticThatIsGoneAreInThePatch) {
+  const std::string global = absl::StrCat(kNoInline, "int f(int x) { return x + 1; }\n");
+  const std::string hiding = absl::StrCat(kNoInline, "static int f(int x) { return x + 100; }\n");
+  const std::string user = "int user(int x) { return f(x) + 1; }\nint apart(int x) { return x; }\n";
+  MakeProgram({{"a.c", hiding + user}, {"b.c", global}});
+  const BuildReport removed = Build({{"a.c", "int f(int);\n" + user}});
+  EXPECT_THAT(removed.refusals, IsEmpty());
+  EXPECT_THAT(Functions(removed), ElementsAre("user changed"));
+}
+
+TEST_F(IdentityTest, RefusesAThreadLocalThatHidesAnotherUnitsOne) {
+  const std::string user = "int user(void) { return n; }\n";
+  MakeProgram({{"a.c", "extern __thread int n;\n" + user}, {"b.c", "__thread int n = 5;\n"}});
+  EXPECT_THAT(OnlyRefusal(Build({{"a.c", "static __thread int n = 7;\n" + user}})),
+              AllOf(HasSubstr("MEND-E0117"), HasSubstr("'n' is new")));
+}
+
+TEST_F(IdentityTest, RefusesAThreadLocalThatUncoversAnotherUnitsOne) {
+  const std::string user = "int user(void) { return n; }\n";
+  MakeProgram({{"a.c", "static __thread int n = 7;\n" + user}, {"b.c", "__thread int n = 5;\n"}});
+  EXPECT_THAT(OnlyRefusal(Build({{"a.c", "extern __thread int n;\n" + user}})),
+              AllOf(HasSubstr("MEND-E0117"), HasSubstr("'n' is gone")));
+}
+
+TEST_F(IdentityTest, AFunctionThatMovesMeansTheStaticsOfItsNewUnit) {
+  const std::string moved = absl::StrCat(kNoInline, "int moved(int x) { return help(x) * 2; }\n");
+  const std::string one = absl::StrCat(kNoInline, "static int help(int x) { return x + 1; }\n",
+                                       "int one(int x) { return help(x); }\n");
+  const std::string two = absl::StrCat(kNoInline, "static int help(int x) { return x + 9; }\n",
+                                       "int two(int x) { return help(x); }\n");
+  MakeProgram({{"a.c", one + moved}, {"b.c", two}});
+  const BuildReport report = Build({{"a.c", one}, {"b.c", two + moved}});
+  EXPECT_THAT(report.refusals, IsEmpty());
+  EXPECT_THAT(Functions(report), ElementsAre("moved changed"));
+}
+
+TEST_F(IdentityTest, RefusesAVariableThatMovesAndChanges) {
+  MakeProgram({{"a.c", "int g = 7;\nint a(void) { return g; }\n"},
+               {"b.c", "extern int g;\nint b(void) { return g; }\n"}});
+  const std::string a = "extern int g;\nint a(void) { return g; }\n";
+  EXPECT_THAT(Build({{"a.c", a}, {"b.c", "int g = 7;\nint b(void) { return g + 1; }\n"}}).refusals,
+              IsEmpty());
+  EXPECT_THAT(
+      OnlyRefusal(Build({{"a.c", a}, {"b.c", "int g = 8;\nint b(void) { return g + 1; }\n"}})),
+      AllOf(HasSubstr("MEND-E0111"), HasSubstr("'g'")));
+}
+
+TEST_F(IdentityTest, RefusesToUncoverAWeakFunction) {
+  MakeProgram({{"a.c",
+                "__attribute__((weak)) int hook(int x) { return x; }\n"
+                "int a(int x) { return hook(x); }\n"},
+               {"b.c", "int hook(int x) { return x + 1; }\nint b(int x) { return x; }\n"}});
+  EXPECT_THAT(OnlyRefusal(Build({{"b.c", "int b(int x) { return x; }\n"}})),
+              AllOf(HasSubstr("MEND-E0120"), HasSubstr("that of a.c would take its place")));
+}
+
+TEST_F(IdentityTest, RefusesToInitialiseAVariableThatExists) {
+  const std::string source = "int start();\nint next() { static int n; return n += 3; }\n";
+  MakeProgram({{"a.cc", source}});
+  EXPECT_THAT(OnlyRefusal(Build({{"a.cc", Replaced(source, "int n;", "int n = start();")}})),
+              AllOf(HasSubstr("MEND-E0111"), HasSubstr("'next()::n' would be initialised again")));
+  EXPECT_THAT(Build({{"a.cc", Replaced(source, "n;", "m = start(), n; n += m;")}}).refusals,
+              IsEmpty());
+}
+
+TEST_F(IdentityTest, RefusesToInitialiseAThreadLocalThatExists) {
+  const std::string source = "int start();\nthread_local int n;\nint next() { return n += 3; }\n";
+  MakeProgram({{"a.cc", source}});
+  EXPECT_THAT(OnlyRefusal(Build({{"a.cc", Replaced(source, "int n;", "int n = start();")}})),
+              AllOf(HasSubstr("MEND-E0114"), HasSubstr("'n'")));
+}
+
+TEST_F(IdentityTest, RefusesAStaticOfAFunctionWithOtherParameters) {
+  const std::string source = "int next(int x) { static int n; return n += x; }\n";
+  const std::string user = source + "int user() { return next(1); }\n";
+  MakeProgram({{"a.cc", user}});
+  EXPECT_THAT(OnlyRefusal(Build({{"a.cc", Replaced(user, "int x", "long x")}})),
+              AllOf(HasSubstr("MEND-E0117"), HasSubstr("'next(long)::n' is new")));
+}
+
+TEST_F(IdentityTest, RefusesAStaticOfALambdaThatGotAnotherNumber) {
+  const std::string source =
+      "inline int next(int x) { auto one = [](int y) { static int n; return n += y; }; return "
+      "one(x); }\nint user(int x) { return next(x); }\n";
+  MakeProgram({{"a.cc", source}});
+  EXPECT_THAT(OnlyRefusal(Build({{"a.cc", Replaced(source, "auto one",
+                                                   "x = [](int y) { return y * 7; }(x); auto "
+                                                   "one")}})),
+              AllOf(HasSubstr("MEND-E0117"), HasSubstr("is gone")));
+}
+
+TEST_F(IdentityTest, WarnsOfAStaticThatChangesItsScope) {
+  const std::string source =
+      "int next(int x) { static int n; return n += x; }\nint user(void) { return next(1); }\n";
+  MakeProgram({{"a.c", source}});
+  const BuildReport report =
+      Build({{"a.c", "static int n;\n" + Replaced(source, "static int n;", "")}});
+  EXPECT_THAT(report.refusals, IsEmpty());
+  EXPECT_THAT(report.warnings,
+              ElementsAre(HasSubstr("'n' is new and begins with its initial value; "
+                                    "'next.n' is gone")));
+}
+
+TEST_F(IdentityTest, RefusesADestructorThatSharesItsBasesCode) {
+  const std::string source =
+      "extern int ended;\nstruct Base { ~Base(); int x; };\nstruct Derived : Base { ~Derived(); "
+      "};\n"
+      "Base::~Base() { ended += 1; }\nDerived::~Derived() {}\n";
+  MakeProgram({{"a.cc", source}});
+  EXPECT_THAT(OnlyRefusal(Build(
+                  {{"a.cc", Replaced(source, "~Derived() {}", "~Derived() { ended += 100; }")}})),
+              AllOf(HasSubstr("MEND-E0121"), HasSubstr("'Base::~Base()' did not")));
+}
+
+}  // namespace
+}  // namespace mend::patchc
