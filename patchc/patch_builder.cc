@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "patchc/compare/layout.h"
@@ -351,6 +352,9 @@ absl::Status PatchBuilder::TakeCompiled(const ReachedUnit& reached, CompileReque
                                         CompileResult result, const BuildOptions& options) {
   const auto [object, unit] = reached;
   ++report_.units_compiled;
+  const bool has_counter = std::any_of(
+      request.overlay.begin(), request.overlay.end(),
+      [](const auto& source) { return absl::StrContains(source.second, "__COUNTER__"); });
   if (!IsUsable(reached, std::move(request), result)) {
     is_refused_ = true;
     return absl::OkStatus();
@@ -364,7 +368,7 @@ absl::Status PatchBuilder::TakeCompiled(const ReachedUnit& reached, CompileReque
   if (!edited.ok()) return edited.status();
   TakePatchable(result.description.functions, *edited);
   TakeLeftOutFromBase(result.left_out, **base_summary, *edited);
-  UnitDiff diff = CompareUnit({description, **base_summary, *edited});
+  UnitDiff diff = CompareUnit({description, **base_summary, *edited, has_counter});
   diff.module = base.module();
   for (const PatchedFunction& function : diff.functions) {
     // It has no code: the comparison sees a difference that hashes of IR do not have.

@@ -397,6 +397,7 @@ class UnitComparer {
   }
 
   void CheckIdentity() {
+    if (sides_.has_counter) CheckCounted();
     for (const NameGroup& group :
          ChangedGroups(LocalNames(sides_.base.data), LocalNames(sides_.edited.data), StemOfData)) {
       // A group that only lost members still names those that it has left rightly, if alone.
@@ -414,6 +415,17 @@ class UnitComparer {
       if (!any_changed) continue;
       Refuse(RefusalCode::kFunctionAmbiguous,
              absl::StrCat("functions ", Quoted(group.base), " became ", Quoted(group.edited)));
+    }
+  }
+
+  // A use of __COUNTER__ more gives another number to all that follow it.
+  void CheckCounted() {
+    const std::set<std::string> base = LocalNames(sides_.base.data);
+    const std::set<std::string> edited = LocalNames(sides_.edited.data);
+    for (const NameGroup& group : ChangedGroups(base, edited, StemOfCounted)) {
+      Refuse(RefusalCode::kStaticAmbiguous,
+             absl::StrCat("variables ", Quoted(group.base), " became ", Quoted(group.edited),
+                          ", and may be numbered by __COUNTER__"));
     }
   }
 

@@ -39,6 +39,7 @@ struct UnitSides {
   const ObjectDescription& description;  // of the base
   const ObjectSummary& base;
   const ObjectSummary& edited;
+  bool has_counter = false;  // its sources name __COUNTER__
 };
 
 UnitDiff CompareUnit(const UnitSides& sides);

@@ -52,6 +52,13 @@ std::string StemOfFunction(std::string_view name) {
   return stem.substr(0, lambda) + ReplaceNumbers(std::string_view(stem).substr(lambda), "E", true);
 }
 
+std::string StemOfCounted(std::string_view name) {
+  std::string stem = StemOfData(name);
+  stem.resize(stem.size() - 2);
+  while (!stem.empty() && IsDigit(stem.back())) stem.pop_back();
+  return stem + "#";
+}
+
 std::string PlainName(std::string_view symbol) {
   if (symbol.starts_with(kTlsImagePrefix)) symbol.remove_prefix(sizeof kTlsImagePrefix - 1);
   if (!symbol.starts_with("_Z")) {

@@ -17,6 +17,9 @@ namespace mend::patchc {
 std::string StemOfData(std::string_view name);
 std::string StemOfFunction(std::string_view name);
 
+// The name without the number behind it, as a macro makes it of __COUNTER__.
+std::string StemOfCounted(std::string_view name);
+
 // What a variable is called by people: without what its function's parameters and a lambda's number
 // add to the symbol.
 std::string PlainName(std::string_view symbol);

@@ -126,6 +126,19 @@ TEST_F(IdentityTest, RefusesAStaticOfALambdaThatGotAnotherNumber) {
               AllOf(HasSubstr("MEND-E0117"), HasSubstr("is gone")));
 }
 
+TEST_F(IdentityTest, RefusesStaticsThatAreNumberedByACounter) {
+  const std::string source =
+      "#define NAME2(a, b) a##b\n#define NAME(a, b) NAME2(a, b)\n"
+      "#define COUNTS(f) COUNTS2(f, NAME(calls, __COUNTER__))\n"
+      "#define COUNTS2(f, n) static int n; int f(void) { return ++n; }\n"
+      "COUNTS(one)\nCOUNTS(two)\n";
+  MakeProgram({{"a.c", source}});
+  EXPECT_THAT(
+      OnlyRefusal(Build({{"a.c", Replaced(source, "COUNTS(one)", "COUNTS(zero) COUNTS(one)")}})),
+      AllOf(HasSubstr("MEND-E0117"), HasSubstr("__COUNTER__")));
+  EXPECT_THAT(Build({{"a.c", Replaced(source, "++n", "n += 2")}}).refusals, IsEmpty());
+}
+
 TEST_F(IdentityTest, WarnsOfAStaticThatChangesItsScope) {
   const std::string source =
       "int next(int x) { static int n; return n += x; }\nint user(void) { return next(1); }\n";
