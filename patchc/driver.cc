@@ -54,6 +54,7 @@ class JobRunner {
     }
     for (const Command& job : compilation_.getJobs()) {
       if (DependsOnFailed(job.getSource())) continue;
+      // One command per step, Clang's: libtool takes what it links by itself from these lines.
       if (compilation_.getArgs().hasArg(clang::options::OPT_v)) {
         job.Print(llvm::errs(), "\n", /*Quote=*/false);
       }
@@ -72,8 +73,7 @@ class JobRunner {
   int Run(const Command& job) {
     if (EmitsObject(job.getArguments())) return RunCompile(job);
     if (llvm::isa<clang::driver::LinkJobAction>(job.getSource())) {
-      return LinkProgram({language_, compilation_.getArgs().hasArg(clang::options::OPT_v), names_},
-                         job.getArguments());
+      return LinkProgram({language_, names_}, job.getArguments());
     }
     std::string message;
     bool failed = false;

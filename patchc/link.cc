@@ -73,14 +73,10 @@ std::string Quoted(const std::string& argument) {
 
 // Runs the linker. Standard output goes to `output` if it is not empty. The exit code; -1 and a
 // message when it could not be run.
-int RunLinker(const LinkOptions& options, const std::vector<std::string>& arguments,
-              const std::string& output) {
+int RunLinker(const std::vector<std::string>& arguments, const std::string& output) {
   const std::string linker = LinkerPath();
   std::vector<llvm::StringRef> all = {linker};
   all.insert(all.end(), arguments.begin(), arguments.end());
-  if (options.verbose) {
-    llvm::errs() << " " << llvm::join(all, " ") << "\n";
-  }
   std::optional<ScratchFile> response;
   std::string at_response;
   if (!llvm::sys::commandLineFitsWithinSystemLimits(linker, all)) {
@@ -202,7 +198,7 @@ class ProgramLink {
       arguments.emplace_back("--as-needed");
       arguments.push_back(RuntimeDirectory() + "/libmend.so");
     }
-    const int result = RunLinker(options_, arguments, trace->path());
+    const int result = RunLinker(arguments, trace->path());
     const std::string said = ReadOrEmpty(trace->path());
     if (result != 0) return LinkerFailed(result);
     // `-Wl,--version` and the like: the linker answered and linked nothing.
@@ -260,7 +256,7 @@ class ProgramLink {
     AddLibraries(needed, arguments);
     arguments.insert(arguments.end(), arguments_.last_start_files.begin(),
                      arguments_.last_start_files.end());
-    const int result = RunLinker(options_, arguments, "");
+    const int result = RunLinker(arguments, "");
     return result == 0 ? 0 : LinkerFailed(result);
   }
 
@@ -370,7 +366,7 @@ class ProgramLink {
     arguments.insert(arguments.end(), arguments_.last_start_files.begin(),
                      arguments_.last_start_files.end());
     arguments.insert(arguments.end(), {"-rpath", runtime});
-    const int result = RunLinker(options_, arguments, "");
+    const int result = RunLinker(arguments, "");
     return result == 0 ? 0 : LinkerFailed(result);
   }
 

@@ -17,7 +17,6 @@ namespace mend::patchc {
 
 struct LinkOptions {
   std::string language;
-  bool verbose = false;
   // What to call objects whose files are temporary.
   std::map<std::string, std::string> names;
 };

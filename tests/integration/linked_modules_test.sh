@@ -109,3 +109,8 @@ C
 "$patchc" cc -O1 -fPIC -shared module.c -o libmodule.so
 expect_code 1 "$patchc" cc -O1 clash.c -L. -lmodule -o clash
 expect_match "a module with an init" "libmodule.so: has a MEND_MODULE_INIT" "$output"
+
+# libtool takes from `-v` what the compiler adds to a library by itself, and adds it then: nothing of ours may be there.
+"$patchc" cc -shared -v common.o -o libcommon.so >commands 2>&1
+expect_match "the compiler's own link" "crtbeginS.o.* common.o" "$(cat commands)"
+expect_code 1 grep /patchc- commands
