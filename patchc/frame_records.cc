@@ -148,14 +148,14 @@ class EscapeFinder : public clang::RecursiveASTVisitor<EscapeFinder> {
 
   bool VisitStmt(clang::Stmt* statement) {
     if (const auto* expression = llvm::dyn_cast<clang::Expr>(statement)) {
-      if (expression->isTypeDependent()) return true;
+      if (!HasKnownType(*expression)) return true;
       if (!CheckExpression(*expression)) return false;
     } else {
       NoteDiscarded(*statement);
     }
     for (const clang::Stmt* child : statement->children()) {
       const auto* expression = llvm::dyn_cast_or_null<clang::Expr>(child);
-      if (expression == nullptr || expression->isTypeDependent()) continue;
+      if (expression == nullptr || !HasKnownType(*expression)) continue;
       const Mention mention = MentionIn(expression->getType());
       if (mention == Mention::kNone || callees_.contains(expression)) continue;
       if (!MayUse(*statement)) {

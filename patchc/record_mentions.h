@@ -5,6 +5,7 @@
 
 #include <clang/AST/ASTContext.h>
 #include <clang/AST/Decl.h>
+#include <clang/AST/Expr.h>
 #include <llvm/ADT/ArrayRef.h>
 #include <llvm/ADT/DenseMap.h>
 #include <llvm/ADT/SmallPtrSet.h>
@@ -46,6 +47,11 @@ enum class Mention {
   kPointer,  // or reference, to a value
   kOther,    // in any other way
 };
+
+// What a template's member is initialised with, `m_(x, 1)`, has no type before it is instantiated.
+inline bool HasKnownType(const clang::Expr& expression) {
+  return !expression.isTypeDependent() && !expression.getType().isNull();
+}
 
 class RecordMentions {
  public:

@@ -114,6 +114,18 @@ TEST_F(CompareTest, AClassThatIsOnlyInFramesOfChangedFunctionsIsFine) {
   EXPECT_THAT(report.frame_records[0].functions, Contains("_Z5twicei"));
 }
 
+TEST_F(CompareTest, MembersOfATemplateAreInitialisedByWhatHasNoTypeYet) {
+  const std::string source =
+      absl::StrCat(kParser,
+                   "struct pair { int a, b; pair(int x, int y) : a(x), b(y) {} };\n"
+                   "template <typename T> struct held { T t; explicit held(int x) : t(x, 1) {} };\n"
+                   "int both(int x) { return held<pair>(x).t.b; }\n");
+  MakeProgram({{"a.cc", source}});
+  EXPECT_EQ(Build({{"a.cc", Replaced(source, "int limit_;", "long flags_ = 0; int limit_;")}})
+                .frame_records.size(),
+            1u);
+}
+
 TEST_F(CompareTest, ARecordInAHeaderIsFineIfNoOtherUnitCanPassItOn) {
   const std::string header =
       "struct walk { int depth; int limit; };\n"
