@@ -9,6 +9,7 @@
 #include <clang/AST/RecursiveASTVisitor.h>
 #include <clang/Basic/Diagnostic.h>
 #include <clang/Basic/SourceManager.h>
+#include <llvm/ADT/STLExtras.h>
 
 #include <map>
 #include <set>
@@ -19,19 +20,39 @@
 
 namespace mend::patchc {
 
-std::string RecordName(const clang::TagDecl& declaration, const clang::ASTContext& context) {
-  const clang::PrintingPolicy policy(context.getLangOpts());
+namespace {
+
+// With what tells overloads and instances of a template apart.
+std::string FunctionName(const clang::FunctionDecl& function, const clang::ASTContext& context) {
+  clang::PrintingPolicy policy(context.getLangOpts());
+  policy.AnonymousTagLocations = false;
   std::string name;
   llvm::raw_string_ostream stream(name);
-  if (declaration.getDeclName()) {
-    declaration.getNameForDiagnostic(stream, policy, /*Qualified=*/true);
-    return name;
+  function.getNameForDiagnostic(stream, policy, /*Qualified=*/true);
+  if (!context.getLangOpts().CPlusPlus) return name;
+  stream << "(";
+  llvm::interleaveComma(function.parameters(), stream, [&](const clang::ParmVarDecl* parameter) {
+    parameter->getType().print(stream, policy);
+  });
+  stream << ")";
+  return name;
+}
+
+}  // namespace
+
+std::string RecordName(const clang::TagDecl& declaration, const clang::ASTContext& context) {
+  const clang::NamedDecl* named = &declaration;
+  if (!declaration.getDeclName()) named = declaration.getTypedefNameForAnonDecl();
+  if (named == nullptr) return {};
+  std::string name;
+  llvm::raw_string_ostream stream(name);
+  const clang::PrintingPolicy policy(context.getLangOpts());
+  // Clang leaves out the function that a name is local to.
+  if (const auto* function = llvm::dyn_cast<clang::FunctionDecl>(named->getDeclContext())) {
+    stream << FunctionName(*function, context) << "::";
   }
-  if (const clang::TypedefNameDecl* alias = declaration.getTypedefNameForAnonDecl()) {
-    alias->getNameForDiagnostic(stream, policy, /*Qualified=*/true);
-    return name;
-  }
-  return {};
+  named->getNameForDiagnostic(stream, policy, /*Qualified=*/true);
+  return name;
 }
 
 namespace {
@@ -270,8 +291,8 @@ class LayoutVisitor : public clang::RecursiveASTVisitor<LayoutVisitor> {
   clang::ASTContext& context_;
   clang::ASTNameGenerator names_;
   ObjectDescription* description_;
-  std::set<const clang::VarDecl*> variables_;    // those that are described
-  std::map<std::string, int> variable_numbers_;  // how many of a name are
+  std::set<const clang::VarDecl*> variables_;       // those that are described
+  std::map<std::string, int> variable_numbers_;     // how many of a name are
 };
 
 class RecordCollector : public clang::ASTConsumer {

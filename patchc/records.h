@@ -20,7 +20,8 @@ namespace mend::patchc {
 std::unique_ptr<clang::ASTConsumer> CreateRecordCollector(ObjectDescription* description);
 
 // What a record or enum is described under: its qualified name, or that of the typedef of an
-// unnamed one; empty: it has none.
+// unnamed one, with the function that it is local to; empty: it has none. Several may share a name,
+// as those of two blocks of a function.
 std::string RecordName(const clang::TagDecl& declaration, const clang::ASTContext& context);
 
 }  // namespace mend::patchc

@@ -144,19 +144,11 @@ std::optional<Refusal> CompareEnum(const RecordDescription& base, const RecordDe
                  {}};
 }
 
-// What a live object of the one is not as the other, in words; empty if there is nothing.
-std::string Difference(const RecordDescription& base, const RecordDescription& edited) {
-  const bool has_same_places = std::tie(base.size_bytes, base.alignment_bytes) ==
-                                   std::tie(edited.size_bytes, edited.alignment_bytes) &&
-                               Places(base) == Places(edited) && !HasMovedMember(base, edited);
-  return has_same_places ? FirstOtherMeaning(base, edited) : FirstDifference(base, edited);
-}
-
 std::optional<Refusal> CompareRecord(const RecordDescription& base,
                                      const RecordDescription& edited) {
   if (base.kind == "enum" && edited.kind == "enum") return CompareEnum(base, edited);
   const std::string both = DescribeDifference(base, edited);
-  if (const std::string difference = Difference(base, edited); !difference.empty()) {
+  if (const std::string difference = LayoutDifference(base, edited); !difference.empty()) {
     return Refusal{RefusalCode::kRecordLayout,
                    absl::StrCat(base.kind, " ", base.name, ": ", difference), both};
   }
@@ -170,17 +162,47 @@ std::optional<Refusal> CompareRecord(const RecordDescription& base,
 
 }  // namespace
 
+std::string LayoutDifference(const RecordDescription& base, const RecordDescription& edited) {
+  const bool has_same_places = std::tie(base.size_bytes, base.alignment_bytes) ==
+                                   std::tie(edited.size_bytes, edited.alignment_bytes) &&
+                               Places(base) == Places(edited) && !HasMovedMember(base, edited);
+  return has_same_places ? FirstOtherMeaning(base, edited) : FirstDifference(base, edited);
+}
+
+namespace {
+
+using RecordsByName = std::map<std::string, std::vector<const RecordDescription*>>;
+
+RecordsByName ByName(const std::vector<RecordDescription>& records) {
+  RecordsByName by_name;
+  for (const RecordDescription& record : records) {
+    by_name[record.name].push_back(&record);
+  }
+  return by_name;
+}
+
+}  // namespace
+
 std::vector<LayoutChange> CompareRecords(const std::vector<RecordDescription>& base,
                                          const std::vector<RecordDescription>& edited,
                                          const std::set<std::string>& allowed) {
-  std::map<std::string, const RecordDescription*> old_records;
-  for (const RecordDescription& record : base) old_records.emplace(record.name, &record);
+  const RecordsByName old_records = ByName(base);
   std::vector<LayoutChange> changes;
-  for (const RecordDescription& record : edited) {
-    const auto found = old_records.find(record.name);
-    if (found == old_records.end() || allowed.contains(record.name)) continue;
-    if (std::optional<Refusal> refusal = CompareRecord(*found->second, record)) {
-      changes.push_back({record.name, record.kind, *std::move(refusal)});
+  for (const auto& [name, records] : ByName(edited)) {
+    const auto found = old_records.find(name);
+    if (found == old_records.end() || allowed.contains(name)) continue;
+    const std::vector<const RecordDescription*>& before = found->second;
+    for (size_t i = 0; i < records.size(); ++i) {
+      const RecordDescription& record = *records[i];
+      // One of several of a name is the one in its place, or any when there are more or fewer.
+      const bool in_order = before.size() == records.size();
+      std::optional<Refusal> refusal = CompareRecord(*before[in_order ? i : 0], record);
+      if (!refusal.has_value()) continue;
+      const bool is_known =
+          !in_order && std::any_of(before.begin(), before.end(), [&](const auto* other) {
+            return !CompareRecord(*other, record).has_value();
+          });
+      if (!is_known) changes.push_back({name, record.kind, *std::move(refusal)});
     }
   }
   return changes;
@@ -197,7 +219,7 @@ std::vector<Refusal> CompareVariables(const std::vector<RecordDescription>& base
     const RecordDescription& before = *found->second;
     // Another size is refused with the variable's contents.
     if (before.size_bytes != variable.size_bytes) continue;
-    const std::string difference = Difference(before, variable);
+    const std::string difference = LayoutDifference(before, variable);
     if (difference.empty()) continue;
     refusals.push_back({RefusalCode::kDataType,
                         absl::StrCat("variable '", DisplayName(variable.name), "': ", difference),

@@ -34,6 +34,9 @@ std::vector<LayoutChange> CompareRecords(const std::vector<RecordDescription>& b
 std::vector<Refusal> CompareVariables(const std::vector<RecordDescription>& base,
                                       const std::vector<RecordDescription>& edited);
 
+// What a live object of the one is not as the other, in words; empty if there is nothing.
+std::string LayoutDifference(const RecordDescription& base, const RecordDescription& edited);
+
 // For people: the members that differ, old and new side by side, with what stands before them.
 std::string DescribeDifference(const RecordDescription& base, const RecordDescription& edited);
 

@@ -126,6 +126,25 @@ TEST_F(CompareTest, MembersOfATemplateAreInitialisedByWhatHasNoTypeYet) {
             1u);
 }
 
+TEST_F(CompareTest, FunctionsMayHaveRecordsOfOneName) {
+  const std::string source =
+      "int f(int v) { struct box { int a; }; struct box b = {v}; return b.a + 1; }\n"
+      "double g(double v) { struct box { double a, b; }; struct box b = {v, v}; return b.a + b.b; "
+      "}\n"
+      "int h(int v) { { struct box { int a; }; struct box b = {v}; v += b.a; }\n"
+      "  struct box { long a, b; }; struct box b = {v, v}; return (int)b.b + 1; }\n";
+  for (const char* file : {"b.c", "b.cc"}) {
+    SCOPED_TRACE(file);
+    bases_.clear();
+    MakeProgram({{file, source}});
+    EXPECT_THAT(Build({{file, Replaced(source, "b.a + 1", "b.a + 2")}}).refusals, IsEmpty());
+    const BuildReport changed = Build({{file, Replaced(source, "double a, b; }; ",
+                                                       "double a; double c; double b; }; static "
+                                                       "struct box *kept; kept = 0; ")}});
+    EXPECT_THAT(OnlyRefusal(changed), HasSubstr("box: member 'c' was added"));
+  }
+}
+
 TEST_F(CompareTest, ARecordInAHeaderIsFineIfNoOtherUnitCanPassItOn) {
   const std::string header =
       "struct walk { int depth; int limit; };\n"
