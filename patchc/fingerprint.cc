@@ -115,6 +115,7 @@ class Encoding {
 
   std::string Hash() const { return HashHex(text_); }
   std::set<std::string>& references() { return references_; }
+  std::set<std::string>& addresses() { return addresses_; }
   std::set<std::string>& label_owners() { return label_owners_; }
 
  private:
@@ -163,6 +164,7 @@ class Encoding {
     const bool is_section = symbol.type == elf::STT_SECTION;
     const ViewSection& section = view_.sections()[symbol.section];
     if (symbol.IsFunction() || symbol.IsNamedData()) {
+      TakeAddress(symbol, relocation, context);
       EncodeNamed(symbol, relocation.addend, context);
       return;
     }
@@ -176,10 +178,19 @@ class Encoding {
     }
     if (const std::optional<uint32_t> found = view_.SymbolAt(symbol.section, offset)) {
       const ViewSymbol& target = view_.symbols()[*found];
+      TakeAddress(target, relocation, context);
       EncodeNamed(target, offset - bias - static_cast<int64_t>(target.value), context);
       return;
     }
     EncodePrivate(symbol.section, offset, context);
+  }
+
+  // Calls and jumps go by the procedure linkage table's type, whether there is a table or not.
+  void TakeAddress(const ViewSymbol& target, const ViewRelocation& relocation, Context context) {
+    const bool is_call = context == Context::kCode && relocation.type == elf::R_X86_64_PLT32;
+    if (target.IsFunction() && !is_call && context != Context::kExceptionTable) {
+      addresses_.insert(target.name);
+    }
   }
 
   // What must be added to find the target: a displacement counts from the end of the instruction,
@@ -270,6 +281,7 @@ class Encoding {
   const Depth depth_;
   std::string text_;
   std::set<std::string> references_;
+  std::set<std::string> addresses_;
   std::set<std::string> label_owners_;
   std::map<std::pair<uint32_t, uint64_t>, int64_t> ordinals_;
   std::deque<Block> pending_;
@@ -404,6 +416,8 @@ class Summarizer {
     details.own_fingerprint = own.Hash();
     details.references = std::move(own.references());
     details.references.erase(symbol.name);
+    details.addresses = std::move(own.addresses());
+    details.addresses.erase(symbol.name);
     details.label_owners = std::move(own.label_owners());
     details.section = section.name;
   }

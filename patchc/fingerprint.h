@@ -30,6 +30,8 @@ struct SymbolDetails {
   std::string own_fingerprint;
   // Symbols that it refers to, itself or through private constants and its exception table.
   std::set<std::string> references;
+  // Functions whose addresses it has, other than to call them.
+  std::set<std::string> addresses;
   // Data only: functions into whose inside it points (tables of labels).
   std::set<std::string> label_owners;
   // Data only: what the code counts on; 0 where the datum shares its section. The optimiser raises

@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "patchc/compare/captures.h"
 #include "patchc/compare/layout.h"
 #include "patchc/compare/left_out.h"
 #include "patchc/compare/link_order.h"
@@ -381,6 +382,10 @@ absl::Status PatchBuilder::TakeCompiled(const ReachedUnit& reached, CompileReque
       CompareRecords(description.records, result.description.records, options.allow_layout),
       result.description);
   for (Refusal& refusal : CompareVariables(description.variables, result.description.variables)) {
+    layouts.push_back(std::move(refusal));
+  }
+  for (Refusal& refusal : RefuseCaptures({description, **base_summary, *edited}, result.description,
+                                         diff, options.allow_layout)) {
     layouts.push_back(std::move(refusal));
   }
   for (Refusal& refusal : layouts) {

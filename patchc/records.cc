@@ -4,6 +4,7 @@
 #include <clang/AST/Decl.h>
 #include <clang/AST/DeclCXX.h>
 #include <clang/AST/DeclTemplate.h>
+#include <clang/AST/ExprCXX.h>
 #include <clang/AST/Mangle.h>
 #include <clang/AST/RecordLayout.h>
 #include <clang/AST/RecursiveASTVisitor.h>
@@ -115,6 +116,33 @@ class LayoutVisitor : public clang::RecursiveASTVisitor<LayoutVisitor> {
     return true;
   }
 
+  bool VisitLambdaExpr(clang::LambdaExpr* lambda) {
+    const clang::CXXRecordDecl* closure = lambda->getLambdaClass();
+    if (lambda->capture_size() == 0 || closure->isDependentContext() || IsSystem(*closure) ||
+        !closures_.insert(closure).second) {
+      return true;
+    }
+    const clang::FunctionDecl* function = FunctionAround(*closure);
+    if (function == nullptr) return true;
+    RecordDescription description;
+    description.name = names_.getName(function);
+    description.kind = "lambda";
+    const clang::ASTRecordLayout& layout = context_.getASTRecordLayout(closure);
+    description.size_bytes = static_cast<uint64_t>(layout.getSize().getQuantity());
+    description.alignment_bytes = static_cast<uint64_t>(layout.getAlignment().getQuantity());
+    auto capture = lambda->capture_begin();
+    for (const clang::FieldDecl* field : closure->fields()) {
+      const std::string name = capture->capturesVariable()
+                                   ? capture->getCapturedVar()->getNameAsString()
+                                   : std::string("this");
+      AddMember({name, field->getType(), layout.getFieldOffset(field->getFieldIndex())},
+                description);
+      ++capture;
+    }
+    description_->records.push_back(std::move(description));
+    return true;
+  }
+
   bool VisitEnumDecl(clang::EnumDecl* declaration) {
     if (!declaration->isCompleteDefinition() || declaration->isInvalidDecl() ||
         declaration->isDependentType() || IsSystem(*declaration)) {
@@ -150,6 +178,17 @@ class LayoutVisitor : public clang::RecursiveASTVisitor<LayoutVisitor> {
     const auto* class_record = llvm::dyn_cast<clang::CXXRecordDecl>(&record);
     return class_record != nullptr &&
            (class_record->isInjectedClassName() || class_record->isLambda());
+  }
+
+  // The function that a lambda stands in, also within other lambdas; nullptr: in none.
+  static const clang::FunctionDecl* FunctionAround(const clang::CXXRecordDecl& closure) {
+    const clang::DeclContext* context = closure.getDeclContext();
+    while (true) {
+      const auto* method = llvm::dyn_cast<clang::CXXMethodDecl>(context);
+      if (method == nullptr || !method->getParent()->isLambda()) break;
+      context = method->getParent()->getDeclContext();
+    }
+    return llvm::dyn_cast<clang::FunctionDecl>(context);
   }
 
   bool IsSystem(const clang::Decl& declaration) const {
@@ -292,6 +331,7 @@ class LayoutVisitor : public clang::RecursiveASTVisitor<LayoutVisitor> {
   clang::ASTNameGenerator names_;
   ObjectDescription* description_;
   std::set<const clang::VarDecl*> variables_;       // those that are described
+  std::set<const clang::CXXRecordDecl*> closures_;  // likewise
   std::map<std::string, int> variable_numbers_;     // how many of a name are
 };
 

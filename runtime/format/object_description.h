@@ -95,8 +95,8 @@ struct FieldDescription {
 
 // A record (struct, class, union) or enum whose layout live objects may have.
 struct RecordDescription {
-  std::string name;  // qualified
-  std::string kind;  // "struct", "class", "union", "enum"; "variable"
+  std::string name;  // qualified; of a lambda the symbol of the function that it stands in
+  std::string kind;  // "struct", "class", "union", "enum", "lambda"; "variable"
   uint64_t size_bytes = 0;
   uint64_t alignment_bytes = 0;
   std::vector<FieldDescription>

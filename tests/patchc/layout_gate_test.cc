@@ -538,5 +538,52 @@ TEST_F(CompareTest, RefusesChangedVirtualFunctions) {
   EXPECT_THAT(report.refusals, Contains(Field(&Refusal::code, RefusalCode::kVtable)));
 }
 
+// What std::function does, in short: a lambda's bytes, and what calls it.
+constexpr char kHandlers[] =
+    "struct handler { int (*call)(const void *, int); alignas(8) char data[16]; } handlers[8];\n"
+    "template <typename F> int call(const void *f, int x) {\n"
+    "  return (*static_cast<const F *>(f))(x);\n"
+    "}\n"
+    "template <typename F> void keep(int i, F f) {\n"
+    "  handlers[i].call = call<F>;\n"
+    "  __builtin_memcpy(handlers[i].data, &f, sizeof f);\n"
+    "}\n"
+    "template <typename F> __attribute__((noinline)) int any(const int *v, F f) {\n"
+    "  while (*v != 0 && !f(*v)) ++v;\n"
+    "  return *v;\n"
+    "}\n"
+    "void add(int n, int m) {\n"
+    "  keep(n, [m](int x) { return x * m; });\n"
+    "  keep(m, [n, m](int x) { return x - n + 3 * m; });\n"
+    "}\n"
+    "int above(const int *v, int n, int m) { return any(v, [n](int x) { return x > n; }) + m; }\n";
+
+TEST_F(CompareTest, ALambdaThatLivesOnKeepsWhatItCaptures) {
+  MakeProgram({{"h.cc", kHandlers}});
+  const auto edit = [](std::string_view from, std::string_view to) {
+    return std::map<std::string, std::string>{{"h.cc", Replaced(kHandlers, from, to)}};
+  };
+  EXPECT_THAT(Build(edit("x * m", "x * m + 1")).refusals, IsEmpty());
+  const auto one_more = edit("[m](int x) { return x * m", "[m, n](int x) { return x * m + n");
+  EXPECT_THAT(OnlyRefusal(Build(one_more)),
+              AllOf(HasSubstr("MEND-E0101: a lambda of 'add(int, int)': member 'n' was added"),
+                    HasSubstr("'int call<add(int, int)::$_0>(void const*, int)' is called by its "
+                              "address")));
+  BuildOptions options;
+  options.allow_layout = {"add(int, int)::(lambda)"};
+  EXPECT_THAT(Build(one_more, options).refusals, IsEmpty());
+  // The first one takes the second one's place.
+  EXPECT_THAT(OnlyRefusal(Build(edit("  keep(n, [m](int x) { return x * m; });\n", ""))),
+              HasSubstr("MEND-E0123"));
+}
+
+TEST_F(CompareTest, ALambdaThatIsOnlyCalledDirectlyMayCaptureAnything) {
+  MakeProgram({{"h.cc", kHandlers}});
+  const BuildReport report = Build({{"h.cc", Replaced(kHandlers, "[n](int x) { return x > n; }",
+                                                      "[n, m](int x) { return x > n + m; }")}});
+  EXPECT_THAT(report.refusals, IsEmpty());
+  EXPECT_THAT(Functions(report), Contains("_Z5abovePKiii changed"));
+}
+
 }  // namespace
 }  // namespace mend::patchc
