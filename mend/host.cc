@@ -22,6 +22,7 @@
 #include "runtime/base/uninterrupted.h"
 #include "runtime/format/object_description.h"
 #include "runtime/module/hosted_services.h"
+#include "runtime/safepoint/apart_thread.h"
 #include "runtime/safepoint/blocked_region.h"
 #include "runtime/safepoint/safepoint_poll.h"
 #include "runtime/safepoint/single_thread.h"
@@ -262,6 +263,7 @@ void Host::ParentAfterFork() {
 
 void Host::ChildAfterFork() {
   SingleThread::ChildAfterFork();
+  ForgetApartThread();
   UnwindTable::Get().ChildAfterFork();
   for (Host* host = this; host != nullptr; host = host->predecessor_) host->events_.AfterFork();
   ThreadRegistry::Get().ChildAfterFork();

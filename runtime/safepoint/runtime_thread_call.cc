@@ -159,4 +159,12 @@ void LeaveRuntimePlace(int place) noexcept {
   places[place].thread.store(0, std::memory_order_relaxed);
 }
 
+bool IsInRuntimePlace(pid_t tid) noexcept {
+  const uint64_t thread = OwnProcess() | static_cast<uint64_t>(tid);
+  for (const Place& place : places) {
+    if (place.thread.load(std::memory_order_relaxed) == thread) return true;
+  }
+  return false;
+}
+
 }  // namespace mend

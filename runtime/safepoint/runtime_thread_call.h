@@ -16,6 +16,8 @@
 #ifndef MEND_RUNTIME_SAFEPOINT_RUNTIME_THREAD_CALL_H_
 #define MEND_RUNTIME_SAFEPOINT_RUNTIME_THREAD_CALL_H_
 
+#include <sys/types.h>
+
 #include <cstdint>
 
 namespace mend {
@@ -39,6 +41,8 @@ int TakeRuntimePlace() noexcept;
 void EnterRuntimePlace(int place) noexcept;
 // The thread itself, last of all; or its creator, when it could not be created.
 void LeaveRuntimePlace(int place) noexcept;
+// Whether a thread of this process has one. One that is being created may not be known yet.
+bool IsInRuntimePlace(pid_t tid) noexcept;
 
 }  // namespace mend
 

@@ -114,7 +114,7 @@ void SingleThread::Enter() {
     FutexWait(&awake_, awake, left);
   }
   // Libraries may have started threads before the program.
-  const size_t threads = SystemThreads().size();
+  const size_t threads = CountSystemThreads();
   if (threads != 1 + static_cast<size_t>(runtime_threads_.load(std::memory_order_relaxed))) return;
   sole_thread.store(self, std::memory_order_relaxed);
   // ORDER[T22]: the mode before the count; pairs with WakeUp, which counts before it reads the

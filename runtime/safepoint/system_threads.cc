@@ -4,11 +4,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <memory>
 
+#include "runtime/safepoint/apart_thread.h"
+#include "runtime/safepoint/runtime_thread_call.h"
+
 namespace mend {
 namespace {
+
+constexpr char kTaskFolder[] = "/proc/self/task";
+// The folder's own and its parent's; the kernel adds one for each thread.
+constexpr nlink_t kLinksBesideThreads = 2;
 
 FILE* OpenOfThread(pid_t tid, const char* file) {
   char path[64];
@@ -25,11 +33,9 @@ size_t ReadOfThread(pid_t tid, const char* file, char* buffer, size_t size) {
   return got;
 }
 
-}  // namespace
-
-std::vector<pid_t> SystemThreads() {
+std::vector<pid_t> ReadThreads() {
   std::vector<pid_t> tids;
-  const std::unique_ptr<DIR, int (*)(DIR*)> tasks(opendir("/proc/self/task"), closedir);
+  const std::unique_ptr<DIR, int (*)(DIR*)> tasks(opendir(kTaskFolder), closedir);
   if (tasks == nullptr) return tids;
   while (const dirent* const entry = readdir(tasks.get())) {
     const auto tid = static_cast<pid_t>(strtol(entry->d_name, nullptr, 10));
@@ -38,7 +44,7 @@ std::vector<pid_t> SystemThreads() {
   return tids;
 }
 
-bool ThreadBlocksSignal(pid_t tid, int signal) {
+bool ReadBlocksSignal(pid_t tid, int signal) {
   FILE* const file = OpenOfThread(tid, "status");
   if (file == nullptr) return true;
   char line[256];
@@ -50,23 +56,7 @@ bool ThreadBlocksSignal(pid_t tid, int signal) {
   return (mask >> (signal - 1) & 1) != 0;
 }
 
-bool ThreadSleeps(pid_t tid) {
-  char stat[256];
-  const size_t got = ReadOfThread(tid, "stat", stat, sizeof stat - 1);
-  stat[got] = '\0';
-  // "TID (NAME) STATE ...", and the name may hold anything.
-  const char* const name_end = strrchr(stat, ')');
-  return name_end != nullptr && name_end[1] == ' ' && name_end[2] != 'R';
-}
-
-std::string ThreadName(pid_t tid) {
-  char name[32];
-  size_t got = ReadOfThread(tid, "comm", name, sizeof name);
-  while (got > 0 && name[got - 1] == '\n') --got;
-  return std::string(name, got);
-}
-
-StackBounds MappingAround(uintptr_t address) {
+StackBounds ReadMappingAround(uintptr_t address) {
   FILE* const maps = fopen("/proc/self/maps", "re");
   if (maps == nullptr) return {};
   char line[512];
@@ -79,6 +69,51 @@ StackBounds MappingAround(uintptr_t address) {
     break;
   }
   fclose(maps);
+  return found;
+}
+
+}  // namespace
+
+std::vector<pid_t> SystemThreads() {
+  std::vector<pid_t> tids;
+  RunApart([&tids] { tids = ReadThreads(); });
+  return tids;
+}
+
+size_t CountSystemThreads() {
+  struct stat status;
+  if (stat(kTaskFolder, &status) != 0 || status.st_nlink < kLinksBesideThreads) return 0;
+  return status.st_nlink - kLinksBesideThreads;
+}
+
+bool ThreadBlocksSignal(pid_t tid, int signal) {
+  if (IsInRuntimePlace(tid)) return true;
+  bool blocks = true;
+  RunApart([&] { blocks = ReadBlocksSignal(tid, signal); });
+  return blocks;
+}
+
+bool ThreadSleeps(pid_t tid) {
+  char stat[256];
+  size_t got = 0;
+  RunApart([&] { got = ReadOfThread(tid, "stat", stat, sizeof stat - 1); });
+  stat[got] = '\0';
+  // "TID (NAME) STATE ...", and the name may hold anything.
+  const char* const name_end = strrchr(stat, ')');
+  return name_end != nullptr && name_end[1] == ' ' && name_end[2] != 'R';
+}
+
+std::string ThreadName(pid_t tid) {
+  char name[32];
+  size_t got = 0;
+  RunApart([&] { got = ReadOfThread(tid, "comm", name, sizeof name); });
+  while (got > 0 && name[got - 1] == '\n') --got;
+  return std::string(name, got);
+}
+
+StackBounds MappingAround(uintptr_t address) {
+  StackBounds found;
+  RunApart([&] { found = ReadMappingAround(address); });
   return found;
 }
 

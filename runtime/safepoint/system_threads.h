@@ -1,5 +1,6 @@
 // What the operating system says of the threads of this process: the core's one reader of /proc.
-// The simulation answers in its place.
+// The simulation answers in its place. No file is opened in the program's table of descriptors
+// where that can be helped (apart_thread.h).
 //
 // Thread safety: all functions are thread-safe. A thread may end at any time, so an answer may be
 // old when it arrives.
@@ -8,6 +9,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -18,6 +20,9 @@ namespace mend {
 
 // All threads; empty when the system does not say.
 std::vector<pid_t> SystemThreads();
+
+// How many there are, by the calling thread alone; 0 when the system does not say.
+size_t CountSystemThreads();
 
 // Whether the thread blocks the signal, or is gone.
 bool ThreadBlocksSignal(pid_t tid, int signal);

@@ -12,6 +12,7 @@
 #include "runtime/base/errno_status.h"
 #include "runtime/base/failpoint.h"
 #include "runtime/patch/patch_name.h"
+#include "runtime/safepoint/apart_thread.h"
 #include "runtime/safepoint/runtime_thread.h"
 #include "runtime/safepoint/single_thread.h"
 #include "runtime/safepoint/system_threads.h"
@@ -511,6 +512,7 @@ absl::Status PatchRegistry::State::EnsureCoordinatorLocked() {
     return absl::ResourceExhaustedError("EAGAIN: no thread for the coordinator (failpoint)");
   }
   if (coordinator_runs_) return absl::OkStatus();
+  StartApartThread();
   absl::Status started =
       StartRuntimeThread("mend-coord", RunCoordinator, this, &coordinator_thread_);
   coordinator_runs_ = started.ok();

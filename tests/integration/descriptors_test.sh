@@ -134,3 +134,66 @@ C
 start "$work/children"
 hear
 expect "descriptors that children lost" 0 "$answer"
+
+# Patches come and go while a program takes the lowest free number, and puts a descriptor where it knows that none
+# is: the number is free each time, and what it put there stays.
+cat >"$work/lowest.c" <<'C'
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <unistd.h>
+
+__attribute__((noinline)) int answer(void) {
+  __asm__ volatile("");
+  return 1;
+}
+static atomic_int stop, answers, taken, lost;
+
+static void* Work(void* descriptor) {
+  const int fd = *(int*)descriptor;
+  const int lowest_free = dup(fd);
+  close(lowest_free);
+  while (!stop) {
+    const int got = dup(fd);
+    taken += got != lowest_free;
+    close(got);
+    dup2(fd, lowest_free);
+    lost += fcntl(lowest_free, F_GETFD) < 0;
+    close(lowest_free);
+    answers = answer();
+  }
+  return NULL;
+}
+
+int main(void) {
+  char line[64];
+  pthread_t thread;
+  int fd = open("/dev/null", O_RDWR);
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  pthread_create(&thread, NULL, Work, &fd);
+  puts("running");
+  while (fgets(line, sizeof line, stdin)) {
+    if (line[0] == '?') {
+      printf("%d\n", (int)answers);
+    } else {
+      stop = 1;
+      pthread_join(thread, NULL);
+      printf("taken %d, lost %d\n", (int)taken, (int)lost);
+    }
+  }
+}
+C
+sed 's/return 1;/return 2;/' "$work/lowest.c" >"$work/fixed.c"
+(cd "$work" && "$patchc" cc -O2 lowest.c -o lowest && diff -u lowest.c fixed.c >lowest.patch) || true
+expect_code 0 "$patchc" build -o "$work/lowest.mendpatch" --name lowest --base "$work/lowest" \
+  --diff "$work/lowest.patch"
+start "$work/lowest"
+hear
+for round in $(seq 30); do
+  expect_code 0 "$patchc" apply "$work/lowest.mendpatch" --to "$hosted_pid"
+  expect_code 0 "$mend" status "$hosted_pid"
+  [ "$round" = 30 ] || expect_code 0 "$mend" revert "$hosted_pid"
+done
+ask "?" 2
+ask "end" "taken 0, lost 0"

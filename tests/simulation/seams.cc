@@ -18,6 +18,7 @@
 #include "runtime/base/check.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/raw_syscall.h"
+#include "runtime/safepoint/apart_thread.h"
 #include "runtime/safepoint/runtime_thread.h"
 #include "runtime/safepoint/safepoint_poll.h"
 #include "runtime/safepoint/single_thread.h"
@@ -357,6 +358,8 @@ long RawSyscall(long number, long a, long b, long c, long d, long, long) noexcep
 }
 
 // --- what the system says of its threads ---
+
+void StartApartThread() {}
 
 std::vector<pid_t> SystemThreads() {
   Point();

@@ -21,7 +21,7 @@
 #include "absl/time/clock.h"
 #include "mend/client.h"
 #include "mend/target.h"
-#include "runtime/control/descriptor_table.h"
+#include "runtime/base/descriptor_table.h"
 #include "runtime/control/request_runner.h"
 #include "runtime/control/socket_place.h"
 #include "tests/runtime/control/control_fixture.h"

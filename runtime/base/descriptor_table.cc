@@ -1,4 +1,4 @@
-#include "runtime/control/descriptor_table.h"
+#include "runtime/base/descriptor_table.h"
 
 #include <sched.h>
 #include <unistd.h>

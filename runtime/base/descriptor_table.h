@@ -7,8 +7,8 @@
 //
 // Linux keeps one table for a process only by convention: unshare(2), CLONE_FILES. POSIX record
 // locks stay the program's, since they belong to its table.
-#ifndef MEND_RUNTIME_CONTROL_DESCRIPTOR_TABLE_H_
-#define MEND_RUNTIME_CONTROL_DESCRIPTOR_TABLE_H_
+#ifndef MEND_RUNTIME_BASE_DESCRIPTOR_TABLE_H_
+#define MEND_RUNTIME_BASE_DESCRIPTOR_TABLE_H_
 
 #include <initializer_list>
 
@@ -21,4 +21,4 @@ bool LeaveSharedDescriptorTable(std::initializer_list<int> kept);
 
 }  // namespace mend
 
-#endif  // MEND_RUNTIME_CONTROL_DESCRIPTOR_TABLE_H_
+#endif  // MEND_RUNTIME_BASE_DESCRIPTOR_TABLE_H_
