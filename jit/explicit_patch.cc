@@ -91,7 +91,8 @@ absl::Status ExplicitPatch::Link() {
                          .version = name_,
                          .objects = std::move(objects),
                          .libraries = {},
-                         .lazy_name = ""});
+                         .lazy_name = "",
+                         .needed = {}});
     status = link.status();
     if (link.ok()) link_ = *std::move(link);
   }

@@ -70,6 +70,7 @@ absl::Status GuestLink::LinkObjects(const GuestLinkRequest& request) {
   object_ = std::make_unique<HostedProgram>(program_, arena_.get(), overrides_, handle_);
   object_->index.SetObject(request.name);
   object_->version = request.version;
+  object_->needed = request.needed;
   if (!request.lazy_name.empty()) {
     lazy_ = std::make_unique<LazyBindings>(arena_.get(), request.lazy_name);
     object_->lazy = lazy_.get();
@@ -112,19 +113,26 @@ absl::Status GuestLink::OpenLibraries(const std::vector<std::string>& libraries)
   for (const std::string& name : libraries) {
     void* const library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) return absl::FailedPreconditionError(dlerror());
-    libraries_.push_back(library);
+    object_->libraries.push_back(library);
     object_->host.AddLibrary(library);
+  }
+  for (const HostedProgram* const needed : program_->guests.Scope(*object_)) {
+    if (needed == object_.get()) continue;
+    for (void* const library : needed->libraries) object_->host.AddLibrary(library);
   }
   return absl::OkStatus();
 }
 
 GuestLink::~GuestLink() {
+  std::vector<void*> libraries;
   if (object_ != nullptr) {
+    program_->guests.ForgetUser(*object_);
+    libraries = object_->libraries;
     for (const auto& [offset, size] : object_->tls_ranges) object_->tls->Release(offset, size);
   }
   object_.reset();  // takes its unwind rows back
   if (!thunks_.empty()) UnwindTable::Get().RemoveRegion(thunks_);
-  for (void* const library : libraries_) dlclose(library);
+  for (void* const library : libraries) dlclose(library);
 }
 
 std::unique_ptr<ModuleArena> GuestLink::TakeArena() { return std::move(arena_); }
@@ -140,13 +148,17 @@ void GuestLink::RunInitializers(int argc, char** argv, char** envp) {
 
 void GuestLink::RunFinalizers() { __cxa_finalize(handle_); }
 
-void* GuestLink::FindInLibraries(const std::string& name) const {
-  for (void* const library : libraries_) {
+absl::Status GuestLink::BindAll() const {
+  return lazy_ == nullptr ? absl::OkStatus() : lazy_->BindAll();
+}
+
+void* GuestLink::FindInLibraries(const HostedProgram& module, const std::string& name) {
+  for (void* const library : module.libraries) {
     void* const found = dlsym(library, name.c_str());
     if (found == nullptr) continue;
-    const auto& overrides = object_->host.overrides();
+    const auto& overrides = module.host.overrides();
     if (const auto own = overrides.find(name); own != overrides.end()) return own->second;
-    if (object_->host.FindInLibraries(name)) return found;
+    if (module.host.FindInLibraries(name)) return found;
     return dlsym(RTLD_DEFAULT, name.c_str());
   }
   return nullptr;

@@ -4,8 +4,8 @@
 //   a reference to            means
 //   a name the objects define that definition
 //   anything else             the program's global, else what the process's libraries (and those
-//   that
-//                             the module itself needs) export
+//                             that the module itself needs) export, else what guest modules do
+//                             that are global, or that it needs
 //
 // Thread safety: the session's lock serialises links; afterwards reads are const.
 #ifndef MEND_JIT_GUEST_LINK_H_
@@ -33,6 +33,7 @@ struct GuestLinkRequest {
   std::vector<ProgramObject> objects;
   std::vector<std::string> libraries;  // as in DT_NEEDED, opened until the result goes
   std::string lazy_name;               // ModuleSource's; see lazy_binding.h
+  std::vector<std::string> needed;     // ModuleSource's
 };
 
 class GuestLink : public LinkedData {
@@ -70,7 +71,9 @@ class GuestLink : public LinkedData {
   absl::Status AddParameters(ModuleParameters& parameters) const;
   // What the libraries that the module needs export under the name; null if none does. Calls that
   // this library stands in front of, such as libc's blocking ones, lead to it as ever.
-  void* FindInLibraries(const std::string& name) const;
+  static void* FindInLibraries(const HostedProgram& module, const std::string& name);
+  // ModuleSource's lazy_name: as GuestModule has it.
+  absl::Status BindAll() const;
   // Functions marked MEND_UNIT.
   std::vector<FunctionSite> UnitFunctions() const;
   // The pointer that a variable of that name holds (MEND_NAMED_POINTER); 0 without one.
@@ -88,8 +91,7 @@ class GuestLink : public LinkedData {
 
   const HostedProgram* const program_;
   std::unique_ptr<ModuleArena> arena_;
-  std::vector<void*> libraries_;  // of dlopen
-  void* handle_ = nullptr;        // the module's __dso_handle
+  void* handle_ = nullptr;  // the module's __dso_handle
   CodeRange thunks_;
   std::map<std::string, void*> overrides_;
   std::unique_ptr<LazyBindings> lazy_;  // null: none

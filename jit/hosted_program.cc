@@ -29,11 +29,11 @@ std::optional<uintptr_t> BindToGlobalModule(const HostedProgram& object, std::st
                                             std::optional<uintptr_t> elsewhere) {
   if (object.parent == nullptr) return elsewhere;
   GuestTable& guests = object.parent->guests;
-  const HostedSymbol* const found = guests.FindGlobal(name);
+  const HostedSymbol* const found = guests.FindFor(object, name);
   if (found == nullptr || (elsewhere && *elsewhere != found->address)) return elsewhere;
   // A patch's own code would not keep the module.
   if (!object.version.empty()) return std::nullopt;
-  const HostedSymbol* const bound = guests.BindGlobal(name);
+  const HostedSymbol* const bound = guests.BindFor(object, name);
   if (bound == nullptr) return std::nullopt;
   return bound->address;
 }
@@ -75,6 +75,7 @@ std::vector<FunctionSite> UnitFunctions(const HostedProgram& program) {
 void GuestTable::Add(const std::string& name, const HostedProgram* guest) {
   const MutexLock lock(&mu_);
   guests_[name] = guest;
+  for (const std::string& needed : guest->needed) AddGlobalLocked(needed).users.insert(guest);
 }
 
 void GuestTable::Remove(const std::string& name) {
@@ -83,9 +84,25 @@ void GuestTable::Remove(const std::string& name) {
   std::erase_if(globals_, [&name](const Global& global) { return global.name == name; });
 }
 
+GuestTable::Global& GuestTable::AddGlobalLocked(const std::string& name) {
+  const auto known = FindModuleLocked(name);
+  if (known != globals_.end()) return *known;
+  return globals_.emplace_back(Global{.name = name});
+}
+
 void GuestTable::MakeGlobal(const std::string& name) {
   const MutexLock lock(&mu_);
-  if (FindModuleLocked(name) == globals_.end()) globals_.push_back({name});
+  for (const std::string& of_scope : ScopeLocked({name})) MakeOneGlobalLocked(of_scope);
+}
+
+void GuestTable::MakeOneGlobalLocked(const std::string& name) {
+  const auto known = FindModuleLocked(name);
+  if (known != globals_.end() && known->serves_all) return;
+  // Behind those that are global already.
+  Global global = known == globals_.end() ? Global{.name = name} : std::move(*known);
+  if (known != globals_.end()) globals_.erase(known);
+  global.serves_all = true;
+  globals_.push_back(std::move(global));
 }
 
 std::vector<GuestTable::Global>::iterator GuestTable::FindModuleLocked(std::string_view name) {
@@ -93,25 +110,66 @@ std::vector<GuestTable::Global>::iterator GuestTable::FindModuleLocked(std::stri
                       [name](const Global& global) { return global.name == name; });
 }
 
-// And the place of its module.
-std::pair<const HostedSymbol*, size_t> GuestTable::FindGlobalLocked(std::string_view symbol) const {
-  for (size_t i = 0; i < globals_.size(); ++i) {
-    const HostedSymbol* const found = guests_.at(globals_[i].name)->index.FindGlobal(symbol);
-    if (found != nullptr && !found->is_hidden) return {found, i};
+std::vector<std::string> GuestTable::ScopeLocked(const std::vector<std::string>& first) const {
+  std::vector<std::string> names;
+  const auto add = [&names](const std::vector<std::string>& more) {
+    for (const std::string& name : more) {
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    }
+  };
+  add(first);
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (const auto found = guests_.find(names[i]); found != guests_.end()) {
+      add(found->second->needed);
+    }
   }
-  return {nullptr, 0};
+  return names;
 }
 
-const HostedSymbol* GuestTable::FindGlobal(std::string_view symbol) const {
-  const MutexLock lock(&mu_);
-  return FindGlobalLocked(symbol).first;
+std::pair<const HostedSymbol*, std::string> GuestTable::FindForLocked(
+    const HostedProgram& user, std::string_view symbol) const {
+  std::vector<std::string> names;
+  for (const Global& global : globals_) {
+    if (global.serves_all) names.push_back(global.name);
+  }
+  if (!user.needed.empty()) {
+    for (std::string& name : ScopeLocked(user.needed)) names.push_back(std::move(name));
+  }
+  for (std::string& name : names) {
+    const auto guest = guests_.find(name);
+    // One that is to be linked together with the user.
+    if (guest == guests_.end()) continue;
+    const HostedSymbol* const found = guest->second->index.FindGlobal(symbol);
+    if (found != nullptr && !found->is_hidden) return {found, std::move(name)};
+  }
+  return {nullptr, ""};
 }
 
-const HostedSymbol* GuestTable::BindGlobal(std::string_view symbol) {
+const HostedSymbol* GuestTable::FindFor(const HostedProgram& user, std::string_view symbol) const {
   const MutexLock lock(&mu_);
-  const auto [found, place] = FindGlobalLocked(symbol);
-  if (found != nullptr) globals_[place].is_bound = true;
+  return FindForLocked(user, symbol).first;
+}
+
+const HostedSymbol* GuestTable::BindFor(const HostedProgram& user, std::string_view symbol) {
+  const MutexLock lock(&mu_);
+  const auto [found, name] = FindForLocked(user, symbol);
+  if (found != nullptr && guests_.at(name) != &user) AddGlobalLocked(name).users.insert(&user);
   return found;
+}
+
+void GuestTable::ForgetUser(const HostedProgram& user) {
+  const MutexLock lock(&mu_);
+  for (Global& global : globals_) global.users.erase(&user);
+}
+
+std::vector<const HostedProgram*> GuestTable::Scope(const HostedProgram& guest) const {
+  const MutexLock lock(&mu_);
+  std::vector<const HostedProgram*> scope = {&guest};
+  for (const std::string& name : ScopeLocked(guest.needed)) {
+    const auto found = guests_.find(name);
+    if (found != guests_.end() && found->second != &guest) scope.push_back(found->second);
+  }
+  return scope;
 }
 
 std::vector<std::string> GuestTable::Globals() const {
@@ -133,7 +191,7 @@ bool GuestTable::Retire(const std::string& name) {
   const MutexLock lock(&mu_);
   const auto global = FindModuleLocked(name);
   if (global == globals_.end()) return true;
-  if (global->is_bound) return false;
+  if (global->is_bound || !global->users.empty()) return false;
   globals_.erase(global);
   return true;
 }

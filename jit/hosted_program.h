@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -74,17 +75,25 @@ class GuestTable {
   std::string Describe(CodeAddress pc) const ABSL_LOCKS_EXCLUDED(mu_);
   std::vector<FunctionSite> Functions() const ABSL_LOCKS_EXCLUDED(mu_);
 
-  // What the module exports serves other modules from now on: it was opened with RTLD_GLOBAL.
+  // What the module and those that it needs export serves all other modules from now on: it was
+  // opened with RTLD_GLOBAL.
   void MakeGlobal(const std::string& name) ABSL_LOCKS_EXCLUDED(mu_);
-  // What a global module exports under the name, the one that became global first; null without
-  // one.
-  const HostedSymbol* FindGlobal(std::string_view symbol) const ABSL_LOCKS_EXCLUDED(mu_);
-  // The same for whoever keeps the address: the module stays.
-  const HostedSymbol* BindGlobal(std::string_view symbol) ABSL_LOCKS_EXCLUDED(mu_);
+  // What the name means to `user`: what a global module exports, the one that became global first,
+  // else what one of those exports that it needs. Null without one.
+  const HostedSymbol* FindFor(const HostedProgram& user, std::string_view symbol) const
+      ABSL_LOCKS_EXCLUDED(mu_);
+  // The same for `user` to keep: the module stays as long as that.
+  const HostedSymbol* BindFor(const HostedProgram& user, std::string_view symbol)
+      ABSL_LOCKS_EXCLUDED(mu_);
+  // `user` keeps nothing any more.
+  void ForgetUser(const HostedProgram& user) ABSL_LOCKS_EXCLUDED(mu_);
+  // A module and all that it needs, breadth first, which are loaded.
+  std::vector<const HostedProgram*> Scope(const HostedProgram& guest) const
+      ABSL_LOCKS_EXCLUDED(mu_);
   // The modules that serve others, in the order in which they became so.
   std::vector<std::string> Globals() const ABSL_LOCKS_EXCLUDED(mu_);
   // For whoever keeps an address in what a patch has brought there: the module stays. False when it
-  // is no global one.
+  // serves nobody.
   bool BindModule(const std::string& name) ABSL_LOCKS_EXCLUDED(mu_);
   // Whether the module may go: nobody was given an address of it by these, nor will be.
   bool Retire(const std::string& name) ABSL_LOCKS_EXCLUDED(mu_);
@@ -95,13 +104,22 @@ class GuestTable {
  private:
   struct Global {
     std::string name;
-    bool is_bound = false;  // an address was given away
+    bool serves_all = false;                 // else those that need it
+    bool is_bound = false;                   // an address was given away for good
+    std::set<const HostedProgram*> users{};  // the modules that need it or have an address of it
   };
 
-  // The global module of that name; the end without one.
+  // The module of that name that serves others; the end without one.
   std::vector<Global>::iterator FindModuleLocked(std::string_view name)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  std::pair<const HostedSymbol*, size_t> FindGlobalLocked(std::string_view symbol) const
+  void MakeOneGlobalLocked(const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Global& AddGlobalLocked(const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // And the name of its module.
+  std::pair<const HostedSymbol*, std::string> FindForLocked(const HostedProgram& user,
+                                                            std::string_view symbol) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The names of those in Scope.
+  std::vector<std::string> ScopeLocked(const std::vector<std::string>& first) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   mutable Mutex mu_;
@@ -164,6 +182,10 @@ struct HostedProgram {
   std::vector<std::pair<uintptr_t, size_t>> parameter_tables;
   std::vector<std::pair<uintptr_t, size_t>> state_owner_tables;
   std::vector<std::pair<uintptr_t, size_t>> unit_tables;
+  // Of a guest: ModuleSource's, constant while it is in the GuestTable; and the handles of the
+  // libraries that it needs.
+  std::vector<std::string> needed;
+  std::vector<void*> libraries;
   // Of a guest: its named data that lead to its text.
   std::vector<uintptr_t> text_pointers;
   std::vector<LateWord> late_words;  // of what a patch brought

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "jit/hosted_program.h"
 #include "jit/module_arena.h"
 #include "runtime/safepoint/unwind_table.h"
@@ -79,12 +80,32 @@ std::optional<uintptr_t> LazyBindings::Find(const std::string& name) const {
   return (*found)->stub.begin.value;
 }
 
+std::optional<uintptr_t> LazyBindings::FindFunction(const Binding& binding) {
+  const HostedProgram& object = *binding.object;
+  return BindToGlobalModule(object, binding.name, object.host.Find(binding.name));
+}
+
+absl::Status LazyBindings::BindAll() const {
+  std::vector<std::string> missing;
+  for (const auto& binding : bindings_) {
+    const std::optional<uintptr_t> found = FindFunction(*binding);
+    if (found) {
+      binding->words->target.store(*found, std::memory_order_release);
+    } else {
+      missing.push_back(Demangled(binding->name));
+    }
+  }
+  if (missing.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("undefined symbol: ", absl::StrJoin(missing, ", ")));
+}
+
 uintptr_t LazyBindings::Bind(void* binding) {
   const int saved_errno = errno;
-  const auto& [bindings, object, name, words, stub] = *static_cast<const Binding*>(binding);
-  const std::optional<uintptr_t> found = BindToGlobalModule(*object, name, object->host.Find(name));
-  if (!found) Missing(bindings->file_, name);
-  words->target.store(*found, std::memory_order_release);
+  const auto& bound = *static_cast<const Binding*>(binding);
+  const std::optional<uintptr_t> found = FindFunction(bound);
+  if (!found) Missing(bound.bindings->file_, bound.name);
+  bound.words->target.store(*found, std::memory_order_release);
   errno = saved_errno;
   return *found;
 }

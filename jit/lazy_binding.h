@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "runtime/base/code_address.h"
 
@@ -41,10 +42,16 @@ class LazyBindings {
   // The same of one that has a stub already; nullopt for others.
   std::optional<uintptr_t> Find(const std::string& name) const;
 
+  // Binds all functions. FAILED_PRECONDITION names those that are missing.
+  absl::Status BindAll() const;
+
   // For mend_bind_lazily: the function of a Binding; does not return without one. Preserves errno.
   static uintptr_t Bind(void* binding);
 
  private:
+  struct Binding;
+  static std::optional<uintptr_t> FindFunction(const Binding& binding);
+
   // What the stub's code uses, in the module's data.
   struct Words {
     std::atomic<uintptr_t> target;

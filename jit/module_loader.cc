@@ -1,8 +1,5 @@
 #include "jit/module_loader.h"
 
-#include <elf.h>
-
-#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -22,16 +19,6 @@ absl::StatusOr<std::string> Contents(const ModuleSource& source) {
   return bytes;
 }
 
-// Whether the file was linked with -z now.
-bool BindsNow(std::string_view file) {
-  const std::vector<DynamicEntry> entries = DynamicEntries(file);
-  return std::any_of(entries.begin(), entries.end(), [](const DynamicEntry& entry) {
-    return entry.tag == DT_BIND_NOW ||
-           (entry.tag == DT_FLAGS && (entry.value & DF_BIND_NOW) != 0) ||
-           (entry.tag == DT_FLAGS_1 && (entry.value & DF_1_NOW) != 0);
-  });
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<GuestLibrary>> GuestLibrary::Link(
@@ -41,19 +28,27 @@ absl::StatusOr<std::unique_ptr<GuestLibrary>> GuestLibrary::Link(
   if (!bytes.ok()) return bytes.status();
   std::unique_ptr<GuestLibrary> library(new GuestLibrary(program, name, *std::move(bytes)));
   library->arguments_ = arguments;
-  const std::string lazy_name = BindsNow(library->bytes_) ? "" : source.lazy_name;
-  if (absl::Status linked = library->LinkImage(lazy_name); !linked.ok()) {
+  if (absl::Status linked = library->LinkImage(source); !linked.ok()) {
     library->link_.reset();
-    const auto [error, detail] = ErrnoOf(linked);
-    return ErrnoStatus(error, absl::StrCat("module ", name, ": ",
-                                           absl::string_view(detail.data(), detail.size())));
+    return library->OfModule(linked);
   }
   library->forget_ = std::move(forget);
   program->guests.Add(name, &library->link_->object());
   return library;
 }
 
-absl::Status GuestLibrary::LinkImage(const std::string& lazy_name) {
+absl::Status GuestLibrary::OfModule(const absl::Status& failure) const {
+  const auto [error, detail] = ErrnoOf(failure);
+  return ErrnoStatus(
+      error, absl::StrCat("module ", name_, ": ", absl::string_view(detail.data(), detail.size())));
+}
+
+absl::Status GuestLibrary::BindAll() {
+  absl::Status bound = link_->BindAll();
+  return bound.ok() ? bound : OfModule(bound);
+}
+
+absl::Status GuestLibrary::LinkImage(const ModuleSource& source) {
   absl::StatusOr<std::string_view> section = FindElfSection(bytes_, kModuleSection);
   if (!section.ok()) {
     return absl::InvalidArgumentError("ENOEXEC: not a library made by patchc cc -shared");
@@ -70,7 +65,8 @@ absl::Status GuestLibrary::LinkImage(const std::string& lazy_name) {
                        .version = "",
                        .objects = *std::move(objects),
                        .libraries = std::move(libraries),
-                       .lazy_name = lazy_name});
+                       .lazy_name = source.lazy_name,
+                       .needed = source.needed});
   if (!link.ok()) return link.status();
   link_ = *std::move(link);
   if (absl::Status added = link_->AddParameters(parameters_); !added.ok()) return added;
@@ -102,9 +98,15 @@ void GuestLibrary::RunExit() {
 void GuestLibrary::RunFinalizers() { link_->RunFinalizers(); }
 
 void* GuestLibrary::FindSymbol(const std::string& name) const {
-  const HostedSymbol* const symbol = link_->object().index.FindGlobal(name);
-  if (symbol == nullptr || symbol->is_hidden) return link_->FindInLibraries(name);
-  return reinterpret_cast<void*>(symbol->address);
+  const std::vector<const HostedProgram*> scope = program_->guests.Scope(link_->object());
+  for (const HostedProgram* const module : scope) {
+    const HostedSymbol* const symbol = module->index.FindGlobal(name);
+    if (symbol != nullptr && !symbol->is_hidden) return reinterpret_cast<void*>(symbol->address);
+  }
+  for (const HostedProgram* const module : scope) {
+    if (void* const found = GuestLink::FindInLibraries(*module, name)) return found;
+  }
+  return nullptr;
 }
 
 }  // namespace mend::jit

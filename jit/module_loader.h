@@ -37,6 +37,8 @@ class GuestLibrary : public GuestModule {
   std::vector<CodeRange> text() const override { return link_->arena().text(); }
   std::string_view file() const override { return bytes_; }
   ModuleParameters& parameters() override { return parameters_; }
+  absl::Status BindAll() override;
+  void Abandon() override { program_->guests.ForgetUser(link_->object()); }
   bool Retire() override { return program_->guests.Retire(name_); }
   void RunInitializers() override;
   int RunInit() override;
@@ -46,14 +48,16 @@ class GuestLibrary : public GuestModule {
   // Modules that are linked later, and patches of modules, find what it exports.
   void MakeGlobal() const { program_->guests.MakeGlobal(name_); }
 
-  // The address of a function or datum that the module defines for others, or that a library
-  // exports which it needs; null without one.
+  // The address of a function or datum that the module defines for others, or one of those that it
+  // needs, breadth first, or that a library exports which they need; null without one.
   void* FindSymbol(const std::string& name) const;
 
  private:
   GuestLibrary(const HostedProgram* program, std::string name, std::string bytes)
       : program_(program), name_(std::move(name)), bytes_(std::move(bytes)) {}
-  absl::Status LinkImage(const std::string& lazy_name);
+  // The failure with the module's name.
+  absl::Status OfModule(const absl::Status& failure) const;
+  absl::Status LinkImage(const ModuleSource& source);
 
   const HostedProgram* const program_;
   const std::string name_;

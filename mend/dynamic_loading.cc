@@ -2,18 +2,19 @@
 
 #include <dlfcn.h>
 
-#include <climits>
+#include <algorithm>
 #include <cstdlib>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "jit/guest_libc/stand_ins.h"
@@ -21,197 +22,13 @@
 #include "mend/host.h"
 #include "mend/mapped_file.h"
 #include "mend/needed_modules.h"
-#include "mend/program_exports.h"
-#include "runtime/base/mutex.h"
+#include "mend/open_libraries.h"
 #include "runtime/control/refusal.h"
 #include "runtime/format/program_image.h"
 #include "runtime/module/module_registry.h"
 
 namespace mend {
 namespace {
-
-// What native libraries see of a guest module that was opened with RTLD_GLOBAL.
-struct ShownModule {
-  SymbolLibrary library;
-  std::string name;
-  // The program has closed it, and the native loader has not: a library found a symbol there. Then
-  // it stays loaded, as natively.
-  Host* kept_by = nullptr;
-};
-
-// A guest module that the program has open.
-struct OpenLibrary {
-  std::string path;
-  std::string name;
-  unsigned references = 0;
-  bool is_global = false;  // RTLD_GLOBAL
-  Host* host = nullptr;    // whose module it is
-};
-
-// The handle of a guest module is the module's address: the native loader's are others.
-class OpenLibraries {
- public:
-  // The name under which the file is, or would be, loaded.
-  std::string NameFor(const std::string& path) const ABSL_LOCKS_EXCLUDED(mu_) {
-    const MutexLock lock(&mu_);
-    const std::string base = GuestModuleName(path);
-    std::string name = base;
-    for (unsigned number = 2; IsTaken(name, path); ++number) name = absl::StrCat(base, "-", number);
-    return name;
-  }
-
-  void Opened(const GuestModule* module, const std::string& path, const std::string& name,
-              bool is_global) ABSL_LOCKS_EXCLUDED(mu_) {
-    const MutexLock lock(&mu_);
-    OpenLibrary& library = libraries_[module];
-    library.host = Host::Get();
-    library.path = path;
-    library.name = name;
-    library.is_global = library.is_global || is_global;
-    ++library.references;
-  }
-
-  // One reference less; false when it is not the last one.
-  bool Close(const void* handle) ABSL_LOCKS_EXCLUDED(mu_) {
-    const MutexLock lock(&mu_);
-    const auto found = libraries_.find(handle);
-    if (found == libraries_.end() || --found->second.references != 0) return false;
-    libraries_.erase(found);
-    return true;
-  }
-
-  // Its symbols join the process's, behind all others.
-  void Show(GuestModule* module, const std::string& name) ABSL_LOCKS_EXCLUDED(mu_);
-  // The other way round. False: the native loader keeps it, and the module has to stay.
-  bool Hide(const GuestModule* module) ABSL_LOCKS_EXCLUDED(mu_);
-  void Keep(const GuestModule* module, Host* host) ABSL_LOCKS_EXCLUDED(mu_);
-  // The modules that need not be kept any more, and whose they are.
-  std::vector<std::pair<const GuestModule*, Host*>> TakeUnkept() ABSL_LOCKS_EXCLUDED(mu_);
-
-  // Null when the handle is none of ours.
-  Host* HostOf(const void* handle) const ABSL_LOCKS_EXCLUDED(mu_) {
-    const MutexLock lock(&mu_);
-    const auto found = libraries_.find(handle);
-    return found == libraries_.end() ? nullptr : found->second.host;
-  }
-  bool Has(const void* handle) const ABSL_LOCKS_EXCLUDED(mu_) {
-    const MutexLock lock(&mu_);
-    return libraries_.find(handle) != libraries_.end();
-  }
-  bool HasPath(const std::string& path) const ABSL_LOCKS_EXCLUDED(mu_) {
-    const MutexLock lock(&mu_);
-    for (const auto& [handle, library] : libraries_) {
-      if (library.path == path) return true;
-    }
-    return false;
-  }
-
-  // What a module opened with RTLD_GLOBAL exports; null if none does.
-  void* FindGlobal(const std::string& symbol) const ABSL_LOCKS_EXCLUDED(mu_) {
-    const MutexLock lock(&mu_);
-    for (const auto& [handle, library] : libraries_) {
-      if (!library.is_global) continue;
-      void* const found =
-          jit::Session::FindSymbol(*static_cast<const GuestModule*>(handle), symbol);
-      if (found != nullptr) return found;
-    }
-    return nullptr;
-  }
-
- private:
-  bool IsTaken(const std::string& name, const std::string& path) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    for (const auto& [handle, library] : libraries_) {
-      if (library.name == name && library.path != path) return true;
-    }
-    return false;
-  }
-
-  mutable Mutex mu_;
-  std::map<const void*, OpenLibrary> libraries_ ABSL_GUARDED_BY(mu_);
-  std::map<const GuestModule*, ShownModule> shown_ ABSL_GUARDED_BY(mu_);
-};
-
-void OpenLibraries::Show(GuestModule* module, const std::string& name) {
-  // The loader's locks are never taken under mu_.
-  ShownModule shown;
-  {
-    const MutexLock lock(&mu_);
-    const auto found = shown_.find(module);
-    if (found != shown_.end() && found->second.library.is_open()) return;
-    if (found != shown_.end()) shown = found->second;
-  }
-  Host* const kept_by = std::exchange(shown.kept_by, nullptr);
-  if (kept_by == nullptr || !shown.library.Reopen()) {
-    absl::StatusOr<SymbolLibrary> library =
-        SymbolLibrary::Open(ExportsOfModule(*module), /*stays=*/false);
-    if (!library.ok()) {
-      Host::Get()->events().Append(
-          MendEvent("exports_unavailable", "",
-                    absl::StrCat("libraries do not see the symbols of module '", name,
-                                 "': ", library.status().message())));
-      return;
-    }
-    shown.library = *std::move(library);
-    shown.name = name;
-  }
-  {
-    const MutexLock lock(&mu_);
-    shown_[module] = shown;
-  }
-  // The program has opened it once more: this reference is of no more use.
-  if (kept_by != nullptr) kept_by->modules().Close(module).IgnoreError();
-}
-
-bool OpenLibraries::Hide(const GuestModule* module) {
-  ShownModule shown;
-  {
-    const MutexLock lock(&mu_);
-    const auto found = shown_.find(module);
-    if (found == shown_.end()) return true;
-    shown = found->second;
-  }
-  shown.library.Close();
-  const bool is_kept = shown.library.IsKept();
-  const MutexLock lock(&mu_);
-  if (is_kept) {
-    shown_[module] = shown;
-  } else {
-    shown_.erase(module);
-  }
-  return !is_kept;
-}
-
-void OpenLibraries::Keep(const GuestModule* module, Host* host) {
-  const MutexLock lock(&mu_);
-  shown_[module].kept_by = host;
-}
-
-std::vector<std::pair<const GuestModule*, Host*>> OpenLibraries::TakeUnkept() {
-  std::vector<std::pair<const GuestModule*, ShownModule>> kept;
-  {
-    const MutexLock lock(&mu_);
-    for (const auto& [module, shown] : shown_) {
-      if (shown.kept_by != nullptr) kept.emplace_back(module, shown);
-    }
-  }
-  std::erase_if(kept, [](const auto& entry) { return entry.second.library.IsKept(); });
-  std::vector<std::pair<const GuestModule*, Host*>> unkept;
-  const MutexLock lock(&mu_);
-  for (const auto& [module, shown] : kept) {
-    const auto found = shown_.find(module);
-    if (found == shown_.end() || found->second.kept_by == nullptr) continue;
-    shown_.erase(found);
-    unkept.emplace_back(module, shown.kept_by);
-  }
-  return unkept;
-}
-
-OpenLibraries& Libraries() {
-  // Never destroyed: exit handlers of the program may still open and close.
-  static auto* const libraries = new OpenLibraries;
-  return *libraries;
-}
 
 // What dlerror is to say next on this thread; `told` keeps the text that it returned.
 struct LoadingError {
@@ -246,10 +63,12 @@ std::vector<std::string> SearchFolders() {
   return folders;
 }
 
-// A file as the native loader calls it, and by its real path.
+// A file as the native loader calls it, and by its real path. It is read once: what is looked at is
+// what is loaded.
 struct GuestFile {
   std::string name;
   std::string path;
+  std::shared_ptr<const MappedFile> file;
 };
 
 // The guest module that the name means; nothing when it means no such file. `folders`: where to
@@ -266,11 +85,11 @@ std::optional<GuestFile> FindGuestModule(const std::string& name,
     }
   }
   for (const std::string& candidate : candidates) {
-    const MappedFile file(candidate);
-    if (file.contents().empty()) continue;
-    if (!FindElfSection(file.contents(), kModuleSection).ok()) return std::nullopt;
+    const auto file = std::make_shared<const MappedFile>(candidate);
+    if (file->contents().empty()) continue;
+    if (!FindElfSection(file->contents(), kModuleSection).ok()) return std::nullopt;
     char* const resolved = realpath(candidate.c_str(), nullptr);
-    GuestFile found{candidate, resolved != nullptr ? resolved : candidate};
+    GuestFile found{candidate, resolved != nullptr ? resolved : candidate, file};
     free(resolved);
     return found;
   }
@@ -303,48 +122,158 @@ bool BindsLazily(int flags) {
   return (flags & RTLD_NOW) == 0 && !binds_now;
 }
 
-void* OpenGuest(const GuestFile& file, int flags, std::set<std::string>& opening);
+// A guest module that one dlopen is about.
+struct Opening {
+  GuestFile file;
+  bool is_open = false;  // then what it needs is, too
+  bool binds_now = false;
+  std::vector<size_t> needed;  // places
+  std::string name;            // under which it is loaded
+};
 
-// The guest modules that `file` was linked with and that the program has not taken in come first,
-// as natively. They stay: the module is linked with them. False: one was refused.
-bool OpenNeeded(const GuestFile& file, int flags, std::set<std::string>& opening) {
-  const NeededModules needed = ReadNeededModules(file.path);
-  for (const std::string& name : needed.names) {
-    if (IsPartOfProgram(name)) continue;
-    const std::optional<GuestFile> found = FindGuestModule(name, needed.folders);
-    // Without it, linking says which symbols are missing.
-    if (!found || !opening.insert(found->path).second) continue;
-    void* const module = OpenGuest(*found, flags & ~RTLD_GLOBAL, opening);
-    if (module == nullptr) return false;
-    jit::Session::MakeGlobal(*static_cast<GuestModule*>(module));
+// The module and those that it was linked with and that the program has not taken in, breadth
+// first.
+std::vector<Opening> CollectNeeded(const GuestFile& first) {
+  std::vector<Opening> openings = {{.file = first}};
+  for (size_t i = 0; i < openings.size(); ++i) {
+    openings[i].is_open = Libraries().HasPath(openings[i].file.path);
+    if (openings[i].is_open) continue;
+    const NeededModules needed =
+        ReadNeededModules(openings[i].file.path, openings[i].file.file->contents());
+    openings[i].binds_now = needed.binds_now;
+    for (const std::string& name : needed.names) {
+      if (IsPartOfProgram(name)) continue;
+      std::optional<GuestFile> found = FindGuestModule(name, needed.folders);
+      // Without it, linking says which symbols are missing.
+      if (!found) continue;
+      size_t place = 0;
+      while (place < openings.size() && openings[place].file.path != found->path) ++place;
+      if (place == openings.size()) openings.push_back({.file = *std::move(found)});
+      if (place != i) openings[i].needed.push_back(place);
+    }
   }
-  return true;
+  std::set<std::string> taken;
+  for (Opening& opening : openings) {
+    opening.name = Libraries().NameFor(opening.file.path, taken);
+    taken.insert(opening.name);
+  }
+  return openings;
 }
 
-// `opening`: the paths of the modules that are being opened, for those that need one another.
-void* OpenGuest(const GuestFile& file, int flags, std::set<std::string>& opening) {
-  const std::string& path = file.path;
-  const bool is_open = Libraries().HasPath(path);
-  if ((flags & RTLD_NOLOAD) != 0 && !is_open) return nullptr;
-  if (!is_open && !OpenNeeded(file, flags, opening)) return nullptr;
-  const std::string name = Libraries().NameFor(path);
-  const bool is_global = (flags & RTLD_GLOBAL) != 0;
-  GuestModule* shown = nullptr;
-  // Its constructors may open libraries that need it.
-  const auto show = [&](GuestModule* linked) {
-    if (is_global) Libraries().Show(shown = linked, name);
+// The places in the order in which the native loader initialises: from the last one on, each after
+// those that it needs, and the module that is opened (the first) at the end.
+std::vector<size_t> InitializationOrder(const std::vector<Opening>& openings) {
+  std::vector<size_t> order;
+  std::vector<bool> seen(openings.size());
+  const std::function<void(size_t)> visit = [&](size_t place) {
+    if (seen[place]) return;
+    seen[place] = true;
+    for (const size_t needed : openings[place].needed) visit(needed);
+    order.push_back(place);
   };
-  const absl::StatusOr<GuestModule*> module = Host::Get()->modules().Open(
-      name, {.path = path, .bytes = "", .lazy_name = BindsLazily(flags) ? file.name : ""}, show);
-  if (!module.ok()) {
-    if (shown != nullptr) Libraries().Hide(shown);
-    SetError(module.status());
-    return nullptr;
+  for (size_t i = openings.size(); i > 0; --i) visit(i - 1);
+  std::erase(order, size_t{0});
+  order.push_back(0);
+  return order;
+}
+
+// Whether it needs, directly or not, one that is linked after it.
+bool NeedsLaterOne(const std::vector<Opening>& openings, const std::vector<size_t>& order,
+                   size_t place) {
+  const auto own = std::find(order.begin(), order.end(), place);
+  std::set<size_t> reached;
+  const std::function<void(size_t)> visit = [&](size_t at) {
+    for (const size_t needed : openings[at].needed) {
+      if (reached.insert(needed).second) visit(needed);
+    }
+  };
+  visit(place);
+  return std::any_of(own + 1, order.end(), [&](size_t later) { return reached.contains(later); });
+}
+
+// What libraries and later modules see of it; before its constructors run, which may open who needs
+// it.
+void ShowToAll(GuestModule* module, const std::string& name) {
+  jit::Session::MakeGlobal(*module);
+  Libraries().Show(module, name);
+}
+
+std::vector<ModuleRequest> RequestsFor(const std::vector<Opening>& openings,
+                                       const std::vector<size_t>& order, int flags) {
+  std::vector<size_t> position(openings.size());
+  for (size_t i = 0; i < order.size(); ++i) position[order[i]] = i;
+  std::vector<ModuleRequest> requests;
+  for (const size_t place : order) {
+    const Opening& opening = openings[place];
+    ModuleRequest request{.name = opening.name, .source = {.path = opening.file.path}};
+    request.references = place != 0 ? 0 : (flags & RTLD_NODELETE) != 0 ? 2 : 1;
+    request.must_be_open = opening.is_open;
+    if (!opening.is_open) {
+      request.source.bytes = std::string(opening.file.file->contents());
+      const bool lazily = BindsLazily(flags) && !opening.binds_now;
+      // Functions alone can wait for those that come later.
+      request.bind_now = !lazily && NeedsLaterOne(openings, order, place);
+      if (lazily || request.bind_now) request.source.lazy_name = opening.file.name;
+    }
+    for (const size_t needed : opening.needed) {
+      request.source.needed.push_back(openings[needed].name);
+      request.needs.push_back(position[needed]);
+    }
+    if ((flags & RTLD_GLOBAL) != 0) {
+      request.linked = [name = opening.name](GuestModule* linked) { ShowToAll(linked, name); };
+    }
+    request.is_unused = [](const GuestModule* module) { return Libraries().Hide(module); };
+    requests.push_back(std::move(request));
   }
-  if (is_global) jit::Session::MakeGlobal(**module);
-  Libraries().Opened(*module, path, name, is_global);
-  show(*module);
-  return *module;
+  for (const size_t place : order) {
+    for (const size_t needed : openings[place].needed) ++requests[position[needed]].references;
+  }
+  return requests;
+}
+
+// How many of the references that a request took are one of the program or of a new module: others
+// may have opened a module meanwhile that was to need it.
+unsigned ReferencesInUse(const std::vector<ModuleRequest>& requests,
+                         const std::vector<OpenedModule>& opened, size_t at) {
+  unsigned unused = 0;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const std::vector<size_t>& needs = requests[i].needs;
+    if (!opened[i].is_new)
+      unused += static_cast<unsigned>(std::count(needs.begin(), needs.end(), at));
+  }
+  return requests[at].references - unused;
+}
+
+void* OpenGuest(const GuestFile& file, int flags) {
+  const bool is_global = (flags & RTLD_GLOBAL) != 0;
+  while ((flags & RTLD_NOLOAD) == 0 || Libraries().HasPath(file.path)) {
+    const std::vector<Opening> openings = CollectNeeded(file);
+    const std::vector<ModuleRequest> requests =
+        RequestsFor(openings, InitializationOrder(openings), flags);
+    ModuleRegistry& modules = Host::Get()->modules();
+    const absl::StatusOr<std::vector<OpenedModule>> opened = modules.OpenTogether(requests);
+    // Another thread has just closed one of those that were open.
+    if (absl::IsAborted(opened.status())) continue;
+    if (!opened.ok()) {
+      SetError(opened.status());
+      return nullptr;
+    }
+    for (size_t i = 0; i < requests.size(); ++i) {
+      const ModuleRequest& request = requests[i];
+      const unsigned references = ReferencesInUse(requests, *opened, i);
+      GuestModule* const module = (*opened)[i].module;
+      if (references != 0) {
+        Libraries().Opened(module, request.source.path, request.name, is_global, references);
+      }
+      if (references != request.references) {
+        modules.Close(module, request.references - references).status().IgnoreError();
+      }
+    }
+    GuestModule* const module = opened->back().module;
+    if (is_global) ShowToAll(module, requests.back().name);
+    return module;
+  }
+  return nullptr;
 }
 
 // Nothing when it is the native loader's business.
@@ -353,8 +282,7 @@ std::optional<void*> OpenHosted(const char* file, int flags) {
   const std::optional<GuestFile> guest = FindGuestModule(file);
   if (!guest) return std::nullopt;
   if (IsPartOfProgram(guest->path)) return dlopen(nullptr, flags);
-  std::set<std::string> opening = {guest->path};
-  return OpenGuest(*guest, flags, opening);
+  return OpenGuest(*guest, flags);
 }
 
 // The native functions are called in the end position, so that they see the hosted caller's address
@@ -444,32 +372,34 @@ void* LibraryDlvsym(void* handle, const char* name, const char* version) {
   [[clang::musttail]] return dlvsym(handle, name, version);
 }
 
-int CloseGuest(GuestModule* module, Host& host) {
+int CloseGuest(const GuestModule* module, Host& host) {
   // In a livepatch callback it stays open, and may be closed later.
   if (host.registry().InCallback()) {
-    SetError(host.modules().Close(module));
+    SetError(host.modules().Close(module).status());
     return -1;
   }
   if (Libraries().Close(module) && !Libraries().Hide(module)) {
     Libraries().Keep(module, &host);
     return 0;
   }
-  if (const absl::Status closed = host.modules().Close(module); !closed.ok()) {
-    SetError(closed);
+  const absl::StatusOr<ClosedModule> closed = host.modules().Close(module);
+  if (!closed.ok()) {
+    SetError(closed.status());
     return -1;
   }
+  for (const GuestModule* const needed : closed->needed) CloseGuest(needed, host);
   return 0;
 }
 
 int HostedDlclose(void* handle) {
   if (Host* const host = Libraries().HostOf(handle); host != nullptr) {
-    return CloseGuest(static_cast<GuestModule*>(handle), *host);
+    return CloseGuest(static_cast<const GuestModule*>(handle), *host);
   }
   const int result = dlclose(handle);
   if (Host::Get()->registry().InCallback()) return result;
   // It may have been the last library that needed a module's symbols.
   for (const auto& [module, host] : Libraries().TakeUnkept()) {
-    host->modules().Close(module).IgnoreError();
+    CloseGuest(module, *host);
   }
   return result;
 }

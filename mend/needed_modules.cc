@@ -2,6 +2,7 @@
 
 #include <elf.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <string_view>
@@ -9,7 +10,6 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
-#include "mend/mapped_file.h"
 #include "runtime/format/program_image.h"
 
 namespace mend {
@@ -27,19 +27,27 @@ std::string DynamicText(std::string_view file, int64_t tag) {
   return {};
 }
 
+bool BindsNow(std::string_view file) {
+  const std::vector<DynamicEntry> entries = DynamicEntries(file);
+  return std::any_of(entries.begin(), entries.end(), [](const DynamicEntry& entry) {
+    return entry.tag == DT_BIND_NOW ||
+           (entry.tag == DT_FLAGS && (entry.value & DF_BIND_NOW) != 0) ||
+           (entry.tag == DT_FLAGS_1 && (entry.value & DF_1_NOW) != 0);
+  });
+}
+
 }  // namespace
 
-NeededModules ReadNeededModules(const std::string& path) {
+NeededModules ReadNeededModules(const std::string& path, std::string_view file) {
   NeededModules needed;
-  const MappedFile file(path);
-  if (file.contents().empty()) return needed;
-  const absl::StatusOr<std::string_view> section = FindElfSection(file.contents(), kLinkedSection);
+  needed.binds_now = BindsNow(file);
+  const absl::StatusOr<std::string_view> section = FindElfSection(file, kLinkedSection);
   if (!section.ok()) return needed;
   // Name and path of each; the path is where the linker found it.
   const std::vector<std::string> linked = NamesInSection(*section);
   for (size_t i = 0; i < linked.size(); i += 2) needed.names.push_back(linked[i]);
-  std::string folders = DynamicText(file.contents(), DT_RUNPATH);
-  if (folders.empty()) folders = DynamicText(file.contents(), DT_RPATH);
+  std::string folders = DynamicText(file, DT_RUNPATH);
+  if (folders.empty()) folders = DynamicText(file, DT_RPATH);
   const std::string origin = std::filesystem::path(path).parent_path().string();
   folders = absl::StrReplaceAll(folders, {{"$ORIGIN", origin}, {"${ORIGIN}", origin}});
   needed.folders = absl::StrSplit(folders, ':', absl::SkipEmpty());

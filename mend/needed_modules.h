@@ -6,6 +6,7 @@
 #define MEND_MEND_NEEDED_MODULES_H_
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace mend {
@@ -13,10 +14,11 @@ namespace mend {
 struct NeededModules {
   std::vector<std::string> names;    // as in DT_NEEDED
   std::vector<std::string> folders;  // of DT_RUNPATH (DT_RPATH), with $ORIGIN filled in
+  bool binds_now = false;            // linked with -z now
 };
 
-// Nothing in it when the file at `path`, a real path, is no guest module or needs none.
-NeededModules ReadNeededModules(const std::string& path);
+// Of the file at `path`, a real path, with these contents. No names when it is no guest module.
+NeededModules ReadNeededModules(const std::string& path, std::string_view file);
 
 }  // namespace mend
 

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "runtime/base/code_address.h"
 #include "runtime/patch/module_parameters.h"
@@ -21,6 +22,10 @@ struct ModuleSource {
   // RTLD_LAZY: functions that it calls, and that nobody defines, are looked for when they are
   // called. What messages call the file if one is missing then; empty: everything has to be there.
   std::string lazy_name;
+  // The modules that it was linked with, by the names under which they are loaded: they are, or
+  // will be together with it. What they and those that they need export serves it alone, in this
+  // order.
+  std::vector<std::string> needed;
 };
 
 // A guest module that is linked. From Link until it is destroyed PatchLoader::ResolveObject finds
@@ -34,6 +39,10 @@ class GuestModule {
   // The contents of the file that it was linked from.
   virtual std::string_view file() const = 0;
   virtual ModuleParameters& parameters() = 0;
+  // Looks now for what lazy_name left for later. FAILED_PRECONDITION names what nobody defines.
+  virtual absl::Status BindAll() { return absl::OkStatus(); }
+  // Nothing of it will run: what it refers to may go before it does.
+  virtual void Abandon() {}
   // Whether it may go: no other module refers to it, nor will from now on. Thread-safe, and takes
   // no lock under which anything of the core is called.
   virtual bool Retire() { return true; }

@@ -43,7 +43,9 @@ struct Module {
   bool busy = false;
   pthread_t busy_thread = {};
   bool abandoned = false;  // in a forked child: whoever was busy with it is not here
-  bool gone = false;       // its text is all that is left: threads may be in it
+  bool gone = false;  // its text is all that is left: threads may be in it, or others refer to it
+  std::function<bool(const GuestModule*)> is_unused;  // ModuleRequest's
+  std::vector<const GuestModule*> needed;             // ClosedModule's
 
   const std::string& name() const { return object.name; }
   bool BusyHere() const { return busy && pthread_equal(busy_thread, pthread_self()) != 0; }
@@ -79,18 +81,34 @@ struct ModuleRegistry::State {
   // Tries to free what is left of a module of that name, if there is. EBUSY.
   absl::Status Reap(const std::string& name);
   // A new module, busy, under a name that is free.
-  absl::StatusOr<Module*> Reserve(const std::string& name, const ModuleSource& source,
-                                  bool by_operator);
-  // From reserved to live, or to nothing.
-  absl::Status Bring(Module* module, const ModuleSource& source, const ParameterValues& parameters,
-                     const std::function<void(GuestModule*)>& linked);
+  absl::StatusOr<Module*> ReserveLocked(const std::string& name, const ModuleSource& source)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // From reserved to linked, or to nothing.
+  absl::Status LinkIn(Module* module, const ModuleSource& source,
+                      const ParameterValues& parameters);
+  // From linked to live, or to nothing.
+  absl::Status Initialize(Module* module);
+
+  // What OpenTogether has of a request.
+  struct Opening {
+    const ModuleRequest* request;
+    Module* module = nullptr;
+    GuestModule* guest = nullptr;  // when it is linked
+    bool is_new = false;
+    bool is_live = false;  // or another one's, or nothing any more
+  };
+  // Waits until nobody else is busy with any of them.
+  absl::Status AwaitAllLocked(const std::vector<Opening>& openings)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // Takes the references, or reserves; all or nothing.
+  absl::Status Take(std::vector<Opening>& openings);
+  absl::Status TakeOneLocked(Opening& opening) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  absl::Status LinkAll(std::vector<Opening>& openings);
+  absl::Status InitializeAll(std::vector<Opening>& openings);
+  // Takes back what was taken, in reverse order.
+  void GiveBack(std::vector<Opening>& openings);
   absl::Status RunInit(Module* module);
-  // Null: there is none. Otherwise one more reference.
-  absl::StatusOr<GuestModule*> OpenLoaded(const std::string& name, const ModuleSource& source);
-  bool Knows(const std::string& name) const {
-    MutexLock lock(&mu);
-    return FindLocked(name) != nullptr;
-  }
+  absl::StatusOr<ClosedModule> Close(const GuestModule* guest, unsigned references);
   // Whether the operator has loaded just that module under the name.
   bool HasLoaded(const std::string& name, const ModuleSource& source) const {
     MutexLock lock(&mu);
@@ -101,7 +119,8 @@ struct ModuleRegistry::State {
   void SayGoodbye(Module* module);
   // From busy to nothing. The patches are taken off, hosted code has said goodbye.
   void TakeOut(Module* module);
-  // Frees a module that is gone if no thread is in its text; else it stays, not busy.
+  // Frees a module that is gone if no thread is in its text and nobody refers to it; else it stays,
+  // not busy.
   void Free(Module* module);
   void Erase(Module* module);
 };
@@ -136,25 +155,21 @@ absl::Status ModuleRegistry::State::Reap(const std::string& name) {
   module = FindLocked(name);
   if (module == nullptr || !module->gone) return absl::OkStatus();
   return ErrnoStatus(EBUSY, absl::StrCat("a thread is still in the text of the module '", name,
-                                         "' that was unloaded"));
+                                         "' that was unloaded, or a library refers to it"));
 }
 
-absl::StatusOr<Module*> ModuleRegistry::State::Reserve(const std::string& name,
-                                                       const ModuleSource& source,
-                                                       bool by_operator) {
+absl::StatusOr<Module*> ModuleRegistry::State::ReserveLocked(const std::string& name,
+                                                             const ModuleSource& source) {
   if (absl::Status valid = CheckName(name); !valid.ok()) return valid;
   if (name == patches->program_name()) {
     return ErrnoStatus(EINVAL, absl::StrCat("'", name, "' is the program's own name"));
   }
-  MutexLock lock(&mu);
   if (FindLocked(name) != nullptr) {
     return ErrnoStatus(EEXIST, absl::StrCat("there is a module '", name, "' already"));
   }
   auto module = std::make_unique<Module>();
   module->path = source.path;
-  module->by_operator = by_operator;
   module->content_hash = HashOf(source);
-  module->references = by_operator ? 0 : 1;
   module->object.name = name;
   module->object.state.store(MEND_MODULE_COMING, std::memory_order_relaxed);
   SetBusyLocked(module.get());
@@ -162,9 +177,8 @@ absl::StatusOr<Module*> ModuleRegistry::State::Reserve(const std::string& name,
   return modules.back().get();
 }
 
-absl::Status ModuleRegistry::State::Bring(Module* module, const ModuleSource& source,
-                                          const ParameterValues& parameters,
-                                          const std::function<void(GuestModule*)>& linked) {
+absl::Status ModuleRegistry::State::LinkIn(Module* module, const ModuleSource& source,
+                                           const ParameterValues& parameters) {
   absl::StatusOr<std::unique_ptr<GuestModule>> guest = loader->Link(module->name(), source);
   absl::Status brought = guest.status();
   if (brought.ok()) brought = (*guest)->parameters().SetAll(parameters);
@@ -175,21 +189,133 @@ absl::Status ModuleRegistry::State::Bring(Module* module, const ModuleSource& so
     }
     brought = patches->ModuleComing(&module->object);
   }
-  if (!brought.ok()) {
-    // Nothing of it has run, and none of its symbols was handed out.
-    Erase(module);
-    return brought;
-  }
-  if (linked != nullptr) linked(module->guest.get());
-  brought = RunInit(module);
-  if (!brought.ok()) {
+  // Nothing of it has run, and none of its symbols was handed out.
+  if (!brought.ok()) Erase(module);
+  return brought;
+}
+
+absl::Status ModuleRegistry::State::Initialize(Module* module) {
+  if (absl::Status initialized = RunInit(module); !initialized.ok()) {
     TakeOut(module);
-    return brought;
+    return initialized;
   }
   module->object.state.store(MEND_MODULE_LIVE, std::memory_order_relaxed);
   MutexLock lock(&mu);
   module->busy = false;
   return absl::OkStatus();
+}
+
+absl::Status ModuleRegistry::State::AwaitAllLocked(const std::vector<Opening>& openings) {
+  for (size_t i = 0; i < openings.size();) {
+    const std::string& name = openings[i].request->name;
+    const Module* const module = FindLocked(name);
+    const bool own_constructor =
+        module != nullptr && module->BusyHere() &&
+        module->object.state.load(std::memory_order_relaxed) == MEND_MODULE_COMING;
+    if (module == nullptr || !module->busy || own_constructor) {
+      ++i;
+      continue;
+    }
+    if (absl::Status settled = AwaitLocked(name); !settled.ok()) return settled;
+    i = 0;  // somebody may be busy with one of those before it by now
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ModuleRegistry::State::TakeOneLocked(Opening& opening) {
+  const ModuleRequest& request = *opening.request;
+  Module* const module = FindLocked(request.name);
+  if (module == nullptr) {
+    if (request.must_be_open) return absl::AbortedError(request.name);
+    absl::StatusOr<Module*> reserved = ReserveLocked(request.name, request.source);
+    if (!reserved.ok()) return reserved.status();
+    (*reserved)->is_unused = request.is_unused;
+    opening.module = *reserved;
+    opening.is_new = true;
+  } else if (module->gone) {
+    return ErrnoStatus(EBUSY, absl::StrCat("module '", request.name, "' is going"));
+  } else if (!module->by_operator && module->path != request.source.path) {
+    return ErrnoStatus(EEXIST, absl::StrCat("another module of the name '", request.name,
+                                            "' is open: ", module->path));
+  } else {
+    opening.module = module;
+    opening.guest = module->guest.get();
+    opening.is_live = true;
+  }
+  opening.module->references += request.references;
+  return absl::OkStatus();
+}
+
+absl::Status ModuleRegistry::State::Take(std::vector<Opening>& openings) {
+  MutexLock lock(&mu);
+  absl::Status taken = AwaitAllLocked(openings);
+  // Nothing from here on waits: two callers that want the same modules do not wait for each other.
+  for (Opening& opening : openings) {
+    if (taken.ok()) taken = TakeOneLocked(opening);
+  }
+  if (taken.ok()) return taken;
+  for (const Opening& opening : openings) {
+    if (opening.module == nullptr) continue;
+    opening.module->references -= opening.request->references;
+    if (!opening.is_new) continue;
+    std::erase_if(modules, [&](const auto& other) { return other.get() == opening.module; });
+  }
+  return taken;
+}
+
+absl::Status ModuleRegistry::State::LinkAll(std::vector<Opening>& openings) {
+  for (Opening& opening : openings) {
+    if (!opening.is_new) continue;
+    if (absl::Status linked = LinkIn(opening.module, opening.request->source, {}); !linked.ok()) {
+      opening.is_live = true;
+      return linked;
+    }
+    opening.guest = opening.module->guest.get();
+    for (const size_t place : opening.request->needs) {
+      // Those that need one another are not all linked yet, and stay.
+      if (const GuestModule* const other = openings[place].guest; other != nullptr) {
+        opening.module->needed.push_back(other);
+      }
+    }
+    if (opening.request->linked != nullptr) opening.request->linked(opening.guest);
+  }
+  for (const Opening& opening : openings) {
+    if (!opening.is_new || !opening.request->bind_now) continue;
+    if (absl::Status bound = opening.guest->BindAll(); !bound.ok()) return bound;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ModuleRegistry::State::InitializeAll(std::vector<Opening>& openings) {
+  for (Opening& opening : openings) {
+    if (!opening.is_new) continue;
+    absl::Status initialized = Initialize(opening.module);
+    opening.is_live = true;
+    if (!initialized.ok()) {
+      opening.guest = nullptr;
+      return initialized;
+    }
+  }
+  return absl::OkStatus();
+}
+
+void ModuleRegistry::State::GiveBack(std::vector<Opening>& openings) {
+  for (const Opening& opening : openings) {
+    if (!opening.is_live && opening.guest != nullptr) opening.guest->Abandon();
+  }
+  for (auto opening = openings.rbegin(); opening != openings.rend(); ++opening) {
+    if (opening->is_live) {
+      if (opening->guest != nullptr) {
+        Close(opening->guest, opening->request->references).status().IgnoreError();
+      }
+    } else if (opening->guest != nullptr) {
+      // Nothing of it has run.
+      opening->module->object.state.store(MEND_MODULE_GOING, std::memory_order_relaxed);
+      TakeOut(opening->module);
+    } else {
+      Erase(opening->module);
+    }
+  }
 }
 
 absl::Status ModuleRegistry::State::RunInit(Module* module) {
@@ -215,7 +341,12 @@ void ModuleRegistry::State::TakeOut(Module* module) {
 }
 
 void ModuleRegistry::State::Free(Module* module) {
-  const absl::Status unused = patches->CheckTextUnused(module->name(), module->guest->text());
+  absl::Status unused = patches->CheckTextUnused(module->name(), module->guest->text());
+  // A module whose init failed: its constructors may have opened who refers to it.
+  if (unused.ok() && (!module->guest->Retire() ||
+                      (module->is_unused != nullptr && !module->is_unused(module->guest.get())))) {
+    unused = ErrnoStatus(EBUSY, "another library refers to it");
+  }
   if (unused.ok()) {
     Erase(module);
     return;
@@ -263,11 +394,17 @@ absl::StatusOr<bool> ModuleRegistry::Load(const std::string& name, const ModuleS
   const Uninterrupted uninterrupted;
   if (absl::Status reaped = state_->Reap(name); !reaped.ok()) return reaped;
   if (state_->HasLoaded(name, source)) return false;
-  absl::StatusOr<Module*> module = state_->Reserve(name, source, /*by_operator=*/true);
-  if (!module.ok()) return module.status();
-  if (absl::Status brought = state_->Bring(*module, source, parameters, nullptr); !brought.ok()) {
-    return brought;
+  Module* module;
+  {
+    MutexLock lock(&state_->mu);
+    absl::StatusOr<Module*> reserved = state_->ReserveLocked(name, source);
+    if (!reserved.ok()) return reserved.status();
+    module = *reserved;
+    module->by_operator = true;
   }
+  absl::Status brought = state_->LinkIn(module, source, parameters);
+  if (brought.ok()) brought = state_->Initialize(module);
+  if (!brought.ok()) return brought;
   return true;
 }
 
@@ -296,73 +433,68 @@ absl::StatusOr<bool> ModuleRegistry::Unload(const std::string& name) {
 absl::StatusOr<GuestModule*> ModuleRegistry::Open(const std::string& name,
                                                   const ModuleSource& source,
                                                   const std::function<void(GuestModule*)>& linked) {
+  absl::StatusOr<std::vector<OpenedModule>> opened =
+      OpenTogether({{.name = name, .source = source, .linked = linked}});
+  if (!opened.ok()) return opened.status();
+  return opened->front().module;
+}
+
+absl::StatusOr<std::vector<OpenedModule>> ModuleRegistry::OpenTogether(
+    const std::vector<ModuleRequest>& requests) {
   if (absl::Status free = state_->CheckNoCallback("load"); !free.ok()) return free;
   const BlockedRegion region("mend: loading a module");
   const Uninterrupted uninterrupted;
-  if (absl::Status reaped = state_->Reap(name); !reaped.ok()) return reaped;
-  while (true) {
-    absl::StatusOr<GuestModule*> open = state_->OpenLoaded(name, source);
-    if (!open.ok() || *open != nullptr) return open;
-    absl::StatusOr<Module*> module = state_->Reserve(name, source, /*by_operator=*/false);
-    // Another thread was faster.
-    if (absl::IsAlreadyExists(module.status()) && state_->Knows(name)) continue;
-    if (!module.ok()) return module.status();
-    if (absl::Status brought = state_->Bring(*module, source, {}, linked); !brought.ok()) {
-      return brought;
-    }
-    return (*module)->guest.get();
+  std::vector<State::Opening> openings;
+  for (const ModuleRequest& request : requests) {
+    if (absl::Status reaped = state_->Reap(request.name); !reaped.ok()) return reaped;
+    openings.push_back({.request = &request});
   }
+  if (absl::Status taken = state_->Take(openings); !taken.ok()) return taken;
+  absl::Status brought = state_->LinkAll(openings);
+  if (brought.ok()) brought = state_->InitializeAll(openings);
+  if (!brought.ok()) {
+    state_->GiveBack(openings);
+    return brought;
+  }
+  std::vector<OpenedModule> opened;
+  for (const State::Opening& opening : openings) opened.push_back({opening.guest, opening.is_new});
+  return opened;
 }
 
-absl::StatusOr<GuestModule*> ModuleRegistry::State::OpenLoaded(const std::string& name,
-                                                               const ModuleSource& source) {
-  MutexLock lock(&mu);
-  Module* module = FindLocked(name);
-  const bool own_constructor =
-      module != nullptr && module->BusyHere() &&
-      module->object.state.load(std::memory_order_relaxed) == MEND_MODULE_COMING;
-  if (!own_constructor) {
-    if (absl::Status settled = AwaitLocked(name); !settled.ok()) return settled;
-    module = FindLocked(name);
-  }
-  if (module == nullptr) return nullptr;
-  if (module->gone) {
-    return ErrnoStatus(EBUSY, absl::StrCat("module '", name, "' is going"));
-  }
-  if (!module->by_operator && module->path != source.path) {
-    return ErrnoStatus(
-        EEXIST, absl::StrCat("another module of the name '", name, "' is open: ", module->path));
-  }
-  ++module->references;
-  return module->guest.get();
-}
-
-absl::Status ModuleRegistry::Close(const GuestModule* guest) {
+absl::StatusOr<ClosedModule> ModuleRegistry::Close(const GuestModule* guest, unsigned references) {
   if (absl::Status free = state_->CheckNoCallback("unload"); !free.ok()) return free;
   const BlockedRegion region("mend: unloading a module");
   const Uninterrupted uninterrupted;
+  return state_->Close(guest, references);
+}
+
+absl::StatusOr<ClosedModule> ModuleRegistry::State::Close(const GuestModule* guest,
+                                                          unsigned references) {
   Module* module = nullptr;
+  ClosedModule closed;
   {
-    MutexLock lock(&state_->mu);
-    for (const std::unique_ptr<Module>& other : state_->modules) {
+    MutexLock lock(&mu);
+    for (const std::unique_ptr<Module>& other : modules) {
       if (other->guest.get() == guest) module = other.get();
     }
-    if (module == nullptr || module->gone || module->references == 0) {
+    if (module == nullptr || module->gone || module->references < references) {
       return ErrnoStatus(ENOENT, "the program has no such module open");
     }
+    module->references -= references;
     // A module that is coming or going is so on account of somebody who holds it.
-    if (--module->references > 0 || module->busy) return absl::OkStatus();
+    if (module->references > 0 || module->busy) return closed;
     // Natively, too, what another library refers to stays: that has the last reference.
     if (!module->guest->Retire()) {
       module->references = 1;
-      return absl::OkStatus();
+      return closed;
     }
-    if (module->by_operator) return absl::OkStatus();
-    state_->SetBusyLocked(module);
+    if (module->by_operator) return closed;
+    SetBusyLocked(module);
+    closed = {.is_gone = true, .needed = std::move(module->needed)};
   }
-  state_->SayGoodbye(module);
-  state_->TakeOut(module);
-  return absl::OkStatus();
+  SayGoodbye(module);
+  TakeOut(module);
+  return closed;
 }
 
 void ModuleRegistry::State::SayGoodbye(Module* module) {

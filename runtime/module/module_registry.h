@@ -38,6 +38,37 @@ struct ModuleStatus {
   std::vector<std::string> parameters;
 };
 
+// One of the modules that dlopen opens together.
+struct ModuleRequest {
+  std::string name;
+  ModuleSource source;
+  unsigned references = 1;  // to take
+  // The caller has left out what it needs, since it was open.
+  bool must_be_open = false;
+  // What lazy_name left for later is looked for when all are linked.
+  bool bind_now = false;
+  // Those of the requests that it needs, by their places; for a new module. Close tells of them.
+  std::vector<size_t> needs;
+  // When it is new, before any code of them all runs; a failure may follow.
+  std::function<void(GuestModule*)> linked = nullptr;
+  // Before its text and data are freed: whether nobody outside of the core refers to them. Asked
+  // again later if not.
+  std::function<bool(const GuestModule*)> is_unused = nullptr;
+};
+
+// What dlclose has come to.
+struct ClosedModule {
+  bool is_gone = false;
+  // Of one that is gone: what it needed when it was opened, of which it had a reference each. The
+  // caller's to close.
+  std::vector<const GuestModule*> needed;
+};
+
+struct OpenedModule {
+  GuestModule* module = nullptr;
+  bool is_new = false;
+};
+
 class ModuleRegistry {
  public:
   // All must outlive the registry. `initialize_thread` as RegistryOptions has it.
@@ -58,12 +89,17 @@ class ModuleRegistry {
 
   // dlopen of the program: loads it, or counts one more reference to the module of that name (and
   // of that path: EEXIST when the program has another file open under the name). The module stays
-  // until Close. A module that its own constructor opens is returned as it is. `linked` is called
-  // when it is new, before any of its code runs; a failure may follow.
+  // until Close. A module that its own constructor opens is returned as it is. `linked`: as in
+  // ModuleRequest.
   absl::StatusOr<GuestModule*> Open(const std::string& name, const ModuleSource& source,
                                     const std::function<void(GuestModule*)>& linked = nullptr);
+  // The same of a module with those that it needs, which come first, under names that differ: all
+  // are linked before anything of them runs, and then initialised one after the other. All or none,
+  // so a failure closes what it has opened. ABORTED when one that had to be open is not.
+  absl::StatusOr<std::vector<OpenedModule>> OpenTogether(
+      const std::vector<ModuleRequest>& requests);
   // dlclose: the last reference to a module that the operator did not load unloads it. ENOENT.
-  absl::Status Close(const GuestModule* module);
+  absl::StatusOr<ClosedModule> Close(const GuestModule* module, unsigned references = 1);
 
   std::vector<ModuleStatus> Status() const;
   // The contents of the file that a module was linked from. ENOENT.

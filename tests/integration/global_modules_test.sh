@@ -143,3 +143,45 @@ ask "local 1 $work/plugin.so" "undefined symbol"
 expect_match "the reason" "libraries do not see the symbols of module 'module': memfd_create: Too many open files" \
   "$(cat events.log)"
 finish
+
+# A module whose init fails after a constructor of it has opened who refers to it stays in memory, as long as they are
+# there: a native library, and another guest module.
+cat >shaky.c <<'CODE'
+#include <dlfcn.h>
+#include <errno.h>
+#include <mend/livepatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+int shaky_level = 5;
+int shaky_call(void) { return shaky_level++; }
+__attribute__((constructor)) static void begin(void) {
+  puts(dlopen(getenv("OPENS"), RTLD_NOW) != NULL ? "opened" : dlerror());
+}
+static int start(void) { return -EIO; }
+MEND_MODULE_INIT(start);
+CODE
+echo 'int shaky_call(void); int leaning_call(void) { return shaky_call() + 1; }' >leaning.c
+echo 'int shaky_call(void); int resting_call(void) { return shaky_call() + 10; }' >resting.c
+clang-22 -O2 -fPIC -shared leaning.c -o leaning.so
+"$patchc" cc -O2 -shared resting.c -o resting.so
+"$patchc" cc -O2 -shared shaky.c -o shaky.so
+for user in leaning resting; do
+  OPENS=./$user.so start ./hosted/opener
+  hear
+  ask "global 0 ./shaky.so" opened
+  hear
+  expect_match "an init that fails" "^EIO: .*its init failed" "$answer"
+  ask "local 1 ./$user.so" opened
+  ask "call 1 ${user}_call" "$([ $user = leaning ] && echo 6 || echo 15)"
+  say "global 0 ./shaky.so"
+  hear
+  expect_match "what is left of it" "^EBUSY: .*a library refers to it" "$answer"
+  ask "close 1 x" 0
+  ask "close 1 x" 0
+  if [ $user = leaning ]; then
+    ask "global 0 ./shaky.so" opened
+    hear
+    expect_match "the next try" "^EIO: .*its init failed" "$answer"
+  fi
+  finish
+done

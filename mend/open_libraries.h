@@ -1,0 +1,134 @@
+// OpenLibraries: the guest modules that the program has open by dlopen, and those that they brought
+// along; and what native libraries see of them.
+//
+// Thread safety: all methods are thread-safe.
+#ifndef MEND_MEND_OPEN_LIBRARIES_H_
+#define MEND_MEND_OPEN_LIBRARIES_H_
+
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/str_cat.h"
+#include "mend/host.h"
+#include "mend/program_exports.h"
+#include "runtime/base/mutex.h"
+#include "runtime/format/program_image.h"
+#include "runtime/module/module_loader.h"
+
+namespace mend {
+
+// What native libraries see of a guest module that was opened with RTLD_GLOBAL.
+struct ShownModule {
+  SymbolLibrary library;
+  std::string name;
+  // The program has closed it, and the native loader has not: a library found a symbol there. Then
+  // it stays loaded, as natively.
+  Host* kept_by = nullptr;
+};
+
+// A guest module that the program has open.
+struct OpenLibrary {
+  std::string path;
+  std::string name;
+  unsigned references = 0;
+  bool is_global = false;  // RTLD_GLOBAL
+  Host* host = nullptr;    // whose module it is
+};
+
+// The handle of a guest module is the module's address: the native loader's are others.
+class OpenLibraries {
+ public:
+  // The name under which the file is, or would be, loaded; not one of `taken`.
+  std::string NameFor(const std::string& path, const std::set<std::string>& taken) const
+      ABSL_LOCKS_EXCLUDED(mu_) {
+    const MutexLock lock(&mu_);
+    const std::string base = GuestModuleName(path);
+    std::string name = base;
+    for (unsigned number = 2; taken.contains(name) || IsTaken(name, path); ++number) {
+      name = absl::StrCat(base, "-", number);
+    }
+    return name;
+  }
+
+  void Opened(const GuestModule* module, const std::string& path, const std::string& name,
+              bool is_global, unsigned references) ABSL_LOCKS_EXCLUDED(mu_) {
+    const MutexLock lock(&mu_);
+    OpenLibrary& library = libraries_[module];
+    library.host = Host::Get();
+    library.path = path;
+    library.name = name;
+    library.is_global = library.is_global || is_global;
+    library.references += references;
+  }
+
+  // One reference less; false when it is not the last one.
+  bool Close(const void* handle) ABSL_LOCKS_EXCLUDED(mu_) {
+    const MutexLock lock(&mu_);
+    const auto found = libraries_.find(handle);
+    if (found == libraries_.end() || --found->second.references != 0) return false;
+    libraries_.erase(found);
+    return true;
+  }
+
+  // Its symbols join the process's, behind all others.
+  void Show(GuestModule* module, const std::string& name) ABSL_LOCKS_EXCLUDED(mu_);
+  // The other way round. False: the native loader keeps it, and the module has to stay.
+  bool Hide(const GuestModule* module) ABSL_LOCKS_EXCLUDED(mu_);
+  void Keep(const GuestModule* module, Host* host) ABSL_LOCKS_EXCLUDED(mu_);
+  // The modules that need not be kept any more, and whose they are.
+  std::vector<std::pair<const GuestModule*, Host*>> TakeUnkept() ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Null when the handle is none of ours.
+  Host* HostOf(const void* handle) const ABSL_LOCKS_EXCLUDED(mu_) {
+    const MutexLock lock(&mu_);
+    const auto found = libraries_.find(handle);
+    return found == libraries_.end() ? nullptr : found->second.host;
+  }
+  bool Has(const void* handle) const ABSL_LOCKS_EXCLUDED(mu_) {
+    const MutexLock lock(&mu_);
+    return libraries_.find(handle) != libraries_.end();
+  }
+  bool HasPath(const std::string& path) const ABSL_LOCKS_EXCLUDED(mu_) {
+    const MutexLock lock(&mu_);
+    for (const auto& [handle, library] : libraries_) {
+      if (library.path == path && library.host == Host::Get()) return true;
+    }
+    return false;
+  }
+
+  // What a module opened with RTLD_GLOBAL exports; null if none does.
+  void* FindGlobal(const std::string& symbol) const ABSL_LOCKS_EXCLUDED(mu_) {
+    const MutexLock lock(&mu_);
+    for (const auto& [handle, library] : libraries_) {
+      if (!library.is_global) continue;
+      void* const found =
+          jit::Session::FindSymbol(*static_cast<const GuestModule*>(handle), symbol);
+      if (found != nullptr) return found;
+    }
+    return nullptr;
+  }
+
+ private:
+  bool IsTaken(const std::string& name, const std::string& path) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    for (const auto& [handle, library] : libraries_) {
+      if (library.name == name && library.path != path) return true;
+    }
+    return false;
+  }
+
+  mutable Mutex mu_;
+  std::map<const void*, OpenLibrary> libraries_ ABSL_GUARDED_BY(mu_);
+  std::map<const GuestModule*, ShownModule> shown_ ABSL_GUARDED_BY(mu_);
+};
+
+// The process's.
+OpenLibraries& Libraries();
+
+}  // namespace mend
+
+#endif  // MEND_MEND_OPEN_LIBRARIES_H_

@@ -1,0 +1,218 @@
+# dlopen of guest modules that need others does what the dynamic linker does: the order of constructors and destructors,
+# references, what a handle's symbols are, what stays when one is missing.
+. "$(dirname "$0")/lib.sh"
+cd "$work"
+
+# module NAME BODY: prints its name when it comes and goes.
+module() {
+  cat >"$1.c" <<SOURCE
+#include <stdio.h>
+__attribute__((constructor)) static void come(void) { printf("+$1 "); }
+__attribute__((destructor)) static void go(void) { printf("-$1 "); }
+$2
+SOURCE
+}
+module bottom 'int bottom_call(void) { return 1; } int which(void) { return 10; }'
+module left 'int bottom_call(void); int left_call(void) { return 20 + bottom_call(); } int which(void) { return 20; }'
+module right 'int bottom_call(void); int right_call(void) { return 30 + bottom_call(); } int which(void) { return 30; }
+int right_only = 33;'
+module top 'int left_call(void), right_call(void); int top_call(void) { return left_call() + right_call(); }'
+module broken 'int left_call(void), nobody_knows(void); int broken_call(void) { return left_call() + nobody_knows(); }'
+module curious 'int bottom_call(void); int curious_call(void) { return 100 + bottom_call(); }'
+# Each needs the other.
+module ping 'int pong_call(int); int ping_call(int n) { return n == 0 ? 7 : pong_call(n - 1); }'
+module pong 'int ping_call(int); int pong_call(int n) { return n == 0 ? 8 : ping_call(n - 1); }'
+module missing 'int pang_call(int), nobody_knows(void); int missing_call(void) { return pang_call(nobody_knows()); }'
+module pang 'int missing_call(void); int pang_call(int n) { return n == 3 ? 9 : missing_call(); }'
+
+cat >main.c <<'SOURCE'
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+static struct { char name[64]; void *handle; } opened[64];
+static int count;
+static void *last(const char *name) {
+  for (int i = count; i-- > 0;) {
+    if (opened[i].handle && strcmp(opened[i].name, name) == 0) return opened[i].handle;
+  }
+  return NULL;
+}
+int main(void) {
+  char line[256], word[32], name[64], symbol[64], path[80];
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  while (fgets(line, sizeof line, stdin)) {
+    const int words = sscanf(line, "%31s %63s %63s", word, name, symbol);
+    printf("%.*s: ", (int)strcspn(line, "\n"), line);
+    snprintf(path, sizeof path, "./%s.so", name);
+    if (strcmp(word, "open") == 0) {
+      int flags = words == 3 && strstr(symbol, "lazy") ? RTLD_LAZY : RTLD_NOW;
+      if (words == 3 && strstr(symbol, "global")) flags |= RTLD_GLOBAL;
+      if (words == 3 && strstr(symbol, "noload")) flags |= RTLD_NOLOAD;
+      if (words == 3 && strstr(symbol, "nodelete")) flags |= RTLD_NODELETE;
+      void *before = last(name), *handle = dlopen(path, flags);
+      if (handle) {
+        strcpy(opened[count].name, name);
+        opened[count++].handle = handle;
+      } else if (!(flags & RTLD_NOLOAD)) {
+        const char *error = dlerror();
+        printf("%s ", strstr(error, "undefined symbol: nobody_knows") ? "nobody knows" :
+                      strstr(error, "undefined symbol: bottom_call") ? "no bottom_call" : error);
+      }
+      puts(!handle ? "nothing" : handle == before ? "the same" : "another");
+    } else if (strcmp(word, "close") == 0) {
+      void *handle = last(name);
+      for (int i = count; i-- > 0;) {
+        if (opened[i].handle == handle) {
+          opened[i].handle = NULL;
+          break;
+        }
+      }
+      printf("%d\n", handle ? dlclose(handle) : 99);
+    } else if (strcmp(word, "call") == 0) {
+      int (*function)(int) = (int (*)(int))dlsym(last(name), symbol);
+      printf("%d\n", function ? function(3) : -1);
+    } else if (strcmp(word, "leave") == 0) {
+      puts("");
+      fflush(stdout);
+      _exit(0);
+    } else if (strcmp(word, "datum") == 0) {
+      const int *datum = (const int *)dlsym(last(name), symbol);
+      printf("%d\n", datum ? *datum : -1);
+    }
+  }
+  puts("end");
+}
+SOURCE
+
+# build FOLDER COMPILER...
+build() {
+  local folder=$1
+  shift
+  mkdir -p "$folder"
+  shared() {  # NAME NEEDED...
+    local name=$1 needed
+    shift
+    local -a with=()
+    for needed in "$@"; do with+=("-l:$needed.so"); done
+    "${compiler[@]}" -O2 -fPIC -shared "$name.c" -o "$folder/$name.so" -L"$folder" ${with[@]+"${with[@]}"} \
+      "-Wl,-rpath,\$ORIGIN" -Wl,--no-as-needed
+  }
+  local -a compiler=("$@")
+  shared bottom
+  shared left bottom
+  shared right bottom
+  shared top left right
+  shared broken left
+  shared curious
+  shared ping
+  shared pong ping
+  shared ping pong
+  shared pang
+  shared missing pang
+  shared pang missing
+  "${compiler[@]}" -O2 main.c -o "$folder/main"
+}
+build native clang-22
+build hosted "$patchc" cc
+
+# same WHAT < COMMANDS: says the lines to both; what they do must be the same.
+same() {
+  local lines wanted
+  lines=$(cat)
+  wanted=$(cd native && ./main <<<"$lines")
+  expect "$1" "$wanted" "$(cd hosted && MEND_OPTIONS=--no-socket ./main <<<"$lines" 2>&1)"
+  echo "$1: $wanted"
+}
+
+same "what is needed comes first and goes last" <<'LINES'
+open top
+call top top_call
+call top bottom_call
+call top which
+datum top right_only
+call left left_call
+open left noload
+call left left_call
+close left
+close top
+open bottom noload
+LINES
+
+same "what others have open stays" <<'LINES'
+open right
+open top
+open bottom
+close top
+call right right_call
+close right
+call bottom which
+close bottom
+open bottom noload
+open right
+LINES
+
+same "one that cannot be opened takes those along that it brought" <<'LINES'
+open broken
+open left noload
+open bottom noload
+open bottom
+open broken
+call bottom bottom_call
+open left
+close bottom
+open broken
+call left left_call
+close left
+open broken lazy
+call broken left_call
+close broken
+LINES
+
+same "what is needed is for those that need it" <<'LINES'
+open top
+open curious
+open top global
+open curious
+call curious curious_call
+close top
+close top
+call curious curious_call
+LINES
+
+same "what may not go" <<'LINES'
+open right nodelete
+close right
+open right noload
+close right
+open right
+call right right_call
+LINES
+
+# They stay, and the order in which they end with the process is not the native loader's.
+same "two that need each other" <<'LINES'
+open ping
+call ping ping_call
+call ping pong_call
+open pong
+call pong ping_call
+call pong pong_call
+leave
+LINES
+
+same "two that need each other, lazily" <<'LINES'
+open pong lazy
+call pong pong_call
+call pong ping_call
+leave
+LINES
+
+same "two that need each other, one of which needs more" <<'LINES'
+open missing
+open pang noload
+open pang
+open missing lazy
+call missing pang_call
+leave
+LINES
