@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "jit/guest_libc/executed_file.h"
 #include "jit/guest_libc/next_function.h"
 #include "runtime/base/raw_syscall.h"
 
@@ -76,6 +77,25 @@ int LimitAddresses(const rlimit64* wanted, rlimit64* before) {
   return 0;
 }
 
+// What the program gave, if the kernel was told of more, and is told of that still.
+bool IsRaised(rlimit64* given, rlimit64* told) {
+  // The program may have confined itself to calls that do not include this one.
+  const auto relaxed = std::memory_order_relaxed;
+  if (known_soft.given.load(relaxed) == known_soft.told.load(relaxed) &&
+      known_hard.given.load(relaxed) == known_hard.told.load(relaxed)) {
+    return false;
+  }
+  if (KernelLimit(0, RLIMIT_AS, nullptr, told) != 0) return false;
+  *given = AsGiven(*told);
+  return given->rlim_cur != told->rlim_cur || given->rlim_max != told->rlim_max;
+}
+
+// A stack cannot grow while the limit is less than what the process has.
+[[gnu::noinline]] void TouchStack() {
+  volatile char room[8192];
+  for (size_t i = 0; i < sizeof room; i += 1024) room[i] = 0;
+}
+
 int Limit(pid_t pid, int resource, const rlimit64* wanted, rlimit64* before) {
   if (runtime_bytes != 0 && resource == RLIMIT_AS && (pid == 0 || pid == getpid())) {
     return LimitAddresses(wanted, before);
@@ -96,6 +116,35 @@ void RecordRuntimeAddresses() {
   const rlim64_t pages = strtoull(text, nullptr, 10);
   const rlim64_t bytes = pages * static_cast<rlim64_t>(sysconf(_SC_PAGESIZE));
   runtime_bytes = bytes > kNativeAtStart ? bytes - kNativeAtStart : 0;
+}
+
+LimitOfExec::LimitOfExec(int folder, const char* path, int flags) {
+  const int saved_errno = errno;
+  rlimit64 given, told;
+  if (IsRaised(&given, &told) && LookAtFile(folder, path, flags) == ExecutedFile::kOther) {
+    told_[0] = told.rlim_cur;
+    told_[1] = told.rlim_max;
+    TouchStack();
+    is_lowered_ = KernelLimit(0, RLIMIT_AS, &given, nullptr) == 0;
+  }
+  errno = saved_errno;
+}
+
+LimitOfExec::~LimitOfExec() {
+  if (!is_lowered_) return;
+  const int saved_errno = errno;
+  const rlimit64 told = {told_[0], told_[1]};
+  KernelLimit(0, RLIMIT_AS, &told, nullptr);
+  errno = saved_errno;
+}
+
+void LimitSpawned(int child, const char* path) {
+  const int saved_errno = errno;
+  rlimit64 given, told;
+  if (IsRaised(&given, &told) && LookAtFile(AT_FDCWD, path, 0) == ExecutedFile::kOther) {
+    KernelLimit(child, RLIMIT_AS, &given, nullptr);
+  }
+  errno = saved_errno;
 }
 
 }  // namespace mend::jit

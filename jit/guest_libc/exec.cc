@@ -9,6 +9,7 @@
 #include <alloca.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "jit/guest_libc/address_limit.h"
 #include "jit/guest_libc/guest_libc.h"
 #include "jit/guest_libc/next_function.h"
 #include "runtime/base/raw_syscall.h"
@@ -29,11 +31,22 @@ namespace {
 // Of the process whose memory this is; a vfork child has another.
 long process_id = 0;
 
+// What is executed, as execveat has it.
+struct Executed {
+  int folder;
+  const char* path;
+  int flags = 0;
+};
+
 template <typename Call>
-int Exec(const char* function, Call call) {
-  if (RawSyscall(SYS_getpid) != process_id) return call();
+int Exec(const char* function, const Executed& file, Call call) {
+  const auto limited_call = [&] {
+    const LimitOfExec limit(file.folder, file.path, file.flags);
+    return call();
+  };
+  if (RawSyscall(SYS_getpid) != process_id) return limited_call();
   const BlockedRegion region(function);
-  return call();
+  return limited_call();
 }
 
 // What PassToItself was told. Constant afterwards.
@@ -130,17 +143,18 @@ MEND_NEXT(int, execvpe, const char*, char* const*, char* const*);
 
 int ExecuteFile(const char* path, char* const* arguments, char* const* environment) {
   return WithAssignment(environment, AssignmentFor(AT_FDCWD, path, 0), [&](char* const* complete) {
-    return Exec("execve", [&] { return next_execve(path, arguments, complete); });
+    return Exec("execve", {AT_FDCWD, path}, [&] { return next_execve(path, arguments, complete); });
   });
 }
 
 int ExecuteInPath(const char* file, char* const* arguments, char* const* environment) {
   char path[PATH_MAX];
   FindInPath(file, path);
-  const bool is_path = strchr(file, '/') != nullptr;
-  const char* const assignment = AssignmentFor(AT_FDCWD, is_path ? file : path, 0);
+  const char* const found = strchr(file, '/') != nullptr ? file : path;
+  const char* const assignment = AssignmentFor(AT_FDCWD, found, 0);
   return WithAssignment(environment, assignment, [&](char* const* complete) {
-    return Exec("execvpe", [&] { return next_execvpe(file, arguments, complete); });
+    return Exec("execvpe", {AT_FDCWD, found},
+                [&] { return next_execvpe(file, arguments, complete); });
   });
 }
 
@@ -164,16 +178,53 @@ MEND_INTERPOSE(int, execveat, int folder, const char* path, char* const* argumen
   using namespace mend::jit;
   return WithAssignment(
       environment, AssignmentFor(folder, path, flags), [&](char* const* complete) {
-        return Exec("execveat",
+        return Exec("execveat", {folder, path, flags},
                     [&] { return next_execveat(folder, path, arguments, complete, flags); });
       });
 }
 MEND_INTERPOSE(int, fexecve, int fd, char* const* arguments, char* const* environment) {
   using namespace mend::jit;
-  return WithAssignment(
-      environment, AssignmentFor(fd, "", AT_EMPTY_PATH), [&](char* const* complete) {
-        return Exec("fexecve", [&] { return next_fexecve(fd, arguments, complete); });
-      });
+  return WithAssignment(environment, AssignmentFor(fd, "", AT_EMPTY_PATH),
+                        [&](char* const* complete) {
+                          return Exec("fexecve", {fd, "", AT_EMPTY_PATH},
+                                      [&] { return next_fexecve(fd, arguments, complete); });
+                        });
+}
+
+// Their child executes what no exec of these does. It has done so when they return.
+namespace mend::jit {
+namespace {
+using Attributes = const posix_spawnattr_t*;
+using Actions = const posix_spawn_file_actions_t*;
+MEND_NEXT(int, posix_spawn, pid_t*, const char*, Actions, Attributes, char* const*, char* const*);
+MEND_NEXT(int, posix_spawnp, pid_t*, const char*, Actions, Attributes, char* const*, char* const*);
+}  // namespace
+}  // namespace mend::jit
+
+MEND_INTERPOSE(int, posix_spawn, pid_t* to, const char* path,
+               const posix_spawn_file_actions_t* actions, const posix_spawnattr_t* attributes,
+               char* const* arguments, char* const* environment) {
+  using namespace mend::jit;
+  pid_t unused = 0;
+  if (to == nullptr) to = &unused;
+  const int result = next_posix_spawn(to, path, actions, attributes, arguments, environment);
+  if (result == 0) LimitSpawned(*to, path);
+  return result;
+}
+MEND_INTERPOSE(int, posix_spawnp, pid_t* to, const char* file,
+               const posix_spawn_file_actions_t* actions, const posix_spawnattr_t* attributes,
+               char* const* arguments, char* const* environment) {
+  using namespace mend::jit;
+  pid_t unused = 0;
+  if (to == nullptr) to = &unused;
+  const int result = next_posix_spawnp(to, file, actions, attributes, arguments, environment);
+  if (result == 0) {
+    char path[PATH_MAX];
+    const bool is_path = strchr(file, '/') != nullptr;
+    if (!is_path) FindInPath(file, path);
+    LimitSpawned(*to, is_path ? file : path);
+  }
+  return result;
 }
 
 // The variadic ones: on the stack, since the child of a vfork must not allocate.

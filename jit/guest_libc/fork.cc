@@ -3,8 +3,8 @@
 // program's (which may take locks that other threads hold while they wait for the runtime), and
 // parent and child come before them.
 //
-// vfork and posix_spawn are left alone: their child runs no hosted code but calls of the kernel,
-// and _Fork runs no handlers by its definition.
+// vfork and posix_spawn are left alone (but for a limit, exec.cc): their child runs no hosted code
+// but calls of the kernel, and _Fork runs no handlers by its definition.
 #include <pthread.h>
 #include <sys/syscall.h>
 

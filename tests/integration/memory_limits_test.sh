@@ -50,20 +50,25 @@ prlimit --pid "$hosted_pid" --as=unlimited:unlimited
 goes_in_and_out
 finish
 
-# A program that limits itself, as servers do, means what it takes itself; so does one that it executes then.
+# A program that limits itself, as servers do, means what it takes itself; so does a hosted one that it executes then:
+# itself, another one, and one that is a script's interpreter.
 cat >"$work/limited.c" <<'SOURCE'
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 __attribute__((noinline)) int version(void) { return 1; }
 
 int main(int argc, char **argv) {
+  (void)argc;
   const struct rlimit limit = {512 << 20, 512 << 20};
   char line[64];
   if (setrlimit(RLIMIT_AS, &limit) != 0) return 8;
-  if (argc > 1) {
-    execl("/proc/self/exe", argv[0], NULL);
+  const char *file = getenv("EXECUTES");
+  if (file != NULL) {
+    unsetenv("EXECUTES");
+    execl(file, argv[0], NULL);
     return 9;
   }
   while (fgets(line, sizeof line, stdin)) {
@@ -75,8 +80,11 @@ int main(int argc, char **argv) {
 SOURCE
 sed 's/return 1;/return 2;/' "$work/limited.c" >"$work/new/limited.c"
 "$patchc" cc -O1 "$work/limited.c" -o "$work/limited"
-for arguments in "" again; do
-  start "$work/limited" $arguments
+cp "$work/limited" "$work/other"
+echo "#! $work/other" >"$work/script"
+chmod +x "$work/script"
+for file in "" /proc/self/exe "$work/other" "$work/script"; do
+  start env ${file:+EXECUTES="$file"} "$work/limited"
   await_target
   ask go 1
   expect_code 0 "$patchc" apply "$work/new/limited.c" --name fix --to "$hosted_pid"
