@@ -164,6 +164,18 @@ void* GuestLink::FindInLibraries(const HostedProgram& module, const std::string&
   return nullptr;
 }
 
+void* GuestLink::FindSymbol(const HostedProgram& module, const std::string& name) {
+  const std::vector<const HostedProgram*> scope = module.parent->guests.Scope(module);
+  for (const HostedProgram* const one : scope) {
+    const HostedSymbol* const symbol = one->index.FindGlobal(name);
+    if (symbol != nullptr && !symbol->is_hidden) return reinterpret_cast<void*>(symbol->address);
+  }
+  for (const HostedProgram* const one : scope) {
+    if (void* const found = FindInLibraries(*one, name)) return found;
+  }
+  return nullptr;
+}
+
 absl::Status GuestLink::AddParameters(ModuleParameters& parameters) const {
   for (const auto& [begin, size] : object_->parameter_tables) {
     absl::Status added = LinkedData::AddParameters(begin, size, parameters);

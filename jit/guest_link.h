@@ -72,6 +72,9 @@ class GuestLink : public LinkedData {
   // What the libraries that the module needs export under the name; null if none does. Calls that
   // this library stands in front of, such as libc's blocking ones, lead to it as ever.
   static void* FindInLibraries(const HostedProgram& module, const std::string& name);
+  // What dlsym finds on a handle of the module: what it defines for others, or one of those that it
+  // needs, breadth first, or a library that they need. Null without one.
+  static void* FindSymbol(const HostedProgram& module, const std::string& name);
   // ModuleSource's lazy_name: as GuestModule has it.
   absl::Status BindAll() const;
   // Functions marked MEND_UNIT.

@@ -202,6 +202,14 @@ const HostedProgram* GuestTable::Find(const std::string& name) const {
   return found == guests_.end() ? nullptr : found->second;
 }
 
+const HostedProgram* GuestTable::FindByCode(CodeAddress pc) const {
+  const MutexLock lock(&mu_);
+  for (const auto& [name, guest] : guests_) {
+    if (guest->index.HasFunctionAt(pc)) return guest;
+  }
+  return nullptr;
+}
+
 std::string GuestTable::Describe(CodeAddress pc) const {
   const MutexLock lock(&mu_);
   for (const auto& [name, guest] : guests_) {

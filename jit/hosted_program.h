@@ -71,6 +71,8 @@ class GuestTable {
   void Remove(const std::string& name) ABSL_LOCKS_EXCLUDED(mu_);
   // Null without one. The caller sees to it that the module stays.
   const HostedProgram* Find(const std::string& name) const ABSL_LOCKS_EXCLUDED(mu_);
+  // The module whose text contains `pc`, a patch's version of it included; null without one.
+  const HostedProgram* FindByCode(CodeAddress pc) const ABSL_LOCKS_EXCLUDED(mu_);
   // SymbolIndex::Describe and Functions, of all.
   std::string Describe(CodeAddress pc) const ABSL_LOCKS_EXCLUDED(mu_);
   std::vector<FunctionSite> Functions() const ABSL_LOCKS_EXCLUDED(mu_);

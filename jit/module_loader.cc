@@ -97,16 +97,4 @@ void GuestLibrary::RunExit() {
 
 void GuestLibrary::RunFinalizers() { link_->RunFinalizers(); }
 
-void* GuestLibrary::FindSymbol(const std::string& name) const {
-  const std::vector<const HostedProgram*> scope = program_->guests.Scope(link_->object());
-  for (const HostedProgram* const module : scope) {
-    const HostedSymbol* const symbol = module->index.FindGlobal(name);
-    if (symbol != nullptr && !symbol->is_hidden) return reinterpret_cast<void*>(symbol->address);
-  }
-  for (const HostedProgram* const module : scope) {
-    if (void* const found = GuestLink::FindInLibraries(*module, name)) return found;
-  }
-  return nullptr;
-}
-
 }  // namespace mend::jit

@@ -48,9 +48,10 @@ class GuestLibrary : public GuestModule {
   // Modules that are linked later, and patches of modules, find what it exports.
   void MakeGlobal() const { program_->guests.MakeGlobal(name_); }
 
-  // The address of a function or datum that the module defines for others, or one of those that it
-  // needs, breadth first, or that a library exports which they need; null without one.
-  void* FindSymbol(const std::string& name) const;
+  // GuestLink::FindSymbol.
+  void* FindSymbol(const std::string& name) const {
+    return GuestLink::FindSymbol(link_->object(), name);
+  }
 
  private:
   GuestLibrary(const HostedProgram* program, std::string name, std::string bytes)

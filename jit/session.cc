@@ -286,6 +286,11 @@ void* Session::FindSymbol(const GuestModule& module, const std::string& name) {
   return static_cast<const GuestLibrary&>(module).FindSymbol(name);
 }
 
+void* Session::FindSymbolFor(CodeAddress caller, const std::string& name) const {
+  const HostedProgram* const guest = state_->program->guests.FindByCode(caller);
+  return guest == nullptr ? nullptr : GuestLink::FindSymbol(*guest, name);
+}
+
 void Session::MakeGlobal(const GuestModule& module) {
   static_cast<const GuestLibrary&>(module).MakeGlobal();
 }

@@ -108,6 +108,9 @@ class Session : public CodeHost, public PatchLoader, public ModuleLoader {
                                                     const ModuleSource& source) override;
   // What the module from Link exports under that name; null without such a symbol.
   static void* FindSymbol(const GuestModule& module, const std::string& name);
+  // The same for the module that the caller is code of, a patch's included; null, too, when it is
+  // none's.
+  void* FindSymbolFor(CodeAddress caller, const std::string& name) const;
   // RTLD_GLOBAL: other modules find what the module from Link exports. One that was found by a
   // module stays: see GuestModule::Retire.
   static void MakeGlobal(const GuestModule& module);

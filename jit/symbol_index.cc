@@ -172,21 +172,21 @@ void SymbolIndex::RemoveVersion(CodeRange text) {
   versions_.erase(text.begin.value);
 }
 
-std::string SymbolIndex::Describe(CodeAddress pc) const {
+std::string SymbolIndex::NameAt(CodeAddress pc) const {
   const auto after = std::upper_bound(
       by_address_.begin(), by_address_.end(), pc.value,
       [](uintptr_t address, const HostedSymbol* symbol) { return address < symbol->address; });
   if (after != by_address_.begin()) {
     const HostedSymbol* symbol = *std::prev(after);
     if (pc.value < symbol->address + std::max<uint64_t>(symbol->size, 1)) {
-      return Demangled(symbol->name);
+      return symbol->name;
     }
   }
   MutexLock lock(&versions_mu_);
   const auto version = versions_.upper_bound(pc.value);
   if (version == versions_.begin()) return "";
   const auto& [begin, found] = *std::prev(version);
-  return pc.value < found.end ? Demangled(found.name) : "";
+  return pc.value < found.end ? found.name : "";
 }
 
 }  // namespace mend::jit

@@ -38,6 +38,9 @@ struct HostedSymbol {
   unsigned sympos = 1;        // among functions of that name, in link order
 };
 
+// `symbol` demangled, or as it is.
+std::string Demangled(std::string_view symbol);
+
 class SymbolIndex {
  public:
   // The object's name; empty: the program.
@@ -79,7 +82,8 @@ class SymbolIndex {
   void AfterFork() ABSL_UNLOCK_FUNCTION(versions_mu_) { versions_mu_.Unlock(); }
 
   // The demangled name of the function whose text contains `pc`; empty if unknown.
-  std::string Describe(CodeAddress pc) const ABSL_LOCKS_EXCLUDED(versions_mu_);
+  std::string Describe(CodeAddress pc) const { return Demangled(NameAt(pc)); }
+  bool HasFunctionAt(CodeAddress pc) const { return !NameAt(pc).empty(); }
 
  private:
   using Order = std::vector<const HostedSymbol*>;
@@ -88,6 +92,7 @@ class SymbolIndex {
     std::string name;
   };
 
+  std::string NameAt(CodeAddress pc) const ABSL_LOCKS_EXCLUDED(versions_mu_);
   // The symbols of that name, in link order.
   std::pair<Order::const_iterator, Order::const_iterator> Named(std::string_view name) const;
   std::vector<const HostedSymbol*> MatchDemangled(std::string_view name) const;
@@ -106,9 +111,6 @@ class SymbolIndex {
 absl::StatusOr<const HostedSymbol*> SymbolAtPosition(const std::vector<const HostedSymbol*>& found,
                                                      const std::string& name, unsigned position,
                                                      const std::string& object);
-
-// `symbol` demangled, or as it is.
-std::string Demangled(std::string_view symbol);
 
 }  // namespace mend::jit
 

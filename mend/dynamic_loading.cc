@@ -303,7 +303,6 @@ void* FindInProgram(const char* name) {
 }
 
 bool IsProgramHandle(void* handle) {
-  if (handle == RTLD_DEFAULT) return true;
   if (handle == RTLD_NEXT) return false;
   void* const program = dlopen(nullptr, RTLD_LAZY | RTLD_NOLOAD);
   if (program != nullptr) dlclose(program);
@@ -326,8 +325,18 @@ std::optional<void*> FindNext(const char* name) {
   return nullptr;
 }
 
+// RTLD_DEFAULT: what all see comes first, then what the caller's module needs. Nothing when the
+// native loader should be asked.
+std::optional<void*> FindForCaller(const char* name, const void* caller) {
+  if (void* const found = FindInProgram(name); found != nullptr) return found;
+  void* const own =
+      Host::Get()->session().FindSymbolFor(CodeAddress{reinterpret_cast<uintptr_t>(caller)}, name);
+  if (own == nullptr || dlsym(RTLD_DEFAULT, name) != nullptr) return std::nullopt;
+  return own;
+}
+
 // Nothing when the native loader should be asked.
-std::optional<void*> FindHosted(void* handle, const char* name) {
+std::optional<void*> FindHosted(void* handle, const char* name, const void* caller) {
   // A malloc of the program's may ask for the one behind it.
   const jit::OwnAllocations own;
   if (Libraries().Has(handle)) {
@@ -335,6 +344,7 @@ std::optional<void*> FindHosted(void* handle, const char* name) {
     if (found == nullptr) SetError(absl::StrCat("undefined symbol: ", name));
     return found;
   }
+  if (handle == RTLD_DEFAULT) return FindForCaller(name, caller);
   if (IsProgramHandle(handle)) {
     if (void* const found = FindInProgram(name); found != nullptr) return found;
   } else if (handle == RTLD_NEXT) {
@@ -344,13 +354,15 @@ std::optional<void*> FindHosted(void* handle, const char* name) {
 }
 
 void* HostedDlsym(void* handle, const char* name) {
-  if (const std::optional<void*> found = FindHosted(handle, name)) return *found;
+  if (const std::optional<void*> found = FindHosted(handle, name, __builtin_return_address(0)))
+    return *found;
   [[clang::musttail]] return dlsym(NativeHandle(handle), name);
 }
 
 // Hosted symbols have no versions, and match each, as the native loader has it.
 void* HostedDlvsym(void* handle, const char* name, const char* version) {
-  if (const std::optional<void*> found = FindHosted(handle, name)) return *found;
+  if (const std::optional<void*> found = FindHosted(handle, name, __builtin_return_address(0)))
+    return *found;
   [[clang::musttail]] return dlvsym(NativeHandle(handle), name, version);
 }
 
@@ -360,14 +372,16 @@ bool IsForLoader(void* handle) { return handle == RTLD_DEFAULT || handle == RTLD
 
 void* LibraryDlsym(void* handle, const char* name) {
   if (!IsForLoader(handle)) {
-    if (const std::optional<void*> found = FindHosted(handle, name)) return *found;
+    if (const std::optional<void*> found = FindHosted(handle, name, __builtin_return_address(0)))
+      return *found;
   }
   [[clang::musttail]] return dlsym(handle, name);
 }
 
 void* LibraryDlvsym(void* handle, const char* name, const char* version) {
   if (!IsForLoader(handle)) {
-    if (const std::optional<void*> found = FindHosted(handle, name)) return *found;
+    if (const std::optional<void*> found = FindHosted(handle, name, __builtin_return_address(0)))
+      return *found;
   }
   [[clang::musttail]] return dlvsym(handle, name, version);
 }

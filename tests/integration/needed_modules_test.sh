@@ -6,6 +6,7 @@ cd "$work"
 # module NAME BODY: prints its name when it comes and goes.
 module() {
   cat >"$1.c" <<SOURCE
+#define _GNU_SOURCE
 #include <stdio.h>
 __attribute__((constructor)) static void come(void) { printf("+$1 "); }
 __attribute__((destructor)) static void go(void) { printf("-$1 "); }
@@ -19,6 +20,19 @@ int right_only = 33;'
 module top 'int left_call(void), right_call(void); int top_call(void) { return left_call() + right_call(); }'
 module broken 'int left_call(void), nobody_knows(void); int broken_call(void) { return left_call() + nobody_knows(); }'
 module curious 'int bottom_call(void); int curious_call(void) { return 100 + bottom_call(); }'
+module asking '#include <dlfcn.h>
+#include <string.h>
+int bottom_call(void);
+int asking_own(void) { return bottom_call(); }
+static int Has(void* handle, const char* name) {
+  void* found = dlsym(handle, name);
+  Dl_info info;
+  return found != NULL && dladdr(found, &info) != 0 && info.dli_sname != NULL && strcmp(info.dli_sname, name) == 0;
+}
+int asking_call(void) {
+  return Has(RTLD_DEFAULT, "bottom_call") + 2 * Has(RTLD_DEFAULT, "asking_own") + 4 * Has(RTLD_DEFAULT, "right_call") +
+         8 * Has(RTLD_DEFAULT, "puts") + 16 * Has(RTLD_DEFAULT, "which");
+}'
 # Each needs the other.
 module ping 'int pong_call(int); int ping_call(int n) { return n == 0 ? 7 : pong_call(n - 1); }'
 module pong 'int ping_call(int); int pong_call(int n) { return n == 0 ? 8 : ping_call(n - 1); }'
@@ -106,6 +120,7 @@ build() {
   shared top left right
   shared broken left
   shared curious
+  shared asking bottom
   shared ping
   shared pong ping
   shared ping pong
@@ -179,6 +194,16 @@ call curious curious_call
 close top
 close top
 call curious curious_call
+LINES
+
+same "what a module finds itself" <<'LINES'
+open asking
+call asking asking_call
+open right
+call asking asking_call
+open right global
+call asking asking_call
+close asking
 LINES
 
 same "what may not go" <<'LINES'
