@@ -244,6 +244,25 @@ unsigned ReferencesInUse(const std::vector<ModuleRequest>& requests,
   return requests[at].references - unused;
 }
 
+// One reference. False: why not is the next dlerror.
+bool CloseReference(const GuestModule* module, Host& host) {
+  if (Libraries().Close(module) && !Libraries().Hide(module)) {
+    Libraries().Keep(module, &host);
+    return true;
+  }
+  const absl::Status closed = host.modules().Close(module);
+  if (!closed.ok()) SetError(closed);
+  return closed.ok();
+}
+
+// Closes what modules needed that have gone.
+void CloseReleased(Host& host) {
+  for (auto released = host.modules().TakeReleased(); !released.empty();
+       released = host.modules().TakeReleased()) {
+    for (const GuestModule* const module : released) CloseReference(module, host);
+  }
+}
+
 void* OpenGuest(const GuestFile& file, int flags) {
   const bool is_global = (flags & RTLD_GLOBAL) != 0;
   while ((flags & RTLD_NOLOAD) == 0 || Libraries().HasPath(file.path)) {
@@ -255,6 +274,7 @@ void* OpenGuest(const GuestFile& file, int flags) {
     // Another thread has just closed one of those that were open.
     if (absl::IsAborted(opened.status())) continue;
     if (!opened.ok()) {
+      CloseReleased(*Host::Get());
       SetError(opened.status());
       return nullptr;
     }
@@ -266,9 +286,10 @@ void* OpenGuest(const GuestFile& file, int flags) {
         Libraries().Opened(module, request.source.path, request.name, is_global, references);
       }
       if (references != request.references) {
-        modules.Close(module, request.references - references).status().IgnoreError();
+        modules.Close(module, request.references - references).IgnoreError();
       }
     }
+    CloseReleased(*Host::Get());
     GuestModule* const module = opened->back().module;
     if (is_global) ShowToAll(module, requests.back().name);
     return module;
@@ -389,20 +410,12 @@ void* LibraryDlvsym(void* handle, const char* name, const char* version) {
 int CloseGuest(const GuestModule* module, Host& host) {
   // In a livepatch callback it stays open, and may be closed later.
   if (host.registry().InCallback()) {
-    SetError(host.modules().Close(module).status());
+    SetError(host.modules().Close(module));
     return -1;
   }
-  if (Libraries().Close(module) && !Libraries().Hide(module)) {
-    Libraries().Keep(module, &host);
-    return 0;
-  }
-  const absl::StatusOr<ClosedModule> closed = host.modules().Close(module);
-  if (!closed.ok()) {
-    SetError(closed.status());
-    return -1;
-  }
-  for (const GuestModule* const needed : closed->needed) CloseGuest(needed, host);
-  return 0;
+  const bool closed = CloseReference(module, host);
+  CloseReleased(host);
+  return closed ? 0 : -1;
 }
 
 int HostedDlclose(void* handle) {

@@ -16,6 +16,7 @@
 #include "jit/guest_libc/guest_libc.h"
 #include "jit/guest_libc/stand_ins.h"
 #include "mend/dynamic_loading.h"
+#include "mend/open_libraries.h"
 #include "runtime/base/failpoint.h"
 #include "runtime/base/high_descriptor.h"
 #include "runtime/base/read_file.h"
@@ -232,8 +233,9 @@ absl::Status Host::ApplyPatchDirectory() {
   return absl::OkStatus();
 }
 
-// The locks nest from the outside in: control server, modules, patch registry, session, shadow
-// table, thread registry, event log. No handler of the program's runs while the thread holds them.
+// The locks nest from the outside in: control server, modules, patch registry, open libraries,
+// session, shadow table, thread registry, event log. No handler of the program's runs while the
+// thread holds them.
 
 void Host::PrepareFork() {
   Uninterrupted::Begin();
@@ -242,6 +244,7 @@ void Host::PrepareFork() {
     host->modules_->PrepareFork();
     host->registry_->PrepareFork();
   }
+  Libraries().PrepareFork();
   session_->PrepareFork();
   ShadowTable::Get().PrepareFork();
   ThreadRegistry::Get().PrepareFork();
@@ -253,6 +256,7 @@ void Host::ParentAfterFork() {
   ThreadRegistry::Get().ParentAfterFork();
   ShadowTable::Get().ParentAfterFork();
   session_->ParentAfterFork();
+  Libraries().AfterFork();
   for (Host* host = this; host != nullptr; host = host->predecessor_) {
     host->registry_->ParentAfterFork();
     host->modules_->ParentAfterFork();
@@ -269,6 +273,7 @@ void Host::ChildAfterFork() {
   ThreadRegistry::Get().ChildAfterFork();
   ShadowTable::Get().ChildAfterFork();
   session_->ChildAfterFork();
+  Libraries().AfterFork();
   for (Host* host = this; host != nullptr; host = host->predecessor_) {
     host->registry_->ChildAfterFork();
     host->modules_->ChildAfterFork();

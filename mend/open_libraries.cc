@@ -33,7 +33,7 @@ void OpenLibraries::Show(GuestModule* module, const std::string& name) {
     shown_[module] = shown;
   }
   // The program has opened it once more: this reference is of no more use.
-  if (kept_by != nullptr) kept_by->modules().Close(module).status().IgnoreError();
+  if (kept_by != nullptr) kept_by->modules().Close(module).IgnoreError();
 }
 
 bool OpenLibraries::Hide(const GuestModule* module) {

@@ -112,6 +112,10 @@ class OpenLibraries {
     return nullptr;
   }
 
+  // Around fork, in the forking thread.
+  void PrepareFork() ABSL_EXCLUSIVE_LOCK_FUNCTION(mu_) { mu_.Lock(); }
+  void AfterFork() ABSL_UNLOCK_FUNCTION(mu_) { mu_.Unlock(); }
+
  private:
   bool IsTaken(const std::string& name, const std::string& path) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {

@@ -45,7 +45,9 @@ struct Module {
   bool abandoned = false;  // in a forked child: whoever was busy with it is not here
   bool gone = false;  // its text is all that is left: threads may be in it, or others refer to it
   std::function<bool(const GuestModule*)> is_unused;  // ModuleRequest's
-  std::vector<const GuestModule*> needed;             // ClosedModule's
+  std::vector<const GuestModule*> needed;             // what it has references of
+  // The program has closed it, and others refer to it: one of its references is theirs.
+  bool is_orphan = false;
 
   const std::string& name() const { return object.name; }
   bool BusyHere() const { return busy && pthread_equal(busy_thread, pthread_self()) != 0; }
@@ -63,6 +65,7 @@ struct ModuleRegistry::State {
   // GuestModule::Retire is called under it.
   mutable Mutex mu;
   std::vector<std::unique_ptr<Module>> modules ABSL_GUARDED_BY(mu);
+  std::vector<const GuestModule*> released ABSL_GUARDED_BY(mu);  // TakeReleased's
 
   Module* FindLocked(const std::string& name) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
     for (const std::unique_ptr<Module>& module : modules) {
@@ -108,7 +111,11 @@ struct ModuleRegistry::State {
   // Takes back what was taken, in reverse order.
   void GiveBack(std::vector<Opening>& openings);
   absl::Status RunInit(Module* module);
-  absl::StatusOr<ClosedModule> Close(const GuestModule* guest, unsigned references);
+  absl::Status Close(const GuestModule* guest, unsigned references);
+  // The last reference is the caller's to give up. False: others refer to the module, and it stays.
+  bool LetGoLocked(Module* module) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // The next orphan that nobody refers to any more, busy; null without one.
+  Module* TakeOrphan();
   // Whether the operator has loaded just that module under the name.
   bool HasLoaded(const std::string& name, const ModuleSource& source) const {
     MutexLock lock(&mu);
@@ -306,7 +313,7 @@ void ModuleRegistry::State::GiveBack(std::vector<Opening>& openings) {
   for (auto opening = openings.rbegin(); opening != openings.rend(); ++opening) {
     if (opening->is_live) {
       if (opening->guest != nullptr) {
-        Close(opening->guest, opening->request->references).status().IgnoreError();
+        Close(opening->guest, opening->request->references).IgnoreError();
       }
     } else if (opening->guest != nullptr) {
       // Nothing of it has run.
@@ -461,40 +468,65 @@ absl::StatusOr<std::vector<OpenedModule>> ModuleRegistry::OpenTogether(
   return opened;
 }
 
-absl::StatusOr<ClosedModule> ModuleRegistry::Close(const GuestModule* guest, unsigned references) {
+absl::Status ModuleRegistry::Close(const GuestModule* guest, unsigned references) {
   if (absl::Status free = state_->CheckNoCallback("unload"); !free.ok()) return free;
   const BlockedRegion region("mend: unloading a module");
   const Uninterrupted uninterrupted;
   return state_->Close(guest, references);
 }
 
-absl::StatusOr<ClosedModule> ModuleRegistry::State::Close(const GuestModule* guest,
-                                                          unsigned references) {
+absl::Status ModuleRegistry::State::Close(const GuestModule* guest, unsigned references) {
   Module* module = nullptr;
-  ClosedModule closed;
   {
     MutexLock lock(&mu);
     for (const std::unique_ptr<Module>& other : modules) {
       if (other->guest.get() == guest) module = other.get();
     }
-    if (module == nullptr || module->gone || module->references < references) {
+    const unsigned theirs = module != nullptr && module->is_orphan ? 1 : 0;
+    if (module == nullptr || module->gone || module->references < references + theirs) {
       return ErrnoStatus(ENOENT, "the program has no such module open");
     }
     module->references -= references;
     // A module that is coming or going is so on account of somebody who holds it.
-    if (module->references > 0 || module->busy) return closed;
-    // Natively, too, what another library refers to stays: that has the last reference.
-    if (!module->guest->Retire()) {
-      module->references = 1;
-      return closed;
-    }
-    if (module->by_operator) return closed;
-    SetBusyLocked(module);
-    closed = {.is_gone = true, .needed = std::move(module->needed)};
+    if (module->references > theirs || module->busy) return absl::OkStatus();
+    if (!LetGoLocked(module)) return absl::OkStatus();
   }
   SayGoodbye(module);
   TakeOut(module);
-  return closed;
+  return absl::OkStatus();
+}
+
+bool ModuleRegistry::State::LetGoLocked(Module* module) {
+  // Natively, too, what another library refers to stays: that has the last reference.
+  module->is_orphan = !module->guest->Retire();
+  module->references = module->is_orphan ? 1 : 0;
+  if (module->is_orphan || module->by_operator) return false;
+  SetBusyLocked(module);
+  for (const GuestModule* const needed : module->needed) released.push_back(needed);
+  module->needed.clear();
+  return true;
+}
+
+Module* ModuleRegistry::State::TakeOrphan() {
+  MutexLock lock(&mu);
+  for (const std::unique_ptr<Module>& module : modules) {
+    const bool waits =
+        module->is_orphan && module->references == 1 && !module->busy && !module->gone;
+    if (waits && LetGoLocked(module.get())) return module.get();
+  }
+  return nullptr;
+}
+
+std::vector<const GuestModule*> ModuleRegistry::TakeReleased() {
+  if (state_->patches->InCallback()) return {};
+  const BlockedRegion region("mend: unloading a module");
+  const Uninterrupted uninterrupted;
+  while (Module* const orphan = state_->TakeOrphan()) {
+    state_->SayGoodbye(orphan);
+    state_->TakeOut(orphan);
+  }
+  MutexLock lock(&state_->mu);
+  return std::exchange(state_->released, {});
 }
 
 void ModuleRegistry::State::SayGoodbye(Module* module) {

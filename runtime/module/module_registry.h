@@ -47,21 +47,14 @@ struct ModuleRequest {
   bool must_be_open = false;
   // What lazy_name left for later is looked for when all are linked.
   bool bind_now = false;
-  // Those of the requests that it needs, by their places; for a new module. Close tells of them.
+  // Those of the requests that it needs, by their places. A new module has a reference of each,
+  // until it goes: see TakeReleased.
   std::vector<size_t> needs;
   // When it is new, before any code of them all runs; a failure may follow.
   std::function<void(GuestModule*)> linked = nullptr;
   // Before its text and data are freed: whether nobody outside of the core refers to them. Asked
   // again later if not.
   std::function<bool(const GuestModule*)> is_unused = nullptr;
-};
-
-// What dlclose has come to.
-struct ClosedModule {
-  bool is_gone = false;
-  // Of one that is gone: what it needed when it was opened, of which it had a reference each. The
-  // caller's to close.
-  std::vector<const GuestModule*> needed;
 };
 
 struct OpenedModule {
@@ -98,8 +91,12 @@ class ModuleRegistry {
   // so a failure closes what it has opened. ABORTED when one that had to be open is not.
   absl::StatusOr<std::vector<OpenedModule>> OpenTogether(
       const std::vector<ModuleRequest>& requests);
-  // dlclose: the last reference to a module that the operator did not load unloads it. ENOENT.
-  absl::StatusOr<ClosedModule> Close(const GuestModule* module, unsigned references = 1);
+  // dlclose: the last reference to a module that the operator did not load unloads it; where
+  // another one refers to it, as soon as that has gone. ENOENT.
+  absl::Status Close(const GuestModule* module, unsigned references = 1);
+  // For after each OpenTogether and Close: unloads what waited for another module to go; and what
+  // modules that have gone needed, of which the caller has to close a reference each.
+  std::vector<const GuestModule*> TakeReleased();
 
   std::vector<ModuleStatus> Status() const;
   // The contents of the file that a module was linked from. ENOENT.

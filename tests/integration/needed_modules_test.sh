@@ -241,3 +241,45 @@ open missing lazy
 call missing pang_call
 leave
 LINES
+
+# Threads that open and close the same ones, and fail to: each call finds all that it needs, and nothing is left.
+cat >threads.c <<'SOURCE'
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+static const struct { const char *file, *function; int answer; } kinds[] = {
+    {"./bottom.so", "bottom_call", 1}, {"./left.so", "left_call", 21}, {"./right.so", "right_call", 31},
+    {"./top.so", "top_call", 52},      {"./top.so", "bottom_call", 1}, {"./broken.so", NULL, 0}};
+static atomic_int stop, wrong;
+static void *work(void *seed) {
+  unsigned random = (unsigned)(size_t)seed;
+  while (!stop) {
+    const int kind = rand_r(&random) % 6;
+    void *handle = dlopen(kinds[kind].file, RTLD_NOW);
+    if ((handle == NULL) != (kinds[kind].function == NULL)) fprintf(stderr, "%d: %s\n", ++wrong, dlerror());
+    if (handle == NULL) continue;
+    int (*function)(void) = (int (*)(void))dlsym(handle, kinds[kind].function);
+    if (function == NULL || function() != kinds[kind].answer) fprintf(stderr, "%d: answer\n", ++wrong);
+    if (dlclose(handle) != 0) fprintf(stderr, "%d: %s\n", ++wrong, dlerror());
+  }
+  return NULL;
+}
+int main(void) {
+  pthread_t threads[4];
+  freopen("/dev/null", "w", stdout);
+  for (size_t i = 0; i < 4; ++i) pthread_create(&threads[i], NULL, work, (void *)(i + 1));
+  sleep(3);
+  stop = 1;
+  for (size_t i = 0; i < 4; ++i) pthread_join(threads[i], NULL);
+  for (int kind = 0; kind < 6; ++kind) {
+    if (dlopen(kinds[kind].file, RTLD_NOW | RTLD_NOLOAD) != NULL) fprintf(stderr, "%s is left\n", kinds[kind].file);
+  }
+  return wrong != 0;
+}
+SOURCE
+"$patchc" cc -O2 threads.c -o hosted/threads
+expect_code 0 sh -c "cd hosted && MEND_OPTIONS=--no-socket ./threads"
+expect "threads" "" "$output"

@@ -116,7 +116,7 @@ TEST_F(ModuleRegistryTest, OpenAndCloseCount) {
   EXPECT_EQ(module_loader_.live, 1);
   ASSERT_TRUE(modules().Close(*first).ok());
   EXPECT_EQ(module_loader_.live, 0);
-  EXPECT_EQ(ErrnoOfStatus(modules().Close(*first).status()), ENOENT);
+  EXPECT_EQ(ErrnoOfStatus(modules().Close(*first)), ENOENT);
 }
 
 TEST_F(ModuleRegistryTest, OperatorsModuleOutlivesTheProgramsClose) {
