@@ -11,7 +11,6 @@
 #include "jit/guest_libc/exec.h"
 #include "jit/guest_libc/guest_libc.h"
 #include "jit/guest_libc/program_threads.h"
-#include "jit/guest_libc/signal_table.h"
 #include "jit/guest_libc/stand_ins.h"
 #include "runtime/base/check.h"
 
@@ -36,7 +35,6 @@ void Parent() {
 void Child() {
   const OwnAllocations own;
   RememberProcess();
-  ResetSignalTableAfterFork();
   ForgetOtherThreadsAfterFork();
   if (fork_hooks.child != nullptr) fork_hooks.child();
 }

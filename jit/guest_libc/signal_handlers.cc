@@ -1,28 +1,27 @@
 // sigaction and its relatives: the program's handlers run inside a wrapper that takes an
 // interrupted blocked region out of the coordinator's sight for as long as the handler runs.
 //
-// The kernel gets the wrapper with the program's own flags; the program's function is in a table.
-// The kernel passes all three arguments on x86-64 whether or not SA_SIGINFO is set, so the flags
-// need no change, and what the program asks for again is what it set. A signal that is ignored or
-// has its default action goes to the kernel as it is, unless its default action is preceded by a
-// report (crash_report.h), of which the program sees nothing. The table keeps the function then,
-// for a delivery that is under way.
+// The kernel gets the wrapper with the program's own flags. It has an entry for each of the
+// program's functions (handler_entries.S), so that the kernel's own table says which function is a
+// signal's: a change is the one system call that it is natively, and as atomic. The kernel passes
+// all three arguments on x86-64 whether or not SA_SIGINFO is set, so the flags need no change, and
+// what the program asks for again is what it set. A signal that is ignored or has its default
+// action goes to the kernel as it is, unless its default action is preceded by a report
+// (crash_report.h), of which the program sees nothing.
 //
-// Thread safety: all are async-signal-safe, as libc's are.
-#include "jit/guest_libc/signal_table.h"
-
+// Thread safety: all are async-signal-safe, as libc's are. There is no lock: a handler may
+// interrupt any of them and call the same.
 #include <errno.h>
 #include <signal.h>
 
 #include <atomic>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 
 #include "jit/guest_libc/blocking.h"
 #include "jit/guest_libc/crash_report.h"
 #include "jit/guest_libc/signal_mask.h"
-#include "runtime/base/raw_syscall.h"
-#include "runtime/base/uninterrupted.h"
 #include "runtime/safepoint/blocked_region.h"
 
 // Defined below, with the functions that interpose.
@@ -34,45 +33,29 @@ thread_local constinit std::atomic<uint32_t> tls_handlers_run{0};
 
 namespace {
 
+// As handler_entries.S has them.
+constexpr size_t kOwnEntries = 512;
+constexpr size_t kEntries = kOwnEntries + kHiddenSignal + 1;
+constexpr size_t kEntrySize = 16;
+
+}  // namespace
+
+extern "C" [[gnu::visibility("hidden")]] const char mend_handler_entries[kEntries * kEntrySize];
+
+namespace {
+
 using Action = struct sigaction;
 using Handler = void (*)(int, siginfo_t*, void*);
 using PlainHandler = void (*)(int);
 
-// One word for each signal: a handler reads it while another thread changes it, and must find
-// either the old function or the new one. Written under table_lock.
-constinit std::atomic<PlainHandler> handlers[kHiddenSignal + 1];
-constinit std::atomic<bool> table_lock{false};
+// What the entries run: the first ones a function each, for good; behind them one for each signal,
+// whose function changes, for a program with more functions than that.
+constinit std::atomic<PlainHandler> handlers[kEntries];
 
-// The wrapper. Its thread may be anywhere in the program, in libc or in a blocked region.
-void RunHandler(int signal_number, siginfo_t* info, void* context) {
-  const SignalScope scope;
-  // Relaxed: a nested handler counts in between, and only one change has to be seen.
-  tls_handlers_run.store(tls_handlers_run.load(std::memory_order_relaxed) + 1,
-                         std::memory_order_relaxed);
-  // ORDER[G1]: what the program wrote before it installed the handler, before the handler reads it;
-  // pairs with SetHandler.
-  const PlainHandler handler = handlers[signal_number].load(std::memory_order_acquire);
-  std::bit_cast<Handler>(handler)(signal_number, info, context);
+PlainHandler Entry(size_t index) {
+  return reinterpret_cast<PlainHandler>(
+      reinterpret_cast<uintptr_t>(mend_handler_entries + index * kEntrySize));
 }
-
-// Held while the table and the kernel change together. No handler of the program interrupts the
-// holder, so a handler that installs handlers does not wait for its own thread.
-class TableLock {
- public:
-  TableLock() {
-    // ORDER[G2]: the last holder's changes before ours; pairs with ~TableLock.
-    while (table_lock.exchange(true, std::memory_order_acquire)) YieldProcessor();
-  }
-  ~TableLock() {
-    // ORDER[G2]: our changes before the next holder's; pairs with TableLock().
-    table_lock.store(false, std::memory_order_release);
-  }
-  TableLock(const TableLock&) = delete;
-  TableLock& operator=(const TableLock&) = delete;
-
- private:
-  const Uninterrupted uninterrupted_;
-};
 
 // SIG_HOLD, which only sigset knows.
 PlainHandler HoldHandler() { return reinterpret_cast<PlainHandler>(2); }
@@ -89,18 +72,48 @@ bool RefuseHidden(int number) {
   return true;
 }
 
-// REQUIRES: a TableLock is held. Returns the function that was there.
-PlainHandler SetHandler(int number, PlainHandler handler) {
-  const PlainHandler before = handlers[number].load(std::memory_order_relaxed);
-  if (IsFunction(handler)) {
-    // ORDER[G1]: what the program wrote before the handler's address; pairs with RunHandler.
-    // The table comes before the kernel: the wrapper must never find it empty.
-    handlers[number].store(handler, std::memory_order_release);
-  }
-  return before;
-}
+// A signal's handler, between the program and the kernel, for one change of its action. Relaxed: a
+// word of the table is written before the kernel gets its entry, and read when the kernel has
+// delivered a signal to it. The kernel takes one lock for both, which orders what the program wrote
+// before, too, as natively.
+class Exchange {
+ public:
+  // REQUIRES: IsSignal(number).
+  explicit Exchange(int number)
+      : shared_(kOwnEntries + static_cast<size_t>(number)),
+        shared_before_(handlers[shared_].load(std::memory_order_relaxed)) {}
 
-PlainHandler Wrapper() { return std::bit_cast<PlainHandler>(&RunHandler); }
+  // What the kernel gets for what the program sets.
+  PlainHandler ToKernel(PlainHandler handler) const {
+    if (!IsFunction(handler)) return handler;
+    for (size_t i = 0; i < kOwnEntries; ++i) {
+      PlainHandler found = handlers[i].load(std::memory_order_relaxed);
+      if (found == nullptr) {
+        handlers[i].compare_exchange_strong(found, handler, std::memory_order_relaxed);
+        if (found == nullptr) return Entry(i);
+      }
+      if (found == handler) return Entry(i);
+    }
+    // Two threads that change this signal at once may leave one's function with the other's flags.
+    handlers[shared_].store(handler, std::memory_order_relaxed);
+    return Entry(shared_);
+  }
+
+  // What the program is told of what the kernel had.
+  PlainHandler ToProgram(PlainHandler handler) const {
+    if (IsReportingHandler(handler)) return SIG_DFL;
+    if (handler == Entry(shared_)) return shared_before_;
+    // Wraps round below the first entry.
+    const uintptr_t offset =
+        reinterpret_cast<uintptr_t>(handler) - reinterpret_cast<uintptr_t>(mend_handler_entries);
+    if (offset >= sizeof mend_handler_entries) return handler;
+    return handlers[offset / kEntrySize].load(std::memory_order_relaxed);
+  }
+
+ private:
+  const size_t shared_;  // the signal's own entry
+  const PlainHandler shared_before_;
+};
 
 using ActionFunction = int(int, const Action*, Action*);
 
@@ -108,28 +121,19 @@ int SetAction(NextFunction<ActionFunction>& next, int number, const Action* acti
               Action* before) {
   if (RefuseHidden(number)) return -1;
   if (!IsSignal(number)) return next(number, action, before);
-  const TableLock lock;
-  const PlainHandler function_before = handlers[number].load(std::memory_order_relaxed);
-  int result;
-  if (action == nullptr) {
-    result = next(number, nullptr, before);
-  } else {
-    Action wrapped = *action;
-    StoreKernelSet(ToKernelSet(wrapped.sa_mask) & ~kHiddenSignalBit, &wrapped.sa_mask);
-    SetHandler(number, wrapped.sa_handler);
-    if (IsFunction(wrapped.sa_handler)) {
-      wrapped.sa_handler = Wrapper();
-    } else if (wrapped.sa_handler == SIG_DFL && IsReported(number)) {
-      wrapped = ReportingAction();
-    }
-    result = next(number, &wrapped, before);
-    if (result != 0) handlers[number].store(function_before, std::memory_order_relaxed);
+  const Exchange exchange(number);
+  Action changed;
+  if (action != nullptr) {
+    changed = *action;
+    StoreKernelSet(ToKernelSet(changed.sa_mask) & ~kHiddenSignalBit, &changed.sa_mask);
+    changed.sa_handler = exchange.ToKernel(changed.sa_handler);
+    if (changed.sa_handler == SIG_DFL && IsReported(number)) changed = ReportingAction();
+    action = &changed;
   }
-  if (result == 0 && before != nullptr && before->sa_handler == Wrapper()) {
-    before->sa_handler = function_before;
-  } else if (result == 0 && before != nullptr && IsReportingHandler(before->sa_handler)) {
-    *before = Action{};
-  }
+  const int result = next(number, action, before);
+  if (result != 0 || before == nullptr) return result;
+  if (IsReportingHandler(before->sa_handler)) *before = Action{};
+  before->sa_handler = exchange.ToProgram(before->sa_handler);
   return result;
 }
 
@@ -138,22 +142,29 @@ using SignalFunction = PlainHandler(int, PlainHandler);
 PlainHandler SetSignal(NextFunction<SignalFunction>& next, int number, PlainHandler handler) {
   if (RefuseHidden(number)) return SIG_ERR;
   if (!IsSignal(number)) return next(number, handler);
-  const TableLock lock;
-  const PlainHandler function_before = SetHandler(number, handler);
-  const PlainHandler result = next(number, IsFunction(handler) ? Wrapper() : handler);
-  if (result == SIG_ERR) {
-    handlers[number].store(function_before, std::memory_order_relaxed);
-  } else if (handler == SIG_DFL && IsReported(number)) {
+  const Exchange exchange(number);
+  if (handler == SIG_DFL && IsReported(number)) {
     const Action reporting = ReportingAction();
-    next_sigaction(number, &reporting, nullptr);
+    Action before;
+    if (next_sigaction(number, &reporting, &before) != 0) return SIG_ERR;
+    return exchange.ToProgram(before.sa_handler);
   }
-  if (IsReportingHandler(result)) return SIG_DFL;
-  return result == Wrapper() ? function_before : result;
+  return exchange.ToProgram(next(number, exchange.ToKernel(handler)));
 }
 
 }  // namespace
 
-void ResetSignalTableAfterFork() { table_lock.store(false, std::memory_order_relaxed); }
+// The wrapper, entered by one of the entries. Its thread may be anywhere in the program, in libc or
+// in a blocked region.
+extern "C" [[gnu::visibility("hidden")]] void MendRunHandler(int signal_number, siginfo_t* info,
+                                                             void* context, size_t index) {
+  const SignalScope scope;
+  // Relaxed: a nested handler counts in between, and only one change has to be seen.
+  tls_handlers_run.store(tls_handlers_run.load(std::memory_order_relaxed) + 1,
+                         std::memory_order_relaxed);
+  const PlainHandler handler = handlers[index].load(std::memory_order_relaxed);
+  std::bit_cast<Handler>(handler)(signal_number, info, context);
+}
 
 }  // namespace mend::jit
 
@@ -179,25 +190,13 @@ MEND_SIGNAL(sysv_signal)
 MEND_SIGNAL(__sysv_signal)
 #undef MEND_SIGNAL
 
-// sigset also unblocks the signal: the program's signals must not be blocked for that by the lock,
-// whose end would undo it. So the mask is left to a second step.
 MEND_NEXT(mend::jit::PlainHandler, sigset, int, mend::jit::PlainHandler);
 MEND_INTERPOSE(mend::jit::PlainHandler, sigset, int number, mend::jit::PlainHandler handler) {
   using namespace mend::jit;
   if (RefuseHidden(number)) return SIG_ERR;
-  if (!IsSignal(number) || !IsFunction(handler)) {
-    const PlainHandler result = next_sigset(number, handler);
-    if (IsReportingHandler(result)) return SIG_DFL;
-    if (result != Wrapper()) return result;
-    return handlers[number].load(std::memory_order_relaxed);
-  }
-  const KernelSignalSet bit = KernelSignalSet{1} << (number - 1);
-  Action action = {};
-  action.sa_handler = handler;
-  Action before;
-  if (SetAction(next_sigaction, number, &action, &before) != 0) return SIG_ERR;
-  const bool was_blocked = (ChangeKernelMask(SIG_UNBLOCK, bit) & bit) != 0;
-  return was_blocked ? HoldHandler() : before.sa_handler;
+  if (!IsSignal(number)) return next_sigset(number, handler);
+  const Exchange exchange(number);
+  return exchange.ToProgram(next_sigset(number, exchange.ToKernel(handler)));
 }
 
 #define MEND_SIGNAL_NUMBER(name, parameters, arguments)       \

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <utility>
 #include <vector>
 
 #include "runtime/base/raw_syscall.h"
@@ -289,6 +290,40 @@ TEST(SignalActionTest, HandlersChangeWhileSignalsArrive) {
   stop = true;
   for (std::thread& changer : changers) changer.join();
   EXPECT_GT(handled, 0);
+}
+
+volatile sig_atomic_t which;
+
+template <int kNumber>
+void HandleAs(int) {
+  which = kNumber;
+}
+
+template <int... kNumbers>
+std::vector<void (*)(int)> DistinctHandlers(std::integer_sequence<int, kNumbers...>) {
+  return {&HandleAs<kNumbers>...};
+}
+
+TEST(SignalActionTest, AsManyHandlersAsTheProgramHas) {
+  const auto distinct = DistinctHandlers(std::make_integer_sequence<int, 700>());
+  signal(SIGUSR1, SIG_DFL);
+  void (*before)(int) = SIG_DFL;
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < static_cast<int>(distinct.size()); ++i) {
+      EXPECT_EQ(signal(SIGUSR1, distinct[static_cast<size_t>(i)]), before);
+      raise(SIGUSR1);
+      EXPECT_EQ(which, i);
+      before = distinct[static_cast<size_t>(i)];
+    }
+  }
+  // One that has no entry of its own for another signal does not change this one's.
+  signal(SIGUSR2, distinct[690]);
+  raise(SIGUSR1);
+  EXPECT_EQ(which, 699);
+  raise(SIGUSR2);
+  EXPECT_EQ(which, 690);
+  signal(SIGUSR1, SIG_DFL);
+  signal(SIGUSR2, SIG_DFL);
 }
 
 TEST(HiddenSignalTest, ProgramCannotNameBlockOrTakeIt) {

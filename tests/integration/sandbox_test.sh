@@ -9,6 +9,7 @@ cat >serve.c <<'SOURCE'
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,14 +25,14 @@ __attribute__((noinline)) int answer(void) { return 1; }
 #define ALLOW(name) \
   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 
-/* No unlink, and no return from a signal handler but where that is asked for. */
+/* No unlink, no change of the signal mask, and no return from a signal handler but where that is asked for. */
 static void confine(int may_return) {
   struct sock_filter filter[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_rt_sigreturn, 0, 1),
       BPF_STMT(BPF_RET | BPF_K, may_return ? SECCOMP_RET_ALLOW : SECCOMP_RET_KILL_PROCESS),
       ALLOW(read), ALLOW(write), ALLOW(close), ALLOW(futex), ALLOW(brk), ALLOW(munmap), ALLOW(getpid),
-      ALLOW(gettid), ALLOW(nanosleep), ALLOW(clock_nanosleep), ALLOW(rt_sigprocmask), ALLOW(exit),
+      ALLOW(gettid), ALLOW(nanosleep), ALLOW(clock_nanosleep), ALLOW(rt_sigaction), ALLOW(exit),
       ALLOW(exit_group), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)};
   struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
@@ -47,8 +48,13 @@ static void say(int value) {
 /* A second or two of calls, without a loop that polls. */
 __attribute__((noinline)) unsigned compute(unsigned n) { return n < 2 ? n : compute(n - 1) + compute(n - 2); }
 
+static void on_signal(int number) { (void)number; }
+
 static void serve(void) {
   char line[8];
+  struct sigaction action = {.sa_handler = on_signal}, before;
+  if (sigaction(SIGUSR1, &action, NULL) != 0 || signal(SIGUSR1, SIG_IGN) != on_signal) exit(3);
+  if (sigaction(SIGUSR1, NULL, &before) != 0 || before.sa_handler != SIG_IGN) exit(3);
   while (read(0, line, 3) == 3) {
     if (memcmp(line, "on", 2) == 0) say(compute(43) != 0);
     if (memcmp(line, "go", 2) == 0) say(answer());
