@@ -9,6 +9,7 @@
 #include "jit/guest_libc/credential_calls.h"
 #include "jit/guest_libc/seccomp_filter.h"
 #include "runtime/safepoint/safepoint.h"
+#include "runtime/safepoint/thread_calls.h"
 
 namespace mend::jit {
 namespace {
@@ -49,7 +50,13 @@ MEND_NEXT(int, prctl, int, long, long, long, long);
 // Makes a call that confines the calling thread to what `filter` allows.
 template <typename Call>
 auto Confine(long filter, Call call) {
-  if (FilterAllows(*reinterpret_cast<const sock_fprog*>(filter), SYS_rt_sigreturn)) return call();
+  const auto allows = [&filter = *reinterpret_cast<const sock_fprog*>(filter)](int number) {
+    return FilterAllows(filter, number);
+  };
+  if (!allows(SYS_sched_yield)) ThreadCalls::ForgoYield();
+  if (!allows(SYS_futex)) ThreadCalls::ForgoWake();
+  // What the signal's handler needs.
+  if (allows(SYS_rt_sigreturn) && allows(SYS_getpid)) return call();
   ForgoSafepointSignal();
   // A signal that was sent before that arrives before the thread is in the region.
   const BlockedRegion region("seccomp");

@@ -1,6 +1,7 @@
 #include "runtime/safepoint/blocked_region.h"
 
 #include "runtime/safepoint/safepoint.h"
+#include "runtime/safepoint/thread_calls.h"
 
 namespace mend {
 namespace internal {
@@ -16,7 +17,7 @@ void LeaveBlockedSlowPath(ThreadRecord* record) noexcept {
     if (spin < 64) {
       __builtin_ia32_pause();
     } else {
-      YieldProcessor();
+      ThreadCalls::Yield();
     }
   }
 }

@@ -1,6 +1,7 @@
 #include "runtime/safepoint/handshake.h"
 
 #include "runtime/base/check.h"
+#include "runtime/safepoint/thread_calls.h"
 
 namespace mend {
 namespace {
@@ -86,7 +87,11 @@ void Handshake::CountDown(const SwitchRequest& request) noexcept [[clang::nonblo
   while (left != 0 &&
          !request.left.compare_exchange_weak(left, left - 1, std::memory_order_relaxed)) {
   }
-  if (left == 1) WakeCoordinator();
+  if (left != 1) return;
+  // While a transition runs the coordinator looks again by itself, if it cannot be woken.
+  // ORDER[T11]: as in WakeCoordinator.
+  wake_word_.fetch_add(1, std::memory_order_release);
+  ThreadCalls::Wake(&wake_word_, 1);
 }
 
 void Handshake::SwitchAtBoundary(ThreadRecord& record) noexcept [[clang::nonblocking]] {

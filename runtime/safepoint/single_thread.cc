@@ -9,6 +9,7 @@
 #include "runtime/base/raw_syscall.h"
 #include "runtime/safepoint/safepoint.h"
 #include "runtime/safepoint/system_threads.h"
+#include "runtime/safepoint/thread_calls.h"
 #include "runtime/safepoint/thread_registry.h"
 #include "runtime/safepoint/unwind_table.h"
 
@@ -182,7 +183,7 @@ void SingleThread::NoteSlowPath(const ThreadRecord& record) noexcept [[clang::no
   if (record.handler_depth.load(std::memory_order_relaxed) != 0) return;
   // ORDER[T23]: what this thread did before the count; pairs with AwaitSafepoint.
   safepoints_seen.fetch_add(1, std::memory_order_seq_cst);
-  FutexWake(&safepoints_seen, 1 << 16);
+  ThreadCalls::Wake(&safepoints_seen, 1 << 16);
 }
 
 void SingleThread::NoteInterruptedSlowPath(const ThreadRecord& record, uintptr_t pc) noexcept

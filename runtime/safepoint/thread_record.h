@@ -20,9 +20,9 @@
 #include <atomic>
 #include <cstdint>
 
-#include "runtime/base/raw_syscall.h"
 #include "runtime/safepoint/register_context.h"
 #include "runtime/safepoint/stack_walker.h"
+#include "runtime/safepoint/thread_calls.h"
 #include "runtime/safepoint/thread_state.h"
 
 namespace mend {
@@ -148,7 +148,7 @@ struct ThreadRecord {
     // ORDER[T7]: the activity before this load; pairs with SendSafepointSignal.
     for (int yields = 0; signal_in_flight.load(std::memory_order_seq_cst) && yields < kYieldsMax;
          ++yields) {
-      YieldProcessor();
+      ThreadCalls::Yield();
     }
   }
 };

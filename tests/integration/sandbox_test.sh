@@ -25,6 +25,12 @@ __attribute__((noinline)) int answer(void) { return 1; }
 #define ALLOW(name) \
   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 
+static void apply_filter(struct sock_filter* filter, unsigned short size) {
+  struct sock_fprog program = {size, filter};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+    exit(3);
+}
+
 /* No unlink, no change of the signal mask, and no return from a signal handler but where that is asked for. */
 static void confine(int may_return) {
   struct sock_filter filter[] = {
@@ -34,9 +40,15 @@ static void confine(int may_return) {
       ALLOW(read), ALLOW(write), ALLOW(close), ALLOW(futex), ALLOW(brk), ALLOW(munmap), ALLOW(getpid),
       ALLOW(gettid), ALLOW(nanosleep), ALLOW(clock_nanosleep), ALLOW(rt_sigaction), ALLOW(exit),
       ALLOW(exit_group), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)};
-  struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
-    exit(3);
+  apply_filter(filter, sizeof filter / sizeof *filter);
+}
+
+/* What the program calls natively, and handlers may return. */
+static void confine_to_its_own(void) {
+  struct sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)), ALLOW(read), ALLOW(write),
+      ALLOW(rt_sigaction), ALLOW(rt_sigreturn), ALLOW(exit_group), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)};
+  apply_filter(filter, sizeof filter / sizeof *filter);
 }
 
 static void say(int value) {
@@ -48,6 +60,12 @@ static void say(int value) {
 /* A second or two of calls, without a loop that polls. */
 __attribute__((noinline)) unsigned compute(unsigned n) { return n < 2 ? n : compute(n - 1) + compute(n - 2); }
 
+/* The same with one. */
+__attribute__((noinline)) int spin(void) {
+  for (volatile unsigned i = 0; i < 1000000000u; ++i) continue;
+  return 1;
+}
+
 static void on_signal(int number) { (void)number; }
 
 static void serve(void) {
@@ -57,6 +75,7 @@ static void serve(void) {
   if (sigaction(SIGUSR1, NULL, &before) != 0 || before.sa_handler != SIG_IGN) exit(3);
   while (read(0, line, 3) == 3) {
     if (memcmp(line, "on", 2) == 0) say(compute(43) != 0);
+    if (memcmp(line, "sp", 2) == 0) say(spin());
     if (memcmp(line, "go", 2) == 0) say(answer());
   }
 }
@@ -82,6 +101,11 @@ static int end_early(void) {
 /* The process that is confined; its end is told. */
 int main(int argc, char** argv) {
   if (argc > 1 && strcmp(argv[1], "early") == 0) return end_early();
+  if (argc > 1 && strcmp(argv[1], "own") == 0) {
+    confine_to_its_own();
+    serve();
+    _exit(7);
+  }
   if (argc > 1) {
     confine(strcmp(argv[1], "signals") == 0);
     serve();
@@ -125,6 +149,29 @@ patch_computing plain
 expect_match "how it switched when it may not be signalled" "switched +1 (poll|blocked)" "$output"
 patch_computing signals
 expect_match "how it switched when it may be" "switched +1 signal" "$output"
+
+# One that may make no call but its own, when an operator calls first, and for many patches. (It leaves its socket.)
+for turn in 1 2 3; do
+  start ./serve own
+  await_target
+  say sp
+  sleep 0.1
+  for patched in $(seq 10); do
+    expect_code 0 "$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid"
+    expect_code 0 "$mend" disable "$hosted_pid" fix
+  done
+  hear
+  for patched in $(seq 10); do
+    say go
+    expect_code 0 "$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid"
+    hear
+    ask go 2
+    expect_code 0 "$mend" disable "$hosted_pid" fix
+    ask go 1
+  done
+  finish 7
+  rm "$XDG_RUNTIME_DIR/mend/$hosted_pid.sock"
+done
 
 # A child: as it is forked, its socket is made.
 start ./serve
