@@ -1,12 +1,14 @@
 // syscall(2), for programs and libraries (abseil, Rust and the like) that use the futex themselves,
 // and for those that confine themselves.
 #include <linux/futex.h>
+#include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "jit/guest_libc/blocking.h"
 #include "jit/guest_libc/credential_calls.h"
+#include "jit/guest_libc/fork.h"
 #include "jit/guest_libc/seccomp_filter.h"
 #include "runtime/safepoint/safepoint.h"
 #include "runtime/safepoint/thread_calls.h"
@@ -43,6 +45,28 @@ long WaitOnFutex(long word, long operation, long value, long timeout, long word2
     return next_syscall(SYS_futex, word, operation, value, reinterpret_cast<long>(left), word2,
                         value3);
   });
+}
+
+// Whether a child with these flags is a process as fork makes them: with a copy of everything, and
+// with its parent free to go on.
+bool IsFork(unsigned long flags, bool has_stack) {
+  constexpr unsigned long kOthers = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_VFORK;
+  return (flags & kOthers) == 0 && !has_stack;
+}
+
+bool IsFork(long number, long a, long b) {
+  switch (number) {
+    case SYS_fork:
+      return true;
+    case SYS_clone:
+      return IsFork(static_cast<unsigned long>(a), b != 0);
+    case SYS_clone3: {
+      const auto* const arguments = reinterpret_cast<const clone_args*>(a);
+      return arguments != nullptr && IsFork(arguments->flags, arguments->stack != 0);
+    }
+    default:
+      return false;
+  }
 }
 
 MEND_NEXT(int, prctl, int, long, long, long, long);
@@ -85,6 +109,11 @@ MEND_INTERPOSE(long, syscall, long number, long a, long b, long c, long d, long 
     case SYS_seccomp:
       if (a != SECCOMP_SET_MODE_FILTER || c == 0) break;
       return Confine(c, [&] { return next_syscall(number, a, b, c, d, e, f); });
+    case SYS_fork:
+    case SYS_clone:
+    case SYS_clone3:
+      if (!IsFork(number, a, b)) break;
+      return ForkBy([&] { return next_syscall(number, a, b, c, d, e, f); });
     case SYS_prctl:
       return mend_libc_prctl(static_cast<int>(a), b, c, d, e);
     // The calls that a program makes directly because libc had no name for them once.

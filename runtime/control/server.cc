@@ -360,7 +360,7 @@ absl::Status ListenInDefaultPlace(const std::shared_ptr<State>& state) {
                                     : SocketDirectoryOfNewUser();
   const absl::Status trusted = PrepareSocketDirectory(directory);
   if (!trusted.ok()) return trusted;
-  return StartListening(state, absl::StrCat(directory, "/", ::getpid(), ".sock"));
+  return StartListening(state, absl::StrCat(directory, "/", ProcessIdOutside(), ".sock"));
 }
 
 // In a forked child, whose program runs already. It may put a descriptor where it knows that none
@@ -373,7 +373,7 @@ void ListenInChild(const std::shared_ptr<State>& state) {
   }
   const auto report = [&state](const absl::Status& failure) {
     state->events->Append(MendEvent("control_unavailable", "",
-                                    absl::StrCat("forked process ", ::getpid(),
+                                    absl::StrCat("forked process ", ProcessIdOutside(),
                                                  " has no control socket: ", failure.message())));
   };
   if (absl::Status started = state->requests.Start(); !started.ok()) return report(started);

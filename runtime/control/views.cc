@@ -1,7 +1,8 @@
 #include "runtime/control/views.h"
 
 #include <time.h>
-#include <unistd.h>
+
+#include "runtime/control/socket_place.h"
 
 namespace mend {
 namespace {
@@ -203,7 +204,7 @@ int ExitCodeOf(Outcome outcome) {
 
 OrderedJson ProgramView(const ProgramInfo& program) {
   OrderedJson document = Document();
-  document["pid"] = std::to_string(::getpid());
+  document["pid"] = std::to_string(ProcessIdOutside());
   document["name"] = program.name;
   document["executable"] = program.executable;
   document["version"] = MEND_VERSION;

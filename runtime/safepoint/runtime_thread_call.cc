@@ -3,12 +3,16 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/types.h>
+#include <time.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <iterator>
 
 #include "runtime/base/raw_syscall.h"
 #include "runtime/base/uninterrupted.h"
+#include "runtime/safepoint/system_threads.h"
 
 namespace mend {
 namespace {
@@ -117,7 +121,25 @@ void Ask(size_t index, uint64_t thread) noexcept {
   return all;
 }
 
+// Whether all threads that have a place sleep. One that is being created has no id yet.
+bool AllSleep(uint64_t process) {
+  return std::all_of(std::begin(places), std::end(places), [process](const Place& place) {
+    const uint64_t thread = place.thread.load(std::memory_order_relaxed);
+    return !IsOf(process, thread) ||
+           (IdOf(thread) != 0 && ThreadSleeps(static_cast<pid_t>(IdOf(thread))));
+  });
+}
+
 }  // namespace
+
+void AwaitRuntimeThreadsAsleep() noexcept {
+  constexpr int kLooksMax = 200;
+  constexpr timespec kPause = {0, 250'000};
+  const uint64_t process = OwnProcess();
+  for (int looks = 0; looks < kLooksMax && !AllSleep(process); ++looks) {
+    RawSyscall(SYS_nanosleep, reinterpret_cast<long>(&kPause), 0);
+  }
+}
 
 void RepeatInRuntimeThreads(const KernelCall& call) noexcept {
 #ifdef MEND_THREAD_SANITIZER

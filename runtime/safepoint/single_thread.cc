@@ -58,15 +58,21 @@ std::atomic_ref<char> LibcWord() {
 
 // Whether the kernel has the thread asleep where a signal would wake it. Without libc's help.
 bool SleepsInterruptibly(pid_t tid) {
-  char path[48] = "/proc/self/task/";
-  char digits[12];
-  size_t count = 0;
-  for (unsigned rest = static_cast<unsigned>(tid); rest != 0; rest /= 10) {
-    digits[count++] = static_cast<char>('0' + rest % 10);
+  char path[48] = "/proc/self/";
+  char* at = path + sizeof("/proc/self/") - 1;
+  // Of the process's first thread this is told under a name that needs no id: /proc knows another
+  // one than the thread, if the process was made in a PID namespace of its own.
+  if (tid != RawSyscall(SYS_getpid)) {
+    for (const char c : {'t', 'a', 's', 'k', '/'}) *at++ = c;
+    char digits[12];
+    size_t count = 0;
+    for (unsigned rest = static_cast<unsigned>(tid); rest != 0; rest /= 10) {
+      digits[count++] = static_cast<char>('0' + rest % 10);
+    }
+    while (count > 0) *at++ = digits[--count];
+    *at++ = '/';
   }
-  char* at = path + sizeof("/proc/self/task/") - 1;
-  while (count > 0) *at++ = digits[--count];
-  for (const char c : {'/', 's', 't', 'a', 't', '\0'}) *at++ = c;
+  for (const char c : {'s', 't', 'a', 't', '\0'}) *at++ = c;
   const long fd =
       RawSyscall(SYS_openat, AT_FDCWD, reinterpret_cast<long>(path), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return false;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <memory>
 
@@ -18,10 +19,54 @@ constexpr char kTaskFolder[] = "/proc/self/task";
 // The folder's own and its parent's; the kernel adds one for each thread.
 constexpr nlink_t kLinksBesideThreads = 2;
 
-FILE* OpenOfThread(pid_t tid, const char* file) {
+FILE* OpenOfTask(pid_t task, const char* file) {
   char path[64];
-  snprintf(path, sizeof path, "/proc/self/task/%d/%s", tid, file);
+  snprintf(path, sizeof path, "/proc/self/task/%d/%s", task, file);
   return fopen(path, "re");
+}
+
+// The threads as /proc names them.
+std::vector<pid_t> Tasks() {
+  std::vector<pid_t> tasks;
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries(opendir(kTaskFolder), closedir);
+  if (entries == nullptr) return tasks;
+  while (const dirent* const entry = readdir(entries.get())) {
+    const auto task = static_cast<pid_t>(strtol(entry->d_name, nullptr, 10));
+    if (task != 0) tasks.push_back(task);
+  }
+  return tasks;
+}
+
+// Whether /proc knows this process, and its threads, by other ids than they know themselves: it was
+// made in a PID namespace of its own, and /proc is that of one outside.
+bool HasOtherIds() {
+  char digits[16] = {};
+  return readlink("/proc/self", digits, sizeof digits - 1) > 0 &&
+         strtol(digits, nullptr, 10) != getpid();
+}
+
+// The thread's own id; 0 when it is gone.
+pid_t OwnId(pid_t task) {
+  FILE* const file = OpenOfTask(task, "status");
+  if (file == nullptr) return 0;
+  char line[256];
+  pid_t own = 0;
+  while (own == 0 && fgets(line, sizeof line, file) != nullptr) {
+    // "NSpid: ID...", from the outermost namespace to the thread's own.
+    if (strncmp(line, "NSpid:", 6) != 0) continue;
+    const char* const last = strrchr(line, '\t');
+    if (last != nullptr) own = static_cast<pid_t>(strtol(last + 1, nullptr, 10));
+  }
+  fclose(file);
+  return own;
+}
+
+FILE* OpenOfThread(pid_t tid, const char* file) {
+  if (!HasOtherIds()) return OpenOfTask(tid, file);
+  for (const pid_t task : Tasks()) {
+    if (OwnId(task) == tid) return OpenOfTask(task, file);
+  }
+  return nullptr;
 }
 
 // Reads up to `size` bytes of a file of the thread's; returns how many.
@@ -34,13 +79,10 @@ size_t ReadOfThread(pid_t tid, const char* file, char* buffer, size_t size) {
 }
 
 std::vector<pid_t> ReadThreads() {
-  std::vector<pid_t> tids;
-  const std::unique_ptr<DIR, int (*)(DIR*)> tasks(opendir(kTaskFolder), closedir);
-  if (tasks == nullptr) return tids;
-  while (const dirent* const entry = readdir(tasks.get())) {
-    const auto tid = static_cast<pid_t>(strtol(entry->d_name, nullptr, 10));
-    if (tid != 0) tids.push_back(tid);
-  }
+  std::vector<pid_t> tids = Tasks();
+  if (!HasOtherIds()) return tids;
+  for (pid_t& tid : tids) tid = OwnId(tid);
+  std::erase(tids, 0);
   return tids;
 }
 
