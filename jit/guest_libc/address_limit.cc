@@ -19,8 +19,14 @@ namespace {
 // What a small program has natively when it begins.
 constexpr rlim64_t kNativeAtStart = rlim64_t{4} << 20;
 
-// 0: there is no program, and nothing is added. Written once, before the program's code.
+// What five threads take, and what a request wants to find besides.
+constexpr rlim64_t kThreadsOfChild = rlim64_t{640} << 20;
+// Children of children keep what libc does not take back from their parents' threads.
+constexpr int kGenerationsMax = 2;
+
+// 0: there is no program, and nothing is added. Written before the program's code, and in children.
 rlim64_t runtime_bytes = 0;
+int generation = 0;
 
 // A limit as the program gave it and as the kernel was told. Who sets it from outside is answered
 // as it is. Relaxed: a program whose threads set a limit at the same time gets one or the other.
@@ -145,6 +151,10 @@ void LimitSpawned(int child, const char* path) {
     KernelLimit(child, RLIMIT_AS, &given, nullptr);
   }
   errno = saved_errno;
+}
+
+void ExpectRuntimeThreads() {
+  if (runtime_bytes != 0 && generation++ < kGenerationsMax) runtime_bytes += kThreadsOfChild;
 }
 
 }  // namespace mend::jit

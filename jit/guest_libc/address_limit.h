@@ -35,6 +35,10 @@ class LimitOfExec {
 // gave.
 void LimitSpawned(int child, const char* path);
 
+// In a forked child: the runtime's threads are to come, with their stacks and arenas of malloc. A
+// limit that the child sets has room for them, and does not stop the program that much earlier.
+void ExpectRuntimeThreads();
+
 }  // namespace mend::jit
 
 #endif  // MEND_JIT_GUEST_LIBC_ADDRESS_LIMIT_H_

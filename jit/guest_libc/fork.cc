@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <sys/syscall.h>
 
+#include "jit/guest_libc/address_limit.h"
 #include "jit/guest_libc/exec.h"
 #include "jit/guest_libc/guest_libc.h"
 #include "jit/guest_libc/program_threads.h"
@@ -40,6 +41,7 @@ void ChildAfterFork() {
   const OwnAllocations own;
   RememberProcess();
   ForgetOtherThreadsAfterFork();
+  ExpectRuntimeThreads();
   if (fork_hooks.child != nullptr) fork_hooks.child();
 }
 

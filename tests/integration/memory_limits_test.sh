@@ -93,3 +93,53 @@ for file in "" /proc/self/exe "$work/other" "$work/script"; do
   ask go 1
   finish
 done
+
+# A forked child that does so, in which the runtime has its threads yet to start: what the program may still map is
+# not used up by these, nor by whoever operates it.
+cat >"$work/forked.c" <<'SOURCE'
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+__attribute__((noinline)) int version(void) { return 1; }
+
+static int fits(size_t mib) {
+  void *p = mmap(NULL, mib << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return p != MAP_FAILED && munmap(p, mib << 20) == 0;
+}
+
+int main(void) {
+  const struct rlimit limit = {200 << 20, 200 << 20};
+  char line[64];
+  int status;
+  pid_t child = fork();
+  if (child > 0) return waitpid(child, &status, 0) != child || status != 0;
+  printf("%d\n", (int)getpid());
+  fflush(stdout);
+  if (setrlimit(RLIMIT_AS, &limit) != 0) return 8;
+  while (fgets(line, sizeof line, stdin)) {
+    printf(fits(150) ? "%d\n" : "%d, and no room\n", version());
+    fflush(stdout);
+  }
+  return 0;
+}
+SOURCE
+sed 's/return 1;/return 2;/' "$work/forked.c" >"$work/new/forked.c"
+"$patchc" cc -O1 "$work/forked.c" -o "$work/forked"
+start "$work/forked"
+parent=$hosted_pid
+hear
+hosted_pid=$answer
+await_target
+for turn in 1 2 3; do
+  expect_code 0 "$mend" ps
+  ask go 1
+  expect_code 0 "$patchc" apply "$work/new/forked.c" --name fix --to "$hosted_pid"
+  ask go 2
+  expect_code 0 "$mend" disable "$hosted_pid" fix
+  ask go 1
+done
+hosted_pid=$parent
+finish
