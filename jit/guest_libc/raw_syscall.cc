@@ -9,6 +9,7 @@
 #include "jit/guest_libc/blocking.h"
 #include "jit/guest_libc/credential_calls.h"
 #include "jit/guest_libc/fork.h"
+#include "jit/guest_libc/program_threads.h"
 #include "jit/guest_libc/seccomp_filter.h"
 #include "runtime/safepoint/safepoint.h"
 #include "runtime/safepoint/thread_calls.h"
@@ -71,6 +72,37 @@ bool IsFork(long number, long a, long b) {
 
 MEND_NEXT(int, prctl, int, long, long, long, long);
 
+// A filter that kills threads would leave the runtime's when it has killed the program's only one,
+// with which the process ends natively. Such a program gets one that kills the process instead.
+class FilterForProcess {
+ public:
+  explicit FilterForProcess(const sock_fprog* filter) : given_(filter) {
+    if (!ProgramHasOneThread() || filter->len > kInstructionsMax) return;
+    for (size_t i = 0; i < filter->len; ++i) {
+      instructions_[i] = filter->filter[i];
+      const bool kills_thread =
+          instructions_[i].code == (BPF_RET | BPF_K) &&
+          (instructions_[i].k & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_KILL_THREAD;
+      if (kills_thread) instructions_[i].k = SECCOMP_RET_KILL_PROCESS;
+    }
+    changed_ = {filter->len, instructions_};
+  }
+  FilterForProcess(const FilterForProcess&) = delete;
+  FilterForProcess& operator=(const FilterForProcess&) = delete;
+
+  long get() const {
+    return reinterpret_cast<long>(changed_.filter == nullptr ? given_ : &changed_);
+  }
+
+ private:
+  // On the stack: what malloc needs to free it may be what the filter forbids.
+  static constexpr size_t kInstructionsMax = 1024;
+
+  const sock_fprog* const given_;
+  sock_fprog changed_ = {};
+  sock_filter instructions_[kInstructionsMax];
+};
+
 // Makes a call that confines the calling thread to what `filter` allows.
 template <typename Call>
 auto Confine(long filter, Call call) {
@@ -93,9 +125,11 @@ auto Confine(long filter, Call call) {
 // Variadic as syscall is.
 MEND_INTERPOSE(int, prctl, int option, long a, long b, long c, long d) {
   using namespace mend::jit;
-  const auto call = [&] { return next_prctl(option, a, b, c, d); };
-  if (option == PR_SET_SECCOMP && a == SECCOMP_MODE_FILTER && b != 0) return Confine(b, call);
-  const int result = call();
+  if (option == PR_SET_SECCOMP && a == SECCOMP_MODE_FILTER && b != 0) {
+    const FilterForProcess filter(reinterpret_cast<const sock_fprog*>(b));
+    return Confine(b, [&] { return next_prctl(option, a, filter.get(), c, d); });
+  }
+  const int result = next_prctl(option, a, b, c, d);
   if (result == 0) FollowCredentials({SYS_prctl, {option, a, b, c, d}});
   return result;
 }
@@ -108,7 +142,12 @@ MEND_INTERPOSE(long, syscall, long number, long a, long b, long c, long d, long 
       break;
     case SYS_seccomp:
       if (a != SECCOMP_SET_MODE_FILTER || c == 0) break;
-      return Confine(c, [&] { return next_syscall(number, a, b, c, d, e, f); });
+      if ((b & SECCOMP_FILTER_FLAG_TSYNC) != 0) {
+        return Confine(c, [&] { return next_syscall(number, a, b, c, d, e, f); });
+      } else {
+        const FilterForProcess filter(reinterpret_cast<const sock_fprog*>(c));
+        return Confine(c, [&] { return next_syscall(number, a, b, filter.get(), d, e, f); });
+      }
     case SYS_fork:
     case SYS_clone:
     case SYS_clone3:

@@ -98,8 +98,22 @@ static int end_early(void) {
   return failed == 0 ? 7 : 8;
 }
 
+/* The default of many filters is to kill the thread, and so the process that has one. */
+static int make_forbidden_call(int by_prctl) {
+  struct sock_filter filter[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                                 ALLOW(write), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL)};
+  struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return 3;
+  if (by_prctl ? prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0
+               : syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0)
+    return 3;
+  syscall(SYS_getppid);
+  return 4;
+}
+
 /* The process that is confined; its end is told. */
 int main(int argc, char** argv) {
+  if (argc > 1 && strncmp(argv[1], "forbidden", 9) == 0) return make_forbidden_call(strcmp(argv[1] + 9, "-prctl") == 0);
   if (argc > 1 && strcmp(argv[1], "early") == 0) return end_early();
   if (argc > 1 && strcmp(argv[1], "own") == 0) {
     confine_to_its_own();
@@ -188,3 +202,5 @@ finish 7
 expect "the socket of the confined child" "" "$(ls "$XDG_RUNTIME_DIR/mend")"
 
 expect_code 7 ./serve early
+expect_code 159 timeout -s KILL 60 ./serve forbidden
+expect_code 159 timeout -s KILL 60 ./serve forbidden-prctl
