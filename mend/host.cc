@@ -27,6 +27,7 @@
 #include "runtime/safepoint/blocked_region.h"
 #include "runtime/safepoint/safepoint_poll.h"
 #include "runtime/safepoint/single_thread.h"
+#include "runtime/safepoint/thread_calls.h"
 #include "runtime/safepoint/thread_registry.h"
 #include "runtime/safepoint/unwind_table.h"
 #include "runtime/shadow/shadow_variable.h"
@@ -154,6 +155,14 @@ absl::Status Host::Serve() {
                            routes_.get(), &events_);
   if (!server.ok()) return server.status();
   server_ = *std::move(server);
+  // Waiting takes a call that a confined thread may not make.
+  jit::SetThreadLimitHook([] {
+    ControlServer* const server = Get()->server_.get();
+    if (server == nullptr || !ThreadCalls::MayWake()) return;
+    const BlockedRegion region("setrlimit");
+    Get()->registry_->StartCoordinator();
+    server->StartInChildNow();
+  });
   return absl::OkStatus();
 }
 

@@ -10,6 +10,7 @@
 #include <atomic>
 
 #include "jit/guest_libc/executed_file.h"
+#include "jit/guest_libc/guest_libc.h"
 #include "jit/guest_libc/next_function.h"
 #include "runtime/base/raw_syscall.h"
 
@@ -19,8 +20,8 @@ namespace {
 // What a small program has natively when it begins.
 constexpr rlim64_t kNativeAtStart = rlim64_t{4} << 20;
 
-// What five threads take, and what a request wants to find besides.
-constexpr rlim64_t kThreadsOfChild = rlim64_t{640} << 20;
+// What six threads take, and what a request wants to find besides.
+constexpr rlim64_t kThreadsOfChild = rlim64_t{768} << 20;
 // Children of children keep what libc does not take back from their parents' threads.
 constexpr int kGenerationsMax = 2;
 
@@ -45,6 +46,9 @@ struct KnownLimit {
 };
 constinit KnownLimit known_soft;
 constinit KnownLimit known_hard;
+
+// Set once, before the program runs.
+void (*thread_limit_hook)() = nullptr;
 
 rlim64_t WithRuntime(rlim64_t limit) {
   return limit < RLIM64_INFINITY - runtime_bytes ? limit + runtime_bytes : RLIM64_INFINITY;
@@ -103,6 +107,9 @@ bool IsRaised(rlimit64* given, rlimit64* told) {
 }
 
 int Limit(pid_t pid, int resource, const rlimit64* wanted, rlimit64* before) {
+  if (resource == RLIMIT_NPROC && wanted != nullptr && thread_limit_hook != nullptr) {
+    thread_limit_hook();
+  }
   if (runtime_bytes != 0 && resource == RLIMIT_AS && (pid == 0 || pid == getpid())) {
     return LimitAddresses(wanted, before);
   }
@@ -152,6 +159,8 @@ void LimitSpawned(int child, const char* path) {
   }
   errno = saved_errno;
 }
+
+void SetThreadLimitHook(void (*hook)()) { thread_limit_hook = hook; }
 
 void ExpectRuntimeThreads() {
   if (runtime_bytes != 0 && generation++ < kGenerationsMax) runtime_bytes += kThreadsOfChild;

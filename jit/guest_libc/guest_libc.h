@@ -38,6 +38,9 @@ void SetThreadStartHook(void (*hook)());
 // (error, err) does not come by.
 void SetExitHook(void (*hook)());
 
+// Called by a thread of the program's that is about to limit its user's threads (RLIMIT_NPROC).
+void SetThreadLimitHook(void (*hook)());
+
 // Which memory is hosted, for dl_iterate_phdr and dladdr: puts up to `max` ranges into `ranges`,
 // from the one of number `from` on, and says how many. Called by any thread, for as long as the
 // process lives.

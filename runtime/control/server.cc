@@ -33,6 +33,7 @@ namespace {
 constexpr size_t kConnectionsMax = 256;
 // How long a forked child waits before it makes its socket.
 constexpr absl::Duration kChildDelay = absl::Milliseconds(20);
+constexpr absl::Duration kStartMax = absl::Seconds(1);
 absl::StatusOr<sockaddr_un> SocketAddress(const std::string& path) {
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;
@@ -138,6 +139,9 @@ struct ControlServer::State {
   int wake ABSL_GUARDED_BY(mu) = -1;  // eventfd: ends the accepting thread
   enum class Table { kNotYet, kShared, kOwn, kNobodyServes };
   Table table ABSL_GUARDED_BY(mu) = Table::kNotYet;
+  // In a forked child, until it has tried to listen; and whether it is to try at once.
+  bool starting ABSL_GUARDED_BY(mu) = false;
+  bool hurried ABSL_GUARDED_BY(mu) = false;
   bool stopping ABSL_GUARDED_BY(mu) = false;
   bool ending ABSL_GUARDED_BY(mu) = false;      // the process is; clients are turned away
   bool hanging_up ABSL_GUARDED_BY(mu) = false;  // EndWaits is to shut the connections down
@@ -488,20 +492,37 @@ void ControlServer::ChildAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   state_->unlinking = false;
   state_->path.clear();
   state_->threads = 1;  // the starter below, which counts for the destructor
+  state_->starting = true;
+  state_->hurried = false;
   const absl::Status started = StartControlThread("mend-control", [state = state_] {
-    absl::SleepFor(kChildDelay);
+    {
+      const MutexLock lock(&state->mu);
+      state->mu.AwaitWithTimeout(
+          [&state]() ABSL_SHARED_LOCKS_REQUIRED(state->mu) { return state->hurried; }, kChildDelay);
+    }
     ListenInChild(state);
-    MutexLock lock(&state->mu);
+    const MutexLock lock(&state->mu);
+    state->starting = false;
     --state->threads;
   });
   if (!started.ok()) {
     state_->threads = 0;
+    state_->starting = false;
     return;
   }
   // The program's threads go on with a root and working directory of their own, the control threads
   // keep these: a child that changes its root, as unprivileged workers do, is operated from outside
   // of it. Where that is not allowed the socket is inside.
   ::unshare(CLONE_FS);
+}
+
+void ControlServer::StartInChildNow() {
+  State* const state = state_.get();
+  const MutexLock lock(&state->mu);
+  if (!state->starting) return;
+  state->hurried = true;
+  state->mu.AwaitWithTimeout(
+      [state]() ABSL_SHARED_LOCKS_REQUIRED(state->mu) { return !state->starting; }, kStartMax);
 }
 
 }  // namespace mend

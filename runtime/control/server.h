@@ -59,6 +59,10 @@ class ControlServer {
   void ParentAfterFork();
   void ChildAfterFork();
 
+  // In a forked child: does not wait any longer, and returns when it has the threads that it needs,
+  // or there are none to be had. For a program that is about to allow itself no more threads.
+  void StartInChildNow();
+
   struct State;  // server.cc
 
  private:

@@ -31,6 +31,8 @@ class ThreadCalls {
     }
   }
 
+  static bool MayWake() { return !no_wake_.load(std::memory_order_relaxed); }
+
   // Called by a thread that is about to confine itself, for the whole process and its children.
   // Relaxed: what other threads still do they may.
   static void ForgoYield() { no_yield_.store(true, std::memory_order_relaxed); }

@@ -375,4 +375,11 @@ void PatchRegistry::PrepareFork() { state_->PrepareFork(); }
 void PatchRegistry::ParentAfterFork() { state_->ParentAfterFork(); }
 void PatchRegistry::ChildAfterFork() { state_->ChildAfterFork(); }
 
+void PatchRegistry::StartCoordinator() {
+  State& state = *state_;
+  if (!state.CheckNoCallback("limit threads").ok()) return;
+  const CoreCall call("mend: starting the coordinator", &state.mu);
+  state.EnsureCoordinatorLocked().IgnoreError();
+}
+
 }  // namespace mend

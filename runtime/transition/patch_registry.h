@@ -235,6 +235,10 @@ class PatchRegistry {
   void ParentAfterFork();
   void ChildAfterFork();
 
+  // In a forked child, whose first transition would start it: the coordinator's thread, as long as
+  // there are threads to be had.
+  void StartCoordinator();
+
   class State;  // registry_state.h
 
  private:

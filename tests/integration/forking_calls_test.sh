@@ -12,6 +12,7 @@ cat >serve.c <<'SOURCE'
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -44,7 +45,13 @@ int main(int argc, char** argv) {
   if (child < 0) return errno == EPERM ? 77 : 4;
   if (child == 0) {
     if (!strcmp(argv[1], "namespace") && getpid() != 1) return 5;
-    if (fork_by("clone") == 0) serve("grandchild");
+    if (fork_by("clone") == 0) {
+      /* As soon as it can, and no root any more where that is possible: it may have no more threads, and no other files. */
+      const struct rlimit none = {0, 0};
+      if (geteuid() == 0 && (setgid(65534) != 0 || setuid(65534) != 0)) return 9;
+      if (setrlimit(RLIMIT_NPROC, &none) != 0) return 10;
+      serve("grandchild");
+    }
     serve("child");
   }
   if (waitpid(child, &status, WNOHANG) != 0) return 6;
