@@ -133,7 +133,7 @@ bool AllSleep(uint64_t process) {
 }  // namespace
 
 void AwaitRuntimeThreadsAsleep() noexcept {
-  constexpr int kLooksMax = 200;
+  constexpr int kLooksMax = 8000;
   constexpr timespec kPause = {0, 250'000};
   const uint64_t process = OwnProcess();
   for (int looks = 0; looks < kLooksMax && !AllSleep(process); ++looks) {

@@ -44,9 +44,9 @@ void LeaveRuntimePlace(int place) noexcept;
 // Whether a thread of this process has one. One that is being created may not be known yet.
 bool IsInRuntimePlace(pid_t tid) noexcept;
 
-// Waits, for a moment at most, until all of the runtime's threads sleep: none is in an operation of
-// libc's, which a child that libc does not know of would take over as it is. The caller holds what
-// they would need to go on.
+// Waits, for some seconds at most, until all of the runtime's threads sleep: none is in an
+// operation of libc's, which a child that libc does not know of would take over as it is. The
+// caller holds what they would need to go on.
 void AwaitRuntimeThreadsAsleep() noexcept;
 
 }  // namespace mend
