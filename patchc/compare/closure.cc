@@ -314,14 +314,15 @@ class Closer {
   }
 
   bool DefinedAfterwards(const std::string& name) const {
+    const auto defines = [&name](const std::vector<FunctionDescription>& functions) {
+      const FunctionDescription* const function = FindNamed(functions, name);
+      return function != nullptr && function->binding != Binding::kLocal;
+    };
     for (const AffectedUnit& unit : units_) {
-      if (FindNamed(unit.edited.functions, name) != nullptr) return true;
+      if (defines(unit.edited.functions)) return true;
     }
     for (size_t i = 0; i < base_.units().size(); ++i) {
-      if (by_index_.contains(i)) continue;
-      const FunctionDescription* const function =
-          FindNamed(base_.units()[i].description.functions, name);
-      if (function != nullptr && function->binding != Binding::kLocal) return true;
+      if (!by_index_.contains(i) && defines(base_.units()[i].description.functions)) return true;
     }
     return false;
   }

@@ -91,6 +91,16 @@ TEST_F(IdentityTest, RefusesToUncoverAWeakFunction) {
               AllOf(HasSubstr("MEND-E0120"), HasSubstr("that of a.c would take its place")));
 }
 
+TEST_F(IdentityTest, AnotherUnitsStaticDoesNotStandForAFunctionThatIsGone) {
+  MakeProgram({{"a.c", "int g(int x) { return x + 1; }\nint a(int x) { return x; }\n"},
+               {"b.c", "int b(int x) { return x; }\n"},
+               {"c.c", "int g(int);\nint c(int x) { return g(x); }\n"}});
+  const std::string b = absl::StrCat("static ", kNoInline, "int g(int x) { return x * 2; }\n",
+                                     "int b(int x) { return g(x); }\n");
+  EXPECT_THAT(OnlyRefusal(Build({{"a.c", "int a(int x) { return x; }\n"}, {"b.c", b}})),
+              AllOf(HasSubstr("MEND-E0120"), HasSubstr("c.c")));
+}
+
 TEST_F(IdentityTest, RefusesToInitialiseAVariableThatExists) {
   const std::string source = "int start();\nint next() { static int n; return n += 3; }\n";
   MakeProgram({{"a.cc", source}});
