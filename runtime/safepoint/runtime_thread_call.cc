@@ -5,10 +5,8 @@
 #include <sys/types.h>
 #include <time.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cstddef>
-#include <iterator>
 
 #include "runtime/base/raw_syscall.h"
 #include "runtime/base/uninterrupted.h"
@@ -121,13 +119,17 @@ void Ask(size_t index, uint64_t thread) noexcept {
   return all;
 }
 
-// Whether all threads that have a place sleep. One that is being created has no id yet.
+// Whether all threads that have a place sleep.
 bool AllSleep(uint64_t process) {
-  return std::all_of(std::begin(places), std::end(places), [process](const Place& place) {
+  pid_t tids[kPlaces];
+  size_t count = 0;
+  for (const Place& place : places) {
     const uint64_t thread = place.thread.load(std::memory_order_relaxed);
-    return !IsOf(process, thread) ||
-           (IdOf(thread) != 0 && ThreadSleeps(static_cast<pid_t>(IdOf(thread))));
-  });
+    if (!IsOf(process, thread)) continue;
+    if (IdOf(thread) == 0) return false;  // it is being created
+    tids[count++] = static_cast<pid_t>(IdOf(thread));
+  }
+  return AllThreadsSleep({tids, count});
 }
 
 }  // namespace

@@ -7,8 +7,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 
+#include "runtime/base/raw_syscall.h"
 #include "runtime/safepoint/apart_thread.h"
 #include "runtime/safepoint/runtime_thread_call.h"
 
@@ -98,6 +100,15 @@ bool ReadBlocksSignal(pid_t tid, int signal) {
   return (mask >> (signal - 1) & 1) != 0;
 }
 
+bool ReadSleeps(pid_t tid) {
+  char stat[256];
+  const size_t got = ReadOfThread(tid, "stat", stat, sizeof stat - 1);
+  stat[got] = '\0';
+  // "TID (NAME) STATE ...", and the name may hold anything.
+  const char* const name_end = strrchr(stat, ')');
+  return name_end != nullptr && name_end[1] == ' ' && name_end[2] != 'R';
+}
+
 StackBounds ReadMappingAround(uintptr_t address) {
   FILE* const maps = fopen("/proc/self/maps", "re");
   if (maps == nullptr) return {};
@@ -136,13 +147,19 @@ bool ThreadBlocksSignal(pid_t tid, int signal) {
 }
 
 bool ThreadSleeps(pid_t tid) {
-  char stat[256];
-  size_t got = 0;
-  RunApart([&] { got = ReadOfThread(tid, "stat", stat, sizeof stat - 1); });
-  stat[got] = '\0';
-  // "TID (NAME) STATE ...", and the name may hold anything.
-  const char* const name_end = strrchr(stat, ')');
-  return name_end != nullptr && name_end[1] == ' ' && name_end[2] != 'R';
+  bool sleeps = false;
+  RunApart([&] { sleeps = ReadSleeps(tid); });
+  return sleeps;
+}
+
+bool AllThreadsSleep(absl::Span<const pid_t> tids) {
+  bool all = false;
+  RunApart([&] {
+    const auto self = static_cast<pid_t>(RawSyscall(SYS_gettid));
+    all = std::all_of(tids.begin(), tids.end(),
+                      [self](pid_t tid) { return tid == self || ReadSleeps(tid); });
+  });
+  return all;
 }
 
 std::string ThreadName(pid_t tid) {

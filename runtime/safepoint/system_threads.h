@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "runtime/safepoint/stack_walker.h"
 
 namespace mend {
@@ -29,6 +30,10 @@ bool ThreadBlocksSignal(pid_t tid, int signal);
 
 // Whether the kernel has the thread asleep.
 bool ThreadSleeps(pid_t tid);
+
+// Whether it has all of them asleep. The one that looks (apart_thread.h) counts as asleep: when
+// this returns it uses nothing of libc's any more.
+bool AllThreadsSleep(absl::Span<const pid_t> tids);
 
 // The name that the system knows a thread by; "" when it is gone.
 std::string ThreadName(pid_t tid);
