@@ -372,7 +372,7 @@ class Summarizer {
     function.patchable = IsPatchable(symbol, section);
     function.fingerprint = full.Hash();
     summary_.functions.push_back(std::move(function));
-    AddDetails(symbol, section, own);
+    AddDetails(symbol, own);
   }
 
   // With -fcf-protection the no-op follows the endbr64.
@@ -397,7 +397,7 @@ class Summarizer {
     datum.is_constant = !section.IsWritable() && !datum.is_thread_local;
     datum.fingerprint = full.Hash();
     summary_.data.push_back(std::move(datum));
-    AddDetails(symbol, section, own);
+    AddDetails(symbol, own);
     const bool has_own_section = section.symbols.size() == 1 && !section.IsMergeable();
     if (has_own_section) summary_.details[symbol.name].alignment = section.alignment;
   }
@@ -411,7 +411,7 @@ class Summarizer {
     summary_.data.push_back(std::move(datum));
   }
 
-  void AddDetails(const ViewSymbol& symbol, const ViewSection& section, Encoding& own) {
+  void AddDetails(const ViewSymbol& symbol, Encoding& own) {
     SymbolDetails& details = summary_.details[symbol.name];
     details.own_fingerprint = own.Hash();
     details.references = std::move(own.references());
@@ -419,7 +419,7 @@ class Summarizer {
     details.addresses = std::move(own.addresses());
     details.addresses.erase(symbol.name);
     details.label_owners = std::move(own.label_owners());
-    details.section = section.name;
+    details.place = {symbol.section, symbol.value};
   }
 
   const ObjectView& view_;

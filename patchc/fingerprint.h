@@ -13,10 +13,12 @@
 #ifndef MEND_PATCHC_FINGERPRINT_H_
 #define MEND_PATCHC_FINGERPRINT_H_
 
+#include <cstdint>
 #include <map>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -37,8 +39,9 @@ struct SymbolDetails {
   // Data only: what the code counts on; 0 where the datum shares its section. The optimiser raises
   // it for functions that are the better for it, so it is no part of the fingerprint.
   uint64_t alignment = 0;
-  // Lies at the same address as another symbol (constructor variants, aliases).
-  std::string section;
+  // The section's index, and where in it: symbols of one place are one thing (constructor variants,
+  // aliases).
+  std::pair<uint32_t, uint64_t> place;
 };
 
 struct ObjectSummary {

@@ -232,16 +232,14 @@ class UnitComparer {
   // Several names of one function (a destructor that only calls its base's, an alias) have one
   // entry: a redirection of one is one of all.
   void CheckSharedCode() {
-    std::map<std::pair<std::string, std::string>, std::vector<std::string>> by_code;
-    const auto code_of = [this](const FunctionDescription& function) {
-      return std::make_pair(sides_.base.details.at(function.name).section, function.fingerprint);
-    };
+    std::map<std::pair<uint32_t, uint64_t>, std::vector<std::string>> by_place;
     for (const FunctionDescription& function : sides_.base.functions) {
-      if (function.patchable) by_code[code_of(function)].push_back(function.name);
+      if (!function.patchable) continue;
+      by_place[sides_.base.details.at(function.name).place].push_back(function.name);
     }
     std::set<std::string> messages;  // a destructor has variants of one name
     for (const std::string& name : replaced_) {
-      for (const std::string& other : by_code[code_of(*base_functions_.at(name))]) {
+      for (const std::string& other : by_place[sides_.base.details.at(name).place]) {
         if (replaced_.contains(other) || !edited_functions_.contains(other)) continue;
         messages.insert(absl::StrCat("function '", DisplayName(name), "' changed, and '",
                                      DisplayName(other),
