@@ -388,6 +388,17 @@ absl::Status PatchBuilder::TakeCompiled(const ReachedUnit& reached, CompileReque
                                          diff, options.allow_layout)) {
     layouts.push_back(std::move(refusal));
   }
+  for (const std::string& variable :
+       ChangedInitializers(description.variables, result.description.variables)) {
+    const bool is_reached = std::any_of(
+        diff.functions.begin(), diff.functions.end(), [&](const PatchedFunction& function) {
+          return edited->details.at(function.name).references.contains(variable);
+        });
+    if (!is_reached) continue;
+    diff.warnings.push_back(absl::StrCat(
+        description.source, ": variable '", ShownDatum(variable),
+        "' keeps its value where it has been initialised; its new initialiser does not run again"));
+  }
   for (Refusal& refusal : layouts) {
     is_refused_ = true;
     // A header's record is the same in every unit that includes it.

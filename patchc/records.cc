@@ -11,6 +11,7 @@
 #include <clang/Basic/Diagnostic.h>
 #include <clang/Basic/SourceManager.h>
 #include <llvm/ADT/STLExtras.h>
+#include <llvm/Support/xxhash.h>
 
 #include <map>
 #include <set>
@@ -112,6 +113,10 @@ class LayoutVisitor : public clang::RecursiveASTVisitor<LayoutVisitor> {
     description.size_bytes =
         static_cast<uint64_t>(context_.getTypeSizeInChars(variable->getType()).getQuantity());
     AddMember({"", variable->getType(), 0}, description);
+    if (variable->isStaticLocal() && variable->hasInit() &&
+        !variable->hasConstantInitialization()) {
+      description.initializer = HashOf(*variable->getInit());
+    }
     description_->variables.push_back(std::move(description));
     return true;
   }
@@ -202,6 +207,16 @@ class LayoutVisitor : public clang::RecursiveASTVisitor<LayoutVisitor> {
     return variable.getType().isConstantStorage(context_, /*ExcludeCtor=*/true,
                                                 /*ExcludeDtor=*/false) &&
            variable.hasConstantInitialization();
+  }
+
+  // Of what it says, wherever it stands.
+  std::string HashOf(const clang::Expr& expression) const {
+    clang::PrintingPolicy policy(context_.getLangOpts());
+    policy.AnonymousTagLocations = false;
+    std::string text;
+    llvm::raw_string_ostream stream(text);
+    expression.printPretty(stream, nullptr, policy);
+    return absl::StrCat(absl::Hex(llvm::xxh3_64bits(text)));
   }
 
   // Symbols tell variables of one name apart, but for a C function's own.

@@ -208,15 +208,27 @@ std::vector<LayoutChange> CompareRecords(const std::vector<RecordDescription>& b
   return changes;
 }
 
+std::vector<std::string> ChangedInitializers(const std::vector<RecordDescription>& base,
+                                             const std::vector<RecordDescription>& edited) {
+  const auto old_variables = ByName(base);
+  std::vector<std::string> changed;
+  for (const RecordDescription& variable : edited) {
+    const auto found = old_variables.find(variable.name);
+    if (found == old_variables.end() || variable.initializer.empty()) continue;
+    const std::string& before = found->second.front()->initializer;
+    if (!before.empty() && before != variable.initializer) changed.push_back(variable.name);
+  }
+  return changed;
+}
+
 std::vector<Refusal> CompareVariables(const std::vector<RecordDescription>& base,
                                       const std::vector<RecordDescription>& edited) {
-  std::map<std::string, const RecordDescription*> old_variables;
-  for (const RecordDescription& variable : base) old_variables.emplace(variable.name, &variable);
+  const auto old_variables = ByName(base);
   std::vector<Refusal> refusals;
   for (const RecordDescription& variable : edited) {
     const auto found = old_variables.find(variable.name);
     if (found == old_variables.end()) continue;
-    const RecordDescription& before = *found->second;
+    const RecordDescription& before = *found->second.front();
     // Another size is refused with the variable's contents.
     if (before.size_bytes != variable.size_bytes) continue;
     const std::string difference = LayoutDifference(before, variable);

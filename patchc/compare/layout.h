@@ -34,6 +34,11 @@ std::vector<LayoutChange> CompareRecords(const std::vector<RecordDescription>& b
 std::vector<Refusal> CompareVariables(const std::vector<RecordDescription>& base,
                                       const std::vector<RecordDescription>& edited);
 
+// The variables that both sides initialise when they are first reached, but not by the same
+// expression: in a program that has been there the new one is never evaluated.
+std::vector<std::string> ChangedInitializers(const std::vector<RecordDescription>& base,
+                                             const std::vector<RecordDescription>& edited);
+
 // What a live object of the one is not as the other, in words; empty if there is nothing.
 std::string LayoutDifference(const RecordDescription& base, const RecordDescription& edited);
 

@@ -19,7 +19,7 @@ namespace {
 
 constexpr char kObjectMagic[] = "MENDOBJT";
 constexpr char kSourcesMagic[] = "MENDSRCS";
-constexpr uint64_t kVersion = 7;
+constexpr uint64_t kVersion = 8;
 
 // Names that reach people and patch modules are text. Source paths and type names may be any bytes:
 // what is no UTF-8 is replaced rather than refused.
@@ -107,6 +107,7 @@ class Writer : public PackedWriter {
     field_end_bits_ = 0;
     Each(record.fields, [this](const FieldDescription& field) { Field(field); });
     Texts(record.vtable);
+    Text(record.initializer);
   }
 
  private:
@@ -161,7 +162,7 @@ class Reader : public PackedReader {
   }
   RecordDescription Record() {
     field_end_bits_ = 0;
-    return {Text(), Text(), Number(), Number(), Each(&Reader::Field), Texts()};
+    return {Text(), Text(), Number(), Number(), Each(&Reader::Field), Texts(), Text()};
   }
 
  private:

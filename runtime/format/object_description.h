@@ -102,6 +102,8 @@ struct RecordDescription {
   std::vector<FieldDescription>
       fields;                       // bases and the vtable pointer included; enumerators of an enum
   std::vector<std::string> vtable;  // virtual functions in order
+  // Of a variable that is initialised when it is first reached: a hash of the expression.
+  std::string initializer;
 };
 
 struct ObjectDescription {

@@ -110,6 +110,26 @@ TEST_F(IdentityTest, RefusesToInitialiseAVariableThatExists) {
               IsEmpty());
 }
 
+TEST_F(IdentityTest, FunctionsOfTheSameCodeAreNotOneFunction) {
+  const std::string source = "int one(void) { return 0; }\nint two(void) { return 0; }\n";
+  MakeProgram({{"a.c", source}});
+  const BuildReport report =
+      Build({{"a.c", Replaced(source, "one(void) { return 0", "one(void) { return 1")}});
+  EXPECT_THAT(report.refusals, IsEmpty());
+  EXPECT_THAT(Functions(report), ElementsAre("one changed"));
+}
+
+TEST_F(IdentityTest, WarnsOfAnInitialiserThatHasRun) {
+  const std::string source =
+      "int start(int);\nint next(int x) { static int n = start(1); return n += x; }\n";
+  MakeProgram({{"a.cc", source}});
+  const BuildReport report = Build({{"a.cc", Replaced(source, "start(1)", "start(50)")}});
+  EXPECT_THAT(report.refusals, IsEmpty());
+  EXPECT_THAT(report.warnings,
+              ElementsAre(HasSubstr("variable 'next(int)::n' keeps its value where it has been")));
+  EXPECT_THAT(Build({{"a.cc", "\n" + Replaced(source, "+= x", "-= x")}}).warnings, IsEmpty());
+}
+
 TEST_F(IdentityTest, RefusesToInitialiseAThreadLocalThatExists) {
   const std::string source = "int start();\nthread_local int n;\nint next() { return n += 3; }\n";
   MakeProgram({{"a.cc", source}});

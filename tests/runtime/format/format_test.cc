@@ -61,6 +61,7 @@ ObjectDescription SampleDescription() {
                                  .vtable = {}});
   description.variables = description.records;
   description.variables[0].name = "s";
+  description.variables[0].initializer = "12";
   description.input_hashes = {{"f", "cd"}, {"inlined", "ef"}};
   return description;
 }
@@ -225,7 +226,7 @@ TEST(ObjectDescriptionTest, OtherVersionsAreRefusedByName) {
     const auto read = ParseObjectDescription(WrapFrame("MENDOBJT", contents));
     ASSERT_FALSE(read.ok());
     EXPECT_THAT(std::string(read.status().message()),
-                testing::AllOf(testing::HasSubstr(version), testing::HasSubstr("version 7")));
+                testing::AllOf(testing::HasSubstr(version), testing::HasSubstr("version 8")));
   }
 }
 
