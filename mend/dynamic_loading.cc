@@ -238,8 +238,9 @@ unsigned ReferencesInUse(const std::vector<ModuleRequest>& requests,
   unsigned unused = 0;
   for (size_t i = 0; i < requests.size(); ++i) {
     const std::vector<size_t>& needs = requests[i].needs;
-    if (!opened[i].is_new)
+    if (!opened[i].is_new) {
       unused += static_cast<unsigned>(std::count(needs.begin(), needs.end(), at));
+    }
   }
   return requests[at].references - unused;
 }
@@ -375,15 +376,17 @@ std::optional<void*> FindHosted(void* handle, const char* name, const void* call
 }
 
 void* HostedDlsym(void* handle, const char* name) {
-  if (const std::optional<void*> found = FindHosted(handle, name, __builtin_return_address(0)))
+  if (const std::optional<void*> found = FindHosted(handle, name, __builtin_return_address(0))) {
     return *found;
+  }
   [[clang::musttail]] return dlsym(NativeHandle(handle), name);
 }
 
 // Hosted symbols have no versions, and match each, as the native loader has it.
 void* HostedDlvsym(void* handle, const char* name, const char* version) {
-  if (const std::optional<void*> found = FindHosted(handle, name, __builtin_return_address(0)))
+  if (const std::optional<void*> found = FindHosted(handle, name, __builtin_return_address(0))) {
     return *found;
+  }
   [[clang::musttail]] return dlvsym(NativeHandle(handle), name, version);
 }
 
@@ -393,16 +396,18 @@ bool IsForLoader(void* handle) { return handle == RTLD_DEFAULT || handle == RTLD
 
 void* LibraryDlsym(void* handle, const char* name) {
   if (!IsForLoader(handle)) {
-    if (const std::optional<void*> found = FindHosted(handle, name, __builtin_return_address(0)))
+    if (const std::optional<void*> found = FindHosted(handle, name, __builtin_return_address(0))) {
       return *found;
+    }
   }
   [[clang::musttail]] return dlsym(handle, name);
 }
 
 void* LibraryDlvsym(void* handle, const char* name, const char* version) {
   if (!IsForLoader(handle)) {
-    if (const std::optional<void*> found = FindHosted(handle, name, __builtin_return_address(0)))
+    if (const std::optional<void*> found = FindHosted(handle, name, __builtin_return_address(0))) {
       return *found;
+    }
   }
   [[clang::musttail]] return dlvsym(handle, name, version);
 }

@@ -422,9 +422,11 @@ std::map<std::string, UnitRecordUse> PatchBuilder::FindRecordUses(
     CompileRequest request = CompiledAgain(description);
     request.records = records;
     absl::StatusOr<std::map<std::string, std::string>> overlay = Overlay(object, unit, text);
-    if (overlay.ok()) request.overlay = *std::move(overlay);
     CompileResult result;
-    if (overlay.ok()) result = compiler_(request);
+    if (overlay.ok()) {
+      request.overlay = *std::move(overlay);
+      result = compiler_(request);
+    }
     for (const std::string& record : records) {
       RecordUse& use = text == Text::kOriginal ? uses[record].base : uses[record].edited;
       use = std::move(result.record_uses[record]);

@@ -189,8 +189,9 @@ class UnitComparer {
     function.base_fingerprint = RecordedFingerprint(base);
     const bool same_code =
         sides_.base.details.at(edited.name).own_fingerprint == Edited(edited.name).own_fingerprint;
-    if (same_code && base.fingerprint != edited.fingerprint)
+    if (same_code && base.fingerprint != edited.fingerprint) {
       function.reason = ChangeReason::kReadsConstant;
+    }
     replaced_.insert(edited.name);
     diff_.functions.push_back(std::move(function));
   }

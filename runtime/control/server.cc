@@ -24,7 +24,6 @@
 #include "runtime/control/control_thread.h"
 #include "runtime/control/request_runner.h"
 #include "runtime/control/socket_place.h"
-#include "runtime/control/views.h"
 #include "runtime/safepoint/single_thread.h"
 
 namespace mend {

@@ -47,8 +47,8 @@ uint32_t AwaitQuestion(uint32_t seen) {
 
 // The program may change its root to one without /proc. Nor is what it has left to be kept in use.
 void LeaveSharedFolders() {
-  if (::unshare(CLONE_FS) == 0) [[maybe_unused]]
-    const int ignored = ::chdir("/");
+  if (::unshare(CLONE_FS) != 0) return;
+  [[maybe_unused]] const int ignored = ::chdir("/");
 }
 
 void* Serve(void*) {
