@@ -92,8 +92,10 @@ int WithAssignment(char* const* environment, const char* assignment, Call call) 
   return call(extended);
 }
 
-// The first file of that name in $PATH, as execvp finds it; empty without one.
-void FindInPath(const char* name, char (&path)[PATH_MAX]) {
+// What execvp executes by that name: itself if it is a path, else the first such file in $PATH, in
+// `path`; empty without one.
+const char* FindInPath(const char* name, char (&path)[PATH_MAX]) {
+  if (strchr(name, '/') != nullptr) return name;
   const char* folder = getenv("PATH");
   while (folder != nullptr) {
     const char* const end = strchrnul(folder, ':');
@@ -102,11 +104,12 @@ void FindInPath(const char* name, char (&path)[PATH_MAX]) {
       memcpy(path, folder, size);
       path[size] = '/';
       strcpy(path + size + 1, name);
-      if (size != 0 && access(path, X_OK) == 0) return;
+      if (size != 0 && access(path, X_OK) == 0) return path;
     }
     folder = *end == ':' ? end + 1 : nullptr;
   }
   path[0] = '\0';
+  return path;
 }
 
 // The number of arguments up to the null pointer that ends them, itself not counted.
@@ -149,8 +152,7 @@ int ExecuteFile(const char* path, char* const* arguments, char* const* environme
 
 int ExecuteInPath(const char* file, char* const* arguments, char* const* environment) {
   char path[PATH_MAX];
-  FindInPath(file, path);
-  const char* const found = strchr(file, '/') != nullptr ? file : path;
+  const char* const found = FindInPath(file, path);
   const char* const assignment = AssignmentFor(AT_FDCWD, found, 0);
   return WithAssignment(environment, assignment, [&](char* const* complete) {
     return Exec("execvpe", {AT_FDCWD, found},
@@ -198,6 +200,16 @@ using Attributes = const posix_spawnattr_t*;
 using Actions = const posix_spawn_file_actions_t*;
 MEND_NEXT(int, posix_spawn, pid_t*, const char*, Actions, Attributes, char* const*, char* const*);
 MEND_NEXT(int, posix_spawnp, pid_t*, const char*, Actions, Attributes, char* const*, char* const*);
+
+// `spawn(child)` is the call, `found` the file that it executes.
+template <typename Call>
+int Spawn(pid_t* to, const char* found, Call spawn) {
+  pid_t child = 0;
+  const int result = spawn(to != nullptr ? to : &child);
+  if (result == 0) LimitSpawned(to != nullptr ? *to : child, found);
+  return result;
+}
+
 }  // namespace
 }  // namespace mend::jit
 
@@ -205,26 +217,18 @@ MEND_INTERPOSE(int, posix_spawn, pid_t* to, const char* path,
                const posix_spawn_file_actions_t* actions, const posix_spawnattr_t* attributes,
                char* const* arguments, char* const* environment) {
   using namespace mend::jit;
-  pid_t unused = 0;
-  if (to == nullptr) to = &unused;
-  const int result = next_posix_spawn(to, path, actions, attributes, arguments, environment);
-  if (result == 0) LimitSpawned(*to, path);
-  return result;
+  return Spawn(to, path, [&](pid_t* child) {
+    return next_posix_spawn(child, path, actions, attributes, arguments, environment);
+  });
 }
 MEND_INTERPOSE(int, posix_spawnp, pid_t* to, const char* file,
                const posix_spawn_file_actions_t* actions, const posix_spawnattr_t* attributes,
                char* const* arguments, char* const* environment) {
   using namespace mend::jit;
-  pid_t unused = 0;
-  if (to == nullptr) to = &unused;
-  const int result = next_posix_spawnp(to, file, actions, attributes, arguments, environment);
-  if (result == 0) {
-    char path[PATH_MAX];
-    const bool is_path = strchr(file, '/') != nullptr;
-    if (!is_path) FindInPath(file, path);
-    LimitSpawned(*to, is_path ? file : path);
-  }
-  return result;
+  char path[PATH_MAX];
+  return Spawn(to, FindInPath(file, path), [&](pid_t* child) {
+    return next_posix_spawnp(child, file, actions, attributes, arguments, environment);
+  });
 }
 
 // The variadic ones: on the stack, since the child of a vfork must not allocate.
