@@ -80,6 +80,21 @@ std::string NotesOnUndeclared(const std::string& diagnostics, const std::string&
   return notes;
 }
 
+// Of variables that a replaced function would initialise otherwise.
+void WarnOfInitializers(const std::vector<std::string>& changed, const std::string& source,
+                        const ObjectSummary& edited, UnitDiff& diff) {
+  for (const std::string& variable : changed) {
+    const bool is_reached = std::any_of(
+        diff.functions.begin(), diff.functions.end(), [&](const PatchedFunction& function) {
+          return edited.details.at(function.name).references.contains(variable);
+        });
+    if (!is_reached) continue;
+    diff.warnings.push_back(absl::StrCat(
+        source, ": variable '", ShownDatum(variable),
+        "' keeps its value where it has been initialised; its new initialiser does not run again"));
+  }
+}
+
 }  // namespace
 
 std::string PatchNameOf(const std::string& file) {
@@ -388,17 +403,8 @@ absl::Status PatchBuilder::TakeCompiled(const ReachedUnit& reached, CompileReque
                                          diff, options.allow_layout)) {
     layouts.push_back(std::move(refusal));
   }
-  for (const std::string& variable :
-       ChangedInitializers(description.variables, result.description.variables)) {
-    const bool is_reached = std::any_of(
-        diff.functions.begin(), diff.functions.end(), [&](const PatchedFunction& function) {
-          return edited->details.at(function.name).references.contains(variable);
-        });
-    if (!is_reached) continue;
-    diff.warnings.push_back(absl::StrCat(
-        description.source, ": variable '", ShownDatum(variable),
-        "' keeps its value where it has been initialised; its new initialiser does not run again"));
-  }
+  WarnOfInitializers(ChangedInitializers(description.variables, result.description.variables),
+                     description.source, *edited, diff);
   for (Refusal& refusal : layouts) {
     is_refused_ = true;
     // A header's record is the same in every unit that includes it.
