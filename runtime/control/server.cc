@@ -25,6 +25,7 @@
 #include "runtime/control/request_runner.h"
 #include "runtime/control/socket_place.h"
 #include "runtime/safepoint/single_thread.h"
+#include "runtime/safepoint/system_threads.h"
 
 namespace mend {
 namespace {

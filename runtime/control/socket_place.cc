@@ -9,7 +9,6 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
 namespace mend {
@@ -60,13 +59,6 @@ absl::Status CheckDirectory(const std::string& directory, bool any_owner) {
 }
 
 }  // namespace
-
-pid_t ProcessIdOutside() {
-  char digits[16] = {};
-  pid_t pid = 0;
-  const ssize_t size = ::readlink("/proc/self", digits, sizeof digits - 1);
-  return size > 0 && absl::SimpleAtoi(digits, &pid) ? pid : ::getpid();
-}
 
 std::string DefaultSocketDirectory() {
   const std::string runtime = DirectoryVariable("XDG_RUNTIME_DIR");

@@ -17,10 +17,6 @@
 
 namespace mend {
 
-// The calling process's id as its clients know it: a process that was made in a PID namespace of
-// its own has another one for itself. Its own, where no /proc says more.
-pid_t ProcessIdOutside();
-
 // The directory of this user's control sockets.
 std::string DefaultSocketDirectory();
 

@@ -2,7 +2,7 @@
 
 #include <time.h>
 
-#include "runtime/control/socket_place.h"
+#include "runtime/safepoint/system_threads.h"
 
 namespace mend {
 namespace {

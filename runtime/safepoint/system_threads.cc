@@ -39,13 +39,8 @@ std::vector<pid_t> Tasks() {
   return tasks;
 }
 
-// Whether /proc knows this process, and its threads, by other ids than they know themselves: it was
-// made in a PID namespace of its own, and /proc is that of one outside.
-bool HasOtherIds() {
-  char digits[16] = {};
-  return readlink("/proc/self", digits, sizeof digits - 1) > 0 &&
-         strtol(digits, nullptr, 10) != getpid();
-}
+// Whether /proc knows this process, and its threads, by other ids than they know themselves.
+bool HasOtherIds() { return ProcessIdOutside() != getpid(); }
 
 // The thread's own id; 0 when it is gone.
 pid_t OwnId(pid_t task) {
@@ -126,6 +121,13 @@ StackBounds ReadMappingAround(uintptr_t address) {
 }
 
 }  // namespace
+
+pid_t ProcessIdOutside() {
+  char digits[16] = {};
+  const ssize_t size = readlink("/proc/self", digits, sizeof digits - 1);
+  const auto pid = size > 0 ? static_cast<pid_t>(strtol(digits, nullptr, 10)) : 0;
+  return pid > 0 ? pid : getpid();
+}
 
 std::vector<pid_t> SystemThreads() {
   std::vector<pid_t> tids;

@@ -19,6 +19,10 @@
 
 namespace mend {
 
+// The calling process's id as others know it, and /proc: a process that was made in a PID namespace
+// of its own has another one for itself. Its own, where no /proc says more.
+pid_t ProcessIdOutside();
+
 // All threads; empty when the system does not say.
 std::vector<pid_t> SystemThreads();
 
