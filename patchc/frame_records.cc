@@ -4,9 +4,9 @@
 #include <clang/AST/Decl.h>
 #include <clang/AST/DeclCXX.h>
 #include <clang/AST/DeclTemplate.h>
+#include <clang/AST/DynamicRecursiveASTVisitor.h>
 #include <clang/AST/ExprCXX.h>
 #include <clang/AST/Mangle.h>
-#include <clang/AST/RecursiveASTVisitor.h>
 #include <clang/AST/StmtCXX.h>
 #include <clang/Basic/Builtins.h>
 #include <clang/Basic/SourceManager.h>
@@ -23,28 +23,28 @@
 namespace mend::patchc {
 namespace {
 
-class EscapeFinder : public clang::RecursiveASTVisitor<EscapeFinder> {
+class EscapeFinder : public clang::DynamicRecursiveASTVisitor {
  public:
   EscapeFinder(clang::ASTContext& context, const RecordDefinitions& found, RecordUse& use)
       : context_(context),
         names_(context),
         is_shared_(found.is_shared),
         use_(use),
-        mentions_(found) {}
+        mentions_(found) {
+    ShouldVisitTemplateInstantiations = true;
+    ShouldVisitImplicitCode = true;
+  }
 
-  // Names follow RecursiveASTVisitor's; each function's false ends it all.
-  bool shouldVisitTemplateInstantiations() const { return true; }
-  bool shouldVisitImplicitCode() const { return true; }
-
-  bool TraverseDecl(clang::Decl* declaration) {
+  // Each function's false ends it all.
+  bool TraverseDecl(clang::Decl* declaration) override {
     if (declaration == nullptr || llvm::isa<clang::StaticAssertDecl>(declaration)) return true;
     const auto* function = llvm::dyn_cast<clang::FunctionDecl>(declaration);
     if (function == nullptr || !function->doesThisDeclarationHaveABody()) {
-      return RecursiveASTVisitor::TraverseDecl(declaration);
+      return clang::DynamicRecursiveASTVisitor::TraverseDecl(declaration);
     }
     const bool is_coroutine = llvm::isa_and_nonnull<clang::CoroutineBodyStmt>(function->getBody());
     Scope outer = std::exchange(scope_, Scope{.function = function, .is_coroutine = is_coroutine});
-    bool goes_on = RecursiveASTVisitor::TraverseDecl(declaration);
+    bool goes_on = clang::DynamicRecursiveASTVisitor::TraverseDecl(declaration);
     if (goes_on && scope_.touches && !scope_.leaves_stack.empty()) {
       goes_on = Escape(declaration->getLocation(),
                        absl::StrCat("'", function->getNameAsString(), "' calls ",
@@ -54,7 +54,7 @@ class EscapeFinder : public clang::RecursiveASTVisitor<EscapeFinder> {
     return goes_on;
   }
 
-  bool VisitRecordDecl(clang::RecordDecl* record) {
+  bool VisitRecordDecl(clang::RecordDecl* record) override {
     if (!record->isCompleteDefinition() || record->isDependentType()) return true;
     const bool is_target = IsTarget(*record);
     if (const auto* class_record = llvm::dyn_cast<clang::CXXRecordDecl>(record)) {
@@ -85,7 +85,7 @@ class EscapeFinder : public clang::RecursiveASTVisitor<EscapeFinder> {
     return true;
   }
 
-  bool VisitFunctionDecl(clang::FunctionDecl* function) {
+  bool VisitFunctionDecl(clang::FunctionDecl* function) override {
     if (function->isDependentContext() || !IsCode(*function)) return true;
     const auto* method = llvm::dyn_cast<clang::CXXMethodDecl>(function);
     bool touches = method != nullptr && IsTarget(*method->getParent());
@@ -108,7 +108,7 @@ class EscapeFinder : public clang::RecursiveASTVisitor<EscapeFinder> {
     return !function->doesThisDeclarationHaveABody() || Touch(function->getLocation());
   }
 
-  bool VisitVarDecl(clang::VarDecl* variable) {
+  bool VisitVarDecl(clang::VarDecl* variable) override {
     if (variable->getType()->isDependentType()) return true;
     const Mention mention = MentionIn(variable->getType());
     if (mention == Mention::kNone) return true;
@@ -146,7 +146,7 @@ class EscapeFinder : public clang::RecursiveASTVisitor<EscapeFinder> {
            (mention == Mention::kPointer || Hold(variable->getLocation()));
   }
 
-  bool VisitStmt(clang::Stmt* statement) {
+  bool VisitStmt(clang::Stmt* statement) override {
     if (const auto* expression = llvm::dyn_cast<clang::Expr>(statement)) {
       if (!HasKnownType(*expression)) return true;
       if (!CheckExpression(*expression)) return false;
@@ -167,7 +167,7 @@ class EscapeFinder : public clang::RecursiveASTVisitor<EscapeFinder> {
     return true;
   }
 
-  bool VisitCallExpr(clang::CallExpr* call) {
+  bool VisitCallExpr(clang::CallExpr* call) override {
     if (call->isTypeDependent()) return true;
     const clang::FunctionDecl* const callee = call->getDirectCallee();
     NoteSwitch(callee);
@@ -195,7 +195,7 @@ class EscapeFinder : public clang::RecursiveASTVisitor<EscapeFinder> {
     return true;
   }
 
-  bool VisitCXXConstructExpr(clang::CXXConstructExpr* construct) {
+  bool VisitCXXConstructExpr(clang::CXXConstructExpr* construct) override {
     const clang::CXXConstructorDecl* const constructor = construct->getConstructor();
     const bool makes_target = IsTarget(*constructor->getParent());
     if (makes_target && !IsHere(constructor)) {
@@ -210,7 +210,7 @@ class EscapeFinder : public clang::RecursiveASTVisitor<EscapeFinder> {
     return true;
   }
 
-  bool VisitCastExpr(clang::CastExpr* cast) {
+  bool VisitCastExpr(clang::CastExpr* cast) override {
     if (cast->isTypeDependent() || cast->getSubExpr()->isTypeDependent()) return true;
     const clang::Expr* const operand = cast->getSubExpr();
     const Mention from = MentionIn(operand->getType());
@@ -239,7 +239,7 @@ class EscapeFinder : public clang::RecursiveASTVisitor<EscapeFinder> {
                                TypeName(cast->getType())));
   }
 
-  bool VisitUnaryExprOrTypeTraitExpr(clang::UnaryExprOrTypeTraitExpr* trait) {
+  bool VisitUnaryExprOrTypeTraitExpr(clang::UnaryExprOrTypeTraitExpr* trait) override {
     const clang::QualType type = trait->getTypeOfArgument();
     const Mention mention = type->isDependentType() ? Mention::kNone : MentionIn(type);
     if ((mention != Mention::kValue && mention != Mention::kArray) || allowed_.contains(trait)) {
@@ -248,13 +248,13 @@ class EscapeFinder : public clang::RecursiveASTVisitor<EscapeFinder> {
     return Escape(trait->getBeginLoc(), "its size is asked for");
   }
 
-  bool VisitOffsetOfExpr(clang::OffsetOfExpr* offset) {
+  bool VisitOffsetOfExpr(clang::OffsetOfExpr* offset) override {
     const clang::QualType type = offset->getTypeSourceInfo()->getType();
     if (type->isDependentType() || MentionIn(type) == Mention::kNone) return true;
     return Escape(offset->getBeginLoc(), "the place of a member is asked for");
   }
 
-  bool VisitCapturedStmt(clang::CapturedStmt* statement) {
+  bool VisitCapturedStmt(clang::CapturedStmt* statement) override {
     for (const clang::CapturedStmt::Capture& capture : statement->captures()) {
       if (!capture.capturesThis() && !capture.capturesVariable() &&
           !capture.capturesVariableByCopy()) {
@@ -268,7 +268,7 @@ class EscapeFinder : public clang::RecursiveASTVisitor<EscapeFinder> {
     return true;
   }
 
-  bool VisitBlockExpr(clang::BlockExpr* block) {
+  bool VisitBlockExpr(clang::BlockExpr* block) override {
     for (const clang::BlockDecl::Capture& capture : block->getBlockDecl()->captures()) {
       if (MentionIn(capture.getVariable()->getType()) != Mention::kNone) {
         return Escape(block->getBeginLoc(), "a block has it");

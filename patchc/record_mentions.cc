@@ -2,7 +2,7 @@
 
 #include <clang/AST/DeclCXX.h>
 #include <clang/AST/DeclTemplate.h>
-#include <clang/AST/RecursiveASTVisitor.h>
+#include <clang/AST/DynamicRecursiveASTVisitor.h>
 #include <clang/Basic/SourceManager.h>
 
 #include <utility>
@@ -12,15 +12,14 @@
 namespace mend::patchc {
 namespace {
 
-class DefinitionFinder : public clang::RecursiveASTVisitor<DefinitionFinder> {
+class DefinitionFinder : public clang::DynamicRecursiveASTVisitor {
  public:
   DefinitionFinder(clang::ASTContext& context, const std::string& name)
-      : context_(context), name_(name) {}
+      : context_(context), name_(name) {
+    ShouldVisitTemplateInstantiations = true;
+  }
 
-  // Names follow RecursiveASTVisitor's.
-  bool shouldVisitTemplateInstantiations() const { return true; }
-
-  bool VisitRecordDecl(clang::RecordDecl* record) {
+  bool VisitRecordDecl(clang::RecordDecl* record) override {
     if (record->isCompleteDefinition() && RecordName(*record, context_) == name_) {
       found_.is_shared = found_.is_shared ||
                          !context_.getSourceManager().isInMainFile(

@@ -4,10 +4,10 @@
 #include <clang/AST/Decl.h>
 #include <clang/AST/DeclCXX.h>
 #include <clang/AST/DeclTemplate.h>
+#include <clang/AST/DynamicRecursiveASTVisitor.h>
 #include <clang/AST/ExprCXX.h>
 #include <clang/AST/Mangle.h>
 #include <clang/AST/RecordLayout.h>
-#include <clang/AST/RecursiveASTVisitor.h>
 #include <clang/Basic/Diagnostic.h>
 #include <clang/Basic/SourceManager.h>
 #include <llvm/ADT/STLExtras.h>
@@ -68,16 +68,15 @@ clang::QualType ValueOfStdAtomic(const clang::RecordDecl& record) {
   return instance->getTemplateArgs()[0].getAsType();
 }
 
-class LayoutVisitor : public clang::RecursiveASTVisitor<LayoutVisitor> {
+class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
  public:
   LayoutVisitor(clang::ASTContext& context, ObjectDescription* description)
-      : context_(context), names_(context), description_(description) {}
+      : context_(context), names_(context), description_(description) {
+    ShouldVisitTemplateInstantiations = true;
+    ShouldWalkTypesOfTypeLocs = false;
+  }
 
-  // Names follow RecursiveASTVisitor's.
-  bool shouldVisitTemplateInstantiations() const { return true; }
-  bool shouldWalkTypesOfTypeLocs() const { return false; }
-
-  bool VisitRecordDecl(clang::RecordDecl* record) {
+  bool VisitRecordDecl(clang::RecordDecl* record) override {
     if (!record->isCompleteDefinition() || record->isInvalidDecl() || record->isDependentType() ||
         IsInjected(*record) || IsSystem(*record)) {
       return true;
@@ -98,7 +97,7 @@ class LayoutVisitor : public clang::RecursiveASTVisitor<LayoutVisitor> {
     return true;
   }
 
-  bool VisitVarDecl(clang::VarDecl* variable) {
+  bool VisitVarDecl(clang::VarDecl* variable) override {
     if (!variable->hasGlobalStorage() ||
         variable->isThisDeclarationADefinition() == clang::VarDecl::DeclarationOnly ||
         variable->isInvalidDecl() || variable->getType()->isDependentType() ||
@@ -121,7 +120,7 @@ class LayoutVisitor : public clang::RecursiveASTVisitor<LayoutVisitor> {
     return true;
   }
 
-  bool VisitLambdaExpr(clang::LambdaExpr* lambda) {
+  bool VisitLambdaExpr(clang::LambdaExpr* lambda) override {
     const clang::CXXRecordDecl* closure = lambda->getLambdaClass();
     if (lambda->capture_size() == 0 || closure->isDependentContext() || IsSystem(*closure) ||
         !closures_.insert(closure).second) {
@@ -148,7 +147,7 @@ class LayoutVisitor : public clang::RecursiveASTVisitor<LayoutVisitor> {
     return true;
   }
 
-  bool VisitEnumDecl(clang::EnumDecl* declaration) {
+  bool VisitEnumDecl(clang::EnumDecl* declaration) override {
     if (!declaration->isCompleteDefinition() || declaration->isInvalidDecl() ||
         declaration->isDependentType() || IsSystem(*declaration)) {
       return true;
