@@ -33,6 +33,7 @@ target_compile_options(mend_flags INTERFACE
 add_library(mend_no_exceptions INTERFACE)
 target_compile_options(mend_no_exceptions INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions;-fno-rtti>)
 add_library(mend_exceptions INTERFACE)
+target_compile_options(mend_exceptions INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fexceptions;-frtti>)
 
 if(MEND_FAILPOINTS)
   target_compile_definitions(mend_flags INTERFACE MEND_FAILPOINTS=1)
