@@ -2,25 +2,37 @@
 # tsan builds and runs these.
 add_custom_target(core_tests)
 
-# mend_test(NAME SOURCES... [LIBRARIES ...] [TIMEOUT seconds] [EXCEPTIONS] [CORE])
+# GoogleTest's headers are parsed once for all tests.
+file(GENERATE OUTPUT "${CMAKE_BINARY_DIR}/test_headers.cc" CONTENT "")
+add_library(mend_test_headers OBJECT "${CMAKE_BINARY_DIR}/test_headers.cc")
+set_target_properties(mend_test_headers PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+target_compile_options(mend_test_headers PRIVATE -fPIE)
+target_link_libraries(mend_test_headers PRIVATE mend_flags mend_no_exceptions GTest::gtest GTest::gmock)
+target_precompile_headers(mend_test_headers PRIVATE
+  <string> <vector> <gmock/gmock.h> <gtest/gtest.h> <absl/status/statusor.h>)
+
+# mend_test(NAME SOURCES... [LIBRARIES ...] [TIMEOUT seconds] [EXCEPTIONS] [CORE] [SERIAL])
 # A GoogleTest program, one ctest test per program; exit code 77 counts as skipped. CORE: it needs
-# nothing but runtime/, and runs under ThreadSanitizer too. Tests run by themselves (RUN_SERIAL),
-# since many have threads that must come to run in time; only the simulation, whose time is made up,
-# uses all processors.
+# nothing but runtime/, and runs under ThreadSanitizer too. Tests run side by side, as many as there
+# are processors; SERIAL: it fills them all, and runs alone.
 function(mend_test name)
-  cmake_parse_arguments(arg "EXCEPTIONS;CORE" "TIMEOUT" "SOURCES;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(arg "EXCEPTIONS;CORE;SERIAL" "TIMEOUT" "SOURCES;LIBRARIES" ${ARGN})
   add_executable(${name} ${arg_SOURCES} ${arg_UNPARSED_ARGUMENTS})
   if(arg_EXCEPTIONS)
     target_link_libraries(${name} PRIVATE mend_flags mend_exceptions)
   else()
     target_link_libraries(${name} PRIVATE mend_flags mend_no_exceptions)
+    target_precompile_headers(${name} REUSE_FROM mend_test_headers)
   endif()
   target_link_libraries(${name} PRIVATE ${arg_LIBRARIES} GTest::gtest GTest::gmock GTest::gtest_main)
   add_test(NAME ${name} COMMAND ${name})
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
   endif()
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} SKIP_RETURN_CODE 77 RUN_SERIAL ON)
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} SKIP_RETURN_CODE 77)
+  if(arg_SERIAL)
+    set_property(TEST ${name} PROPERTY RUN_SERIAL ON)
+  endif()
   mend_sanitized_test(${name})
   if(arg_CORE)
     set_property(TEST ${name} APPEND PROPERTY LABELS core)
