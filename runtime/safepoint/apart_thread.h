@@ -9,7 +9,7 @@
 // A process has one such thread, from when its coordinator starts; a forked child gets its own in
 // the same way. Where there is none (the system has no thread to give, or a seccomp filter forbids
 // to leave the table; the child of a vfork or of a raw system call) work is done where it is asked
-// for.
+// for. One that is being started is waited for, at most a second (a filter may have killed it).
 //
 // Thread safety: all functions are thread-safe; not for signal handlers.
 #ifndef MEND_RUNTIME_SAFEPOINT_APART_THREAD_H_

@@ -188,12 +188,21 @@ sed 's/return 1;/return 2;/' "$work/lowest.c" >"$work/fixed.c"
 (cd "$work" && "$patchc" cc -O2 lowest.c -o lowest && diff -u lowest.c fixed.c >lowest.patch) || true
 expect_code 0 "$patchc" build -o "$work/lowest.mendpatch" --name lowest --base "$work/lowest" \
   --diff "$work/lowest.patch"
-start "$work/lowest"
-hear
-for round in $(seq 30); do
-  expect_code 0 "$patchc" apply "$work/lowest.mendpatch" --to "$hosted_pid"
-  expect_code 0 "$mend" status "$hosted_pid"
-  [ "$round" = 30 ] || expect_code 0 "$mend" revert "$hosted_pid"
-done
-ask "?" 2
-ask "end" "taken 0, lost 0"
+# take_lowest ROUNDS [OPTION...]: of MEND_OPTIONS.
+take_lowest() {
+  local rounds=$1 round
+  start env MEND_OPTIONS="--log $work/events.log ${*:2}" "$work/lowest"
+  hear
+  for round in $(seq "$rounds"); do
+    expect_code 0 "$patchc" apply "$work/lowest.mendpatch" --to "$hosted_pid"
+    expect_code 0 "$mend" status "$hosted_pid"
+    [ "$round" = "$rounds" ] || expect_code 0 "$mend" revert "$hosted_pid"
+  done
+  ask "?" 2
+  ask "end" "taken 0, lost 0"
+  exec 7>&- 8>&-
+  wait "$hosted_pid"
+}
+take_lowest 30
+# Nor when the thread that opens the runtime's files comes to run only after it was asked to.
+take_lowest 2 --failpoint apart_thread/late
