@@ -16,6 +16,7 @@
 #include "jit/guest_libc/guest_libc.h"
 #include "jit/guest_libc/stand_ins.h"
 #include "mend/dynamic_loading.h"
+#include "mend/guest_opening.h"
 #include "mend/open_libraries.h"
 #include "runtime/base/failpoint.h"
 #include "runtime/base/high_descriptor.h"
@@ -145,8 +146,9 @@ void Host::InstallHooks() {
 absl::Status Host::Serve() {
   ProgramInfo program = ThisProgram(options_.name);
   program.image = [this] { return LoadedImage(); };
-  routes_ =
-      std::make_unique<ControlRoutes>(std::move(program), patches_.get(), &events_, modules_.get());
+  routes_ = std::make_unique<ControlRoutes>(
+      std::move(program), patches_.get(), &events_, modules_.get(),
+      ModuleVerbs{.load = LoadForOperator, .unload = UnloadForOperator});
   // Beside SetExitHook, which comes before the program's own exit handlers: libc calls exit()
   // itself (error, err), and a host's calls do not pass here.
   const auto end_at_exit = [] { std::atexit([] { Get()->EndRequests(); }); };

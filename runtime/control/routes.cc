@@ -125,11 +125,12 @@ absl::Status NoSuchResource(const HttpRequest& request) {
 }  // namespace
 
 ControlRoutes::ControlRoutes(ProgramInfo program, PatchService* service, EventLog* events,
-                             ModuleRegistry* modules)
+                             ModuleRegistry* modules, ModuleVerbs verbs)
     : program_(std::move(program)),
       service_(service),
       events_(events),
       modules_(modules),
+      verbs_(std::move(verbs)),
       tree_(service->registry(), modules, program_.name) {}
 
 void ControlRoutes::Shutdown() { shutdown_.store(true, std::memory_order_relaxed); }
@@ -239,7 +240,9 @@ absl::StatusOr<HttpResponse> ControlRoutes::LoadModule(const HttpRequest& reques
   // Without bytes the loader would read the path: this process' file, at anybody's choice.
   if (source.bytes.empty()) query.Fail("the module is empty");
   if (!query.status().ok()) return query.status();
-  const absl::StatusOr<bool> loaded = modules_->Load(name, source, parameters);
+  const absl::StatusOr<bool> loaded = verbs_.load != nullptr
+                                          ? verbs_.load(name, source, parameters)
+                                          : modules_->Load(name, source, parameters);
   if (!loaded.ok()) return loaded.status();
   return JsonAnswer(ModuleView(name, *loaded ? Outcome::kComplete : Outcome::kNothingToDo));
 }
@@ -248,7 +251,8 @@ absl::StatusOr<HttpResponse> ControlRoutes::UnloadModule(const HttpRequest& requ
                                                          const std::string& name) {
   const Query query(request, {});
   if (!query.status().ok()) return query.status();
-  const absl::StatusOr<bool> unloaded = modules_->Unload(name);
+  const absl::StatusOr<bool> unloaded =
+      verbs_.unload != nullptr ? verbs_.unload(name) : modules_->Unload(name);
   if (!unloaded.ok()) return unloaded.status();
   return JsonAnswer(ModuleView(name, *unloaded ? Outcome::kComplete : Outcome::kNothingToDo));
 }

@@ -6,6 +6,7 @@
 #define MEND_RUNTIME_CONTROL_ROUTES_H_
 
 #include <atomic>
+#include <functional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -18,11 +19,19 @@
 
 namespace mend {
 
+// How modules come and go on an operator's word, as ModuleRegistry has it; empty: by that.
+struct ModuleVerbs {
+  std::function<absl::StatusOr<bool>(const std::string& name, const ModuleSource& source,
+                                     const ParameterValues& parameters)>
+      load;
+  std::function<absl::StatusOr<bool>(const std::string& name)> unload;
+};
+
 class ControlRoutes : public HttpHandler {
  public:
   // All must outlive the routes. `modules` may be null: the process hosts no guest modules.
   ControlRoutes(ProgramInfo program, PatchService* service, EventLog* events,
-                ModuleRegistry* modules = nullptr);
+                ModuleRegistry* modules = nullptr, ModuleVerbs verbs = {});
 
   HttpResponse Handle(const HttpRequest& request) override;
 
@@ -49,6 +58,7 @@ class ControlRoutes : public HttpHandler {
   PatchService* const service_;
   EventLog* const events_;
   ModuleRegistry* const modules_;
+  const ModuleVerbs verbs_;
   const AttributeTree tree_;
   std::atomic<bool> shutdown_ = false;  // a flag of its own: nothing is published through it
 };

@@ -26,6 +26,10 @@ absl::Status NoSuchModule(const std::string& name) {
   return ErrnoStatus(ENOENT, absl::StrCat("there is no module '", name, "'"));
 }
 
+absl::Status NameIsTaken(const std::string& name) {
+  return ErrnoStatus(EEXIST, absl::StrCat("there is a module '", name, "' already"));
+}
+
 // Tells modules apart that an operator loads under one name.
 size_t HashOf(const ModuleSource& source) {
   return std::hash<std::string>()(source.bytes.empty() ? source.path : source.bytes);
@@ -100,7 +104,7 @@ struct ModuleRegistry::State {
     bool is_new = false;
     bool is_live = false;  // or another one's, or nothing any more
   };
-  // Waits until nobody else is busy with any of them.
+  // Waits until nobody else is busy with any of them. EEXIST for one of the operator's.
   absl::Status AwaitAllLocked(const std::vector<Opening>& openings)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // Takes the references, or reserves; all or nothing.
@@ -116,13 +120,8 @@ struct ModuleRegistry::State {
   bool LetGoLocked(Module* module) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // The next orphan that nobody refers to any more, busy; null without one.
   Module* TakeOrphan();
-  // Whether the operator has loaded just that module under the name.
-  bool HasLoaded(const std::string& name, const ModuleSource& source) const {
-    MutexLock lock(&mu);
-    const Module* const module = FindLocked(name);
-    return module != nullptr && module->by_operator && !module->busy && !module->gone &&
-           module->content_hash == HashOf(source);
-  }
+  // What it needs is the caller's to close, from now on.
+  void ReleaseNeededLocked(Module* module) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   void SayGoodbye(Module* module);
   // From busy to nothing. The patches are taken off, hosted code has said goodbye.
   void TakeOut(Module* module);
@@ -171,9 +170,7 @@ absl::StatusOr<Module*> ModuleRegistry::State::ReserveLocked(const std::string& 
   if (name == patches->program_name()) {
     return ErrnoStatus(EINVAL, absl::StrCat("'", name, "' is the program's own name"));
   }
-  if (FindLocked(name) != nullptr) {
-    return ErrnoStatus(EEXIST, absl::StrCat("there is a module '", name, "' already"));
-  }
+  if (FindLocked(name) != nullptr) return NameIsTaken(name);
   auto module = std::make_unique<Module>();
   module->path = source.path;
   module->content_hash = HashOf(source);
@@ -216,6 +213,7 @@ absl::Status ModuleRegistry::State::AwaitAllLocked(const std::vector<Opening>& o
   for (size_t i = 0; i < openings.size();) {
     const std::string& name = openings[i].request->name;
     const Module* const module = FindLocked(name);
+    if (module != nullptr && openings[i].request->by_operator) return NameIsTaken(name);
     const bool own_constructor =
         module != nullptr && module->BusyHere() &&
         module->object.state.load(std::memory_order_relaxed) == MEND_MODULE_COMING;
@@ -232,11 +230,12 @@ absl::Status ModuleRegistry::State::AwaitAllLocked(const std::vector<Opening>& o
 absl::Status ModuleRegistry::State::TakeOneLocked(Opening& opening) {
   const ModuleRequest& request = *opening.request;
   Module* const module = FindLocked(request.name);
-  if (module == nullptr) {
+  if (module == nullptr || request.by_operator) {
     if (request.must_be_open) return absl::AbortedError(request.name);
     absl::StatusOr<Module*> reserved = ReserveLocked(request.name, request.source);
     if (!reserved.ok()) return reserved.status();
     (*reserved)->is_unused = request.is_unused;
+    (*reserved)->by_operator = request.by_operator;
     opening.module = *reserved;
     opening.is_new = true;
   } else if (module->gone) {
@@ -273,7 +272,9 @@ absl::Status ModuleRegistry::State::Take(std::vector<Opening>& openings) {
 absl::Status ModuleRegistry::State::LinkAll(std::vector<Opening>& openings) {
   for (Opening& opening : openings) {
     if (!opening.is_new) continue;
-    if (absl::Status linked = LinkIn(opening.module, opening.request->source, {}); !linked.ok()) {
+    if (absl::Status linked =
+            LinkIn(opening.module, opening.request->source, opening.request->parameters);
+        !linked.ok()) {
       opening.is_live = true;
       return linked;
     }
@@ -394,24 +395,25 @@ ModuleRegistry::~ModuleRegistry() {
   for (std::unique_ptr<Module>& module : state_->modules) (void)module.release();
 }
 
+bool ModuleRegistry::HasLoaded(const std::string& name, const ModuleSource& source) const {
+  const Uninterrupted uninterrupted;
+  MutexLock lock(&state_->mu);
+  const Module* const module = state_->FindLocked(name);
+  return module != nullptr && module->by_operator && !module->busy && !module->gone &&
+         module->content_hash == HashOf(source);
+}
+
 absl::StatusOr<bool> ModuleRegistry::Load(const std::string& name, const ModuleSource& source,
                                           const ParameterValues& parameters) {
   if (absl::Status free = state_->CheckNoCallback("load"); !free.ok()) return free;
-  const BlockedRegion region("mend: loading a module");
-  const Uninterrupted uninterrupted;
-  if (absl::Status reaped = state_->Reap(name); !reaped.ok()) return reaped;
-  if (state_->HasLoaded(name, source)) return false;
-  Module* module;
-  {
-    MutexLock lock(&state_->mu);
-    absl::StatusOr<Module*> reserved = state_->ReserveLocked(name, source);
-    if (!reserved.ok()) return reserved.status();
-    module = *reserved;
-    module->by_operator = true;
-  }
-  absl::Status brought = state_->LinkIn(module, source, parameters);
-  if (brought.ok()) brought = state_->Initialize(module);
-  if (!brought.ok()) return brought;
+  if (HasLoaded(name, source)) return false;
+  const absl::StatusOr<std::vector<OpenedModule>> opened =
+      OpenTogether({{.name = name,
+                     .source = source,
+                     .references = 0,
+                     .by_operator = true,
+                     .parameters = parameters}});
+  if (!opened.ok()) return opened.status();
   return true;
 }
 
@@ -431,19 +433,11 @@ absl::StatusOr<bool> ModuleRegistry::Unload(const std::string& name) {
                                            : "open in the program, or another module uses it"));
     }
     state_->SetBusyLocked(module);
+    state_->ReleaseNeededLocked(module);
   }
   state_->SayGoodbye(module);
   state_->TakeOut(module);
   return true;
-}
-
-absl::StatusOr<GuestModule*> ModuleRegistry::Open(const std::string& name,
-                                                  const ModuleSource& source,
-                                                  const std::function<void(GuestModule*)>& linked) {
-  absl::StatusOr<std::vector<OpenedModule>> opened =
-      OpenTogether({{.name = name, .source = source, .linked = linked}});
-  if (!opened.ok()) return opened.status();
-  return opened->front().module;
 }
 
 absl::StatusOr<std::vector<OpenedModule>> ModuleRegistry::OpenTogether(
@@ -502,9 +496,13 @@ bool ModuleRegistry::State::LetGoLocked(Module* module) {
   module->references = module->is_orphan ? 1 : 0;
   if (module->is_orphan || module->by_operator) return false;
   SetBusyLocked(module);
+  ReleaseNeededLocked(module);
+  return true;
+}
+
+void ModuleRegistry::State::ReleaseNeededLocked(Module* module) {
   for (const GuestModule* const needed : module->needed) released.push_back(needed);
   module->needed.clear();
-  return true;
 }
 
 Module* ModuleRegistry::State::TakeOrphan() {

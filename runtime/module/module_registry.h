@@ -38,11 +38,14 @@ struct ModuleStatus {
   std::vector<std::string> parameters;
 };
 
-// One of the modules that dlopen opens together.
+// One of the modules that are opened together.
 struct ModuleRequest {
   std::string name;
   ModuleSource source;
   unsigned references = 1;  // to take
+  // It is the operator's, as by Load, with these parameters: EEXIST when there is one of the name.
+  bool by_operator = false;
+  ParameterValues parameters;
   // The caller has left out what it needs, since it was open.
   bool must_be_open = false;
   // What lazy_name left for later is looked for when all are linked.
@@ -76,26 +79,25 @@ class ModuleRegistry {
   // Every failure leaves the process as it was.
   absl::StatusOr<bool> Load(const std::string& name, const ModuleSource& source,
                             const ParameterValues& parameters);
+  // Whether Load has nothing to do.
+  bool HasLoaded(const std::string& name, const ModuleSource& source) const;
   // `mend unload`; false: there is no such module. EBUSY while the program has it open, or it is
   // coming or going.
   absl::StatusOr<bool> Unload(const std::string& name);
 
-  // dlopen of the program: loads it, or counts one more reference to the module of that name (and
-  // of that path: EEXIST when the program has another file open under the name). The module stays
-  // until Close. A module that its own constructor opens is returned as it is. `linked`: as in
-  // ModuleRequest.
-  absl::StatusOr<GuestModule*> Open(const std::string& name, const ModuleSource& source,
-                                    const std::function<void(GuestModule*)>& linked = nullptr);
-  // The same of a module with those that it needs, which come first, under names that differ: all
-  // are linked before anything of them runs, and then initialised one after the other. All or none,
-  // so a failure closes what it has opened. ABORTED when one that had to be open is not.
+  // dlopen of the program: loads a module with those that it needs, which come first, under names
+  // that differ, or counts one more reference to a module of that name (and of that path: EEXIST
+  // when the program has another file open under the name), which stays until Close. One that its
+  // own constructor opens is returned as it is. All new ones are linked before anything of them
+  // runs, and then initialised one after the other. All or none, so a failure closes what it has
+  // opened. ABORTED when one that had to be open is not.
   absl::StatusOr<std::vector<OpenedModule>> OpenTogether(
       const std::vector<ModuleRequest>& requests);
   // dlclose: the last reference to a module that the operator did not load unloads it; where
   // another one refers to it, as soon as that has gone. ENOENT.
   absl::Status Close(const GuestModule* module, unsigned references = 1);
-  // For after each OpenTogether and Close: unloads what waited for another module to go; and what
-  // modules that have gone needed, of which the caller has to close a reference each.
+  // For after each OpenTogether, Unload and Close: unloads what waited for another module to go;
+  // and what modules that have gone needed, of which the caller has to close a reference each.
   std::vector<const GuestModule*> TakeReleased();
 
   std::vector<ModuleStatus> Status() const;

@@ -242,6 +242,36 @@ call missing pang_call
 leave
 LINES
 
+# The operator's load does the same, and unload takes back what it has brought.
+modules() { "$mend" ls "$hosted_pid" module | tr '\n' ' '; }
+cd hosted
+start ./main
+await_target
+expect_code 0 "$mend" load "$hosted_pid" top.so
+expect "what is loaded" "bottom right left top " "$(modules)"
+say "open left"
+hear
+expect "what the program opens then" "+bottom +right +left +top open left: another" "$answer"
+ask "call left left_call" "call left left_call: 21"
+expect_code 0 "$mend" load "$hosted_pid" top.so
+expect_code 3 "$mend" unload "$hosted_pid" right
+expect_match "what another module needs" "EBUSY: .*another module uses it" "$output"
+expect_code 0 "$mend" unload "$hosted_pid" top
+expect "what is left" "bottom left " "$(modules)"
+say "close left"
+hear
+expect "what goes" "-top -right close left: -left -bottom 0" "$answer"
+expect "what is left at the end" "" "$(modules)"
+expect_code 3 "$mend" load "$hosted_pid" broken.so
+expect_match "what is missing" "undefined symbol: nobody_knows" "$output"
+expect "what a failure leaves" "" "$(modules)"
+expect_code 0 "$mend" load "$hosted_pid" left.so --name other
+expect "a name of the operator's" "bottom other " "$(modules)"
+expect_code 0 "$mend" unload "$hosted_pid" other
+expect "what is left without it" "" "$(modules)"
+finish
+cd ..
+
 # Threads that open and close the same ones, and fail to: each call finds all that it needs, and nothing is left.
 cat >threads.c <<'SOURCE'
 #include <dlfcn.h>

@@ -197,7 +197,9 @@ TEST_F(AttributeTreeTest, ParametersOfPatchesAndModules) {
   EXPECT_EQ(Set("module/plugin/parameters/verbose", "0"), "");
   EXPECT_EQ(Get("module/plugin/parameters/verbose"), "N");
   EXPECT_EQ(Set("module/plugin/refcnt", "0"), "EACCES");
-  ASSERT_TRUE(modules_.Open("plugin", {.path = "plugin.so", .bytes = ""}).ok());
+  ASSERT_TRUE(
+      modules_.OpenTogether({{.name = "plugin", .source = {.path = "plugin.so", .bytes = ""}}})
+          .ok());
   EXPECT_EQ(Get("module/plugin/refcnt"), "1");
   EXPECT_EQ(modules_.Unload("plugin").status().code(), absl::StatusCode::kUnavailable);
 }

@@ -242,7 +242,10 @@ TEST_F(CallbackTest, CB12_CallbackThatCallsBackGetsAnErrorAndNoDeadlock) {
     errors.push_back(ErrnoOfStatus(registry().Wait(kNotYet)));
     errors.push_back(ErrnoOfStatus(LoadModule("mod")));
     errors.push_back(ErrnoOfStatus(modules().Unload("mod").status()));
-    errors.push_back(ErrnoOfStatus(modules().Open("mod", {.path = "mod", .bytes = ""}).status()));
+    errors.push_back(
+        ErrnoOfStatus(modules()
+                          .OpenTogether({{.name = "mod", .source = {.path = "mod", .bytes = ""}}})
+                          .status()));
   };
   (void)modules();
   EnableAndWait(Demo());

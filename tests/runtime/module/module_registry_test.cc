@@ -54,7 +54,10 @@ class ModuleRegistryTest : public ModuleTest {
     ModuleTest::TearDown();
   }
   absl::StatusOr<GuestModule*> Open(const std::string& name, const std::string& path = "file.so") {
-    return modules().Open(name, {.path = path, .bytes = ""});
+    const auto opened =
+        modules().OpenTogether({{.name = name, .source = {.path = path, .bytes = ""}}});
+    if (!opened.ok()) return opened.status();
+    return opened->front().module;
   }
   unsigned References(const std::string& name) {
     for (const ModuleStatus& module : modules().Status()) {
