@@ -51,6 +51,17 @@ void* OwnLibraryIfLate() {
   return ObjectOf(dlsym(library, kThreadCreation)) == own.dli_fbase ? library : nullptr;
 }
 
+// What the process sees under the name.
+void* FindInProcess(const char* name) {
+  // Asked for by RTLD_DEFAULT, the loader keeps whose it is for as long as this library. For
+  // hosted code (mend/program_exports.h) others see to that.
+  static void* const process = dlopen(nullptr, RTLD_LAZY);
+  void* const found = dlsym(process, name);
+  dl_find_object object;
+  if (found != nullptr && _dl_find_object(found, &object) != 0) return found;
+  return dlsym(RTLD_DEFAULT, name);
+}
+
 // Static TLS lies below the thread pointer, all of it within this distance.
 constexpr intptr_t kStaticTlsMax = intptr_t{4} << 20;
 
@@ -77,7 +88,7 @@ void* HostSymbols::FindOwn(const std::string& name, void* found) const {
 }
 
 void* HostSymbols::FindExported(const std::string& name) const {
-  void* found = dlsym(RTLD_DEFAULT, name.c_str());
+  void* found = FindInProcess(name.c_str());
   if (own_ != nullptr) found = FindOwn(name, found);
   for (auto it = libraries_.begin(); found == nullptr && it != libraries_.end(); ++it) {
     found = dlsym(*it, name.c_str());

@@ -242,6 +242,20 @@ call missing pang_call
 leave
 LINES
 
+same "what another one was linked with goes with it" <<'LINES'
+open bottom global
+open curious
+close bottom
+call curious curious_call
+close curious
+open bottom noload
+open bottom global
+open curious
+close curious
+close bottom
+open bottom noload
+LINES
+
 # The operator's load does the same, and unload takes back what it has brought.
 modules() { "$mend" ls "$hosted_pid" module | tr '\n' ' '; }
 cd hosted
