@@ -26,6 +26,8 @@ struct ModuleSource {
   // will be together with it. What they and those that they need export serves it alone, in this
   // order.
   std::vector<std::string> needed;
+  // The module whose opening brings it, by its name; empty: its own.
+  std::string brought_by;
 };
 
 // A guest module that is linked. From Link until it is destroyed PatchLoader::ResolveObject finds

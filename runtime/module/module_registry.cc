@@ -47,6 +47,7 @@ struct Module {
   bool busy = false;
   pthread_t busy_thread = {};
   bool abandoned = false;  // in a forked child: whoever was busy with it is not here
+  bool runs = false;       // its constructors have begun
   bool gone = false;  // its text is all that is left: threads may be in it, or others refer to it
   std::function<bool(const GuestModule*)> is_unused;  // ModuleRequest's
   std::vector<const GuestModule*> needed;             // what it has references of
@@ -199,6 +200,10 @@ absl::Status ModuleRegistry::State::LinkIn(Module* module, const ModuleSource& s
 }
 
 absl::Status ModuleRegistry::State::Initialize(Module* module) {
+  {
+    MutexLock lock(&mu);
+    module->runs = true;
+  }
   if (absl::Status initialized = RunInit(module); !initialized.ok()) {
     TakeOut(module);
     return initialized;
@@ -581,6 +586,11 @@ void ModuleRegistry::ParentAfterFork() { state_->mu.Unlock(); }
 void ModuleRegistry::ChildAfterFork() {
   for (const std::unique_ptr<Module>& module : state_->modules) {
     module->abandoned = module->busy && !module->BusyHere();
+    // As natively: whose constructors another thread has begun is open.
+    const bool coming = module->object.state.load(std::memory_order_relaxed) == MEND_MODULE_COMING;
+    if (!module->abandoned || !module->runs || !coming) continue;
+    module->abandoned = module->busy = false;
+    module->object.state.store(MEND_MODULE_LIVE, std::memory_order_relaxed);
   }
   // The parent's waiters do not exist here, and must not be handed the lock later.
   state_->mu.Unlock();

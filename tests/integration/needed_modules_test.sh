@@ -286,6 +286,61 @@ expect "what is left without it" "" "$(modules)"
 finish
 cd ..
 
+# A child that is forked while another thread is in a module's constructors has the module.
+cat >slow.c <<'SOURCE'
+#include <unistd.h>
+extern int begun[2], forked[2];
+__attribute__((constructor)) static void come(void) {
+  char c;
+  write(begun[1], "b", 1);
+  read(forked[0], &c, 1);
+}
+int slow_call(void) { return 5; }
+SOURCE
+cat >forking.c <<'SOURCE'
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int begun[2], forked[2];
+static void *open_slow(void *unused) { return dlopen("./slow.so", RTLD_NOW); }
+static int call(const char *file, const char *function) {
+  void *handle = dlopen(file, RTLD_NOW);
+  if (handle == NULL) return puts(dlerror());
+  const int answer = ((int (*)(void))dlsym(handle, function))();
+  return dlclose(handle) != 0 ? -1 : answer;
+}
+int main(void) {
+  pthread_t thread;
+  char c;
+  pipe(begun);
+  pipe(forked);
+  pthread_create(&thread, NULL, open_slow, NULL);
+  read(begun[0], &c, 1);
+  const pid_t child = fork();
+  if (child == 0) {
+    printf("%d %d %d\n", call("./slow.so", "slow_call"), call("./slow.so", "slow_call"), call("./left.so", "left_call"));
+    fflush(stdout);
+    _exit(0);
+  }
+  waitpid(child, NULL, 0);
+  write(forked[1], "f", 1);
+  void *handle;
+  pthread_join(thread, &handle);
+  printf("%d\n", handle != NULL && call("./slow.so", "slow_call") == 5);
+}
+SOURCE
+for folder in native hosted; do
+  compiler=(clang-22)
+  [ $folder = native ] || compiler=("$patchc" cc)
+  "${compiler[@]}" -O2 -fPIC -shared slow.c -o $folder/slow.so
+  "${compiler[@]}" -O2 -rdynamic forking.c -o $folder/forking
+done
+wanted=$(cd native && ./forking)
+expect_match "what a forked child has natively" "^([+]bottom [+]left -left -bottom )?5 5 21" "$wanted"
+expect "what a forked child has" "$wanted" "$(cd hosted && MEND_OPTIONS=--no-socket ./forking)"
+
 # Threads that open and close the same ones, and fail to: each call finds all that it needs, and nothing is left.
 cat >threads.c <<'SOURCE'
 #include <dlfcn.h>
