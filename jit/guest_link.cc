@@ -53,6 +53,56 @@ void WriteThunk(uintptr_t at, HandleArgument argument, const void* handle, void*
   put({0xff, 0xe0}, nullptr);
 }
 
+// What the first of them that exports the name has; null without one.
+void* FindExported(const std::vector<const HostedProgram*>& modules, const std::string& name) {
+  for (const HostedProgram* const module : modules) {
+    const HostedSymbol* const symbol = module->index.FindGlobal(name);
+    if (symbol != nullptr && !symbol->is_hidden) return reinterpret_cast<void*>(symbol->address);
+  }
+  return nullptr;
+}
+
+void* FindInLibrary(const HostedProgram& module, void* library, const std::string& name) {
+  void* const found = dlsym(library, name.c_str());
+  if (found == nullptr) return nullptr;
+  const auto& overrides = module.host.overrides();
+  if (const auto own = overrides.find(name); own != overrides.end()) return own->second;
+  if (module.host.FindInLibraries(name)) return found;
+  return dlsym(RTLD_DEFAULT, name.c_str());
+}
+
+// Whether `user` needs the module itself: those that it needs name what they need, and it names
+// that, too.
+bool NeedsItself(const HostedProgram& user, const HostedProgram& module) {
+  const GuestTable& guests = module.parent->guests;
+  bool names_it = false;
+  for (const std::string& name : user.needed) {
+    const HostedProgram* const needed = guests.Find(name);
+    names_it = names_it || needed == &module;
+    if (needed == nullptr || needed == &module || needed == &user) continue;
+    const auto is_it = [&](const std::string& other) { return guests.Find(other) == &module; };
+    if (std::any_of(needed->needed.begin(), needed->needed.end(), is_it)) return false;
+  }
+  return names_it;
+}
+
+// The same of the libraries that come behind the module, which is one of these: breadth first, each
+// where it is needed first.
+void* FindInLibrariesBehind(const std::vector<const HostedProgram*>& modules,
+                            const HostedProgram& module, const std::string& name) {
+  bool is_behind = modules.front() == &module;
+  std::vector<void*> before;
+  for (const HostedProgram* const other : modules) {
+    is_behind = is_behind || NeedsItself(*other, module);
+    for (void* const library : other->libraries) {
+      if (!is_behind) before.push_back(library);
+      if (std::find(before.begin(), before.end(), library) != before.end()) continue;
+      if (void* const found = FindInLibrary(*other, library, name)) return found;
+    }
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<GuestLink>> GuestLink::Link(const HostedProgram* program,
@@ -71,6 +121,7 @@ absl::Status GuestLink::LinkObjects(const GuestLinkRequest& request) {
   object_->index.SetObject(request.name);
   object_->version = request.version;
   object_->needed = request.needed;
+  object_->brought_by = request.brought_by;
   if (!request.lazy_name.empty()) {
     lazy_ = std::make_unique<LazyBindings>(arena_.get(), request.lazy_name);
     object_->lazy = lazy_.get();
@@ -154,26 +205,28 @@ absl::Status GuestLink::BindAll() const {
 
 void* GuestLink::FindInLibraries(const HostedProgram& module, const std::string& name) {
   for (void* const library : module.libraries) {
-    void* const found = dlsym(library, name.c_str());
-    if (found == nullptr) continue;
-    const auto& overrides = module.host.overrides();
-    if (const auto own = overrides.find(name); own != overrides.end()) return own->second;
-    if (module.host.FindInLibraries(name)) return found;
-    return dlsym(RTLD_DEFAULT, name.c_str());
+    if (void* const found = FindInLibrary(module, library, name)) return found;
   }
   return nullptr;
 }
 
 void* GuestLink::FindSymbol(const HostedProgram& module, const std::string& name) {
   const std::vector<const HostedProgram*> scope = module.parent->guests.Scope(module);
-  for (const HostedProgram* const one : scope) {
-    const HostedSymbol* const symbol = one->index.FindGlobal(name);
-    if (symbol != nullptr && !symbol->is_hidden) return reinterpret_cast<void*>(symbol->address);
-  }
+  void* const exported = FindExported(scope, name);
+  if (exported != nullptr) return exported;
   for (const HostedProgram* const one : scope) {
     if (void* const found = FindInLibraries(*one, name)) return found;
   }
   return nullptr;
+}
+
+void* GuestLink::FindNext(const HostedProgram& module, const std::string& name, void* of_library) {
+  const std::vector<const HostedProgram*> scope = module.parent->guests.ScopeOfBringer(module);
+  const auto own = std::find(scope.begin(), scope.end(), &module);
+  void* const exported = FindExported({own + 1, scope.end()}, name);
+  if (exported != nullptr) return exported;
+  if (of_library != nullptr) return of_library;
+  return FindInLibrariesBehind(scope, module, name);
 }
 
 absl::Status GuestLink::AddParameters(ModuleParameters& parameters) const {

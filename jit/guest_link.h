@@ -34,6 +34,7 @@ struct GuestLinkRequest {
   std::vector<std::string> libraries;  // as in DT_NEEDED, opened until the result goes
   std::string lazy_name;               // ModuleSource's; see lazy_binding.h
   std::vector<std::string> needed;     // ModuleSource's
+  std::string brought_by;              // ModuleSource's
 };
 
 class GuestLink : public LinkedData {
@@ -75,6 +76,10 @@ class GuestLink : public LinkedData {
   // What dlsym finds on a handle of the module: what it defines for others, or one of those that it
   // needs, breadth first, or a library that they need. Null without one.
   static void* FindSymbol(const HostedProgram& module, const std::string& name);
+  // What dlsym finds for the module's code by RTLD_NEXT: the same behind the module in the order of
+  // the one that brought it, without what the program or global modules have. `of_library`: what
+  // the libraries have; null: look.
+  static void* FindNext(const HostedProgram& module, const std::string& name, void* of_library);
   // ModuleSource's lazy_name: as GuestModule has it.
   absl::Status BindAll() const;
   // Functions marked MEND_UNIT.

@@ -172,6 +172,15 @@ std::vector<const HostedProgram*> GuestTable::Scope(const HostedProgram& guest) 
   return scope;
 }
 
+std::vector<const HostedProgram*> GuestTable::ScopeOfBringer(const HostedProgram& guest) const {
+  const HostedProgram* const bringer = Find(guest.brought_by);
+  if (bringer == nullptr) return Scope(guest);
+  std::vector<const HostedProgram*> scope = Scope(*bringer);
+  // Another one has the name by now.
+  if (std::find(scope.begin(), scope.end(), &guest) == scope.end()) return Scope(guest);
+  return scope;
+}
+
 std::vector<std::string> GuestTable::Globals() const {
   const MutexLock lock(&mu_);
   std::vector<std::string> names;

@@ -92,6 +92,9 @@ class GuestTable {
   // A module and all that it needs, breadth first, which are loaded.
   std::vector<const HostedProgram*> Scope(const HostedProgram& guest) const
       ABSL_LOCKS_EXCLUDED(mu_);
+  // Scope of the module that brought it, or its own if that has gone; it is among them.
+  std::vector<const HostedProgram*> ScopeOfBringer(const HostedProgram& guest) const
+      ABSL_LOCKS_EXCLUDED(mu_);
   // The modules that serve others, in the order in which they became so.
   std::vector<std::string> Globals() const ABSL_LOCKS_EXCLUDED(mu_);
   // For whoever keeps an address in what a patch has brought there: the module stays. False when it
@@ -187,6 +190,8 @@ struct HostedProgram {
   // Of a guest: ModuleSource's, constant while it is in the GuestTable; and the handles of the
   // libraries that it needs.
   std::vector<std::string> needed;
+  // Of a guest module: which one's opening brought it, by its name; empty: its own.
+  std::string brought_by;
   std::vector<void*> libraries;
   // Of a guest: its named data that lead to its text.
   std::vector<uintptr_t> text_pointers;

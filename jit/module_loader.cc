@@ -66,7 +66,8 @@ absl::Status GuestLibrary::LinkImage(const ModuleSource& source) {
                        .objects = *std::move(objects),
                        .libraries = std::move(libraries),
                        .lazy_name = source.lazy_name,
-                       .needed = source.needed});
+                       .needed = source.needed,
+                       .brought_by = source.brought_by});
   if (!link.ok()) return link.status();
   link_ = *std::move(link);
   if (absl::Status added = link_->AddParameters(parameters_); !added.ok()) return added;

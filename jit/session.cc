@@ -291,6 +291,13 @@ void* Session::FindSymbolFor(CodeAddress caller, const std::string& name) const 
   return guest == nullptr ? nullptr : GuestLink::FindSymbol(*guest, name);
 }
 
+std::optional<void*> Session::FindNextFor(CodeAddress caller, const std::string& name,
+                                          void* of_library) const {
+  const HostedProgram* const guest = state_->program->guests.FindByCode(caller);
+  if (guest == nullptr) return std::nullopt;
+  return GuestLink::FindNext(*guest, name, of_library);
+}
+
 void Session::MakeGlobal(const GuestModule& module) {
   static_cast<const GuestLibrary&>(module).MakeGlobal();
 }

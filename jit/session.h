@@ -13,6 +13,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -111,6 +112,10 @@ class Session : public CodeHost, public PatchLoader, public ModuleLoader {
   // The same for the module that the caller is code of, a patch's included; null, too, when it is
   // none's.
   void* FindSymbolFor(CodeAddress caller, const std::string& name) const;
+  // RTLD_NEXT of the module that the caller is code of: what comes behind it (GuestLink::FindNext),
+  // or null; nothing when it is none's.
+  std::optional<void*> FindNextFor(CodeAddress caller, const std::string& name,
+                                   void* of_library) const;
   // RTLD_GLOBAL: other modules find what the module from Link exports. One that was found by a
   // module stays: see GuestModule::Retire.
   static void MakeGlobal(const GuestModule& module);

@@ -78,9 +78,16 @@ bool IsProgramHandle(void* handle) {
 void* NativeHandle(void* handle) { return handle == RTLD_NEXT ? RTLD_DEFAULT : handle; }
 
 // RTLD_NEXT. Nothing when the native loader should be asked for NativeHandle.
-std::optional<void*> FindNext(const char* name) {
+std::optional<void*> FindNext(const char* name, const void* caller) {
   // The executable has a function of that name that stands for the program's.
-  if (jit::HasStandIn(name)) return jit::FindBehindProgram(name);
+  const bool has_stand_in = jit::HasStandIn(name);
+  void* const behind_program = has_stand_in ? jit::FindBehindProgram(name) : nullptr;
+  const CodeAddress code{reinterpret_cast<uintptr_t>(caller)};
+  if (const auto next = Host::Get()->session().FindNextFor(code, name, behind_program)) {
+    if (*next == nullptr) SetError(absl::StrCat("undefined symbol: ", name));
+    return next;
+  }
+  if (has_stand_in) return behind_program;
   // What the libraries were shown of the program (program_exports.h) is no next one.
   void* const own = FindInProgram(name);
   if (own == nullptr || dlsym(NativeHandle(RTLD_NEXT), name) != own) return std::nullopt;
@@ -111,7 +118,7 @@ std::optional<void*> FindHosted(void* handle, const char* name, const void* call
   if (IsProgramHandle(handle)) {
     if (void* const found = FindInProgram(name); found != nullptr) return found;
   } else if (handle == RTLD_NEXT) {
-    return FindNext(name);
+    return FindNext(name, caller);
   }
   return std::nullopt;
 }

@@ -114,6 +114,7 @@ std::vector<ModuleRequest> RequestsFor(const std::vector<Opening>& openings,
     ModuleRequest request = place == 0 ? wanted : ModuleRequest{.references = 0};
     request.name = opening.name;
     request.source = {.path = opening.file.path};
+    if (place != 0) request.source.brought_by = openings.front().name;
     request.must_be_open = opening.is_open;
     if (!opening.is_open) {
       request.source.bytes = std::string(opening.file.contents);

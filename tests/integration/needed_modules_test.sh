@@ -13,13 +13,23 @@ __attribute__((destructor)) static void go(void) { printf("-$1 "); }
 $2
 SOURCE
 }
-module bottom 'int bottom_call(void) { return 1; } int which(void) { return 10; }'
-module left 'int bottom_call(void); int left_call(void) { return 20 + bottom_call(); } int which(void) { return 20; }'
+next='#include <dlfcn.h>
+static int next(void) {
+  int (*function)(void) = (int (*)(void))dlsym(RTLD_NEXT, "which");
+  int (*of_libc)(const char*) = (int (*)(const char*))dlsym(RTLD_NEXT, "puts");
+  return (function == NULL ? 0 : function()) + (of_libc == puts ? 1 : 0);
+}'
+module bottom "$next"'
+int bottom_call(void) { return 1; } int which(void) { return 10; } int bottom_next(void) { return next(); }'
+module left "$next"'
+int bottom_call(void); int left_call(void) { return 20 + bottom_call(); } int which(void) { return 20; }
+int left_next(void) { return next(); }'
 module right 'int bottom_call(void); int right_call(void) { return 30 + bottom_call(); } int which(void) { return 30; }
 int right_only = 33;'
 module top 'int left_call(void), right_call(void); int top_call(void) { return left_call() + right_call(); }'
 module broken 'int left_call(void), nobody_knows(void); int broken_call(void) { return left_call() + nobody_knows(); }'
-module curious 'int bottom_call(void); int curious_call(void) { return 100 + bottom_call(); }'
+module curious "$next"'
+int bottom_call(void); int curious_call(void) { return 100 + bottom_call(); } int curious_next(void) { return next(); }'
 module asking '#include <dlfcn.h>
 #include <string.h>
 int bottom_call(void);
@@ -204,6 +214,24 @@ call asking asking_call
 open right global
 call asking asking_call
 close asking
+LINES
+
+same "what comes behind a module" <<'LINES'
+open top
+call top left_next
+call top bottom_next
+close top
+open left
+call left left_next
+open top
+call top left_next
+close left
+call top left_next
+open curious
+open bottom global
+open curious
+call curious curious_next
+leave
 LINES
 
 same "what may not go" <<'LINES'
