@@ -122,12 +122,17 @@ absl::Status GuestLink::LinkObjects(const GuestLinkRequest& request) {
   object_->version = request.version;
   object_->needed = request.needed;
   object_->brought_by = request.brought_by;
+  object_->file = request.file;
   if (!request.lazy_name.empty()) {
     lazy_ = std::make_unique<LazyBindings>(arena_.get(), request.lazy_name);
     object_->lazy = lazy_.get();
   }
   if (absl::Status opened = OpenLibraries(request.libraries); !opened.ok()) return opened;
-  return LoadObjects(*object_, request.objects);
+  if (absl::Status loaded = LoadObjects(*object_, request.objects); !loaded.ok()) return loaded;
+  for (const MemoryKind kind : {MemoryKind::kConstant, MemoryKind::kData}) {
+    for (const CodeRange& range : arena_->RangesOf(kind)) object_->data.push_back(range);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status GuestLink::MakeHandle() {

@@ -35,6 +35,7 @@ struct GuestLinkRequest {
   std::string lazy_name;               // ModuleSource's; see lazy_binding.h
   std::vector<std::string> needed;     // ModuleSource's
   std::string brought_by;              // ModuleSource's
+  std::string file;                    // what libc's functions that name files call it
 };
 
 class GuestLink : public LinkedData {

@@ -219,6 +219,17 @@ const HostedProgram* GuestTable::FindByCode(CodeAddress pc) const {
   return nullptr;
 }
 
+const char* GuestTable::FileAt(uintptr_t address) const {
+  const MutexLock lock(&mu_);
+  const CodeAddress place{address};
+  for (const auto& [name, guest] : guests_) {
+    const bool is_data = std::any_of(guest->data.begin(), guest->data.end(),
+                                     [&](const CodeRange& range) { return range.Contains(place); });
+    if (is_data || guest->index.HasFunctionAt(place)) return guest->file.c_str();
+  }
+  return nullptr;
+}
+
 std::string GuestTable::Describe(CodeAddress pc) const {
   const MutexLock lock(&mu_);
   for (const auto& [name, guest] : guests_) {

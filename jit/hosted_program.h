@@ -73,6 +73,9 @@ class GuestTable {
   const HostedProgram* Find(const std::string& name) const ABSL_LOCKS_EXCLUDED(mu_);
   // The module whose text contains `pc`, a patch's version of it included; null without one.
   const HostedProgram* FindByCode(CodeAddress pc) const ABSL_LOCKS_EXCLUDED(mu_);
+  // The file of the module whose text (a patch's version included) or data contains the address,
+  // for as long as the module is there; null without one.
+  const char* FileAt(uintptr_t address) const ABSL_LOCKS_EXCLUDED(mu_);
   // SymbolIndex::Describe and Functions, of all.
   std::string Describe(CodeAddress pc) const ABSL_LOCKS_EXCLUDED(mu_);
   std::vector<FunctionSite> Functions() const ABSL_LOCKS_EXCLUDED(mu_);
@@ -190,8 +193,12 @@ struct HostedProgram {
   // Of a guest: ModuleSource's, constant while it is in the GuestTable; and the handles of the
   // libraries that it needs.
   std::vector<std::string> needed;
-  // Of a guest module: which one's opening brought it, by its name; empty: its own.
+  // Of a guest module: which one's opening brought it, by its name (empty: its own); and what its
+  // file is called.
   std::string brought_by;
+  std::string file;
+  // Of a guest: its constants and data, without those of patches.
+  std::vector<CodeRange> data;
   std::vector<void*> libraries;
   // Of a guest: its named data that lead to its text.
   std::vector<uintptr_t> text_pointers;

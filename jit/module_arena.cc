@@ -132,9 +132,9 @@ absl::Status ModuleArena::Restore(const Contents& contents) {
   return Seal();
 }
 
-std::vector<CodeRange> ModuleArena::text() const {
+std::vector<CodeRange> ModuleArena::RangesOf(MemoryKind kind) const {
   std::vector<CodeRange> ranges;
-  for (const Chunk& chunk : ChunksOf(MemoryKind::kText)) {
+  for (const Chunk& chunk : ChunksOf(kind)) {
     ranges.push_back({CodeAddress{chunk.begin}, CodeAddress{chunk.begin + chunk.used}});
   }
   return ranges;

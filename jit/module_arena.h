@@ -58,7 +58,9 @@ class ModuleArena {
   // REQUIRES: text that was allocated since Save is freed.
   absl::Status Restore(const Contents& contents);
 
-  std::vector<CodeRange> text() const;
+  // What was allocated of that kind.
+  std::vector<CodeRange> RangesOf(MemoryKind kind) const;
+  std::vector<CodeRange> text() const { return RangesOf(MemoryKind::kText); }
   // The end of the constants or data that contain `address`; 0 when none do.
   uintptr_t DataEnd(uintptr_t address) const;
   // The same of data alone.

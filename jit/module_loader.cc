@@ -67,7 +67,8 @@ absl::Status GuestLibrary::LinkImage(const ModuleSource& source) {
                        .libraries = std::move(libraries),
                        .lazy_name = source.lazy_name,
                        .needed = source.needed,
-                       .brought_by = source.brought_by});
+                       .brought_by = source.brought_by,
+                       .file = source.file.empty() ? source.path : source.file});
   if (!link.ok()) return link.status();
   link_ = *std::move(link);
   if (absl::Status added = link_->AddParameters(parameters_); !added.ok()) return added;

@@ -48,6 +48,7 @@ class GuestLibrary : public GuestModule {
   // Modules that are linked later, and patches of modules, find what it exports.
   void MakeGlobal() const { program_->guests.MakeGlobal(name_); }
 
+  const std::string& file_name() const { return link_->object().file; }
   // GuestLink::FindSymbol.
   void* FindSymbol(const std::string& name) const {
     return GuestLink::FindSymbol(link_->object(), name);

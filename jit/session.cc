@@ -286,6 +286,14 @@ void* Session::FindSymbol(const GuestModule& module, const std::string& name) {
   return static_cast<const GuestLibrary&>(module).FindSymbol(name);
 }
 
+const std::string& Session::FileOf(const GuestModule& module) {
+  return static_cast<const GuestLibrary&>(module).file_name();
+}
+
+const char* Session::FileAt(uintptr_t address) const {
+  return state_->program->guests.FileAt(address);
+}
+
 void* Session::FindSymbolFor(CodeAddress caller, const std::string& name) const {
   const HostedProgram* const guest = state_->program->guests.FindByCode(caller);
   return guest == nullptr ? nullptr : GuestLink::FindSymbol(*guest, name);

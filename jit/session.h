@@ -109,7 +109,11 @@ class Session : public CodeHost, public PatchLoader, public ModuleLoader {
                                                     const ModuleSource& source) override;
   // What the module from Link exports under that name; null without such a symbol.
   static void* FindSymbol(const GuestModule& module, const std::string& name);
-  // The same for the module that the caller is code of, a patch's included; null, too, when it is
+  // What the module's file is called; and that of the module whose text or data contains the
+  // address, null without one.
+  static const std::string& FileOf(const GuestModule& module);
+  const char* FileAt(uintptr_t address) const;
+  // FindSymbol for the module that the caller is code of, a patch's included; null, too, when it is
   // none's.
   void* FindSymbolFor(CodeAddress caller, const std::string& name) const;
   // RTLD_NEXT of the module that the caller is code of: what comes behind it (GuestLink::FindNext),

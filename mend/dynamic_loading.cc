@@ -1,10 +1,14 @@
 #include "mend/dynamic_loading.h"
 
 #include <dlfcn.h>
+#include <link.h>
 
+#include <cstring>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -111,7 +115,10 @@ std::optional<void*> FindHosted(void* handle, const char* name, const void* call
   const jit::OwnAllocations own;
   if (Libraries().Has(handle)) {
     void* const found = jit::Session::FindSymbol(*static_cast<GuestModule*>(handle), name);
-    if (found == nullptr) SetError(absl::StrCat("undefined symbol: ", name));
+    if (found == nullptr) {
+      const std::string& file = jit::Session::FileOf(*static_cast<GuestModule*>(handle));
+      SetError(absl::StrCat(file, ": undefined symbol: ", name));
+    }
     return found;
   }
   if (handle == RTLD_DEFAULT) return FindForCaller(name, caller);
@@ -175,6 +182,46 @@ int HostedDlclose(void* handle) {
   return result;
 }
 
+// In the namespace of the program it is dlopen; another one cannot have hosted code.
+void* HostedDlmopen(Lmid_t space, const char* file, int flags) {
+  if (file != nullptr && *file != '\0') {
+    if (space == LM_ID_BASE) {
+      if (const std::optional<void*> handle = OpenHosted(file, flags)) return *handle;
+    } else if (FindGuestModule(file)) {
+      SetError(absl::StrCat(file, ": a guest module cannot be opened in a namespace of its own"));
+      return nullptr;
+    }
+  }
+  [[clang::musttail]] return dlmopen(space, file, flags);
+}
+
+int ShowGuest(link_map* map, int request, void* result) {
+  switch (request) {
+    case RTLD_DI_LINKMAP:
+      *static_cast<link_map**>(result) = map;
+      return 0;
+    case RTLD_DI_LMID:
+      *static_cast<Lmid_t*>(result) = LM_ID_BASE;
+      return 0;
+    case RTLD_DI_ORIGIN: {
+      // As the loader has it: the folder as it was named, behind the current one if that is
+      // relative.
+      std::error_code error;
+      const std::filesystem::path path = std::filesystem::absolute(map->l_name, error);
+      strcpy(static_cast<char*>(result), path.parent_path().c_str());
+      return 0;
+    }
+    default:
+      SetError("unsupported dlinfo request");
+      return -1;
+  }
+}
+
+int HostedDlinfo(void* handle, int request, void* result) {
+  if (link_map* const map = Libraries().MapOf(handle)) return ShowGuest(map, request, result);
+  [[clang::musttail]] return dlinfo(handle, request, result);
+}
+
 char* HostedDlerror() {
   LoadingError& error = loading_error;
   if (!error.pending.has_value()) return dlerror();
@@ -192,7 +239,9 @@ std::map<std::string, void*> DynamicLoadingSymbols() {
           {"dlsym", reinterpret_cast<void*>(&HostedDlsym)},
           {"dlvsym", reinterpret_cast<void*>(&HostedDlvsym)},
           {"dlclose", reinterpret_cast<void*>(&HostedDlclose)},
-          {"dlerror", reinterpret_cast<void*>(&HostedDlerror)}};
+          {"dlerror", reinterpret_cast<void*>(&HostedDlerror)},
+          {"dlinfo", reinterpret_cast<void*>(&HostedDlinfo)},
+          {"dlmopen", reinterpret_cast<void*>(&HostedDlmopen)}};
 }
 
 void ShowGuestModulesToLibraries() {

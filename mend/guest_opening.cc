@@ -113,7 +113,7 @@ std::vector<ModuleRequest> RequestsFor(const std::vector<Opening>& openings,
     const Opening& opening = openings[place];
     ModuleRequest request = place == 0 ? wanted : ModuleRequest{.references = 0};
     request.name = opening.name;
-    request.source = {.path = opening.file.path};
+    request.source = {.path = opening.file.path, .file = opening.file.name};
     if (place != 0) request.source.brought_by = openings.front().name;
     request.must_be_open = opening.is_open;
     if (!opening.is_open) {

@@ -140,6 +140,10 @@ void Host::InstallHooks() {
   jit::SetHostedMemoryHook([](size_t from, jit::MemoryRange* ranges, size_t max) {
     return Get()->session_->MemoryRanges(from, ranges, max);
   });
+  jit::SetHostedFileHook([](uintptr_t address) {
+    const Uninterrupted uninterrupted;
+    return Get()->session_->FileAt(address);
+  });
   jit::SetThreadStartHook([] { Get()->session().InitializeThread(); });
 }
 

@@ -5,6 +5,8 @@
 #ifndef MEND_MEND_OPEN_LIBRARIES_H_
 #define MEND_MEND_OPEN_LIBRARIES_H_
 
+#include <link.h>
+
 #include <map>
 #include <set>
 #include <string>
@@ -37,6 +39,7 @@ struct OpenLibrary {
   unsigned references = 0;
   bool is_global = false;  // RTLD_GLOBAL
   Host* host = nullptr;    // whose module it is
+  link_map map = {};       // what dlinfo shows of it
 };
 
 // The handle of a guest module is the module's address: the native loader's are others.
@@ -87,6 +90,15 @@ class OpenLibraries {
     const MutexLock lock(&mu_);
     const auto found = libraries_.find(handle);
     return found == libraries_.end() ? nullptr : found->second.host;
+  }
+  // What dlinfo has of the module, until it is closed; null when the handle is none of ours.
+  link_map* MapOf(void* handle) ABSL_LOCKS_EXCLUDED(mu_) {
+    const MutexLock lock(&mu_);
+    const auto found = libraries_.find(handle);
+    if (found == libraries_.end()) return nullptr;
+    const std::string& file = jit::Session::FileOf(*static_cast<const GuestModule*>(handle));
+    found->second.map.l_name = const_cast<char*>(file.c_str());
+    return &found->second.map;
   }
   bool Has(const void* handle) const ABSL_LOCKS_EXCLUDED(mu_) {
     const MutexLock lock(&mu_);

@@ -10,6 +10,7 @@
 #define MEND_JIT_GUEST_LIBC_GUEST_LIBC_H_
 
 #include <cstddef>
+#include <cstdint>
 
 #include "jit/memory_range.h"
 
@@ -46,6 +47,10 @@ void SetThreadLimitHook(void (*hook)());
 // process lives.
 using HostedMemoryHook = size_t (*)(size_t from, MemoryRange* ranges, size_t max);
 void SetHostedMemoryHook(HostedMemoryHook hook);
+
+// What the file is called that the hosted memory at an address comes from, for dladdr and
+// backtrace_symbols; null: the executable.
+void SetHostedFileHook(const char* (*hook)(uintptr_t address));
 
 // Registers the calling thread as the main thread of a hosted program; call it before the first
 // hosted frame. From then on the end of the program's last thread ends the process, as natively,

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "jit/guest_libc/guest_libc.h"
 #include "jit/guest_libc/next_function.h"
 #include "jit/guest_libc/stand_ins.h"
 
@@ -26,10 +27,19 @@ namespace {
 
 constexpr uintptr_t kPage = 4096;
 
+// Set once, before the program runs.
+const char* (*hosted_file_hook)(uintptr_t) = nullptr;
+
+// What is no guest module's belongs to the executable, which glibc calls as it was started.
+const char* FileOf(uintptr_t address) {
+  const char* const file = hosted_file_hook == nullptr ? nullptr : hosted_file_hook(address);
+  return file == nullptr ? program_invocation_name : file;
+}
+
 // As glibc writes it: FILE(SYMBOL+0xOFFSET) [0xADDRESS]; with the patch whose version it is.
-std::string HostedLine(uintptr_t address, const FdeEntry& function) {
+std::string HostedLine(const char* file, uintptr_t address, const FdeEntry& function) {
   char line[512];
-  snprintf(line, sizeof line, "%s(%s%s%s+0x%lx) [0x%lx]", program_invocation_name, function.name,
+  snprintf(line, sizeof line, "%s(%s%s%s+0x%lx) [0x%lx]", file, function.name,
            function.patch == nullptr ? "" : "@", function.patch == nullptr ? "" : function.patch,
            static_cast<unsigned long>(address - function.function.begin.value),
            static_cast<unsigned long>(address));
@@ -37,6 +47,9 @@ std::string HostedLine(uintptr_t address, const FdeEntry& function) {
 }
 
 }  // namespace
+
+void SetHostedFileHook(const char* (*hook)(uintptr_t)) { hosted_file_hook = hook; }
+
 }  // namespace mend::jit
 
 MEND_NEXT(int, dladdr, const void*, Dl_info*);
@@ -45,8 +58,7 @@ MEND_INTERPOSE(int, dladdr, const void* address, Dl_info* info) {
   const auto place = reinterpret_cast<uintptr_t>(address);
   const bool named = mend::jit::FindHostedFunction(place, &function);
   if (!named && !mend::jit::IsHostedMemory(place)) return next_dladdr(address, info);
-  // Hosted code and data belong to the executable, which glibc calls as it was started.
-  info->dli_fname = program_invocation_name;
+  info->dli_fname = mend::jit::FileOf(place);
   info->dli_fbase = reinterpret_cast<void*>(getauxval(AT_PHDR) & ~(mend::jit::kPage - 1));
   info->dli_sname = named ? function.name : nullptr;
   info->dli_saddr = named ? reinterpret_cast<void*>(function.function.begin.value) : nullptr;
@@ -61,7 +73,7 @@ MEND_INTERPOSE(char**, backtrace_symbols, void* const* addresses, int count) {
     mend::FdeEntry function;
     const auto address = reinterpret_cast<uintptr_t>(addresses[i]);
     if (mend::jit::FindHostedFunction(address, &function)) {
-      lines.push_back(mend::jit::HostedLine(address, function));
+      lines.push_back(mend::jit::HostedLine(mend::jit::FileOf(address), address, function));
     } else {
       char** const line = next_backtrace_symbols(&addresses[i], 1);
       if (line == nullptr) return nullptr;
@@ -89,7 +101,9 @@ MEND_INTERPOSE(void, backtrace_symbols_fd, void* const* addresses, int count, in
     mend::FdeEntry function;
     const auto address = reinterpret_cast<uintptr_t>(addresses[i]);
     if (mend::jit::FindHostedFunction(address, &function)) {
-      dprintf(fd, "%s\n", mend::jit::HostedLine(address, function).c_str());
+      // Handlers of signals call it: no lock is taken to know the file.
+      const std::string line = mend::jit::HostedLine(program_invocation_name, address, function);
+      dprintf(fd, "%s\n", line.c_str());
     } else {
       next_backtrace_symbols_fd(&addresses[i], 1, fd);
     }

@@ -19,6 +19,7 @@ namespace mend {
 struct ModuleSource {
   std::string path;   // for dlopen: the file; otherwise for messages
   std::string bytes;  // the file's contents; empty: read `path`
+  std::string file;   // what the native loader would call it; empty: `path`
   // RTLD_LAZY: functions that it calls, and that nobody defines, are looked for when they are
   // called. What messages call the file if one is missing then; empty: everything has to be there.
   std::string lazy_name;

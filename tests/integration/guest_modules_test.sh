@@ -22,7 +22,7 @@ for round in 1 2; do
   # 100 for the exception, 3, 7 of the program, 40 of the thread-local, 1 of cos.
   ask "call plugin_call" 151
   ask "call plugin_call" 152
-  ask "call nothing_of_it" "undefined symbol: nothing_of_it"
+  ask "call nothing_of_it" "$work/plugin.so: undefined symbol: nothing_of_it"
   # Of a library that the module needs.
   ask "call abs" 3
   ask "close it" closed
@@ -174,7 +174,7 @@ target=$hosted_pid
 for round in 1 2; do
   ask "open $work/plugin.so" opened
   ask "call plugin_call" 151
-  ask "call nothing_of_it" "undefined symbol: nothing_of_it"
+  ask "call nothing_of_it" "$work/plugin.so: undefined symbol: nothing_of_it"
   ask "close it" closed
 done
 ask "open $work/missing.so" "$work/missing.so: cannot open shared object file: No such file or directory"

@@ -369,6 +369,46 @@ wanted=$(cd native && ./forking)
 expect_match "what a forked child has natively" "^([+]bottom [+]left -left -bottom )?5 5 21" "$wanted"
 expect "what a forked child has" "$wanted" "$(cd hosted && MEND_OPTIONS=--no-socket ./forking)"
 
+# What libc's functions say of a module: its file is the module's, not the program's.
+cat >places.c <<'SOURCE'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <execinfo.h>
+#include <link.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+int main(void) {
+  void *handle = dlopen("./right.so", RTLD_NOW);
+  void *function = dlsym(handle, "right_call"), *datum = dlsym(handle, "right_only");
+  Dl_info info;
+  printf("%d %s %s\n", dladdr(function, &info), info.dli_fname, info.dli_sname);
+  printf("%d %s\n", dladdr(datum, &info), info.dli_fname);
+  printf("%d %s\n", dladdr((void *)main, &info), info.dli_fname);
+  char **line = backtrace_symbols(&function, 1);
+  printf("%.*s\n", (int)strcspn(line[0], "+"), line[0]);
+  struct link_map *map = NULL;
+  printf("%d", dlinfo(handle, RTLD_DI_LINKMAP, &map));
+  printf(" %s\n", map->l_name);
+  char origin[4096];
+  printf("%d", dlinfo(handle, RTLD_DI_ORIGIN, origin));
+  printf(" %s\n", strrchr(origin, '/'));
+  Lmid_t space = 9;
+  printf("%d", dlinfo(handle, RTLD_DI_LMID, &space));
+  printf(" %d\n", (int)space);
+  printf("%d %s\n", dlsym(handle, "nothing") != NULL, dlerror());
+  void *again = dlmopen(LM_ID_BASE, "./right.so", RTLD_NOW);
+  printf("%d %d\n", again == handle, dlclose(again));
+  printf("%d %d\n", dlinfo(dlopen(NULL, RTLD_NOW), RTLD_DI_LINKMAP, &map), map->l_name[0]);
+  printf("%d\n", dlclose(handle));
+}
+SOURCE
+clang-22 -O2 places.c -o native/places
+"$patchc" cc -O2 places.c -o hosted/places
+wanted=$(cd native && ./places)
+expect_match "what a module says natively" " 1 ./right.so right_call$" "$wanted"
+expect "what a module says" "$wanted" "$(cd hosted && MEND_OPTIONS=--no-socket ./places 2>&1)"
+
 # Threads that open and close the same ones, and fail to: each call finds all that it needs, and nothing is left.
 cat >threads.c <<'SOURCE'
 #include <dlfcn.h>
