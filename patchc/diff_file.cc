@@ -11,15 +11,43 @@ namespace mend::patchc {
 namespace {
 
 constexpr size_t kFuzzMax = 2;
+constexpr size_t kLinesMax = size_t{1} << 31;
+
+// The character that begins `text`, a path that git or diff quoted as C does; takes it off.
+char TakeQuoted(std::string_view& text) {
+  constexpr std::string_view kLetters = "abtnvfr";
+  constexpr std::string_view kMeanings = "\a\b\t\n\v\f\r";
+  const auto take = [&text] {
+    const char c = text.front();
+    text.remove_prefix(1);
+    return c;
+  };
+  const char first = take();
+  if (first != '\\' || text.empty()) return first;
+  const auto is_octal = [&text] {
+    return !text.empty() && text.front() >= '0' && text.front() <= '7';
+  };
+  if (!is_octal()) {
+    const char escaped = take();
+    const size_t letter = kLetters.find(escaped);
+    return letter == std::string_view::npos ? escaped : kMeanings[letter];
+  }
+  unsigned value = 0;
+  for (int digits = 0; digits < 3 && is_octal(); ++digits) {
+    value = value * 8 + static_cast<unsigned>(take() - '0');
+  }
+  return static_cast<char>(value);
+}
 
 // "--- a/file.c\t2026-01-01 ..." -> "a/file.c".
 std::string PathOfHeader(std::string_view line) {
   line.remove_prefix(4);
   line = TrimEnd(line.substr(0, line.find('\t')));
-  if (line.size() >= 2 && line.front() == '"' && line.back() == '"') {
-    line = line.substr(1, line.size() - 2);
-  }
-  return std::string(line);
+  if (line.size() < 2 || line.front() != '"' || line.back() != '"') return std::string(line);
+  line = line.substr(1, line.size() - 2);
+  std::string path;
+  while (!line.empty()) path += TakeQuoted(line);
+  return path;
 }
 
 // Reads "START[,COUNT]".
@@ -27,8 +55,30 @@ bool ParseRange(std::string_view text, size_t& start, size_t& count) {
   const size_t comma = text.find(',');
   const std::string_view first = text.substr(0, comma);
   count = 1;
-  return ParseNumber(first, &start) &&
+  return ParseNumber(first, &start) && start <= kLinesMax &&
          (comma == std::string_view::npos || ParseNumber(text.substr(comma + 1), &count));
+}
+
+// Whether the lines from the first on change a file in a way that is read nowhere here: a hunk of
+// several parents or without its file's name in front, or one of a context diff.
+bool IsForeignHunk(std::string_view line, std::string_view next) {
+  if (line.starts_with("@@@ -")) return true;
+  if (line.starts_with("***************")) {
+    return next.starts_with("*** ") && TrimEnd(next).ends_with(" ****");
+  }
+  const std::vector<std::string_view> words = SplitWords(TrimEnd(line));
+  size_t start = 0;
+  size_t count = 0;
+  return words.size() >= 4 && words[0] == "@@" && words[1].starts_with("-") &&
+         words[2].starts_with("+") && ParseRange(words[1].substr(1), start, count) &&
+         ParseRange(words[2].substr(1), start, count);
+}
+
+// Whether the line behind a hunk looks like another one of its changes. A mail's signature does
+// not.
+bool LooksChanged(std::string_view line) {
+  if (line.starts_with("+")) return !line.starts_with("+++ ");
+  return line.starts_with("-") && !line.starts_with("--");
 }
 
 class DiffParser {
@@ -42,7 +92,13 @@ class DiffParser {
       if (lines_[at_].starts_with("GIT binary patch")) return Refuse("a binary change");
       const bool is_header = lines_[at_].starts_with("--- ") && at_ + 1 < lines_.size() &&
                              lines_[at_ + 1].starts_with("+++ ");
-      if (!is_header) continue;
+      if (!is_header) {
+        const std::string_view next = at_ + 1 < lines_.size() ? lines_[at_ + 1] : "";
+        if (IsForeignHunk(lines_[at_], next)) {
+          return Refuse("a hunk that belongs to no file, or is of another kind of diff");
+        }
+        continue;
+      }
       FileDiff file;
       file.old_path = PathOfHeader(lines_[at_]);
       file.new_path = PathOfHeader(lines_[at_ + 1]);
@@ -107,6 +163,10 @@ class DiffParser {
       DropNewline(hunk);
       ++at_;
     }
+    // What is edited by hand may have outgrown its head. The rest must not get lost.
+    if (at_ < lines_.size() && LooksChanged(lines_[at_])) {
+      return Refuse("the hunk has more lines than its head says");
+    }
     return hunk;
   }
 
@@ -169,6 +229,7 @@ bool MatchesAt(const std::vector<std::string_view>& lines, size_t at, const Hunk
 // The matching place that is nearest to `expected`, not before `begin`.
 std::optional<size_t> FindPlace(const std::vector<std::string_view>& lines, size_t begin,
                                 size_t expected, const HunkPart& part) {
+  expected = std::min(expected, lines.size());
   for (size_t distance = 0; distance <= lines.size() + expected; ++distance) {
     if (expected + distance >= begin && MatchesAt(lines, expected + distance, part)) {
       return expected + distance;

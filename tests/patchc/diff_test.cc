@@ -84,6 +84,42 @@ TEST(DiffFileTest, RefusesWhatIsNoDiff) {
   EXPECT_FALSE(ParseDiff("--- a/f\n+++ b/f\n@@ nonsense @@\n a\n", "d").ok());
 }
 
+TEST(DiffFileTest, WhatWouldBeLeftOutIsRefused) {
+  const std::string begin = "--- a/f\n+++ b/f\n@@ -1,2 +1,2 @@\n a\n-b\n+c\n";
+  ASSERT_TRUE(ParseDiff(begin, "d").ok());
+  for (const char* const rest :
+       {"+d\n", "-d\n", "\n@@ -7,1 +7,1 @@\n-d\n+e\n",
+        "diff --cc g\n--- a/g\n+++ b/g\n@@@ -1,1 -1,1 +1,1 @@@\n- x\n -y\n++z\n",
+        "*** a/g\n--- b/g\n***************\n*** 1,1 ****\n! x\n--- 1,1 ----\n! y\n"}) {
+    const auto diff = ParseDiff(begin + rest, "d");
+    EXPECT_THAT(std::string(diff.status().message()), HasSubstr("MEND-E0005")) << rest;
+  }
+  // Mail, not changes.
+  for (const char* const rest :
+       {"-- \n2.39\n", "--\nme\n", "\n+1 from me\n", "***************\nme\n"}) {
+    EXPECT_TRUE(ParseDiff(begin + rest, "d").ok()) << rest;
+  }
+}
+
+TEST(DiffFileTest, LineNumbersBeyondAnyFileAreSearchedForOrRefusedAtOnce) {
+  EXPECT_EQ(Apply("a\nb\n", "--- a/f\n+++ b/f\n@@ -2000000000,2 +7,2 @@\n a\n-b\n+c\n"), "a\nc\n");
+  EXPECT_THAT(Apply("a\nb\n", "--- a/f\n+++ b/f\n@@ -2000000000,2 +7,2 @@\n a\n-x\n+c\n"),
+              HasSubstr("MEND-E0006"));
+  for (const char* const number :
+       {"9223372036854775807", "18446744073709551615", "99999999999999999999"}) {
+    EXPECT_FALSE(
+        ParseDiff(absl::StrCat("--- a/f\n+++ b/f\n@@ -", number, ",1 +1,1 @@\n-a\n+b\n"), "d")
+            .ok());
+  }
+}
+
+TEST(DiffFileTest, QuotedPathsAreRead) {
+  const auto diff = ParseDiff(
+      "--- \"a/caf\\303\\251 \\\"x\\\\\\t.c\"\n+++ \"b/x.c\"\n@@ -1 +1 @@\n-a\n+b\n", "d");
+  ASSERT_TRUE(diff.ok()) << diff.status();
+  EXPECT_EQ(diff->front().old_path, "a/caf\xc3\xa9 \"x\\\t.c");
+}
+
 TEST(DiffFileTest, StripsComponents) {
   EXPECT_EQ(StripComponents("a/src/x.c", 1), "src/x.c");
   EXPECT_EQ(StripComponents("a//src/x.c", 1), "src/x.c");
