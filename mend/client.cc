@@ -170,7 +170,9 @@ int ExitCodeOf(const Reply& reply) {
   const Json object = ReplyObject(reply);
   if (!object.is_null()) {
     const auto found = object.find("exit_code");
-    if (found != object.end() && found->is_number_integer()) return found->get<int>();
+    const bool is_number = found != object.end() && found->is_number_integer();
+    const int64_t code = is_number ? found->get<int64_t>() : int64_t{-1};
+    if (code >= kExitOk && code <= kExitSomeFailed) return static_cast<int>(code);
   }
   return reply.ok() ? kExitOk : kExitInternal;
 }
@@ -191,8 +193,13 @@ std::string ForcedText(int64_t threads) {
                       "What was taken off stays until every thread has been seen off it");
 }
 
+double BoundedTimeout(double seconds) {
+  constexpr double kMax = 24 * 3600;
+  return seconds < kMax ? seconds : kMax;  // not a number, too
+}
+
 std::string WaitQuery(const WaitFlags& wait) {
-  return absl::StrCat("?timeout_ns=", static_cast<int64_t>(wait.timeout_s * 1e9),
+  return absl::StrCat("?timeout_ns=", static_cast<int64_t>(BoundedTimeout(wait.timeout_s) * 1e9),
                       "&on_timeout=", wait.on_timeout, "&no_wait=", wait.no_wait ? 1 : 0);
 }
 

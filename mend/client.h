@@ -87,6 +87,9 @@ struct WaitFlags {
   bool no_wait = false;
 };
 
+// No more than a day, which is what targets wait for at most.
+double BoundedTimeout(double seconds);
+
 // The flags as the query of a request; begins with '?'.
 std::string WaitQuery(const WaitFlags& wait);
 

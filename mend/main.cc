@@ -8,6 +8,7 @@
 
 #include "mend/client.h"
 #include "mend/commands/commands.h"
+#include "mend/standard_streams.h"
 
 namespace {
 
@@ -196,9 +197,11 @@ int RunVerb(const std::vector<std::string>& words) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc > 1 && std::string_view(argv[1]) == "run") return RunVerb({argv + 2, argv + argc});
+  mend::OpenClosedStreams(/*discards_output=*/false);
+  const bool runs = argc > 1 && std::string_view(argv[1]) == "run";
   try {
-    return Parser().Run(argc, argv);
+    const int code = runs ? RunVerb({argv + 2, argv + argc}) : Parser().Run(argc, argv);
+    return mend::FinishOutput("mend", code);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "mend: internal error: %s\n", error.what());
     return mend::kExitInternal;

@@ -28,6 +28,9 @@ struct TargetVerb {
 // no target can be reached, 7 when some of several failed.
 int OnTargets(const std::string& operand, bool json, const TargetVerb& verb);
 
+// Says, also as JSON, what kept a verb from being carried out on any target; returns the code.
+int ReportFailure(const std::string& message, int exit_code, bool json);
+
 int RunProgram(const std::vector<std::string>& words);
 
 int ListPrograms(bool json);

@@ -1,6 +1,7 @@
 // load, unload: guest modules.
 #include <cstdio>
 #include <filesystem>
+#include <system_error>
 
 #include "absl/strings/str_cat.h"
 #include "mend/commands/commands.h"
@@ -16,9 +17,12 @@ constexpr absl::Duration kLoadTimeout = absl::Minutes(10);
 
 std::string LoadPath(const std::string& name, const std::string& file,
                      const std::vector<std::string>& parameters) {
-  std::string path =
-      absl::StrCat("/modules?name=", EncodeSegment(name),
-                   "&path=", EncodeSegment(std::filesystem::absolute(file).string()));
+  // Without a working directory it is known as it was given.
+  std::error_code error;
+  std::filesystem::path absolute = std::filesystem::absolute(file, error);
+  if (error) absolute = file;
+  std::string path = absl::StrCat("/modules?name=", EncodeSegment(name),
+                                  "&path=", EncodeSegment(absolute.string()));
   for (const std::string& parameter : parameters) {
     absl::StrAppend(&path, "&param=", EncodeSegment(parameter));
   }
@@ -41,10 +45,7 @@ int LoadModule(const std::string& target, const std::string& file, const std::st
     return kExitUsage;
   }
   const absl::StatusOr<std::string> bytes = ReadFile(file);
-  if (!bytes.ok()) {
-    std::fprintf(stderr, "%s\n", std::string(bytes.status().message()).c_str());
-    return kExitRefused;
-  }
+  if (!bytes.ok()) return ReportFailure(std::string(bytes.status().message()), kExitRefused, json);
   const std::string path = LoadPath(name.empty() ? GuestModuleName(file) : name, file, parameters);
   return OnTargets(target, json,
                    {[&](const Client& client) {

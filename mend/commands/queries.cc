@@ -27,7 +27,7 @@ Json StatusOf(const Target& target) {
 
 // One event as a line for people: its text, or its kind and subject when it has none.
 std::string EventLine(const Json& event) {
-  std::string text = StringOf(event, "text");
+  std::string text = Printable(StringOf(event, "text"));
   if (!text.empty()) return text;
   std::string line = StringOf(event, "kind");
   for (const char* key : {"patch", "object"}) {
@@ -102,9 +102,9 @@ int ShowThreads(const std::string& target, bool json) {
 int ShowEvents(const std::string& target, bool follow, bool json) {
   const absl::StatusOr<Target> found = FindTarget(target);
   if (!found.ok()) {
-    std::fprintf(stderr, "mend: %s\n", std::string(found.status().message()).c_str());
-    return found.status().code() == absl::StatusCode::kFailedPrecondition ? kExitUsage
-                                                                          : kExitUnreachable;
+    const bool is_several = found.status().code() == absl::StatusCode::kFailedPrecondition;
+    return ReportFailure(std::string(found.status().message()),
+                         is_several ? kExitUsage : kExitUnreachable, json);
   }
   const absl::StatusOr<Reply> reply =
       Client(found->socket)
@@ -113,8 +113,7 @@ int ShowEvents(const std::string& target, bool follow, bool json) {
             return std::ferror(stdout) == 0;
           });
   if (!reply.ok()) {
-    std::fprintf(stderr, "mend: %s\n", std::string(reply.status().message()).c_str());
-    return kExitUnreachable;
+    return ReportFailure(std::string(reply.status().message()), kExitUnreachable, json);
   }
   if (!reply->ok()) std::fprintf(stderr, "%s\n", ErrorText(*reply).c_str());
   return ExitCodeOf(*reply);

@@ -27,7 +27,8 @@ struct TargetResult {
 
 TargetResult RunOn(const Target& target, bool several, bool json, const TargetVerb& verb) {
   TargetResult result;
-  const std::string prefix = several ? absl::StrCat(target.name, " (", target.pid, "): ") : "";
+  const std::string prefix =
+      several ? absl::StrCat(Printable(target.name), " (", target.pid, "): ") : "";
   const absl::StatusOr<Reply> reply = verb.request(Client(target.socket));
   if (!reply.ok()) {
     result.exit_code = kExitUnreachable;
@@ -56,13 +57,17 @@ void ForgiveAbsence(std::vector<std::pair<Target, TargetResult>>& results) {
   const auto did = [](const auto& entry) { return entry.second.exit_code == kExitOk; };
   if (std::none_of(results.begin(), results.end(), did)) return;
   for (auto& [target, result] : results) {
-    if (result.answer.is_object() && result.answer.value("errno", "") == "ENOENT") {
-      result.exit_code = kExitOk;
-    }
+    if (StringOf(result.answer, "errno") == "ENOENT") result.exit_code = kExitOk;
   }
 }
 
 }  // namespace
+
+int ReportFailure(const std::string& message, int exit_code, bool json) {
+  std::fprintf(stderr, "mend: %s\n", message.c_str());
+  if (json) PrintJson({{"schema", 1}, {"message", message}, {"exit_code", exit_code}});
+  return exit_code;
+}
 
 int OnTargets(const std::string& operand, bool json, const TargetVerb& verb) {
   std::vector<std::pair<Target, TargetResult>> results;
@@ -76,10 +81,7 @@ int OnTargets(const std::string& operand, bool json, const TargetVerb& verb) {
         results.emplace_back(target, std::move(result));
       });
   if (!unreached.ok()) {
-    const std::string message(unreached.status().message());
-    std::fprintf(stderr, "mend: %s\n", message.c_str());
-    if (json) PrintJson({{"schema", 1}, {"message", message}, {"exit_code", kExitUnreachable}});
-    return kExitUnreachable;
+    return ReportFailure(std::string(unreached.status().message()), kExitUnreachable, json);
   }
   for (const pid_t pid : *unreached) std::fprintf(stderr, "mend: %s\n", UnreachedText(pid).c_str());
   if (results.size() == 1) {

@@ -86,6 +86,17 @@ std::string StragglersText(const Json& stragglers, size_t indent) {
 
 }  // namespace
 
+std::string Printable(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return (c >= 0 && c < ' ') || c == 0x7f; }, '?');
+  return text;
+}
+
+void TextTable::Add(std::vector<std::string> row) {
+  for (std::string& cell : row) cell = Printable(std::move(cell));
+  rows_.push_back(std::move(row));
+}
+
 std::string TextTable::Format(size_t indent) const {
   std::vector<size_t> widths;
   for (const std::vector<std::string>& row : rows_) {
@@ -142,10 +153,10 @@ bool BoolOf(const Json& object, const char* key) {
 }
 
 std::string StatusText(const Json& status) {
-  std::string text =
-      absl::StrCat(Emphasize(StringOf(status, "name")), " (pid ", StringOf(status, "pid"), ", ",
-                   Plural(NumberOf(status, "threads_total"), "thread"), ")  ",
-                   StringOf(status, "executable"), "\n");
+  std::string text = absl::StrCat(Emphasize(Printable(StringOf(status, "name"))), " (pid ",
+                                  StringOf(status, "pid"), ", ",
+                                  Plural(NumberOf(status, "threads_total"), "thread"), ")  ",
+                                  Printable(StringOf(status, "executable")), "\n");
   TextTable patches({"ORDER", "PATCH", "STATE", "CUMULATIVE", "FUNCTIONS"});
   for (const Json& patch : FieldOf(status, "patches")) {
     const int64_t order = NumberOf(patch, "stack_order");

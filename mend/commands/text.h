@@ -16,7 +16,7 @@ using Json = nlohmann::ordered_json;
 class TextTable {
  public:
   explicit TextTable(std::vector<std::string> heading) { rows_.push_back(std::move(heading)); }
-  void Add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  void Add(std::vector<std::string> row);
   bool empty() const { return rows_.size() == 1; }
   // Each line begins with `indent` blanks.
   std::string Format(size_t indent = 0) const;
@@ -24,6 +24,10 @@ class TextTable {
  private:
   std::vector<std::vector<std::string>> rows_;
 };
+
+// With '?' for control characters: what a program calls itself must neither break lines nor tell
+// the terminal to do something.
+std::string Printable(std::string text);
 
 // "412 us", "3.4 ms", "1.2 s", "4 min 10 s".
 std::string FormatNs(int64_t ns);

@@ -1,4 +1,5 @@
 // disable, enable, force, remove, wait; ls, get, set: what changes a running program.
+#include <algorithm>
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
@@ -12,7 +13,7 @@ namespace {
 
 // Reversing may take as long again, and the target answers by itself.
 RequestOptions OptionsFor(double timeout_s) {
-  return {.timeout = absl::Seconds(timeout_s * 2) + absl::Seconds(60)};
+  return {.timeout = absl::Seconds(BoundedTimeout(timeout_s) * 2) + absl::Seconds(60)};
 }
 
 std::string PatchPath(const std::string& patch, const std::string& verb) {
@@ -108,13 +109,20 @@ int RemovePatch(const std::string& target, const std::string& patch, bool json) 
 }
 
 int WaitForTransition(const std::string& target, double timeout_s, bool json) {
-  const std::string path =
-      absl::StrCat("/transition/wait?timeout_ms=", static_cast<int64_t>(timeout_s * 1e3));
+  // A target does not wait for hours on behalf of a client that may have gone.
+  constexpr double kAtOnceS = 300;
+  const auto wait = [&](const Client& client) {
+    for (double left_s = BoundedTimeout(timeout_s);; left_s -= kAtOnceS) {
+      const double now_s = std::min(left_s, kAtOnceS);
+      const std::string path =
+          absl::StrCat("/transition/wait?timeout_ms=", static_cast<int64_t>(now_s * 1e3));
+      absl::StatusOr<Reply> reply = GetWithProgress(client, path, OptionsFor(now_s), "waiting");
+      const bool goes_on = reply.ok() && reply->ok() && ExitCodeOf(*reply) == kExitMigrating;
+      if (!goes_on || left_s <= kAtOnceS) return reply;
+    }
+  };
   return OnTargets(target, json,
-                   {[&](const Client& client) {
-                      return GetWithProgress(client, path, OptionsFor(timeout_s), "waiting");
-                    },
-                    [](const Json& answer) { return VerbText(answer, "completed"); }});
+                   {wait, [](const Json& answer) { return VerbText(answer, "completed"); }});
 }
 
 int ListAttributes(const std::string& target, const std::string& path, bool json) {

@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -55,9 +56,46 @@ TEST_F(CliTest, WrongCommandLinesExitWith2) {
   }
 }
 
+TEST_F(CliTest, OutputThatCannotBeWrittenIsAFailure) {
+  for (const char* line : {"ps", "ps --json", "status kv-server", "ls kv-server",
+                           "events kv-server", "--help", "run --help"}) {
+    // No event has happened: nothing to write.
+    const int wanted = std::string(line) == "events kv-server" ? 0 : 1;
+    EXPECT_EQ(Mend(absl::StrCat(line, " >/dev/full")).exit_code, wanted) << line;
+    EXPECT_EQ(Mend(absl::StrCat(line, " >&-")).exit_code, wanted) << line;
+  }
+  EXPECT_EQ(Mend("status kv-server <&- 2>&-").exit_code, 0);
+  EXPECT_EQ(Mend("status kv-server >/dev/null <&- 2>&-").exit_code, 0);
+}
+
+TEST_F(CliTest, TimeOutsMayBeOfAnyLength) {
+  for (const char* seconds : {"1e9", "1e300", "nan"}) {
+    EXPECT_EQ(Mend(absl::StrCat("wait kv-server --timeout ", seconds)).exit_code, 0) << seconds;
+    Apply("fix");
+    EXPECT_EQ(Mend(absl::StrCat("disable kv-server fix --timeout ", seconds)).exit_code, 0)
+        << seconds;
+  }
+}
+
+TEST_F(CliTest, ErrorsAreObjectsWhenJsonIsWanted) {
+  for (const auto& [line, code] : std::map<std::string, int>{{"load kv-server /nonexistent.so", 3},
+                                                             {"events nobody", 6},
+                                                             {"status nobody", 6},
+                                                             {"get kv-server nothing", 3}}) {
+    const CommandResult result = Mend(line + " --json");
+    EXPECT_EQ(result.exit_code, code) << line;
+    const Json error = Json::parse(result.out, nullptr, false);
+    ASSERT_TRUE(error.is_object()) << line << ": " << result.out;
+    EXPECT_EQ(error.begin().key(), "schema") << line;
+    EXPECT_EQ(error.value("exit_code", 0), code) << line;
+    EXPECT_NE(error.value("message", ""), "") << line;
+  }
+}
+
 TEST_F(CliTest, EveryVerbHasHelp) {
-  for (const char* verb : {"run", "ps", "status", "threads", "load", "unload", "disable", "enable",
-                           "force", "remove", "wait", "ls", "get", "set", "events"}) {
+  for (const char* verb :
+       {"run", "ps", "status", "threads", "load", "unload", "disable", "enable", "promote",
+        "revert", "force", "remove", "wait", "ls", "get", "set", "events"}) {
     const CommandResult help = Mend(absl::StrCat(verb, " --help"));
     EXPECT_EQ(help.exit_code, 0) << verb;
     EXPECT_THAT(help.out, HasSubstr("example")) << verb;
