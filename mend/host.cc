@@ -21,6 +21,7 @@
 #include "runtime/base/failpoint.h"
 #include "runtime/base/high_descriptor.h"
 #include "runtime/base/read_file.h"
+#include "runtime/base/standard_error.h"
 #include "runtime/base/uninterrupted.h"
 #include "runtime/format/object_description.h"
 #include "runtime/module/hosted_services.h"
@@ -99,6 +100,7 @@ absl::Status Host::Initialize() {
     if (absl::Status armed = ArmFailpoint(text); !armed.ok()) return armed;
   }
 #endif
+  NoteStandardError();
   MakeRoomForDescriptorsUp();
   InitializePollStub();
   if (absl::Status status = events_.OpenLines(options_.log); !status.ok()) return status;

@@ -24,6 +24,7 @@
 #include "jit/guest_libc/next_function.h"
 #include "jit/guest_libc/text_names.h"
 #include "runtime/base/raw_syscall.h"
+#include "runtime/base/standard_error.h"
 #include "runtime/safepoint/register_context.h"
 #include "runtime/safepoint/stack_walker.h"
 #include "runtime/safepoint/thread_registry.h"
@@ -63,6 +64,7 @@ class Line {
     return *this << (base == 16 ? "0x" : "") << at;
   }
   void Write() {
+    if (!IsStandardError()) return;
     buffer_[size_++] = '\n';
     RawSyscall(SYS_write, STDERR_FILENO, reinterpret_cast<long>(buffer_), static_cast<long>(size_));
   }

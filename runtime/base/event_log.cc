@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "runtime/base/high_descriptor.h"
+#include "runtime/base/standard_error.h"
 
 namespace mend {
 namespace {
@@ -91,7 +92,7 @@ absl::Status EventLog::OpenLines(const std::string& path) {
 void EventLog::WriteText(const std::string& text) {
   if (!writes_lines_ || text.empty()) return;
   if (line_file_ == nullptr) {
-    WriteLine(STDERR_FILENO, text);
+    if (IsStandardError()) WriteLine(STDERR_FILENO, text);
   } else {
     line_file_->Write(text);
   }

@@ -206,3 +206,50 @@ take_lowest() {
 take_lowest 30
 # Nor when the thread that opens the runtime's files comes to run only after it was asked to.
 take_lowest 2 --failpoint apart_thread/late
+
+# Lines of the event log go to standard error, not to what has its number instead; unless the program has put that there.
+cat >"$work/errors.c" <<'C'
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+__attribute__((noinline)) int version(void) { return 1; }
+int main(int argc, char** argv) {
+  char line[16];
+  if (argc < 3) return 1;
+  if (strcmp(argv[1], "freopen") == 0) {
+    if (freopen(argv[2], "a", stderr) == NULL) return 1;
+  } else {
+    int file = -1;
+    if (strcmp(argv[1], "open") == 0) close(2);
+    file = open(argv[2], O_WRONLY | O_CREAT, 0600);
+    if (strcmp(argv[1], "dup2") == 0) dup2(file, 2);
+    if (strcmp(argv[1], "open") == 0 && file != 2) return 1;
+  }
+  while (fgets(line, sizeof line, stdin)) {
+    printf("%d\n", version());
+    fflush(stdout);
+  }
+  return 0;
+}
+C
+mkdir "$work/errors"
+sed 's/return 1; }/return 2; }/' "$work/errors.c" >"$work/errors/errors.c"
+"$patchc" cc -O1 "$work/errors.c" -o "$work/errors_program"
+"$patchc" build -o "$work/errors.mendpatch" --base "$work/errors_program" "$work/errors/errors.c" >/dev/null
+for how in open dup2 freopen; do
+  rm -f "$work/in" "$work/out"
+  mkfifo "$work/in" "$work/out"
+  exec 7<>"$work/in" 8<>"$work/out"
+  "$work/errors_program" "$how" "$work/errors.$how" <"$work/in" >"$work/out" 2>"$work/errors.first" 7>&- 8>&- &
+  hosted_pid=$!
+  started+=("$hosted_pid")
+  await_target
+  ask go 1
+  expect_code 0 "$patchc" apply "$work/errors.mendpatch" --to "$hosted_pid"
+  ask go 2
+  finish
+  expect "the first standard error, $how" "" "$(cat "$work/errors.first")"
+  lines=$(grep -c '^livepatch: ' "$work/errors.$how" || true)
+  if [ "$how" = open ]; then expect "lines in a file of the program's" 0 "$lines"; else [ "$lines" -gt 3 ] || fail "$how: $lines lines"; fi
+done
