@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 #include <set>
+#include <string_view>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
@@ -30,7 +31,10 @@
 namespace mend {
 namespace {
 
-constexpr size_t kConnectionsMax = 256;
+// A thread for each and one for its request are fewer than the runtime may have.
+constexpr size_t kConnectionsMax = 100;
+// Where there is no thread for it: how long a client may take to begin its request.
+constexpr int kBeginMaxMs = 1000;
 // How long a forked child waits before it makes its socket.
 constexpr absl::Duration kChildDelay = absl::Milliseconds(20);
 constexpr absl::Duration kStartMax = absl::Seconds(1);
@@ -110,10 +114,17 @@ void RefuseConnection(int connection, const char* status, std::string message) {
   std::replace_if(
       message.begin(), message.end(), [](char c) { return c == '"' || c == '\\' || c < ' '; },
       '\'');
+  const std::string_view kind(status, 3);
   const std::string body =
-      absl::StrCat("{\"schema\":1,\"errno\":\"", status[0] == '4' ? "EPERM" : "EIO",
-                   "\",\"code\":\"\",\"message\":\"", message,
-                   "\",\"exit_code\":", status[0] == '4' ? 6 : 1, "}\n");
+      absl::StrCat("{\"schema\":1,\"errno\":\"",
+                   kind == "403"   ? "EPERM"
+                   : kind == "503" ? "EBUSY"
+                                   : "EIO",
+                   "\",\"code\":\"\",\"message\":\"", message, "\",\"exit_code\":",
+                   kind == "403"   ? 6
+                   : kind == "503" ? 3
+                                   : 1,
+                   "}\n");
   const std::string answer = absl::StrCat(
       "HTTP/1.1 ", status, "\r\nContent-Type: application/json\r\nContent-Length: ", body.size(),
       "\r\nConnection: close\r\n\r\n", body);
@@ -247,8 +258,16 @@ bool AcceptConnection(const std::shared_ptr<State>& state, int listener) {
   }
   const absl::Status started = StartControlThread(
       "mend-client", [state, connection] { ServeConnection(state, connection); });
-  // The program's user may have no more threads (RLIMIT_NPROC): one client at a time, then.
-  if (!started.ok()) ServeConnection(state, connection);
+  if (started.ok()) return true;
+  // The program's user may have no more threads (RLIMIT_NPROC): one client at a time, then, and
+  // none that has nothing to ask.
+  pollfd request = {connection, POLLIN, 0};
+  if (::poll(&request, 1, kBeginMaxMs) > 0) {
+    ServeConnection(state, connection);
+  } else {
+    RefuseConnection(connection, "503 Service Unavailable", "no thread to serve it");
+    EndConnection(state.get(), connection);
+  }
   return true;
 }
 

@@ -333,6 +333,23 @@ TEST_F(ControlServerTest, GarbageDoesNoHarm) {
   EXPECT_EQ(Get("/program").status, 200);
 }
 
+// Clients that say nothing, as many as the process may have: whoever comes then is told at once.
+TEST_F(ControlServerTest, IdleClientsDoNotHoldOthersUp) {
+  std::vector<int> idle(300);
+  for (int& fd : idle) ASSERT_GE(fd = Connect(server_->socket_path()), 0);
+  const int fd = Connect(server_->socket_path());
+  ASSERT_GE(fd, 0);
+  const timeval patience = {.tv_sec = 20, .tv_usec = 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  const std::string answer = Exchange(fd, "GET /program HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_THAT(answer, AllOf(HasSubstr("503"), HasSubstr("too many connections")));
+  ::close(fd);
+  for (const int other : idle) ::close(other);
+  int tries = 0;
+  while (Get("/program").status != 200 && ++tries < 500) absl::SleepFor(absl::Milliseconds(10));
+  EXPECT_LT(tries, 500);
+}
+
 // A client that goes away after any number of its request's bytes: nothing happens, and the next
 // one is answered.
 TEST_F(ControlServerTest, RequestCutOffAtEveryByte) {
