@@ -378,10 +378,15 @@ absl::Status StartListening(const std::shared_ptr<State>& state, const std::stri
 }
 
 absl::Status ListenInDefaultPlace(const std::shared_ptr<State>& state) {
-  const std::string directory = ::geteuid() == state->user || ::geteuid() == 0
-                                    ? DefaultSocketDirectory()
-                                    : SocketDirectoryOfNewUser();
-  const absl::Status trusted = PrepareSocketDirectory(directory);
+  const bool is_who_started = ::geteuid() == state->user || ::geteuid() == 0;
+  std::string directory = is_who_started ? DefaultSocketDirectory() : TemporarySocketDirectory();
+  absl::Status trusted = PrepareSocketDirectory(directory);
+  // Natively the program would start, whatever the environment says, and where /run cannot be
+  // written.
+  if (absl::IsUnavailable(trusted) && directory != TemporarySocketDirectory()) {
+    directory = TemporarySocketDirectory();
+    if (PrepareSocketDirectory(directory).ok()) trusted = absl::OkStatus();
+  }
   if (!trusted.ok()) return trusted;
   return StartListening(state, absl::StrCat(directory, "/", ProcessIdOutside(), ".sock"));
 }

@@ -23,6 +23,14 @@ std::string DirectoryVariable(const char* name) {
   return directory;
 }
 
+// The XDG specification wants $XDG_RUNTIME_DIR to be the user's own. After `su` or `sudo` it is
+// often another one's, where root would leave a directory that keeps the user's own programs out.
+bool IsOwnDirectory(const std::string& directory) {
+  struct stat status = {};
+  return ::stat(directory.c_str(), &status) == 0 && S_ISDIR(status.st_mode) &&
+         status.st_uid == ::geteuid();
+}
+
 std::string TemporaryPlace(const std::string& base) {
   return absl::StrCat(base, "/mend-", ::geteuid());
 }
@@ -62,7 +70,7 @@ absl::Status CheckDirectory(const std::string& directory, bool any_owner) {
 
 std::string DefaultSocketDirectory() {
   const std::string runtime = DirectoryVariable("XDG_RUNTIME_DIR");
-  if (!runtime.empty()) return runtime + "/mend";
+  if (!runtime.empty() && IsOwnDirectory(runtime)) return runtime + "/mend";
   if (::geteuid() == 0) return "/run/mend";
   const std::string temporary = DirectoryVariable("TMPDIR");
   return TemporaryPlace(temporary.empty() ? "/tmp" : temporary);
@@ -72,10 +80,12 @@ std::string DefaultSocketPath(pid_t pid) {
   return absl::StrCat(DefaultSocketDirectory(), "/", pid, ".sock");
 }
 
-std::string SocketDirectoryOfNewUser() { return TemporaryPlace("/tmp"); }
+std::string TemporarySocketDirectory() { return TemporaryPlace("/tmp"); }
 
 std::vector<std::string> SocketDirectories() {
   std::vector<std::string> directories = {DefaultSocketDirectory()};
+  const std::string runtime = DirectoryVariable("XDG_RUNTIME_DIR");
+  if (!runtime.empty()) directories.push_back(runtime + "/mend");
   directories.push_back(absl::StrCat("/run/user/", ::geteuid(), "/mend"));
   const std::string temporary = DirectoryVariable("TMPDIR");
   if (!temporary.empty()) directories.push_back(TemporaryPlace(temporary));
@@ -95,9 +105,8 @@ std::vector<std::string> SocketDirectories() {
 }
 
 absl::Status PrepareSocketDirectory(const std::string& directory) {
-  // The parent of /run/mend and of the temporary places exists; $XDG_RUNTIME_DIR may not.
   if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
-    return absl::PermissionDeniedError(
+    return absl::UnavailableError(
         absl::StrCat("cannot make directory '", directory, "': ", std::strerror(errno)));
   }
   return CheckDirectory(directory, /*any_owner=*/false);

@@ -38,6 +38,20 @@ TEST_F(SocketPlaceTest, RelativeRuntimeDirectoryIsIgnored) {
   EXPECT_FALSE(absl::StrContains(DefaultSocketPath(42), "here"));
 }
 
+TEST_F(SocketPlaceTest, RuntimeDirectoryThatIsNotThisUsersIsIgnored) {
+  const std::string without = DefaultSocketDirectory();
+  ::setenv("XDG_RUNTIME_DIR", (base_ + "/none").c_str(), 1);
+  EXPECT_EQ(DefaultSocketDirectory(), without);
+  ::setenv("XDG_RUNTIME_DIR", base_.c_str(), 1);
+  EXPECT_EQ(DefaultSocketDirectory(), base_ + "/mend");
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to make another user's directory";
+  ASSERT_EQ(::chown(base_.c_str(), 12345, 12345), 0);
+  EXPECT_EQ(DefaultSocketDirectory(), without);
+  // Sockets that lie there are found all the same.
+  const std::vector<std::string> searched = SocketDirectories();
+  EXPECT_EQ(std::count(searched.begin(), searched.end(), base_ + "/mend"), 1);
+}
+
 TEST_F(SocketPlaceTest, WithoutRuntimeDirectory) {
   ::setenv("TMPDIR", base_.c_str(), 1);
   const std::string expected =
@@ -52,6 +66,7 @@ TEST_F(SocketPlaceTest, DirectoryIsMadePrivate) {
   ASSERT_EQ(::stat(directory.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 07777, 0700u);
   EXPECT_TRUE(PrepareSocketDirectory(directory).ok());
+  EXPECT_EQ(PrepareSocketDirectory(base_ + "/none/mend").code(), absl::StatusCode::kUnavailable);
 }
 
 TEST_F(SocketPlaceTest, LinkIsRefused) {
