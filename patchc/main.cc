@@ -1,8 +1,11 @@
 // patchc: the compiler side of mend. `patchc VERB ARGUMENTS`; called as mend-cc or mend-c++, for
 // build systems that take one word for a compiler, it is `patchc cc` or `patchc c++`.
 #include <cstdio>
+#include <filesystem>
 #include <string_view>
+#include <system_error>
 
+#include "mend/standard_streams.h"
 #include "patchc/commands/command.h"
 #include "patchc/heap.h"
 
@@ -28,14 +31,17 @@ void PrintUsage(std::FILE* file) {
   std::fputs("\npatchc VERB --help says more.\n", file);
 }
 
-}  // namespace
+// A working directory that was removed has no name: those that are relative to it lead nowhere, as
+// they do in any folder that has no such files.
+void LeaveRemovedDirectory() {
+  std::error_code error;
+  (void)std::filesystem::current_path(error);
+  if (error) std::filesystem::current_path("/", error);
+}
 
-int main(int argc, char** argv) {
-  mend::patchc::PrepareHeap();
-  std::string_view name = argc > 0 ? argv[0] : "";
-  name.remove_prefix(name.find_last_of('/') + 1);
-  if (name == "mend-cc") return mend::patchc::RunCc({argv + 1, argv + argc});
-  if (name == "mend-c++") return mend::patchc::RunCxx({argv + 1, argv + argc});
+bool IsCompiler(std::string_view verb) { return verb == "cc" || verb == "c++"; }
+
+int Run(int argc, char** argv) {
   if (argc < 2) {
     PrintUsage(stderr);
     return 2;
@@ -54,4 +60,21 @@ int main(int argc, char** argv) {
   }
   std::fprintf(stderr, "patchc: unknown verb '%s'; see patchc --help\n", argv[1]);
   return 2;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  mend::patchc::PrepareHeap();
+  std::string_view name = argc > 0 ? argv[0] : "";
+  name.remove_prefix(name.find_last_of('/') + 1);
+  const bool is_c = name == "mend-cc";
+  const bool is_compiler =
+      is_c || name == "mend-c++" || (argc > 1 && IsCompiler(std::string_view(argv[1])));
+  mend::OpenClosedStreams(/*discards_output=*/is_compiler);
+  LeaveRemovedDirectory();
+  if (is_c) return mend::patchc::RunCc({argv + 1, argv + argc});
+  if (name == "mend-c++") return mend::patchc::RunCxx({argv + 1, argv + argc});
+  const int code = Run(argc, argv);
+  return is_compiler ? code : mend::FinishOutput("patchc", code);
 }
