@@ -176,6 +176,12 @@ class ProgramLink {
   }
 
   int TraceLink(const std::string& scratch, const std::set<std::string>& asked) {
+    // The linker's answer has a line for each file.
+    for (const std::string& argument : arguments_.ordinary) {
+      if (argument.find('\n') == std::string::npos) continue;
+      return Fail(absl::InvalidArgumentError(
+          absl::StrCat("'", argument, "': what has a line break in its name cannot be linked")));
+    }
     absl::StatusOr<ScratchFile> trace = ScratchFile::Create("trace");
     if (!trace.ok()) return Fail(trace.status());
     // The linker makes it again, if it links anything.

@@ -17,6 +17,7 @@
 #include "patchc/line_directives.h"
 #include "patchc/object_writer.h"
 #include "runtime/format/function_request.h"
+#include "runtime/patch/patch_name.h"
 
 namespace mend::patchc {
 namespace {
@@ -99,8 +100,12 @@ void WarnOfInitializers(const std::vector<std::string>& changed, const std::stri
 
 std::string PatchNameOf(const std::string& file) {
   std::string name = std::filesystem::path(file).stem().string();
-  // '~' sets off generations, '/' folders of the attribute tree.
+  name.resize(std::min(name.size(), kPatchNameMax));
   std::replace(name.begin(), name.end(), '~', '-');
+  for (char& c : name) {
+    if (!IsPatchName({&c, 1}) && c != '.') c = '_';
+  }
+  if (name.starts_with('.')) name[0] = '_';
   return name;
 }
 

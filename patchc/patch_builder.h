@@ -120,7 +120,8 @@ class PatchBuilder {
   BuildReport report_;
 };
 
-// "dir/0004-fix.patch" -> "0004-fix".
+// "dir/0004-fix.patch" -> "0004-fix". Characters that names of patches cannot have are '_' in it,
+// and '~', which sets off generations, is '-'.
 std::string PatchNameOf(const std::string& file);
 
 }  // namespace mend::patchc

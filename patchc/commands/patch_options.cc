@@ -17,6 +17,7 @@
 #include "mend/target.h"
 #include "patchc/text.h"
 #include "runtime/format/program_image.h"
+#include "runtime/patch/patch_name.h"
 
 namespace mend::patchc {
 namespace {
@@ -91,7 +92,17 @@ absl::Status AddNamedModules(const PatchOptions& options, BaseObjects& objects) 
   return absl::OkStatus();
 }
 
+std::string CheckName(const std::string& name) {
+  if (name.empty() || IsPatchName(name)) return {};
+  return absl::StrCat("'", name, "' is no name for it: up to ", kPatchNameMax,
+                      " ASCII characters without blanks and '/', the first one no '.' or '~'");
+}
+
 }  // namespace
+
+void AddNameOption(CLI::App& app, std::string& name, const char* help) {
+  app.add_option("--name", name, help)->check(CheckName);
+}
 
 Compiler ReportingCompiler() {
   return [begin = absl::Now(), runner = std::make_shared<ClangRunner>(/*embed_sources=*/false)](
@@ -109,10 +120,11 @@ void AddPatchOptions(CLI::App& app, PatchOptions& options) {
   app.add_option("--source", options.source_dir, "folder that the diffs' paths are relative to");
   app.add_option("-p", options.strip,
                  "path components of the diff to leave out (default: guessed)");
-  app.add_option("--name", options.name, "the patch's name (default: the first input's base name)");
+  AddNameOption(app, options.name, "the patch's name (default: the first input's base name)");
   app.add_flag("--no-replace", options.no_replace, "stack upon older patches, do not replace them");
   app.add_option("--set", options.replace_set,
-                 "the replace set: older patches of that set alone are replaced");
+                 "the replace set: older patches of that set alone are replaced")
+      ->check(CheckName);
   app.add_option("--hold", options.hold, "[OBJECT:]FUNCTION[,POSITION] to hold as well");
   app.add_option("--allow-layout", options.allow_layout, "record whose layout may change");
   app.add_option("--base-module", options.base_modules,

@@ -38,6 +38,8 @@ struct PatchOptions {
 };
 
 void AddPatchOptions(CLI::App& app, PatchOptions& options);
+// --name, for what patches can be called. AddPatchOptions adds it.
+void AddNameOption(CLI::App& app, std::string& name, const char* help);
 
 // Parses; the exit code when that is all (2 for usage errors, 0 for --help), else -1.
 int ParseArguments(CLI::App& app, const std::vector<std::string>& arguments);

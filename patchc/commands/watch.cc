@@ -180,7 +180,7 @@ int RunWatch(const CommandArguments& arguments) {
   std::string to;
   app.add_option("SOURCE", patch.inputs, "sources to watch (default: all that the program has)");
   app.add_option("--to", to, "target: pid, socket or name")->required();
-  app.add_option("--name", patch.name, "the patch's name (default: watch)");
+  AddNameOption(app, patch.name, "the patch's name (default: watch)");
   app.add_option("--hold", patch.hold, "[OBJECT:]FUNCTION[,POSITION] to hold as well")
       ->allow_extra_args(false);
   app.add_option("--allow-layout", patch.allow_layout, "record whose layout may change")

@@ -28,22 +28,14 @@ constexpr absl::Duration kSlice = absl::Milliseconds(100);
 // How long threads that have switched may take to come back, at least.
 constexpr absl::Duration kReverseTimeout = absl::Seconds(30);
 constexpr absl::Duration kForceTimeout = absl::Seconds(10);
-constexpr size_t kNameMax = 128;
 
 int64_t SinceNs(absl::Time start) { return absl::ToInt64Nanoseconds(absl::Now() - start); }
 
-bool IsPlainName(const std::string& name) {
-  return !name.empty() && name.size() <= kNameMax && name[0] != '.' && name[0] != '~' &&
-         std::all_of(name.begin(), name.end(),
-                     [](char c) { return c > ' ' && c != '/' && c != 0x7f; });
-}
-
-// Names become folders of the attribute tree and file names, sets a value of it.
 absl::Status CheckNames(const PatchModule& module) {
-  if (!IsPlainName(module.name)) {
+  if (!IsPatchName(module.name)) {
     return ErrnoStatus(EINVAL, "the patch module's name is empty, too long or no plain name");
   }
-  if (!module.replace_set.empty() && !IsPlainName(module.replace_set)) {
+  if (!module.replace_set.empty() && !IsPatchName(module.replace_set)) {
     return ErrnoStatus(EINVAL, "the patch module's replace set is too long or no plain name");
   }
   return absl::OkStatus();

@@ -4,10 +4,21 @@
 #ifndef MEND_RUNTIME_PATCH_PATCH_NAME_H_
 #define MEND_RUNTIME_PATCH_PATCH_NAME_H_
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 
 namespace mend {
+
+inline constexpr size_t kPatchNameMax = 128;
+
+// Whether a patch, or a replace set, may be called so: names become folders of the attribute tree
+// and files of the patch directory.
+inline bool IsPatchName(std::string_view name) {
+  return !name.empty() && name.size() <= kPatchNameMax && name[0] != '.' && name[0] != '~' &&
+         std::all_of(name.begin(), name.end(),
+                     [](char c) { return c > ' ' && c < 0x7f && c != '/'; });
+}
 
 // The name without its generation: "fix" of "fix~3"; a plain name is its own.
 inline std::string_view BareName(std::string_view patch) {

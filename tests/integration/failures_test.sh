@@ -99,6 +99,34 @@ expect_code 0 "$patchc" build -o /dev/null --base "$work/serve" "$work/new/serve
 expect_code 1 "$patchc" build -o /dev/full --base "$work/serve" "$work/new/serve.c"
 expect_match "a full device" "cannot write /dev/full: No space left on device" "$output"
 [ -c /dev/null ] && [ -c /dev/full ] || fail "a device was replaced by a file"
+# So it is with what is printed, and a closed standard output is none that anything is written to.
+for command in "explain" "explain --json" "inspect $work/serve" "check --base $work/serve $work/new/serve.c" --help; do
+  expect_code 1 sh -c '"$@" >/dev/full' sh "$patchc" $command
+  expect_match "what '$command' says" "cannot write to standard output: No space left" "$output"
+  expect_code 1 sh -c '"$@" >&-' sh "$patchc" $command
+done
+"$patchc" cc -c "$work/serve.c" -o "$work/closed.o"
+mv "$work/closed.o" "$work/open.o"
+expect_code 0 sh -c '"$@" <&- >&- 2>&-' sh "$patchc" cc -c "$work/serve.c" -o "$work/closed.o"
+cmp "$work/open.o" "$work/closed.o"
+rm "$work/open.o" "$work/closed.o"
+# A working directory that is gone.
+mkdir "$work/removed"
+for verb in "check --base $work/serve" "build -o $work/removed.mendpatch --base $work/serve"; do
+  expect_code 0 sh -c 'cd "$0" && mkdir here && cd here && rmdir ../here && exec "$@"' "$work/removed" "$patchc" $verb "$work/new/serve.c"
+done
+rmdir "$work/removed"
+
+# Names that patches, and links, cannot have.
+for name in 'a b' .a a/b "$(printf '%0129d' 0)" $'a\nb'; do
+  expect_code 2 "$patchc" build -o "$work/named.mendpatch" --name "$name" --base "$work/serve" "$work/new/serve.c"
+done
+(cd "$work" && diff -u serve.c new/serve.c >'the fix~2 (é).patch') || true
+expect_code 0 "$patchc" check --json --base "$work/serve" --diff "$work/the fix~2 (é).patch"
+expect_match "the name" '"patch":"the_fix-2_\(__\)"' "$output"
+cp "$work/serve.c" "$work/"$'two\nlines.c'
+expect_code 1 "$patchc" cc "$work/"$'two\nlines.c' -o "$work/lines"
+expect_match "its message" "line break in its name cannot be linked" "$output"
 
 goes_in_and_out
 finish
