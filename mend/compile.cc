@@ -110,7 +110,11 @@ absl::StatusOr<std::vector<CompiledObject>> CompileFile(const std::string& file)
     }
     return objects;
   }
-  if (!fs::exists(file)) return absl::NotFoundError(absl::StrCat("no file '", file, "'"));
+  std::error_code error;
+  if (!fs::exists(file, error)) {
+    return absl::NotFoundError(
+        absl::StrCat("no file '", file, "'", error ? ": " : "", error ? error.message() : ""));
+  }
   absl::StatusOr<std::string> object = CompileSource(file);
   if (!object.ok()) return object.status();
   return std::vector<CompiledObject>{{file, *std::move(object)}};

@@ -34,7 +34,6 @@ constexpr char kExamples[] =
     "  patchc apply fixed/handler.c --to 4711 --timeout 5\n"
     "  patchc apply --diff fix.patch --to 'worker*' --hold handle_request\n"
     "  patchc apply fix.mendpatch --to server --canary 2 --health ./check.sh --promote-after 60\n";
-constexpr char kModuleMagic[] = "MENDPTCH";
 
 struct ApplyOptions {
   PatchOptions patch;
@@ -50,10 +49,6 @@ struct ReadyModule {
   bool no_change = false;
   BuildReport report;
 };
-
-bool IsModule(const std::string& bytes) {
-  return std::string_view(bytes).starts_with(kModuleMagic);
-}
 
 // Threads that mostly wait for a target's answer.
 constexpr size_t kTargetsAtOnce = 64;
@@ -96,7 +91,7 @@ class Applier {
     for (const std::string& input : inputs) {
       absl::StatusOr<std::string> bytes = ReadFile(input);
       if (!bytes.ok()) return ReportError(bytes.status(), options_.patch.json);
-      if (!IsModule(*bytes)) continue;
+      if (!IsPatchModule(*bytes)) continue;
       if (inputs.size() > 1) {
         std::fputs("patchc apply: a module goes alone\n", stderr);
         return kExitUsage;
@@ -127,8 +122,8 @@ class Applier {
     std::vector<HeldCanary> held;
     for (size_t i = 0; i < outcomes.size(); ++i) {
       const Json& json = outcomes[i].json;
-      if (outcomes[i].exit_code != kExitOk || json.value("outcome", "") != "canary") continue;
-      held.push_back({targets[i], json.value("patch", ""), &outcomes[i]});
+      if (outcomes[i].exit_code != kExitOk || TextField(json, "outcome") != "canary") continue;
+      held.push_back({targets[i], TextField(json, "patch"), &outcomes[i]});
     }
     if (!held.empty()) WatchCanaries(std::move(held), options_.canary, options_.send);
   }
@@ -221,7 +216,7 @@ class Applier {
     std::set<int> codes;
     for (const Outcome& outcome : outcomes) {
       // One that has ended says nothing about the others: all of those may be refused.
-      if (outcome.json.value("outcome", "") != kEnded) codes.insert(outcome.exit_code);
+      if (TextField(outcome.json, "outcome") != kEnded) codes.insert(outcome.exit_code);
       json["targets"].push_back(outcome.json);
     }
     const int code = codes.empty()       ? static_cast<int>(kExitOk)

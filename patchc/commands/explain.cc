@@ -9,6 +9,20 @@
 #include "patchc/refusals.h"
 
 namespace mend::patchc {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+void ListRefusals(bool json) {
+  Json report = {{"schema", 1}, {"codes", Json::array()}};
+  for (const RefusalText& text : AllRefusals()) {
+    if (!json) std::printf("%s  %s\n", RefusalId(text.code).c_str(), text.title);
+    report["codes"].push_back({{"code", RefusalId(text.code)}, {"title", text.title}});
+  }
+  if (json) std::printf("%s\n", report.dump().c_str());
+}
+
+}  // namespace
 
 int RunExplain(const CommandArguments& arguments) {
   CLI::App app("Explains a refusal (without a code: lists them).", "patchc explain");
@@ -18,9 +32,7 @@ int RunExplain(const CommandArguments& arguments) {
   app.add_flag("--json", json, "as JSON");
   if (const int code = ParseArguments(app, arguments); code >= 0) return code;
   if (id.empty()) {
-    for (const RefusalText& text : AllRefusals()) {
-      std::printf("%s  %s\n", RefusalId(text.code).c_str(), text.title);
-    }
+    ListRefusals(json);
     return kExitOk;
   }
   const RefusalText* const text = FindRefusal(id);
@@ -29,7 +41,7 @@ int RunExplain(const CommandArguments& arguments) {
     return kExitUsage;
   }
   if (json) {
-    nlohmann::ordered_json report;
+    Json report;
     report["schema"] = 1;
     report["code"] = RefusalId(text->code);
     report["title"] = text->title;

@@ -172,8 +172,11 @@ absl::StatusOr<Json> Describe(const std::string& path, std::string_view file) {
   if (FindElfSection(file, kObjectSection).ok()) {
     return Json{{"schema", 1}, {"kind", "object"}, {"object", DescribeObject(path, file)}};
   }
-  absl::StatusOr<PatchModule> module = ParsePatchModule(file);
-  if (module.ok()) return DescribePatch(*module);
+  if (IsPatchModule(file)) {
+    const absl::StatusOr<PatchModule> module = ParsePatchModule(file);
+    if (!module.ok()) return module.status();
+    return DescribePatch(*module);
+  }
   return absl::InvalidArgumentError(
       "neither a program nor an object compiled by patchc nor a patch module");
 }
@@ -272,6 +275,15 @@ void PrintText(const Json& description) {
   for (const Json& object : description["objects"]) PrintObjectSummary(object);
 }
 
+int Fail(const std::string& message, bool json) {
+  std::fprintf(stderr, "patchc: inspect: %s\n", message.c_str());
+  const Json report = {{"schema", 1}, {"exit_code", kExitRefused}, {"message", message}};
+  if (json) {
+    std::printf("%s\n", report.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+  }
+  return kExitRefused;
+}
+
 constexpr char kUsage[] =
     "usage: patchc inspect [--json] FILE\n"
     "What a program, an object or a patch module says of itself.\n";
@@ -300,15 +312,10 @@ int RunInspect(const CommandArguments& arguments) {
     return kExitUsage;
   }
   const absl::StatusOr<std::string> file = mend::ReadFile(path);
-  if (!file.ok()) {
-    std::fprintf(stderr, "patchc: inspect: %s\n", std::string(file.status().message()).c_str());
-    return kExitRefused;
-  }
+  if (!file.ok()) return Fail(std::string(file.status().message()), json);
   const absl::StatusOr<Json> description = Describe(path, *file);
   if (!description.ok()) {
-    std::fprintf(stderr, "patchc: inspect: %s: %s\n", path.c_str(),
-                 std::string(description.status().message()).c_str());
-    return kExitRefused;
+    return Fail(absl::StrCat(path, ": ", description.status().message()), json);
   }
   if (json) {
     std::printf("%s\n", description->dump(2, ' ', false, Json::error_handler_t::replace).c_str());

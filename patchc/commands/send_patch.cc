@@ -21,7 +21,7 @@ constexpr absl::Duration kAnswerSlack = absl::Seconds(60);
 
 RequestOptions RequestOptionsFor(const SendOptions& options) {
   RequestOptions request;
-  request.timeout = absl::Seconds(options.wait.timeout_s) + kAnswerSlack;
+  request.timeout = absl::Seconds(BoundedTimeout(options.wait.timeout_s)) + kAnswerSlack;
   return request;
 }
 
@@ -34,11 +34,6 @@ std::string RequestPath(const SendOptions& options) {
     absl::StrAppend(&path, "&param=", EncodeSegment(parameter));
   }
   return path;
-}
-
-std::string Text(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
 int64_t Number(const Json& object, const char* key) {
@@ -55,16 +50,16 @@ Json Part(const Json& object, const char* key) {
 void TellFunctions(const Json& report, std::string& out) {
   std::vector<std::string> back;
   for (const Json& function : Part(report, "functions")) {
-    const std::string object = Text(function, "object");
+    const std::string object = TextField(function, "object");
     const std::string name =
-        absl::StrCat(object, object.empty() ? "" : ":", DisplayName(Text(function, "name")));
+        absl::StrCat(object, object.empty() ? "" : ":", DisplayName(TextField(function, "name")));
     const auto nop = function.find("nop");
     if (nop != function.end() && nop->is_boolean() && nop->get<bool>()) {
       back.push_back(name);
       continue;
     }
-    const std::string reason = Text(function, "reason");
-    const std::string detail = Text(function, "detail");
+    const std::string reason = TextField(function, "reason");
+    const std::string detail = TextField(function, "detail");
     const bool is_changed = reason.empty() || reason == "changed";
     absl::StrAppendFormat(&out, "  %-10s %-32s %s\n", "replaced", name.c_str(),
                           is_changed ? absl::StrCat("changed", detail.empty() ? "" : " (", detail,
@@ -93,14 +88,15 @@ void TellStraggler(const Json& thread, std::string& out) {
   const Json straggler = Part(thread, "straggler");
   std::string held;
   if (straggler.is_object()) {
-    const std::string function = Text(straggler, "function");
-    const std::string detail = Text(straggler, "detail");
+    const std::string function = TextField(straggler, "function");
+    const std::string detail = TextField(straggler, "detail");
     held = absl::StrCat(function.empty() ? "" : " in ", DisplayName(function),
                         detail.empty() ? "" : absl::StrCat(" (", detail, ")"), ", for at least ",
                         ShowDuration(Number(straggler, "since_ns")));
   }
   absl::StrAppendFormat(&out, "  %-10s thread %s '%s'%s\n", "waits for",
-                        Text(thread, "tid").c_str(), Text(thread, "name").c_str(), held.c_str());
+                        TextField(thread, "tid").c_str(), TextField(thread, "name").c_str(),
+                        held.c_str());
 }
 
 void TellTransition(const Json& report, Outcome& told) {
@@ -129,7 +125,7 @@ void TellTransition(const Json& report, Outcome& told) {
     }
     const std::string forced = switched.is_object() ? ForcedText(Number(switched, "forced")) : "";
     if (!forced.empty()) absl::StrAppendFormat(&told.err, "patchc: %s\n", forced.c_str());
-    const std::string last = Text(transition, "last_straggler");
+    const std::string last = TextField(transition, "last_straggler");
     if (!last.empty()) absl::StrAppendFormat(&told.out, "  %-10s %s\n", "last", last.c_str());
   }
   for (const Json& thread : Part(report, "stragglers")) TellStraggler(thread, told.out);
@@ -138,8 +134,8 @@ void TellTransition(const Json& report, Outcome& told) {
 void TellOutcome(const Target& target, Outcome& told) {
   const Json& report = told.json;
   std::string& out = told.out;
-  const std::string outcome = Text(report, "outcome");
-  const std::string patch = Text(report, "patch");
+  const std::string outcome = TextField(report, "outcome");
+  const std::string patch = TextField(report, "patch");
   const std::string where =
       absl::StrCat(target.name.empty() ? "target" : target.name, " (", target.pid, ")");
   if (outcome == "already_applied") {
@@ -164,12 +160,17 @@ std::vector<std::string> AppliedPatches(const Target& target) {
   const Json status = Json::parse(reply->body, nullptr, /*allow_exceptions=*/false);
   for (const Json& patch : Part(status, "patches")) {
     const Json enabled = Part(patch, "enabled");
-    if (enabled.is_boolean() && enabled.get<bool>()) names.push_back(Text(patch, "name"));
+    if (enabled.is_boolean() && enabled.get<bool>()) names.push_back(TextField(patch, "name"));
   }
   return names;
 }
 
 }  // namespace
+
+std::string TextField(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
 
 void PrintOutcome(const Outcome& outcome) {
   std::fputs(outcome.out.c_str(), stdout);
@@ -237,9 +238,10 @@ Outcome SendPatch(const Target& target, const std::string& module, const BuildRe
   Outcome outcome;
   outcome.exit_code = ExitCodeOf(*reply);
   outcome.json = Json::parse(reply->body, nullptr, /*allow_exceptions=*/false);
-  const bool has_report = outcome.json.is_object() && outcome.json.contains("outcome");
+  const bool has_report = !TextField(outcome.json, "outcome").empty();
   if (!has_report) return Failure(target, outcome.exit_code, ErrorText(*reply), options.json);
   if (built != nullptr) {
+    if (!Part(outcome.json, "phases").is_object()) outcome.json["phases"] = Json::object();
     outcome.json["phases"]["compile_ns"] = absl::ToInt64Nanoseconds(built->compile_time);
     outcome.json["phases"]["compare_ns"] = absl::ToInt64Nanoseconds(built->compare_time);
     outcome.json["warnings"] = built->warnings;
@@ -254,7 +256,7 @@ Outcome SendPatch(const Target& target, const std::string& module, const BuildRe
       absl::StrAppendFormat(&outcome.err, "patchc: %s\n", ErrorText(*reply).c_str());
     }
     if (outcome.exit_code == kExitOk && options.mentions_persist && !options.persist &&
-        !options.dry_run && Text(outcome.json, "outcome") == "complete") {
+        !options.dry_run && TextField(outcome.json, "outcome") == "complete") {
       absl::StrAppendFormat(&outcome.err,
                             "patchc: the patch ends with the process; --persist keeps it\n");
     }

@@ -35,6 +35,9 @@ struct Outcome {
   std::string err = {};  // on stderr; neither when JSON is wanted
 };
 
+// A field of what a target has answered, which may be anything; "" when it is no text.
+std::string TextField(const nlohmann::ordered_json& object, const char* key);
+
 // Prints what there is for people.
 void PrintOutcome(const Outcome& outcome);
 

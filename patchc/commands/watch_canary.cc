@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -115,7 +116,7 @@ class Watcher {
 
   // Until the next look; true when interrupted.
   bool Sleep(int interrupt, absl::Duration held) const {
-    absl::Duration pause = absl::Seconds(options_.period_s);
+    absl::Duration pause = std::min(absl::Seconds(options_.period_s), absl::Hours(24));
     if (options_.promote_after_s > 0) {
       pause = std::min(pause, absl::Seconds(options_.promote_after_s) - held);
     }
@@ -146,13 +147,15 @@ class Watcher {
       return true;
     }
     const Json transition = status.value("transition", Json());
-    if (transition.is_object() && transition.value("patch", "") == canary.patch) {
+    if (TextField(transition, "patch") == canary.patch) {
       if (transition.value("canary", Json()).is_object()) return false;
-      return SetSettled(canary, transition.value("direction", "") == "patching");
+      return SetSettled(canary, TextField(transition, "direction") == "patching");
     }
     bool enabled = false;
     for (const Json& patch : status.value("patches", Json::array())) {
-      if (patch.value("name", "") == canary.patch) enabled = patch.value("enabled", false);
+      if (TextField(patch, "name") != canary.patch) continue;
+      const auto field = patch.find("enabled");
+      enabled = field != patch.end() && field->is_boolean() && field->get<bool>();
     }
     return SetSettled(canary, enabled);
   }
@@ -188,7 +191,8 @@ class Watcher {
       const absl::StatusOr<Reply> reply =
           Client(canary.target.socket)
               .Post(path, "",
-                    {.timeout = absl::Seconds(2 * send_.wait.timeout_s) + absl::Minutes(1)});
+                    {.timeout = absl::Seconds(2 * BoundedTimeout(send_.wait.timeout_s)) +
+                                absl::Minutes(1)});
       const int code = reply.ok() ? ExitCodeOf(*reply) : static_cast<int>(kExitUnreachable);
       Set(canary, code,
           code == kExitOk         ? "complete"

@@ -11,6 +11,8 @@ namespace mend {
 namespace {
 
 constexpr std::streamsize kBlock = 1 << 16;
+// More than any program has. A device may have no end.
+constexpr size_t kSizeMax = size_t{2} << 30;
 
 }  // namespace
 
@@ -27,7 +29,10 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
     contents.resize(size + kBlock);
     in.read(contents.data() + size, kBlock);
     size += static_cast<size_t>(in.gcount());
-  } while (in);
+  } while (in && size <= kSizeMax);
+  if (size > kSizeMax) {
+    return absl::InvalidArgumentError(absl::StrCat("'", path, "' is larger than 2 GiB"));
+  }
   if (in.bad()) {
     return absl::UnavailableError(absl::StrCat("cannot read '", path, "': ", std::strerror(errno)));
   }
