@@ -159,6 +159,7 @@ class Encoding {
       AddText(symbol.name);
       AddNumber(relocation.addend);
       if (!symbol.name.empty()) references_.insert(symbol.name);
+      TakeAddress(symbol, relocation, context);
       return;
     }
     const bool is_section = symbol.type == elf::STT_SECTION;
@@ -185,10 +186,12 @@ class Encoding {
     EncodePrivate(symbol.section, offset, context);
   }
 
-  // Calls and jumps go by the procedure linkage table's type, whether there is a table or not.
+  // Calls and jumps go by the procedure linkage table's type, whether there is a table or not. What
+  // another object defines may be a function.
   void TakeAddress(const ViewSymbol& target, const ViewRelocation& relocation, Context context) {
     const bool is_call = context == Context::kCode && relocation.type == elf::R_X86_64_PLT32;
-    if (target.IsFunction() && !is_call && context != Context::kExceptionTable) {
+    const bool may_be_function = target.section == 0 ? !target.name.empty() : target.IsFunction();
+    if (may_be_function && !is_call && context != Context::kExceptionTable) {
       addresses_.insert(target.name);
     }
   }

@@ -32,7 +32,8 @@ struct SymbolDetails {
   std::string own_fingerprint;
   // Symbols that it refers to, itself or through private constants and its exception table.
   std::set<std::string> references;
-  // Functions whose addresses it has, other than to call them.
+  // Functions whose addresses it has, other than to call them; of what other objects define,
+  // anything.
   std::set<std::string> addresses;
   // Data only: functions into whose inside it points (tables of labels).
   std::set<std::string> label_owners;

@@ -144,7 +144,9 @@ void Reasons::ExplainOne(const Places& touched, const CodeFacts& facts, PatchedF
 
 namespace {
 
-// Whether anything of the program but main and initialisers refers to the function.
+// Whether anything of the program but calls by main and initialisers refers to the function. One
+// whose address these take, to start a thread or to hand it on, is called by others, whenever they
+// like.
 absl::StatusOr<bool> IsUsedLater(Base& base, size_t unit, const PatchedFunction& function) {
   for (size_t i = 0; i < base.units().size(); ++i) {
     if (function.binding == Binding::kLocal && i != unit) continue;
@@ -152,11 +154,10 @@ absl::StatusOr<bool> IsUsedLater(Base& base, size_t unit, const PatchedFunction&
     if (!summary.ok()) return summary.status();
     const std::vector<std::string>& initializers = (*summary)->initializers;
     for (const auto& [name, details] : (*summary)->details) {
-      if (name == function.name || name == "main" || !details.references.contains(function.name) ||
-          std::find(initializers.begin(), initializers.end(), name) != initializers.end()) {
-        continue;
-      }
-      return true;
+      const bool runs_once =
+          name == function.name || name == "main" ||
+          std::find(initializers.begin(), initializers.end(), name) != initializers.end();
+      if ((runs_once ? details.addresses : details.references).contains(function.name)) return true;
     }
   }
   return false;

@@ -142,6 +142,31 @@ TEST_F(CompareTest, ATableThatAFunctionRegistersIsWarnedOf) {
   EXPECT_THAT(reworded.warnings, IsEmpty());
 }
 
+TEST_F(CompareTest, WhatMainHandsOnByItsAddressRunsLaterToo) {
+  const std::string main =
+      "extern void on_signal(int, void (*)(int));\n"
+      "extern int turn(void);\n"
+      "void elsewhere(int);\n"
+      "__attribute__((noinline)) void once(int n) { on_signal(n, 0); }\n"
+      "static void here(int n) { on_signal(n + 1, 0); }\n"
+      "int main(void) {\n"
+      "  once(1);\n"
+      "  on_signal(2, here);\n"
+      "  on_signal(3, elsewhere);\n"
+      "  return turn();\n"
+      "}\n";
+  const std::string other =
+      "extern void on_signal(int, void (*)(int));\n"
+      "void elsewhere(int n) { on_signal(n + 2, 0); }\n";
+  MakeProgram({{"main.c", main}, {"other.c", other}});
+  const BuildReport called = Build({{"main.c", Replaced(main, "(n, 0)", "(n + 9, 0)")}});
+  EXPECT_THAT(called.warnings, ElementsAre(HasSubstr("'once' is called by main alone")));
+  const BuildReport handed = Build({{"main.c", Replaced(main, "n + 1", "n + 8")},
+                                    {"other.c", Replaced(other, "n + 2", "n + 7")}});
+  EXPECT_THAT(Functions(handed), UnorderedElementsAre("here changed", "elsewhere changed"));
+  EXPECT_THAT(handed.warnings, IsEmpty());
+}
+
 TEST_F(CompareTest, HeaderEditReachesAllUnits) {
   MakeUsualProgram();
   const BuildReport report = Build({{"shape.h", Replaced(kHeader, "v * v + 7", "v * v + 9")}});
