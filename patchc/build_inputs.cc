@@ -155,6 +155,12 @@ bool ChangesMoreThanChecks(const FileDiff& diff) {
 
 }  // namespace
 
+bool IsUnitSource(const std::string& file) {
+  static constexpr std::array<std::string_view, 6> kUnits = {".c",   ".cc",  ".cpp",
+                                                             ".cxx", ".c++", ".C"};
+  return IsOneOf(kUnits, fs::path(file).extension().string());
+}
+
 bool IsBuildFile(const std::string& file) {
   const fs::path path = file;
   static constexpr std::array<std::string_view, 12> kExtensions = {

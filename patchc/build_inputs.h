@@ -56,6 +56,8 @@ class BuildInputs {
 // Whether the path is what a build reads to know how to build. Seldom wrong, never complete: a list
 // of modules may have any name.
 bool IsBuildFile(const std::string& file);
+// Whether a file of this name is compiled by itself, as C or C++.
+bool IsUnitSource(const std::string& file);
 
 // The C identifiers in a text.
 std::set<std::string> IdentifiersIn(std::string_view text);

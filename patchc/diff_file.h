@@ -29,6 +29,8 @@ struct FileDiff {
   std::vector<Hunk> hunks;
 
   bool Creates() const { return old_path == "/dev/null"; }
+  // As `diff -N` without git writes it; an edit of an empty file looks the same.
+  bool MayCreate() const { return hunks.size() == 1 && hunks.front().old_start == 0; }
   bool Removes() const { return new_path == "/dev/null"; }
   // What to call it.
   const std::string& path() const { return Creates() ? new_path : old_path; }

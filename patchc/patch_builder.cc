@@ -113,6 +113,9 @@ absl::StatusOr<BuildReport> PatchBuilder::Build(const BuildOptions& options) {
   report_.name = options.name;
   report_.notes = edits_.notes();
   report_.warnings = edits_.MacroWarnings();
+  for (std::string& warning : edits_.NewUnitWarnings()) {
+    report_.warnings.push_back(std::move(warning));
+  }
   if (absl::Status held = CheckHeld(options.hold); !held.ok()) return held;
   parts_.resize(objects_.size());
   for (size_t object = 0; object < objects_.size(); ++object) {

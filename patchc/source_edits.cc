@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <iterator>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -249,6 +250,38 @@ std::vector<std::string> SourceEdits::MacroWarnings() const {
   return warnings;
 }
 
+bool SourceEdits::IsIncluded(const std::string& name) const {
+  for (const auto& [key, edit] : edits_) {
+    for (const std::string_view line : SplitLines(edit.new_text)) {
+      const size_t begin = line.find_first_not_of(" \t");
+      const size_t include = line.find("include");
+      if (begin != line.npos && line[begin] == '#' && include != line.npos &&
+          line.find(name, include) != line.npos) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+std::vector<std::string> SourceEdits::NewUnitWarnings() const {
+  std::set<fs::path> folders;  // in which there are units
+  for (const auto& [path, file] : files_) {
+    if (IsUnitSource(path)) folders.insert(fs::path(path).parent_path());
+  }
+  std::set<std::string> warnings;  // each once, though it is an edit of every object
+  for (const auto& [key, edit] : edits_) {
+    const fs::path path = key.second;
+    if (!edit.is_new_file || !IsUnitSource(path.string())) continue;
+    if (!folders.contains(path.parent_path()) || IsIncluded(path.filename().string())) continue;
+    warnings.insert(absl::StrCat(
+        path.string(),
+        ": is new, and nothing of it is in the patch, which has units of the program alone; where "
+        "the fix needs it, let a source that it edits include it, by a further --diff"));
+  }
+  return {warnings.begin(), warnings.end()};
+}
+
 std::vector<std::string> SourceEdits::MacroValueWarnings() const {
   std::set<std::string> warnings;  // each once, though several objects have the source
   for (const auto& [key, edit] : edits_) {
@@ -384,6 +417,8 @@ absl::StatusOr<std::string> SourceEdits::MatchDiffPath(const FileDiff& diff,
       matches = std::move(fitting);
     }
     diff_root_ = RootOf(*matches.begin(), rest);
+    diff_strip_ = strip;
+    diff_roots_.insert(diff_root_);
     return *matches.begin();
   }
   return std::string();
@@ -394,47 +429,81 @@ absl::Status SourceEdits::AddDiff(const std::string& file, const DiffOptions& op
   if (!text.ok()) return text.status();
   const absl::StatusOr<std::vector<FileDiff>> diffs = ParseDiff(*text, file);
   if (!diffs.ok()) return diffs.status();
-  std::vector<const FileDiff*> created;
+  // In order: a later one may edit what an earlier one creates.
+  std::vector<const FileDiff*> others;
   size_t matched = 0;
   for (const FileDiff& diff : *diffs) {
-    if (diff.Creates()) {
-      created.push_back(&diff);
-      continue;
-    }
-    absl::StatusOr<std::string> path = MatchDiffPath(diff, options);
+    absl::StatusOr<std::string> path =
+        diff.Creates() ? absl::StatusOr<std::string>("") : MatchDiffPath(diff, options);
     if (!path.ok()) return path.status();
     if (path->empty()) {
-      const std::string foreign = ForeignUnitOf(diff.path());
-      notes_.push_back(absl::StrCat(
-          file, ": ", diff.path(), " is no part of the program",
-          foreign.empty() ? "" : absl::StrCat(" that patchc compiled (", foreign, " may be)"), ": ",
-          diff.hunks.size(), " hunk(s) skipped"));
-      build_inputs_.Add(diff);
-      for (std::string& copy : LikelyCopies(diff)) {
-        copies_.emplace_back(diff.path(), std::move(copy));
-      }
+      others.push_back(&diff);
       continue;
     }
     ++matched;
     ++matched_;
     if (absl::Status applied = ApplyTo(*path, diff, file); !applied.ok()) return applied;
   }
-  for (const FileDiff* diff : created) {
-    if (matched == 0 && options.source_dir.empty()) {
-      notes_.push_back(absl::StrCat(file, ": new file ", diff->path(), " skipped"));
-      continue;
-    }
-    const std::string rest = StripComponents(diff->path(), options.strip.value_or(1));
-    const std::string root = options.source_dir.empty()
-                                 ? diff_root_
-                                 : Normalized(fs::current_path().string(), options.source_dir);
-    const absl::StatusOr<std::string> result = ApplyDiff("", *diff, file);
-    if (!result.ok()) return result.status();
-    for (size_t object = 0; object < objects_.size(); ++object) {
-      edits_[{object, Normalized(root, rest)}] = SourceEdit{{}, *result, true};
-    }
+  const bool is_placed = matched != 0 || !options.source_dir.empty();
+  if (!options.source_dir.empty()) {
+    diff_root_ = Normalized(fs::current_path().string(), options.source_dir);
+    diff_roots_.insert(diff_root_);
+  }
+  for (const FileDiff* diff : others) {
+    const std::string rest = StripComponents(diff->path(), options.strip.value_or(diff_strip_));
+    if (absl::Status added = AddOther(rest, *diff, is_placed, file); !added.ok()) return added;
   }
   return absl::OkStatus();
+}
+
+absl::Status SourceEdits::AddOther(const std::string& rest, const FileDiff& diff, bool is_placed,
+                                   const std::string& file) {
+  const std::string path = Normalized(diff_root_, rest);
+  const auto known = edits_.find({0, path});
+  const bool is_created = known != edits_.end() && known->second.is_new_file;
+  if (is_created || diff.Creates() || diff.MayCreate()) {
+    if (!is_created && !is_placed) {
+      notes_.push_back(absl::StrCat(file, ": new file ", diff.path(), " skipped"));
+      return absl::OkStatus();
+    }
+    const absl::StatusOr<std::string> result =
+        ApplyDiff(is_created && !diff.Creates() ? known->second.new_text : "", diff, file);
+    if (!result.ok()) return result.status();
+    for (size_t object = 0; object < objects_.size(); ++object) {
+      edits_[{object, path}] = SourceEdit{{}, *result, true};
+    }
+    return absl::OkStatus();
+  }
+  if (is_placed && !diff.Removes() && IsMissing(rest)) {
+    return RefusalStatus({RefusalCode::kHunkFails,
+                          absl::StrCat(file, ": ", diff.path(), ", which it changes, is not there"),
+                          {}});
+  }
+  const std::string foreign = ForeignUnitOf(diff.path());
+  notes_.push_back(absl::StrCat(
+      file, ": ", diff.path(), " is no part of the program",
+      foreign.empty() ? "" : absl::StrCat(" that patchc compiled (", foreign, " may be)"), ": ",
+      diff.hunks.size(), " hunk(s) skipped"));
+  build_inputs_.Add(diff);
+  for (std::string& copy : LikelyCopies(diff)) {
+    copies_.emplace_back(diff.path(), std::move(copy));
+  }
+  return absl::OkStatus();
+}
+
+bool SourceEdits::IsMissing(const std::string& rest) const {
+  if (!IsUnitSource(rest) && !fs::path(rest).extension().string().starts_with(".h")) return false;
+  bool has_neighbours = false;
+  for (const std::string& root : diff_roots_) {
+    const fs::path path = Normalized(root, rest);
+    std::error_code error;
+    if (fs::exists(path, error)) return false;
+    has_neighbours |= fs::is_directory(path.parent_path(), error) &&
+                      std::any_of(files_.begin(), files_.end(), [&](const auto& known) {
+                        return fs::path(known.first).parent_path() == path.parent_path();
+                      });
+  }
+  return has_neighbours;
 }
 
 absl::Status SourceEdits::ApplyTo(const std::string& real, const FileDiff& diff,

@@ -57,6 +57,9 @@ class SourceEdits {
   // Macros that stand for another number after the edits.
   std::vector<std::string> MacroValueWarnings() const;
 
+  // Sources that the diffs add beside units of the program, and that no edited source includes:
+  // nothing of them is in a patch.
+  std::vector<std::string> NewUnitWarnings() const;
   // Of an object, by normalised path. Sources whose text comes out unchanged are left out.
   std::map<std::string, SourceEdit> Edited(size_t object) const;
   const std::vector<std::string>& notes() const { return notes_; }
@@ -82,6 +85,13 @@ class SourceEdits {
   const Origin* OriginIn(size_t object, const std::string& path) const;
   absl::StatusOr<SourceEdit*> Edit(size_t object, const std::string& path);
   absl::Status ApplyTo(const std::string& real, const FileDiff& diff, const std::string& file);
+  // What a diff says of a file that is no source: one that it creates, or that an earlier diff has
+  // created; else it is skipped. `rest` leads to it, and `is_placed` says whether from where is
+  // known.
+  absl::Status AddOther(const std::string& rest, const FileDiff& diff, bool is_placed,
+                        const std::string& file);
+  // Whether the source is gone from where others of the program's are, or has never been there.
+  bool IsMissing(const std::string& rest) const;
   // The file of a path, by its own name or another; "" if it is no source.
   std::string FileAt(const std::string& path) const;
   // Files of which a path ends with `suffix`, component-wise.
@@ -103,6 +113,8 @@ class SourceEdits {
   // headers.
   std::vector<std::string> LikelyCopies(const FileDiff& diff);
   absl::Status CheckCopies() const;
+  // Whether one of the edited sources includes a file of this name.
+  bool IsIncluded(const std::string& name) const;
   // Whether the hunks fit this source as it is by now; true as well if its text cannot be had.
   bool MayApplyTo(const std::string& real, const FileDiff& diff);
 
@@ -112,9 +124,11 @@ class SourceEdits {
   std::map<std::string, std::vector<Origin>> origins_;
   std::map<std::string, std::string> files_;                    // by path: its key in origins_
   std::map<std::pair<size_t, std::string>, SourceEdit> edits_;  // by object and path
-  std::string diff_root_;        // where the last matched diff path began
-  size_t matched_ = 0;           // files that are sources of some object
-  std::set<std::string> given_;  // edited files, as in origins_
+  std::string diff_root_;             // where the last matched diff path began, or --source
+  std::set<std::string> diff_roots_;  // where any did: sources, and a folder of what is generated
+  size_t diff_strip_ = 1;             // components that the last one was matched without
+  size_t matched_ = 0;                // files that are sources of some object
+  std::set<std::string> given_;       // edited files, as in origins_
   BuildInputs build_inputs_;
   std::vector<std::string> notes_;
   // Of each file of a diff that is no source, and each source that seems to be a copy of it.

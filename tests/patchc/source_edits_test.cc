@@ -341,6 +341,71 @@ TEST_F(CompareTest, AScriptThatADiffAddsUsesNoMacros) {
   EXPECT_THAT(edits.MacroWarnings(), IsEmpty());
 }
 
+TEST_F(CompareTest, AUnitThatADiffAddsIsWarnedOfUnlessItIsIncluded) {
+  const std::string part = "int part(int n) { return n; }\n";
+  MakeProgram({{"part.c", part}});
+  const std::string added = "int more(int n) { return n + 1; }\n";
+  // As git writes it, and as `diff -N` does.
+  for (const std::string head : {"--- /dev/null\n", "--- old/more.c\t1970-01-01\n"}) {
+    const std::string more = absl::StrCat(head, "+++ new/more.c\n@@ -0,0 +1 @@\n+", added);
+    const std::string test = "--- /dev/null\n+++ new/tests/part.c\n@@ -0,0 +1 @@\n+int test;\n";
+    const auto warnings = [&](const std::string& line) {
+      Write("fix.patch", absl::StrCat("--- old/part.c\n+++ new/part.c\n@@ -1 +1,2 @@\n ", part, "+",
+                                      line, "\n", more, test));
+      SourceEdits edits(bases_);
+      EXPECT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
+      EXPECT_THAT(edits.notes(), IsEmpty());
+      return edits.NewUnitWarnings();
+    };
+    EXPECT_THAT(warnings("int other;"),
+                ElementsAre(AllOf(HasSubstr("/more.c: is new, and nothing of it is in the patch"),
+                                  HasSubstr("let a source that it edits include it"))));
+    EXPECT_THAT(warnings("#include \"more.c\""), IsEmpty());
+  }
+}
+
+TEST_F(CompareTest, LaterDiffsEditWhatEarlierOnesCreate) {
+  const std::string part = "int part(int n) { return n; }\n";
+  MakeProgram({{"part.c", part}});
+  const std::string first =
+      absl::StrCat("--- old/part.c\n+++ new/part.c\n@@ -1 +1,2 @@\n+#include \"more.h\"\n ", part,
+                   "--- /dev/null\n+++ new/more.h\n@@ -0,0 +1 @@\n+#define MORE 1\n");
+  const std::string second =
+      "--- old/more.h\n+++ new/more.h\n@@ -1 +1 @@\n-#define MORE 1\n+#define MORE 2\n";
+  const std::string header = folder_ + "/more.h";
+  Write("first.patch", first);
+  Write("second.patch", second);
+  Write("both.patch", first + second);
+  for (const std::vector<std::string>& series :
+       {std::vector<std::string>{"first.patch", "second.patch"}, {"both.patch"}}) {
+    SourceEdits edits(bases_);
+    for (const std::string& diff : series) {
+      ASSERT_TRUE(edits.AddDiff(absl::StrCat(folder_, "/", diff), {}).ok());
+    }
+    EXPECT_THAT(edits.notes(), IsEmpty());
+    const std::map<std::string, SourceEdit> edited = edits.Edited(0);
+    ASSERT_TRUE(edited.contains(header));
+    EXPECT_EQ(edited.at(header).new_text, "#define MORE 2\n");
+  }
+}
+
+TEST_F(CompareTest, RefusesToSkipASourceThatAnEarlierDiffWouldHaveMade) {
+  const std::string part = "int part(int n) { return n; }\n";
+  MakeProgram({{"part.c", part}});
+  const std::string edit = absl::StrCat("--- old/part.c\n+++ new/part.c\n@@ -1 +1,2 @@\n ", part,
+                                        "+int other;\n--- old/tool.c\n+++ new/tool.c\n"
+                                        "@@ -1 +1 @@\n-int tool;\n+long tool;\n");
+  Write("fix.patch", edit);
+  SourceEdits missing(bases_);
+  EXPECT_THAT(std::string(missing.AddDiff(folder_ + "/fix.patch", {}).message()),
+              AllOf(HasSubstr("MEND-E0006"), HasSubstr("tool.c, which it changes, is not there")));
+  // Another program's source.
+  Write("tool.c", "int tool;\n");
+  SourceEdits other(bases_);
+  ASSERT_TRUE(other.AddDiff(folder_ + "/fix.patch", {}).ok());
+  EXPECT_THAT(other.notes(), ElementsAre(HasSubstr("tool.c is no part of the program")));
+}
+
 TEST_F(CompareTest, RefusesACompileErrorWithClangsWords) {
   MakeUsualProgram();
   EXPECT_THAT(
