@@ -431,7 +431,6 @@ absl::Status SourceEdits::AddDiff(const std::string& file, const DiffOptions& op
   if (!diffs.ok()) return diffs.status();
   // In order: a later one may edit what an earlier one creates.
   std::vector<const FileDiff*> others;
-  size_t matched = 0;
   for (const FileDiff& diff : *diffs) {
     absl::StatusOr<std::string> path =
         diff.Creates() ? absl::StatusOr<std::string>("") : MatchDiffPath(diff, options);
@@ -440,18 +439,17 @@ absl::Status SourceEdits::AddDiff(const std::string& file, const DiffOptions& op
       others.push_back(&diff);
       continue;
     }
-    ++matched;
     ++matched_;
     if (absl::Status applied = ApplyTo(*path, diff, file); !applied.ok()) return applied;
   }
-  const bool is_placed = matched != 0 || !options.source_dir.empty();
   if (!options.source_dir.empty()) {
     diff_root_ = Normalized(fs::current_path().string(), options.source_dir);
     diff_roots_.insert(diff_root_);
   }
   for (const FileDiff* diff : others) {
     const std::string rest = StripComponents(diff->path(), options.strip.value_or(diff_strip_));
-    if (absl::Status added = AddOther(rest, *diff, is_placed, file); !added.ok()) return added;
+    if (absl::Status added = AddOther(rest, *diff, !diff_roots_.empty(), file); !added.ok())
+      return added;
   }
   return absl::OkStatus();
 }

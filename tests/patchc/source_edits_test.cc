@@ -399,6 +399,12 @@ TEST_F(CompareTest, RefusesToSkipASourceThatAnEarlierDiffWouldHaveMade) {
   SourceEdits missing(bases_);
   EXPECT_THAT(std::string(missing.AddDiff(folder_ + "/fix.patch", {}).message()),
               AllOf(HasSubstr("MEND-E0006"), HasSubstr("tool.c, which it changes, is not there")));
+  // In a diff of its own, behind one that says where the sources are.
+  Write("first.patch", edit.substr(0, edit.find("--- old/tool.c")));
+  Write("second.patch", edit.substr(edit.find("--- old/tool.c")));
+  SourceEdits series(bases_);
+  ASSERT_TRUE(series.AddDiff(folder_ + "/first.patch", {}).ok());
+  EXPECT_FALSE(series.AddDiff(folder_ + "/second.patch", {}).ok());
   // Another program's source.
   Write("tool.c", "int tool;\n");
   SourceEdits other(bases_);
