@@ -26,6 +26,7 @@
 #include "jit/late_symbols.h"
 #include "jit/lazy_binding.h"
 #include "jit/link_engine.h"
+#include "jit/literals.h"
 #include "jit/module_arena.h"
 #include "jit/symbol_index.h"
 #include "jit/tls_pool.h"
@@ -182,6 +183,7 @@ struct HostedProgram {
   HostSymbols host;
   mutable SymbolIndex index;              // versions of functions come and go at any time
   std::vector<std::string_view> objects;  // by unit: the bytes as compiled
+  std::map<uint32_t, std::vector<LiteralSection>> literals;  // by unit
   ThreadLocalTable thread_locals;
   std::vector<std::pair<intptr_t, size_t>> tls_ranges;  // offset and size of each
   Initializers initializers;

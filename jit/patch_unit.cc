@@ -337,6 +337,7 @@ std::optional<uintptr_t> PatchUnitLink::BindToNewGlobal(const std::string& name)
 }
 
 void PatchUnitLink::BindEdge(Block& from, Edge& edge) {
+  if (BindLiteral(from, edge)) return;
   Block& target = edge.getTarget().getBlock();
   if (const auto it = bound_.find(&target); it != bound_.end()) return PointAt(edge, it->second);
   const auto named = names_.find(&target);
@@ -361,6 +362,36 @@ void PatchUnitLink::BindEdge(Block& from, Edge& edge) {
   // The compiler's indirect reference to a personality routine or a type: a constant like others.
   if (name.starts_with("DW.ref.")) return Keep(target, Placement::kModuleRest);
   missing_.insert(Demangled(name));
+}
+
+std::optional<uintptr_t> PatchUnitLink::FindLiteral(const std::string& key) {
+  if (!literals_) {
+    const auto sections = object_->literals.find(plan_.unit);
+    literals_.emplace();
+    if (sections != object_->literals.end()) literals_ = LiteralsOf(sections->second);
+  }
+  if (const auto own = literals_->find(key); own != literals_->end()) return own->second;
+  return data_->FindLiteral(absl::StrCat(plan_.unit_name, "|", key));
+}
+
+bool PatchUnitLink::BindLiteral(const Block& from, Edge& edge) {
+  const Block& target = edge.getTarget().getBlock();
+  const std::string_view section = View(target.getSection().getName());
+  const size_t width = LiteralWidth(section);
+  if (width == 0 || target.isZeroFill() || !TakesAddress(from, edge)) return false;
+  const std::string_view bytes(target.getContent().data(), target.getSize());
+  const int64_t offset = OffsetOfTarget(from, edge);
+  const auto literal =
+      offset < 0 ? std::nullopt : LiteralAt(bytes, width, static_cast<size_t>(offset));
+  if (!literal) return false;
+  const auto [begin, end] = *literal;
+  std::string key = LiteralKey(section, bytes.substr(begin, end - begin));
+  if (const std::optional<uintptr_t> running = FindLiteral(key)) {
+    PointAt(edge, *running - begin);
+    return true;
+  }
+  new_literals_.push_back({std::move(key), &target, begin});
+  return false;
 }
 
 std::optional<uintptr_t> PatchUnitLink::RunningAddress(const std::string& name) const {
@@ -515,6 +546,12 @@ llvm::Error PatchUnitLink::AfterFixup(LinkGraph& graph) {
   for (NewConstant& constant : new_constants_) {
     constant.address = constant.block->getAddress().getValue();
   }
+  for (NewLiteral& literal : new_literals_) {
+    const auto known = bound_.find(literal.block);
+    const uintptr_t block =
+        known != bound_.end() ? known->second : literal.block->getAddress().getValue();
+    literal.address = block + literal.offset;
+  }
   rows_ = CollectUnwindRows(graph);
   if (object_->debug != nullptr) {
     debug_.ReadLinked(graph, [this](const std::string& name) { return RunningAddress(name); });
@@ -541,6 +578,9 @@ void PatchUnitLink::Publish(PatchedObject& object) const {
   }
   for (const NewConstant& constant : new_constants_) {
     data.AddConstant(constant.fingerprint, constant.address);
+  }
+  for (const NewLiteral& literal : new_literals_) {
+    data.AddLiteral(absl::StrCat(plan_.unit_name, "|", literal.key), literal.address);
   }
 }
 

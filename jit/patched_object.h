@@ -44,10 +44,16 @@ class PatchData {
   void AddConstant(std::string fingerprint, uintptr_t address) {
     constants_[std::move(fingerprint)] = address;
   }
+  // A literal, after "UNIT|".
+  std::optional<uintptr_t> FindLiteral(const std::string& key) const;
+  void AddLiteral(std::string key, uintptr_t address) {
+    literals_.try_emplace(std::move(key), address);
+  }
 
  private:
   std::map<std::string, Datum> data_;
   std::map<std::string, uintptr_t> constants_;
+  std::map<std::string, uintptr_t> literals_;
 };
 
 // The text of a patch's units that were linked into one object, with all that knows it.

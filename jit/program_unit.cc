@@ -249,6 +249,7 @@ llvm::Error ProgramUnit::AfterFixup(LinkGraph& graph) {
   rows_ = CollectUnwindRows(graph);
   RecordInitializers(graph);
   if (program_->arena != nullptr) RecordTextPointers();
+  RecordLiterals(graph);
   late_words_ = late_.Words(graph);
   if (program_->debug != nullptr) {
     // A datum that another unit provides is described there.
@@ -324,7 +325,20 @@ void ProgramUnit::RecordTextPointers() {
   }
 }
 
+void ProgramUnit::RecordLiterals(LinkGraph& graph) {
+  for (const Section& section : graph.sections()) {
+    const std::string_view name = View(section.getName());
+    if (LiteralWidth(name) == 0) continue;
+    for (const Block* block : section.blocks()) {
+      if (block->isZeroFill()) continue;
+      literals_.push_back(
+          {std::string(name), {block->getAddress().toPtr<const char*>(), block->getSize()}});
+    }
+  }
+}
+
 void ProgramUnit::Publish() {
+  if (!literals_.empty()) program_->literals[number_] = std::move(literals_);
   program_->text_pointers.insert(program_->text_pointers.end(), text_pointers_.begin(),
                                  text_pointers_.end());
   program_->late_words.insert(program_->late_words.end(), late_words_.begin(), late_words_.end());

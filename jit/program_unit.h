@@ -80,6 +80,7 @@ class ProgramUnit : public GraphEditor {
   void MakeEntryStub(llvm::jitlink::Symbol& function, HostedSymbol& symbol);
   void RecordInitializers(llvm::jitlink::LinkGraph& graph);
   void RecordTextPointers();
+  void RecordLiterals(llvm::jitlink::LinkGraph& graph);
 
   HostedProgram* const program_;
   const uint32_t number_;
@@ -101,6 +102,7 @@ class ProgramUnit : public GraphEditor {
   std::vector<Array> arrays_;  // and the tables of <mend/livepatch.h>
   std::vector<uintptr_t*> resolved_slots_;
   std::vector<uintptr_t> text_pointers_;
+  std::vector<LiteralSection> literals_;
   std::vector<LateWord> late_words_;
   std::vector<std::pair<uintptr_t, std::string>> switches_;
 };
