@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "patchc/compare/captures.h"
+#include "patchc/compare/exchanged_statics.h"
 #include "patchc/compare/layout.h"
 #include "patchc/compare/left_out.h"
 #include "patchc/compare/link_order.h"
@@ -409,6 +410,10 @@ absl::Status PatchBuilder::TakeCompiled(const ReachedUnit& reached, CompileReque
   }
   for (Refusal& refusal : RefuseCaptures({description, **base_summary, *edited}, result.description,
                                          diff, options.allow_layout)) {
+    layouts.push_back(std::move(refusal));
+  }
+  for (Refusal& refusal :
+       RefuseExchangedStatics({description, **base_summary, *edited}, result.description, diff)) {
     layouts.push_back(std::move(refusal));
   }
   WarnOfInitializers(ChangedInitializers(description.variables, result.description.variables),

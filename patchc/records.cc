@@ -71,9 +71,21 @@ clang::QualType ValueOfStdAtomic(const clang::RecordDecl& record) {
 class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
  public:
   LayoutVisitor(clang::ASTContext& context, ObjectDescription* description)
-      : context_(context), names_(context), description_(description) {
+      : context_(context), names_(context), statics_(context), description_(description) {
     ShouldVisitTemplateInstantiations = true;
     ShouldWalkTypesOfTypeLocs = false;
+  }
+
+  // When all declarations have been visited.
+  void Finish(const SymbolOf& symbol_of) { statics_.Describe(symbol_of, description_->records); }
+
+  bool dataTraverseStmtPre(clang::Stmt* statement) override {
+    statics_.Enter(statement);
+    return true;
+  }
+  bool dataTraverseStmtPost(clang::Stmt* /*statement*/) override {
+    statics_.Leave();
+    return true;
   }
 
   bool VisitRecordDecl(clang::RecordDecl* record) override {
@@ -116,6 +128,7 @@ class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
         !variable->hasConstantInitialization()) {
       description.initializer = HashOf(*variable->getInit());
     }
+    if (variable->isStaticLocal()) statics_.Add(*variable, description.name);
     description_->variables.push_back(std::move(description));
     return true;
   }
@@ -343,6 +356,7 @@ class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
 
   clang::ASTContext& context_;
   clang::ASTNameGenerator names_;
+  StaticBlocks statics_;
   ObjectDescription* description_;
   std::set<const clang::VarDecl*> variables_;       // those that are described
   std::set<const clang::CXXRecordDecl*> closures_;  // likewise
@@ -351,7 +365,8 @@ class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
 
 class RecordCollector : public clang::ASTConsumer {
  public:
-  explicit RecordCollector(ObjectDescription* description) : description_(description) {}
+  RecordCollector(ObjectDescription* description, SymbolOf symbol_of)
+      : description_(description), symbol_of_(std::move(symbol_of)) {}
 
   void HandleTranslationUnit(clang::ASTContext& context) override {
     if (context.getDiagnostics().hasErrorOccurred()) return;
@@ -364,16 +379,19 @@ class RecordCollector : public clang::ASTConsumer {
       if (location.isInvalid() || sources.isInSystemHeader(location)) continue;
       visitor.TraverseDecl(declaration);
     }
+    visitor.Finish(symbol_of_);
   }
 
  private:
   ObjectDescription* description_;
+  const SymbolOf symbol_of_;
 };
 
 }  // namespace
 
-std::unique_ptr<clang::ASTConsumer> CreateRecordCollector(ObjectDescription* description) {
-  return std::make_unique<RecordCollector>(description);
+std::unique_ptr<clang::ASTConsumer> CreateRecordCollector(ObjectDescription* description,
+                                                          SymbolOf symbol_of) {
+  return std::make_unique<RecordCollector>(description, std::move(symbol_of));
 }
 
 }  // namespace mend::patchc

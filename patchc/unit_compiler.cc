@@ -1,9 +1,11 @@
 #include "patchc/unit_compiler.h"
 
+#include <clang/AST/GlobalDecl.h>
 #include <clang/Basic/DiagnosticIDs.h>
 #include <clang/Basic/DiagnosticOptions.h>
 #include <clang/Basic/SourceManager.h>
 #include <clang/CodeGen/CodeGenAction.h>
+#include <clang/CodeGen/ModuleBuilder.h>
 #include <clang/Frontend/CompilerInstance.h>
 #include <clang/Frontend/CompilerInvocation.h>
 #include <clang/Frontend/MultiplexConsumer.h>
@@ -167,7 +169,10 @@ class DescribingAction : public clang::EmitObjAction {
         clang.getPreprocessorOpts(), result_.description.source_date_s));
     std::vector<std::unique_ptr<clang::ASTConsumer>> consumers;
     // First: code generation may reuse what the syntax tree holds.
-    consumers.push_back(CreateRecordCollector(&result_.description));
+    consumers.push_back(
+        CreateRecordCollector(&result_.description, [this](const clang::VarDecl& variable) {
+          return getCodeGenerator()->GetMangledName(clang::GlobalDecl(&variable)).str();
+        }));
     consumers.push_back(std::move(emitter));
     return std::make_unique<clang::MultiplexConsumer>(std::move(consumers));
   }

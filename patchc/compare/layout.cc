@@ -176,7 +176,7 @@ using RecordsByName = std::map<std::string, std::vector<const RecordDescription*
 RecordsByName ByName(const std::vector<RecordDescription>& records) {
   RecordsByName by_name;
   for (const RecordDescription& record : records) {
-    if (record.kind != "lambda") by_name[record.name].push_back(&record);
+    if (record.kind != "lambda" && record.kind != "static") by_name[record.name].push_back(&record);
   }
   return by_name;
 }

@@ -21,22 +21,8 @@ bool IsInitializerName(std::string_view name) {
 // Initialises a unit's thread-locals, all of them when a thread uses the first one.
 bool IsThreadInitializerName(std::string_view name) { return name == "__tls_init"; }
 
-// The datum that a reference means: code names a thread-local by its offset, an object defines its
-// initial image.
-std::string DatumOf(const std::string& reference) {
-  std::string_view name = reference;
-  if (!name.starts_with(kTlsOffsetPrefix)) return reference;
-  name.remove_prefix(sizeof kTlsOffsetPrefix - 1);
-  return absl::StrCat(kTlsImagePrefix, std::string(name));
-}
-
 // As the ABI names the guard of a variable that is initialised when it is first reached.
 constexpr char kGuardPrefix[] = "_ZGV";
-
-std::string_view WithoutImagePrefix(std::string_view name) {
-  if (name.starts_with(kTlsImagePrefix)) name.remove_prefix(sizeof kTlsImagePrefix - 1);
-  return name;
-}
 
 bool IsGuard(const std::string& name) { return WithoutImagePrefix(name).starts_with(kGuardPrefix); }
 
@@ -397,8 +383,8 @@ class UnitComparer {
 
   void CheckIdentity() {
     if (sides_.has_counter) CheckCounted();
-    for (const NameGroup& group :
-         ChangedGroups(LocalNames(sides_.base.data), LocalNames(sides_.edited.data), StemOfData)) {
+    for (const NameGroup& group : ChangedGroups(LocalNames(sides_.base.data),
+                                                LocalNames(sides_.edited.data), StemOfStatic)) {
       // A group that only lost members still names those that it has left rightly, if alone.
       if (group.base.size() <= 1 && group.edited.size() <= 1) continue;
       Refuse(RefusalCode::kStaticAmbiguous,
@@ -477,6 +463,18 @@ class UnitComparer {
 }  // namespace
 
 UnitDiff CompareUnit(const UnitSides& sides) { return UnitComparer(sides).Compare(); }
+
+std::string DatumOf(const std::string& reference) {
+  std::string_view name = reference;
+  if (!name.starts_with(kTlsOffsetPrefix)) return reference;
+  name.remove_prefix(sizeof kTlsOffsetPrefix - 1);
+  return absl::StrCat(kTlsImagePrefix, std::string(name));
+}
+
+std::string_view WithoutImagePrefix(std::string_view name) {
+  if (name.starts_with(kTlsImagePrefix)) name.remove_prefix(sizeof kTlsImagePrefix - 1);
+  return name;
+}
 
 std::string DisplayName(const std::string& symbol) { return llvm::demangle(symbol); }
 

@@ -53,6 +53,11 @@ const Description* FindNamed(const std::vector<Description>& list, const std::st
   return found == list.end() ? nullptr : &*found;
 }
 
+// The datum that a reference means: code names a thread-local by its offset, an object defines its
+// initial image.
+std::string DatumOf(const std::string& reference);
+std::string_view WithoutImagePrefix(std::string_view name);
+
 // The name for people: demangled, with what the linker would say for C.
 std::string DisplayName(const std::string& symbol);
 // That of a datum, which the image of a thread-local stands for.

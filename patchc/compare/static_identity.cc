@@ -52,6 +52,8 @@ std::string StemOfFunction(std::string_view name) {
   return stem.substr(0, lambda) + ReplaceNumbers(std::string_view(stem).substr(lambda), "E", true);
 }
 
+std::string StemOfStatic(std::string_view name) { return StemOfFunction(StemOfData(name)); }
+
 std::string StemOfCounted(std::string_view name) {
   std::string stem = StemOfData(name);
   stem.resize(stem.size() - 2);

@@ -17,6 +17,9 @@ namespace mend::patchc {
 std::string StemOfData(std::string_view name);
 std::string StemOfFunction(std::string_view name);
 
+// Both, for a variable of a function or of lambdas in it.
+std::string StemOfStatic(std::string_view name);
+
 // The name without the number behind it, as a macro makes it of __COUNTER__.
 std::string StemOfCounted(std::string_view name);
 

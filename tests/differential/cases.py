@@ -18,6 +18,8 @@ class Case:
 
 
 NI = "__attribute__((noinline)) "
+ONCE = '{ static int n; n+=1; s+=n; } '
+HUNDRED = '{ static int n; n+=100; s+=n*1000; } '
 CASES = [
     Case('shadow added static', 'applied',
          {'a.c': '#include <stdio.h>\nint f(int);\nint own(int x);\n' + NI + 'int user(int x){return f(x)+1;}\nvoid show(int r){printf("%d %d\\n",user(r),own(r));}\n',
@@ -85,10 +87,10 @@ CASES = [
          {'a.cc': '#include <cstdio>\n' + NI + 'int next(int x){ auto one=[](int y){static int n=0; n+=y; return n;}; return one(x);}\nextern "C" void show(int r){printf("%d\\n",next(5));}\n'},
          [('a.cc', '{ auto one', '{ auto zero=[](int y){return y+1000;}; auto one'),
           ('a.cc', 'return one(x)', 'return one(x)+zero(x)')], second='1015\n'),
-    Case('lambda inserted static both', 'applied',
+    Case('lambda inserted static both', 'MEND-E0117',
          {'a.cc': '#include <cstdio>\n' + NI + 'int next(int x){ auto one=[](int y){static int n=0; n+=y; return n;}; return one(x);}\nextern "C" void show(int r){printf("%d\\n",next(5));}\n'},
          [('a.cc', '{ auto one', '{ auto zero=[](int y){static int n=0; n+=y; return n+1000;}; auto one'),
-          ('a.cc', 'return one(x)', 'return one(x)+zero(x)')], second='1015\n'),
+          ('a.cc', 'return one(x)', 'return one(x)+zero(x)')]),
     Case('inline lambda inserted static', 'MEND-E0117 MEND-E0123',
          {'a.cc': '#include <cstdio>\ninline int next(int x){ auto one=[](int y){static int n=0; n+=y; return n;}; return one(x);}\nextern "C" void show(int r){printf("%d\\n",next(5));}\n'},
          [('a.cc', '{ auto one', '{ auto zero=[](int y){return y+1000;}; auto one'),
@@ -227,6 +229,25 @@ CASES = [
     Case('numbered by a counter', 'MEND-E0117',
          {'a.c': '#include <stdio.h>\n#define C2(a,b) a##b\n#define C1(a,b) C2(a,b)\n#define DEF(name,step) DEF2(name,step,C1(u,__COUNTER__))\n#define DEF2(name,step,v) static int v; int name(void){return v+=step;}\nDEF(one,1)\nDEF(two,1000)\nvoid show(int r){printf("%d %d\\n",one(),two());}\n'},
          [('a.c', 'DEF(one,1)', 'DEF(zero,5) DEF(one,1)')]),
+    Case('lambda with a static inserted and used first', 'MEND-E0117',
+         {'a.cc': '#include <cstdio>\n' + NI + 'int next(int x){ auto one=[](int y){static int n=0; n+=y; return n;}; return one(x);}\nextern "C" void show(int r){printf("%d\\n",next(5));}\n'},
+         [('a.cc', '{ auto one', '{ auto zero=[](int y){static int n=0; n+=y; return n+1000;}; auto one'),
+          ('a.cc', 'return one(x)', 'return zero(x)*10000+one(x)')]),
+    Case('blocks with statics of one name exchanged', 'MEND-E0117',
+         {'a.c': '#include <stdio.h>\n' + NI + 'int f(int r){ int s=r; ' + ONCE + HUNDRED + 'return s;}\nvoid show(int r){printf("%d\\n",f(r));}\n'},
+         [('a.c', ONCE + HUNDRED, HUNDRED + ONCE)]),
+    Case('blocks with statics of one name exchanged, C++', 'MEND-E0117',
+         {'a.cc': '#include <cstdio>\n' + NI + 'int f(int r){ int s=r; ' + ONCE + HUNDRED + 'return s;}\nextern "C" void show(int r){printf("%d\\n",f(r));}\n'},
+         [('a.cc', ONCE + HUNDRED, HUNDRED + ONCE)]),
+    Case('another block is compiled, with a static of the same name', 'MEND-E0117',
+         {'a.c': '#include <stdio.h>\n' + NI + 'int f(int r){ int s=r; if (0) ' + ONCE + 'else ' + HUNDRED + 'return s;}\nvoid show(int r){printf("%d\\n",f(r));}\n'},
+         [('a.c', 'if (0)', 'if (1)')]),
+    Case('one of two blocks with statics of one name edited', 'applied',
+         {'a.c': '#include <stdio.h>\n' + NI + 'int f(int r){ int s=r; ' + ONCE + HUNDRED + 'return s;}\nvoid show(int r){printf("%d\\n",f(r));}\n'},
+         [('a.c', 's+=n*1000', 's+=n*2000')]),
+    Case('both blocks with statics of one name edited', 'applied',
+         {'a.c': '#include <stdio.h>\n#define NOTE(text) do { static int n; if (n++ < 3) printf("%s\\n", text); } while (0)\n' + NI + 'void f(int r){ NOTE("first one"); NOTE("second time"); }\nvoid show(int r){f(r);}\n'},
+         [('a.c', '"%s\\n"', '"<%s>\\n"')]),
     Case('literal kept and compared', 'applied',
          {'a.c': '#include <stdio.h>\nstatic const char *const key="alpha";\nstatic const char *cur;\n' + NI + 'int is(int r){return (cur==key)*10+(cur=="alpha")+(cur=="beta");}\nvoid show(int r){if(!cur)cur=key;printf("%d %d\\n",is(r),r);}\n'},
          [('a.c', '*10', '*20')]),
