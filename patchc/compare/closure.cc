@@ -8,10 +8,14 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "patchc/compare/static_identity.h"
 
 namespace mend::patchc {
 namespace {
+
+// Names in one message.
+constexpr size_t kShownMax = 3;
 
 void EraseName(std::vector<std::string>& names, const std::string& name) {
   names.erase(std::remove(names.begin(), names.end(), name), names.end());
@@ -35,6 +39,8 @@ class Closer {
     for (AffectedUnit& unit : units_) {
       if (absl::Status checked = CheckConstants(unit); !checked.ok()) return checked;
       if (absl::Status checked = CheckGoneFunctions(unit); !checked.ok()) return checked;
+      if (absl::Status warned = WarnOfKeptAddresses(unit); !warned.ok()) return warned;
+      CheckMadeGlobal(unit);
     }
     return absl::OkStatus();
   }
@@ -294,6 +300,70 @@ class Closer {
            {}});
     }
     return absl::OkStatus();
+  }
+
+  // Who has the address of what is gone, as a callback or in an object that lives, goes on calling
+  // it: nothing stands for it.
+  absl::Status WarnOfKeptAddresses(AffectedUnit& unit) {
+    const absl::StatusOr<const ObjectSummary*> base = base_.Summary(unit.unit);
+    if (!base.ok()) return base.status();
+    std::vector<std::string> kept;
+    for (const std::string& name : unit.diff.gone_functions) {
+      const FunctionDescription* const old = FindNamed((*base)->functions, name);
+      if (old == nullptr || (old->binding != Binding::kLocal && DefinedAfterwards(name))) continue;
+      const bool is_address_taken = std::any_of(
+          (*base)->details.begin(), (*base)->details.end(),
+          [&name](const auto& symbol) { return symbol.second.addresses.contains(name); });
+      if (is_address_taken) kept.push_back(absl::StrCat("'", DisplayName(name), "'"));
+    }
+    if (kept.empty()) return absl::OkStatus();
+    const size_t count = kept.size();
+    if (count > kShownMax) kept.resize(kShownMax);
+    unit.diff.warnings.push_back(absl::StrCat(
+        SourceOf(unit.unit), ": ", absl::StrJoin(kept, ", "),
+        count > kShownMax ? absl::StrCat(" and ", count - kShownMax, " more") : "",
+        count == 1 ? " is" : " are",
+        " gone, and called by address: what has kept the address, as a callback or a lambda that "
+        "lives, goes on running the old code"));
+    return absl::OkStatus();
+  }
+
+  // The running program has a static under its unit alone: what other units refer to is not there,
+  // or is a library's.
+  void CheckMadeGlobal(AffectedUnit& unit) {
+    std::vector<std::string> brought = unit.diff.new_functions;
+    brought.insert(brought.end(), unit.diff.new_data.begin(), unit.diff.new_data.end());
+    for (const PatchedFunction& function : unit.diff.functions) brought.push_back(function.name);
+    std::set<std::string> names;
+    for (const std::string& symbol : brought) {
+      for (const std::string& target : unit.edited.details.at(symbol).references) {
+        if (unit.edited.undefined.contains(target)) names.insert(DatumOf(target));
+      }
+    }
+    for (const std::string& name : names) {
+      if (base_.Definer(name)) continue;
+      for (const AffectedUnit& other : units_) {
+        if (!IsMadeGlobal(other, name)) continue;
+        unit.diff.refusals.push_back(
+            {RefusalCode::kMadeGlobal,
+             absl::StrCat(SourceOf(unit.unit), ": refers to '", ShownDatum(name),
+                          "', which is a static of ", SourceOf(other.unit), " in the program"),
+             {}});
+      }
+    }
+  }
+
+  bool IsMadeGlobal(const AffectedUnit& unit, const std::string& name) const {
+    const ObjectDescription& base = base_.units()[unit.unit].description;
+    const auto binding = [&name](const auto& functions, const auto& data) {
+      const FunctionDescription* const function = FindNamed(functions, name);
+      if (function != nullptr) return std::optional<Binding>(function->binding);
+      const DataDescription* const datum = FindNamed(data, name);
+      return datum == nullptr ? std::nullopt : std::optional<Binding>(datum->binding);
+    };
+    const std::optional<Binding> before = binding(base.functions, base.data);
+    const std::optional<Binding> after = binding(unit.edited.functions, unit.edited.data);
+    return before == Binding::kLocal && after.has_value() && after != Binding::kLocal;
   }
 
   // The unit whose weak definition was hidden by the unit's strong one, which is gone: who calls it

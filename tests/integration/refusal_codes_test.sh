@@ -128,3 +128,24 @@ SOURCE
 sed -i 's/return 1;/return 2;/' declared.c
 echo 'static int start(void) { return 0; } MEND_MODULE_INIT(start);' >>declared.c
 refuse 0134 '__mend_module_init' --base declared declared.c
+
+# A static that the edit makes global, for another unit.
+echo '__attribute__((noinline)) static int own(void) { return 0; } int used(void) { return own(); }' >own.c
+echo 'int used(void); int main(void) { return used(); }' >other.c
+"$patchc" cc -O2 own.c other.c -o owned
+sed -i 's/static //' own.c
+echo 'int own(void); int used(void); int main(void) { return used() + own(); }' >other.c
+refuse 0125 "refers to 'own', which is a static of own.c" --base owned own.c other.c
+
+# What is fine as far as can be seen, and said to the author.
+program kept c <<'SOURCE'
+static const int limits[2] = {1, 2};
+static const int *limit;
+static int (*handler)(void);
+__attribute__((noinline)) static int first(void) { return limit[0]; }
+__attribute__((noinline)) static void start(void) { limit = limits; handler = first; }
+int main(void) { start(); return handler() - 1; }
+SOURCE
+sed -i 's/first/second/' kept.c
+expect_code 0 "$patchc" check --base kept kept.c
+expect_match "a function that is gone" "'first' is gone, and called by address" "$output"
