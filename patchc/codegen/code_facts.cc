@@ -1,5 +1,6 @@
 #include "patchc/codegen/code_facts.h"
 
+#include <llvm/ADT/SmallPtrSet.h>
 #include <llvm/ADT/SmallVector.h>
 #include <llvm/Analysis/CFG.h>
 #include <llvm/Analysis/InlineAdvisor.h>
@@ -159,6 +160,54 @@ void AddUnitTable(llvm::Module& module) {
   llvm::appendToCompilerUsed(module, {table});
 }
 
+// Follows what is made of a constant's address to where it leaves the code that it is used in.
+class AddressFollower {
+ public:
+  explicit AddressFollower(std::set<std::string>& givers) : givers_(givers) {}
+
+  void Follow(const llvm::Value& address) {
+    if (!seen_.insert(&address).second) return;
+    for (const llvm::Use& use : address.uses()) FollowUse(use);
+  }
+
+ private:
+  void FollowUse(const llvm::Use& use) {
+    const llvm::User& user = *use.getUser();
+    if (const auto* variable = llvm::dyn_cast<llvm::GlobalVariable>(&user)) {
+      // What a variable begins with is compared as its contents.
+      if (variable->isConstant()) Follow(*variable);
+    } else if (llvm::isa<llvm::Constant, llvm::GetElementPtrInst, llvm::CastInst, llvm::PHINode,
+                         llvm::SelectInst>(user)) {
+      Follow(user);
+    } else if (const auto* store = llvm::dyn_cast<llvm::StoreInst>(&user)) {
+      if (use.getOperandNo() == 0) FollowStore(*store);
+    } else if (const auto* call = llvm::dyn_cast<llvm::CallBase>(&user)) {
+      if (call->isArgOperand(&use) && !call->doesNotCapture(call->getArgOperandNo(&use))) {
+        Give(*call);
+      }
+    } else if (const auto* end = llvm::dyn_cast<llvm::ReturnInst>(&user)) {
+      Give(*end);
+    }
+  }
+
+  // A variable of the function, where nothing is optimised, gives it to who reads that.
+  void FollowStore(const llvm::StoreInst& store) {
+    const auto* local =
+        llvm::dyn_cast<llvm::AllocaInst>(store.getPointerOperand()->stripPointerCasts());
+    if (local == nullptr) return Give(store);
+    for (const llvm::User* user : local->users()) {
+      if (llvm::isa<llvm::LoadInst>(user)) Follow(*user);
+    }
+  }
+
+  void Give(const llvm::Instruction& instruction) {
+    givers_.insert(instruction.getFunction()->getName().str());
+  }
+
+  std::set<std::string>& givers_;
+  llvm::SmallPtrSet<const llvm::Value*, 16> seen_;
+};
+
 }  // namespace
 
 llvm::PreservedAnalyses BeginFactsPass::run(llvm::Module& module, llvm::ModuleAnalysisManager&) {
@@ -188,6 +237,13 @@ llvm::PreservedAnalyses EndFactsPass::run(llvm::Module& module, llvm::ModuleAnal
       if (IsEndless(function)) facts_->endless.insert(name);
     }
     function.removeFnAttr(kNoUnwindAttribute);
+  }
+  for (const llvm::GlobalVariable& variable : module.globals()) {
+    // Private linkage is the compiler's own: nobody changes it by itself.
+    if (!variable.isConstant() || !variable.hasName() || variable.hasPrivateLinkage()) continue;
+    std::set<std::string> givers;
+    AddressFollower(givers).Follow(variable);
+    if (!givers.empty()) facts_->address_givers[variable.getName().str()] = std::move(givers);
   }
   return llvm::PreservedAnalyses::all();
 }

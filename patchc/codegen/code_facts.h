@@ -1,7 +1,7 @@
 // What the comparison of two objects cannot see, but the compiler knows: which functions were
-// inlined into which, which the front end promised not to throw, and which have a loop and no way
-// back to their caller. Descriptions and explanations are made of it; what is in a patch is decided
-// by fingerprints.
+// inlined into which, which the front end promised not to throw, which have a loop and no way back
+// to their caller, and which give away the address of a constant. Descriptions and explanations are
+// made of it; what is in a patch is decided by fingerprints.
 //
 //   when                       who
 //   before the optimiser       BeginFactsPass: promises, calls that must be inlined, MEND_UNIT
@@ -28,6 +28,8 @@ struct CodeFacts {
   std::map<std::string, std::set<std::string>> inlined;  // by caller: the callees
   std::set<std::string> nounwind;                        // functions, as the front end left them
   std::set<std::string> endless;                         // functions that loop and never return
+  // By constant: the functions that store its address, hand it on or return it.
+  std::map<std::string, std::set<std::string>> address_givers;
 
   // Whose code `caller` has copies of, looking through functions that are not `known`: they are
   // not there any more to speak for themselves.

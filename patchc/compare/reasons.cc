@@ -177,11 +177,31 @@ constexpr char kOtherInterface[] =
     "the edit changes which variables its loop works on, or how it is left, so a loop that runs "
     "cannot go on with the new code";
 
+// Of constants whose addresses the unit's functions hand on: who keeps one has the old value.
+// Whether anybody does cannot be seen.
+std::vector<std::string> AddressWarnings(const std::string& source, const CodeFacts& facts,
+                                         const std::set<std::string>& tables,
+                                         const UnitDiff& diff) {
+  std::vector<std::string> warnings;
+  for (const std::string& constant : diff.changed_constants) {
+    const auto givers = facts.address_givers.find(constant);
+    if (givers == facts.address_givers.end() || tables.contains(constant)) continue;
+    warnings.push_back(
+        absl::StrCat(source, ": constant '", ShownDatum(constant), "' changed, whose address '",
+                     DisplayName(*givers->second.begin()), "'",
+                     givers->second.size() == 1 ? " hands" : " and others hand",
+                     " on: what has kept the address goes on reading the old value"));
+  }
+  return warnings;
+}
+
 // Of tables that the unit's functions hand on to who keeps what stands in them: commands, options,
 // callbacks. Whether that has been done already cannot be seen.
-absl::StatusOr<std::vector<std::string>> TableWarnings(Base& base, size_t unit,
-                                                       const UnitDiff& diff) {
+absl::StatusOr<std::vector<std::string>> ConstantWarnings(Base& base, size_t unit,
+                                                          const CodeFacts& facts,
+                                                          const UnitDiff& diff) {
   std::vector<std::string> warnings;
+  std::set<std::string> tables;
   const absl::StatusOr<const ObjectSummary*> summary = base.Summary(unit);
   if (!summary.ok()) return summary.status();
   const auto is_function = [&](const std::string& symbol) {
@@ -204,11 +224,16 @@ absl::StatusOr<std::vector<std::string>> TableWarnings(Base& base, size_t unit,
       }
     }
     if (readers.empty()) continue;
+    tables.insert(table);
     warnings.push_back(absl::StrCat(
         base.units()[unit].description.source, ": table '", table, "' changed, which ",
         absl::StrJoin(readers, ", "), readers.size() == 1 ? " reads" : " read",
         ": what has been registered of the old table stays, and what the new one adds is not "
         "registered until that runs again"));
+  }
+  const std::string& source = base.units()[unit].description.source;
+  for (std::string& warning : AddressWarnings(source, facts, tables, diff)) {
+    warnings.push_back(std::move(warning));
   }
   return warnings;
 }
@@ -241,7 +266,7 @@ std::string LoopHint(const ObjectDescription& unit, const std::string& function,
 absl::StatusOr<std::vector<std::string>> EffectWarnings(Base& base, size_t unit,
                                                         const CodeFacts& facts,
                                                         const UnitDiff& diff) {
-  absl::StatusOr<std::vector<std::string>> tables = TableWarnings(base, unit, diff);
+  absl::StatusOr<std::vector<std::string>> tables = ConstantWarnings(base, unit, facts, diff);
   if (!tables.ok()) return tables.status();
   std::vector<std::string> warnings = *std::move(tables);
   const std::string& source = base.units()[unit].description.source;

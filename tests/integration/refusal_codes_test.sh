@@ -146,6 +146,9 @@ __attribute__((noinline)) static int first(void) { return limit[0]; }
 __attribute__((noinline)) static void start(void) { limit = limits; handler = first; }
 int main(void) { start(); return handler() - 1; }
 SOURCE
-sed -i 's/first/second/' kept.c
+sed -i 's/{1, 2}/{3, 2}/' kept.c
+expect_code 0 "$patchc" check --base kept kept.c
+expect_match "a constant whose address is kept" "constant 'limits' changed, whose address 'start' hands on" "$output"
+sed -i 's/{3, 2}/{1, 2}/; s/first/second/' kept.c
 expect_code 0 "$patchc" check --base kept kept.c
 expect_match "a function that is gone" "'first' is gone, and called by address" "$output"
