@@ -72,8 +72,11 @@ bool TakesAddress(const Block& from, const Edge& edge) {
   return (at[-3] & 0xf8) == 0x48 && at[-2] == 0x8d && (at[-1] & 0xc7) == 0x05;
 }
 
-int64_t OffsetOfTarget(const Block& from, const Edge& edge) {
-  const int64_t target = static_cast<int64_t>(edge.getTarget().getOffset()) + edge.getAddend();
+int64_t PlaceInLiteral(const Block& from, const Edge& edge) {
+  const auto symbol = static_cast<int64_t>(edge.getTarget().getOffset());
+  // The assembler goes by the section only where an address is that of the literal itself.
+  if (edge.getTarget().hasName()) return symbol;
+  const int64_t target = symbol + edge.getAddend();
   return IsExecutable(from.getSection()) ? target + kDisplacementSize : target;
 }
 

@@ -40,8 +40,10 @@ std::map<std::string, uintptr_t> LiteralsOf(const std::vector<LiteralSection>& s
 // what stands there.
 bool TakesAddress(const llvm::jitlink::Block& from, const llvm::jitlink::Edge& edge);
 
-// What the edge leads to, as an offset into the block of its target. REQUIRES: TakesAddress.
-int64_t OffsetOfTarget(const llvm::jitlink::Block& from, const llvm::jitlink::Edge& edge);
+// A place in the literal that the edge means, as an offset into the block of its target; the edge
+// itself may lead to the end of the literal, which is where the next one begins. REQUIRES:
+// TakesAddress.
+int64_t PlaceInLiteral(const llvm::jitlink::Block& from, const llvm::jitlink::Edge& edge);
 
 }  // namespace mend::jit
 

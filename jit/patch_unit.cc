@@ -380,7 +380,7 @@ bool PatchUnitLink::BindLiteral(const Block& from, Edge& edge) {
   const size_t width = LiteralWidth(section);
   if (width == 0 || target.isZeroFill() || !TakesAddress(from, edge)) return false;
   const std::string_view bytes(target.getContent().data(), target.getSize());
-  const int64_t offset = OffsetOfTarget(from, edge);
+  const int64_t offset = PlaceInLiteral(from, edge);
   const auto literal =
       offset < 0 ? std::nullopt : LiteralAt(bytes, width, static_cast<size_t>(offset));
   if (!literal) return false;

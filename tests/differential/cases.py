@@ -260,4 +260,7 @@ CASES = [
     Case('wide literal kept and compared', 'applied',
          {'a.cc': '#include <cstdio>\nstatic const char16_t *cur;\nstatic const wchar_t *wide;\n' + NI + 'int is(int r){return (cur==u"alpha")*10+(wide==L"w");}\n' + NI + 'void set(){cur=u"alpha";wide=L"w";}\nextern "C" void show(int r){if(!cur)set();printf("%d\\n",is(r));}\n'},
          [('a.cc', '*10', '*20')]),
+    Case('end of a literal', 'applied',
+         {'a.c': '#include <stdio.h>\n' + NI + 'int sum(const char*at,const char*end){int n=0;while(at!=end)n+=*at++;return n;}\n' + NI + 'int all(int r){return sum("gamma","gamma"+6)+r;}\nvoid show(int r){printf("%d\\n",all(r));}\n'},
+         [('a.c', '+r;', '+(puts("new")>0)+r;')]),
 ]
