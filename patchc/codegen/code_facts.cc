@@ -161,6 +161,7 @@ void AddUnitTable(llvm::Module& module) {
 }
 
 // Follows what is made of a constant's address to where it leaves the code that it is used in.
+// Calls do not count: most that take a table read it.
 class AddressFollower {
  public:
   explicit AddressFollower(std::set<std::string>& givers) : givers_(givers) {}
@@ -181,10 +182,6 @@ class AddressFollower {
       Follow(user);
     } else if (const auto* store = llvm::dyn_cast<llvm::StoreInst>(&user)) {
       if (use.getOperandNo() == 0) FollowStore(*store);
-    } else if (const auto* call = llvm::dyn_cast<llvm::CallBase>(&user)) {
-      if (call->isArgOperand(&use) && !call->doesNotCapture(call->getArgOperandNo(&use))) {
-        Give(*call);
-      }
     } else if (const auto* end = llvm::dyn_cast<llvm::ReturnInst>(&user)) {
       Give(*end);
     }

@@ -28,7 +28,7 @@ struct CodeFacts {
   std::map<std::string, std::set<std::string>> inlined;  // by caller: the callees
   std::set<std::string> nounwind;                        // functions, as the front end left them
   std::set<std::string> endless;                         // functions that loop and never return
-  // By constant: the functions that store its address, hand it on or return it.
+  // By constant: the functions that store its address or return it.
   std::map<std::string, std::set<std::string>> address_givers;
 
   // Whose code `caller` has copies of, looking through functions that are not `known`: they are
