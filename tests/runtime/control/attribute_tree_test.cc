@@ -144,6 +144,7 @@ TEST_F(AttributeTreeTest, AModuleComesBeforeThePatchOfItsName) {
   // What the module does not have may be the patch's.
   EXPECT_EQ(Set("module/plugin/parameters/level", "7"), "");
   EXPECT_EQ(Get("module/plugin~1/parameters/level"), "7");
+  EXPECT_TRUE(modules_.Unload("plugin").ok());
 }
 
 TEST_F(AttributeTreeTest, ForceIsForThePatchInTransition) {
@@ -197,11 +198,13 @@ TEST_F(AttributeTreeTest, ParametersOfPatchesAndModules) {
   EXPECT_EQ(Set("module/plugin/parameters/verbose", "0"), "");
   EXPECT_EQ(Get("module/plugin/parameters/verbose"), "N");
   EXPECT_EQ(Set("module/plugin/refcnt", "0"), "EACCES");
-  ASSERT_TRUE(
-      modules_.OpenTogether({{.name = "plugin", .source = {.path = "plugin.so", .bytes = ""}}})
-          .ok());
+  const auto opened =
+      modules_.OpenTogether({{.name = "plugin", .source = {.path = "plugin.so", .bytes = ""}}});
+  ASSERT_TRUE(opened.ok());
   EXPECT_EQ(Get("module/plugin/refcnt"), "1");
   EXPECT_EQ(modules_.Unload("plugin").status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(modules_.Close(opened->front().module).ok());
+  EXPECT_TRUE(modules_.Unload("plugin").ok());
 }
 
 }  // namespace
