@@ -13,7 +13,6 @@
 #include <cerrno>
 #include <cstring>
 #include <set>
-#include <string_view>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
@@ -109,25 +108,28 @@ bool PeerMayOperate(int connection) {
   return peer.uid == 0 || peer.uid == ::geteuid();
 }
 
+// What the refusal of a connection says beside its reason.
+struct Refused {
+  const char* status;
+  const char* errno_name;
+  int exit_code;
+};
+constexpr Refused kForbidden = {"403 Forbidden", "EPERM", 6};
+constexpr Refused kFailed = {"500 Internal Server Error", "EIO", 1};
+constexpr Refused kBusy = {"503 Service Unavailable", "EBUSY", 3};
+
 // Says why a connection cannot be served, when there is no HTTP library to say it.
-void RefuseConnection(int connection, const char* status, std::string message) {
+void RefuseConnection(int connection, const Refused& refused, std::string message) {
   std::replace_if(
       message.begin(), message.end(), [](char c) { return c == '"' || c == '\\' || c < ' '; },
       '\'');
-  const std::string_view kind(status, 3);
-  const std::string body =
-      absl::StrCat("{\"schema\":1,\"errno\":\"",
-                   kind == "403"   ? "EPERM"
-                   : kind == "503" ? "EBUSY"
-                                   : "EIO",
-                   "\",\"code\":\"\",\"message\":\"", message, "\",\"exit_code\":",
-                   kind == "403"   ? 6
-                   : kind == "503" ? 3
-                                   : 1,
-                   "}\n");
-  const std::string answer = absl::StrCat(
-      "HTTP/1.1 ", status, "\r\nContent-Type: application/json\r\nContent-Length: ", body.size(),
-      "\r\nConnection: close\r\n\r\n", body);
+  const std::string body = absl::StrCat("{\"schema\":1,\"errno\":\"", refused.errno_name,
+                                        "\",\"code\":\"\",\"message\":\"", message,
+                                        "\",\"exit_code\":", refused.exit_code, "}\n");
+  const std::string answer =
+      absl::StrCat("HTTP/1.1 ", refused.status,
+                   "\r\nContent-Type: application/json\r\nContent-Length: ", body.size(),
+                   "\r\nConnection: close\r\n\r\n", body);
   [[maybe_unused]] const ssize_t sent =
       ::send(connection, answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
@@ -227,7 +229,7 @@ void ServeConnection(const std::shared_ptr<State>& state, int connection) {
     RequestForwarder forwarder(state.get());
     serve(connection, &forwarder);
   } else {
-    RefuseConnection(connection, "500 Internal Server Error", std::string(failure.message()));
+    RefuseConnection(connection, kFailed, std::string(failure.message()));
   }
   EndConnection(state.get(), connection);
 }
@@ -237,7 +239,7 @@ bool AcceptConnection(const std::shared_ptr<State>& state, int listener) {
   const int connection = MoveDescriptorUp(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
   if (connection < 0) return errno != EMFILE && errno != ENFILE && errno != ENOMEM;
   if (!PeerMayOperate(connection)) {
-    RefuseConnection(connection, "403 Forbidden", "only the same user and root may operate it");
+    RefuseConnection(connection, kForbidden, "only the same user and root may operate it");
     ::close(connection);
     return true;
   }
@@ -249,7 +251,7 @@ bool AcceptConnection(const std::shared_ptr<State>& state, int listener) {
       return true;
     }
     if (state->stopping || state->connections.size() >= kConnectionsMax) {
-      RefuseConnection(connection, "503 Service Unavailable", "too many connections");
+      RefuseConnection(connection, kBusy, "too many connections");
       ::close(connection);
       return true;
     }
@@ -265,7 +267,7 @@ bool AcceptConnection(const std::shared_ptr<State>& state, int listener) {
   if (::poll(&request, 1, kBeginMaxMs) > 0) {
     ServeConnection(state, connection);
   } else {
-    RefuseConnection(connection, "503 Service Unavailable", "no thread to serve it");
+    RefuseConnection(connection, kBusy, "no thread to serve it");
     EndConnection(state.get(), connection);
   }
   return true;
