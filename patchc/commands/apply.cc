@@ -22,6 +22,7 @@
 #include "patchc/commands/send_patch.h"
 #include "patchc/commands/watch_canary.h"
 #include "patchc/text.h"
+#include "runtime/format/patch_module.h"
 
 namespace mend::patchc {
 namespace {

@@ -4,13 +4,9 @@
 #define MEND_PATCHC_COMMANDS_COMMAND_H_
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace mend::patchc {
-
-// Whether the file claims to be a patch module (runtime/format/patch_module.h).
-inline bool IsPatchModule(std::string_view file) { return file.starts_with("MENDPTCH"); }
 
 using CommandArguments = std::vector<std::string>;
 

@@ -149,6 +149,8 @@ std::string SerializePatchModule(PatchModule& module) {
   return WrapFrame(kMagic, contents);
 }
 
+bool IsPatchModule(std::string_view file) { return file.starts_with(kMagic); }
+
 absl::StatusOr<PatchModule> ParsePatchModule(std::string_view file) {
   const absl::StatusOr<std::string> contents = UnwrapFrame(kMagic, file);
   if (!contents.ok()) {

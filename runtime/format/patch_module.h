@@ -84,6 +84,8 @@ struct PatchModule {
 
 // Fills content_hash.
 std::string SerializePatchModule(PatchModule& module);
+// Whether the file claims to be one.
+bool IsPatchModule(std::string_view file);
 // Untrusted input: INVALID_ARGUMENT says what is wrong.
 absl::StatusOr<PatchModule> ParsePatchModule(std::string_view file);
 
