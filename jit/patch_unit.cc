@@ -364,14 +364,14 @@ void PatchUnitLink::BindEdge(Block& from, Edge& edge) {
   missing_.insert(Demangled(name));
 }
 
-std::optional<uintptr_t> PatchUnitLink::FindLiteral(const std::string& key) {
+std::optional<uintptr_t> PatchUnitLink::LiteralOfUnit(const std::string& key) {
   if (!literals_) {
     const auto sections = object_->literals.find(plan_.unit);
     literals_.emplace();
     if (sections != object_->literals.end()) literals_ = LiteralsOf(sections->second);
   }
-  if (const auto own = literals_->find(key); own != literals_->end()) return own->second;
-  return data_->FindLiteral(absl::StrCat(plan_.unit_name, "|", key));
+  const auto found = literals_->find(key);
+  return found == literals_->end() ? std::nullopt : std::optional<uintptr_t>(found->second);
 }
 
 bool PatchUnitLink::BindLiteral(const Block& from, Edge& edge) {
@@ -385,12 +385,15 @@ bool PatchUnitLink::BindLiteral(const Block& from, Edge& edge) {
       offset < 0 ? std::nullopt : LiteralAt(bytes, width, static_cast<size_t>(offset));
   if (!literal) return false;
   const auto [begin, end] = *literal;
-  std::string key = LiteralKey(section, bytes.substr(begin, end - begin));
-  if (const std::optional<uintptr_t> running = FindLiteral(key)) {
+  const std::string key = LiteralKey(section, bytes.substr(begin, end - begin));
+  std::optional<uintptr_t> running = LiteralOfUnit(key);
+  std::string fingerprint = absl::StrCat("literal|", plan_.unit_name, "|", key);
+  if (!running) running = data_->FindConstant(fingerprint);
+  if (running) {
     PointAt(edge, *running - begin);
     return true;
   }
-  new_literals_.push_back({std::move(key), &target, begin});
+  new_constants_.push_back({std::move(fingerprint), &target, begin});
   return false;
 }
 
@@ -418,7 +421,7 @@ void PatchUnitLink::KeepUnnamed(Block& block, Edge& edge) {
     bound_[&block] = *known;
     return PointAt(edge, *known);
   }
-  new_constants_.push_back({std::move(fingerprint), &block, 0});
+  new_constants_.push_back({std::move(fingerprint), &block});
   Keep(block, Placement::kConstant);
 }
 
@@ -544,13 +547,11 @@ llvm::Error PatchUnitLink::AfterFixup(LinkGraph& graph) {
   own_.Read();
   ReadUnitFunctions();
   for (NewConstant& constant : new_constants_) {
-    constant.address = constant.block->getAddress().getValue();
-  }
-  for (NewLiteral& literal : new_literals_) {
-    const auto known = bound_.find(literal.block);
+    // A block of literals may be one that an earlier patch brought.
+    const auto known = bound_.find(constant.block);
     const uintptr_t block =
-        known != bound_.end() ? known->second : literal.block->getAddress().getValue();
-    literal.address = block + literal.offset;
+        known != bound_.end() ? known->second : constant.block->getAddress().getValue();
+    constant.address = block + constant.offset;
   }
   rows_ = CollectUnwindRows(graph);
   if (object_->debug != nullptr) {
@@ -578,9 +579,6 @@ void PatchUnitLink::Publish(PatchedObject& object) const {
   }
   for (const NewConstant& constant : new_constants_) {
     data.AddConstant(constant.fingerprint, constant.address);
-  }
-  for (const NewLiteral& literal : new_literals_) {
-    data.AddLiteral(absl::StrCat(plan_.unit_name, "|", literal.key), literal.address);
   }
 }
 

@@ -104,15 +104,9 @@ class PatchUnitLink : public GraphEditor {
     llvm::jitlink::Symbol* symbol = nullptr;
     PatchData::Datum datum;
   };
+  // A constant that no earlier patch brought, or a literal that the unit does not have either.
   struct NewConstant {
     std::string fingerprint;
-    llvm::jitlink::Block* block = nullptr;
-    uintptr_t address = 0;
-  };
-
-  // A literal that neither the unit has nor an earlier patch brought.
-  struct NewLiteral {
-    std::string key;
     const llvm::jitlink::Block* block = nullptr;
     size_t offset = 0;
     uintptr_t address = 0;
@@ -143,7 +137,8 @@ class PatchUnitLink : public GraphEditor {
   // Leads the address of a literal that is there to it: a program may have kept that address, to
   // know the literal by. False: it is no such thing.
   bool BindLiteral(const llvm::jitlink::Block& from, llvm::jitlink::Edge& edge);
-  std::optional<uintptr_t> FindLiteral(const std::string& key);
+  // Where the unit has the literal of that LiteralKey; nullopt when it has none.
+  std::optional<uintptr_t> LiteralOfUnit(const std::string& key);
   // Where the block of that name lies in what runs; nullopt when it does not.
   std::optional<uintptr_t> RunningAddress(const std::string& name) const;
   void KeepUnnamed(llvm::jitlink::Block& block, llvm::jitlink::Edge& edge);
@@ -173,8 +168,7 @@ class PatchUnitLink : public GraphEditor {
   std::vector<std::pair<uintptr_t, std::string>> switches_;  // flags, and whose they are
   std::vector<NewConstant> new_constants_;
   std::optional<std::map<std::string, uintptr_t>> literals_;  // the unit's own, once asked for
-  std::vector<NewLiteral> new_literals_;
-  OwnData own_;  // linked afresh for every patch
+  OwnData own_;                                               // linked afresh for every patch
   std::vector<const llvm::jitlink::Symbol*> own_symbols_;
   llvm::DenseMap<const llvm::jitlink::Block*, uintptr_t> reserved_;
   std::vector<NewThreadLocal> new_thread_locals_;

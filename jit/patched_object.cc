@@ -17,12 +17,6 @@ std::optional<uintptr_t> PatchData::FindConstant(const std::string& fingerprint)
   return it->second;
 }
 
-std::optional<uintptr_t> PatchData::FindLiteral(const std::string& key) const {
-  const auto it = literals_.find(key);
-  if (it == literals_.end()) return std::nullopt;
-  return it->second;
-}
-
 LinkedUnits::LinkedUnits(const HostedProgram* program, const std::string& patch, bool is_pinned,
                          std::vector<Part> parts)
     : program_(program), is_pinned_(is_pinned), parts_(std::move(parts)) {

@@ -39,21 +39,15 @@ class PatchData {
   // `key` is the datum's name, after "UNIT|" when it is local to a unit.
   const Datum* Find(const std::string& key, uint64_t size, const std::string& fingerprint) const;
   void Add(const std::string& key, Datum datum) { data_[key] = std::move(datum); }
-  // Constants without a name, by content.
+  // Constants without a name, by content; and literals.
   std::optional<uintptr_t> FindConstant(const std::string& fingerprint) const;
   void AddConstant(std::string fingerprint, uintptr_t address) {
     constants_[std::move(fingerprint)] = address;
-  }
-  // A literal, after "UNIT|".
-  std::optional<uintptr_t> FindLiteral(const std::string& key) const;
-  void AddLiteral(std::string key, uintptr_t address) {
-    literals_.try_emplace(std::move(key), address);
   }
 
  private:
   std::map<std::string, Datum> data_;
   std::map<std::string, uintptr_t> constants_;
-  std::map<std::string, uintptr_t> literals_;
 };
 
 // The text of a patch's units that were linked into one object, with all that knows it.
