@@ -53,8 +53,7 @@ void TellFunctions(const Json& report, std::string& out) {
     const std::string object = TextField(function, "object");
     const std::string name =
         absl::StrCat(object, object.empty() ? "" : ":", DisplayName(TextField(function, "name")));
-    const auto nop = function.find("nop");
-    if (nop != function.end() && nop->is_boolean() && nop->get<bool>()) {
+    if (BoolField(function, "nop")) {
       back.push_back(name);
       continue;
     }
@@ -159,8 +158,7 @@ std::vector<std::string> AppliedPatches(const Target& target) {
   if (!reply.ok()) return names;
   const Json status = Json::parse(reply->body, nullptr, /*allow_exceptions=*/false);
   for (const Json& patch : Part(status, "patches")) {
-    const Json enabled = Part(patch, "enabled");
-    if (enabled.is_boolean() && enabled.get<bool>()) names.push_back(TextField(patch, "name"));
+    if (BoolField(patch, "enabled")) names.push_back(TextField(patch, "name"));
   }
   return names;
 }
@@ -170,6 +168,11 @@ std::vector<std::string> AppliedPatches(const Target& target) {
 std::string TextField(const Json& object, const char* key) {
   const auto found = object.find(key);
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+bool BoolField(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_boolean() && found->get<bool>();
 }
 
 void PrintOutcome(const Outcome& outcome) {

@@ -37,6 +37,8 @@ struct Outcome {
 
 // A field of what a target has answered, which may be anything; "" when it is no text.
 std::string TextField(const nlohmann::ordered_json& object, const char* key);
+// The same of a truth value; false when it is none.
+bool BoolField(const nlohmann::ordered_json& object, const char* key);
 
 // Prints what there is for people.
 void PrintOutcome(const Outcome& outcome);

@@ -153,9 +153,7 @@ class Watcher {
     }
     bool enabled = false;
     for (const Json& patch : status.value("patches", Json::array())) {
-      if (TextField(patch, "name") != canary.patch) continue;
-      const auto field = patch.find("enabled");
-      enabled = field != patch.end() && field->is_boolean() && field->get<bool>();
+      if (TextField(patch, "name") == canary.patch) enabled = BoolField(patch, "enabled");
     }
     return SetSettled(canary, enabled);
   }
