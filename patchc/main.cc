@@ -2,6 +2,7 @@
 // build systems that take one word for a compiler, it is `patchc cc` or `patchc c++`.
 #include <cstdio>
 #include <filesystem>
+#include <string>
 #include <string_view>
 #include <system_error>
 
@@ -39,14 +40,23 @@ void LeaveRemovedDirectory() {
   if (error) std::filesystem::current_path("/", error);
 }
 
-bool IsCompiler(std::string_view verb) { return verb == "cc" || verb == "c++"; }
+// As the verb that it was called by: mend-cc, mend-c++.
+mend::patchc::CommandArguments WordsOf(int argc, char** argv) {
+  if (argc == 0) return {};
+  mend::patchc::CommandArguments words(argv + 1, argv + argc);
+  std::string_view name = argv[0];
+  name.remove_prefix(name.find_last_of('/') + 1);
+  if (name == "mend-cc") words.insert(words.begin(), "cc");
+  if (name == "mend-c++") words.insert(words.begin(), "c++");
+  return words;
+}
 
-int Run(int argc, char** argv) {
-  if (argc < 2) {
+int Run(const mend::patchc::CommandArguments& words) {
+  if (words.empty()) {
     PrintUsage(stderr);
     return 2;
   }
-  const std::string_view verb = argv[1];
+  const std::string& verb = words.front();
   if (verb == "--help" || verb == "-h") {
     PrintUsage(stdout);
     return 0;
@@ -56,9 +66,9 @@ int Run(int argc, char** argv) {
     return 0;
   }
   for (const mend::patchc::Command& command : kCommands) {
-    if (verb == command.name) return command.run({argv + 2, argv + argc});
+    if (verb == command.name) return command.run({words.begin() + 1, words.end()});
   }
-  std::fprintf(stderr, "patchc: unknown verb '%s'; see patchc --help\n", argv[1]);
+  std::fprintf(stderr, "patchc: unknown verb '%s'; see patchc --help\n", verb.c_str());
   return 2;
 }
 
@@ -66,15 +76,10 @@ int Run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   mend::patchc::PrepareHeap();
-  std::string_view name = argc > 0 ? argv[0] : "";
-  name.remove_prefix(name.find_last_of('/') + 1);
-  const bool is_c = name == "mend-cc";
-  const bool is_compiler =
-      is_c || name == "mend-c++" || (argc > 1 && IsCompiler(std::string_view(argv[1])));
+  const mend::patchc::CommandArguments words = WordsOf(argc, argv);
+  const bool is_compiler = !words.empty() && (words[0] == "cc" || words[0] == "c++");
   mend::OpenClosedStreams(/*discards_output=*/is_compiler);
   LeaveRemovedDirectory();
-  if (is_c) return mend::patchc::RunCc({argv + 1, argv + argc});
-  if (name == "mend-c++") return mend::patchc::RunCxx({argv + 1, argv + argc});
-  const int code = Run(argc, argv);
+  const int code = Run(words);
   return is_compiler ? code : mend::FinishOutput("patchc", code);
 }
