@@ -448,14 +448,14 @@ absl::Status SourceEdits::AddDiff(const std::string& file, const DiffOptions& op
   }
   for (const FileDiff* diff : others) {
     const std::string rest = StripComponents(diff->path(), options.strip.value_or(diff_strip_));
-    if (absl::Status added = AddOther(rest, *diff, !diff_roots_.empty(), file); !added.ok())
-      return added;
+    if (absl::Status added = AddOther(rest, *diff, file); !added.ok()) return added;
   }
   return absl::OkStatus();
 }
 
-absl::Status SourceEdits::AddOther(const std::string& rest, const FileDiff& diff, bool is_placed,
+absl::Status SourceEdits::AddOther(const std::string& rest, const FileDiff& diff,
                                    const std::string& file) {
+  const bool is_placed = !diff_roots_.empty();
   const std::string path = Normalized(diff_root_, rest);
   const auto known = edits_.find({0, path});
   const bool is_created = known != edits_.end() && known->second.is_new_file;

@@ -86,10 +86,8 @@ class SourceEdits {
   absl::StatusOr<SourceEdit*> Edit(size_t object, const std::string& path);
   absl::Status ApplyTo(const std::string& real, const FileDiff& diff, const std::string& file);
   // What a diff says of a file that is no source: one that it creates, or that an earlier diff has
-  // created; else it is skipped. `rest` leads to it, and `is_placed` says whether from where is
-  // known.
-  absl::Status AddOther(const std::string& rest, const FileDiff& diff, bool is_placed,
-                        const std::string& file);
+  // created; else it is skipped. `rest` leads to it, from diff_root_.
+  absl::Status AddOther(const std::string& rest, const FileDiff& diff, const std::string& file);
   // Whether the source is gone from where others of the program's are, or has never been there.
   bool IsMissing(const std::string& rest) const;
   // The file of a path, by its own name or another; "" if it is no source.

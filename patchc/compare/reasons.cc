@@ -266,9 +266,9 @@ std::string LoopHint(const ObjectDescription& unit, const std::string& function,
 absl::StatusOr<std::vector<std::string>> EffectWarnings(Base& base, size_t unit,
                                                         const CodeFacts& facts,
                                                         const UnitDiff& diff) {
-  absl::StatusOr<std::vector<std::string>> tables = ConstantWarnings(base, unit, facts, diff);
-  if (!tables.ok()) return tables.status();
-  std::vector<std::string> warnings = *std::move(tables);
+  absl::StatusOr<std::vector<std::string>> constants = ConstantWarnings(base, unit, facts, diff);
+  if (!constants.ok()) return constants.status();
+  std::vector<std::string> warnings = *std::move(constants);
   const std::string& source = base.units()[unit].description.source;
   for (const PatchedFunction& function : diff.functions) {
     // A body is what the function around it calls, turn for turn.
