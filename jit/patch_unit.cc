@@ -11,7 +11,6 @@
 #include "jit/status_conversion.h"
 #include "jit/unwind_records.h"
 #include "llvm/ADT/DenseSet.h"
-#include "llvm/ADT/StringExtras.h"
 #include "llvm/ExecutionEngine/JITLink/x86_64.h"
 #include "llvm/Support/BLAKE3.h"
 #include "runtime/format/object_description.h"
