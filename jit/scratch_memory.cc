@@ -23,7 +23,9 @@ constexpr size_t kReserved = 2048 * kMiB;
 // A huge page is zeroed at once: not worth it for small programs, which fit in here. They get their
 // pages some at a time, which costs a fraction of a page fault for each.
 constexpr size_t kSmallPages = 4 * kMiB;
-constexpr size_t kPopulated = kMiB / 4;
+// As many as there are already, between these: a patch of one function takes some 60 kB.
+constexpr size_t kLeastPopulated = kMiB / 32;
+constexpr size_t kMostPopulated = kMiB / 4;
 constexpr int kLeastClass = 4;  // 16 bytes
 constexpr int kClasses = 32;
 
@@ -90,10 +92,12 @@ class Scratch {
   }
 
   void Populate() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    for (; populated_ < std::min(used_, kSmallPages); populated_ += kPopulated) {
+    while (populated_ < std::min(used_, kSmallPages)) {
+      const size_t more = std::clamp(populated_, kLeastPopulated, kMostPopulated);
       // Kernels before 5.14 refuse it, and give pages one by one as they are touched.
-      madvise(reinterpret_cast<void*>(begin_.load(std::memory_order_relaxed) + populated_),
-              kPopulated, MADV_POPULATE_WRITE);
+      madvise(reinterpret_cast<void*>(begin_.load(std::memory_order_relaxed) + populated_), more,
+              MADV_POPULATE_WRITE);
+      populated_ += more;
     }
   }
 
