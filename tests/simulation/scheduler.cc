@@ -70,6 +70,7 @@ void Scheduler::Entry() {
   Scheduler& self = *current;
   Fiber& fiber = *self.running_;
   fiber.body();
+  if (self.guided() && self.check_) self.check_();
   fiber.done = true;
   if (&fiber == self.main_) self.ended_ = true;
   if (&fiber == self.main_ || self.guided()) MendFiberSwitch(&fiber.sp, self.main_sp_);
@@ -190,8 +191,9 @@ bool Scheduler::DeliverInterrupt() {
 
 void Scheduler::Park() {
   if (++points_ > points_max_) Violation("the history does not end");
-  MendFiberSwitch(&running_->sp, main_sp_);
+  // Before, so that what the check remembers says no more than the state does.
   if (check_) check_();
+  MendFiberSwitch(&running_->sp, main_sp_);
 }
 
 void Scheduler::GuidedPoint(Access access) {
