@@ -213,6 +213,9 @@ void ForceOptions(clang::CompilerInvocation& invocation) {
   codegen.PatchableFunctionEntryOffset = 0;
   codegen.NoPLT = false;
   codegen.Addrsig = false;
+  // A destructor that only calls its base's would be that one, and could not change by itself.
+  // Without optimisation only variants are one, which change together.
+  if (codegen.OptimizationLevel > 0) codegen.CXXCtorDtorAliases = false;
   // <mend/livepatch.h>: after all others, so that a project's own folder of that name wins.
   invocation.getHeaderSearchOpts().AddPath(IncludeDirectory(), clang::frontend::After,
                                            /*IsFramework=*/false, /*IgnoreSysRoot=*/true);
