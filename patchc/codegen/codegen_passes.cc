@@ -33,6 +33,13 @@ llvm::cl::bits<Part> left_out("mend-without", llvm::cl::Hidden, llvm::cl::CommaS
 void RegisterCodegenPasses(llvm::PassBuilder& builder, const LoopOptions* loops,
                            const CodegenResults& results) {
   RecordInlining(builder);
+  // A switch that returns literals would have a table of distances to them, which nobody could fill
+  // with those that the program has and may have kept.
+  if (llvm::PassInstrumentationCallbacks* const passes =
+          builder.getPassInstrumentationCallbacks()) {
+    passes->registerShouldRunOptionalPassCallback(
+        [](llvm::StringRef pass, llvm::Any) { return pass != "RelLookupTableConverterPass"; });
+  }
   builder.registerPipelineStartEPCallback(
       [loops, hashes = results.hashes, notes = results.notes](llvm::ModulePassManager& passes,
                                                               llvm::OptimizationLevel) {
