@@ -1,6 +1,7 @@
 #include "jit/units_link.h"
 
 #include <algorithm>
+#include <deque>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -83,7 +84,7 @@ class Linking {
   absl::Status CheckReferences(const PatchUnit& unit, uint32_t number);
   void PlanNew(const PatchUnit& unit, PatchUnitLink::Plan& plan);
   void TakeObjectsOwn(const llvm::jitlink::LinkGraph& graph, PatchUnitLink::Plan& plan);
-  absl::StatusOr<GraphPtr> BuildGraph(const PatchUnit& unit);
+  absl::StatusOr<GraphPtr> BuildGraph(const PatchUnit& unit, const PatchUnitLink::Plan& plan);
   std::unique_ptr<LinkedUnits> Text(const HostedProgram* program) const;
   absl::Status TakeFunctions();
 
@@ -95,6 +96,7 @@ class Linking {
   std::vector<PatchUnitLink::Plan> plans_;
   std::set<std::string> patch_globals_;
   std::map<std::string, intptr_t> thread_locals_;  // that the patch adds
+  std::deque<std::string> rewritten_;  // objects that graphs are made of in place of the units'
   std::vector<std::unique_ptr<PatchUnitLink>> links_;
   std::vector<PatchFunction> functions_;  // once they are linked
 };
@@ -209,24 +211,31 @@ void Linking::TakeObjectsOwn(const llvm::jitlink::LinkGraph& graph, PatchUnitLin
   }
 }
 
-absl::StatusOr<GraphPtr> Linking::BuildGraph(const PatchUnit& unit) {
+absl::StatusOr<GraphPtr> Linking::BuildGraph(const PatchUnit& unit,
+                                             const PatchUnitLink::Plan& plan) {
   absl::StatusOr<ElfScan> scan = ScanObject(unit.object);
-  if (scan.ok() && !scan->indirect_functions.empty()) {
-    scan = absl::FailedPreconditionError(absl::StrCat("it has a function that is chosen at start: ",
-                                                      scan->indirect_functions.front()));
+  // One that the program has was chosen when it started, and is its own.
+  for (const std::string& name :
+       scan.ok() ? scan->indirect_functions : std::vector<std::string>()) {
+    if (object_.index.FindGlobal(name) != nullptr && !plan.replaced.contains(name)) continue;
+    scan = absl::FailedPreconditionError(
+        absl::StrCat("it has a new function that is chosen at start: ", name));
+    break;
   }
   if (!scan.ok()) {
     return absl::Status(scan.status().code(),
                         absl::StrCat(unit.unit, ": ", scan.status().message()));
   }
-  return object_.engine->BuildGraph(unit.unit, unit.object);
+  if (scan->rewritten.empty()) return object_.engine->BuildGraph(unit.unit, unit.object);
+  rewritten_.push_back(std::move(scan->rewritten));
+  return object_.engine->BuildGraph(unit.unit, rewritten_.back());
 }
 
 absl::Status Linking::Link() {
   std::vector<LinkJob> jobs;
   for (size_t i = 0; i < plans_.size(); ++i) {
     const PatchUnit& unit = *what_.units[i];
-    absl::StatusOr<GraphPtr> graph = BuildGraph(unit);
+    absl::StatusOr<GraphPtr> graph = BuildGraph(unit, plans_[i]);
     if (!graph.ok()) return graph.status();
     TakeObjectsOwn(**graph, plans_[i]);
     for (const llvm::jitlink::Symbol* symbol : (*graph)->defined_symbols()) {
