@@ -6,6 +6,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "patchc/compare/exchanged_statics.h"
 #include "patchc/compare/layout.h"
 
 namespace mend::patchc {
@@ -52,27 +53,49 @@ bool MentionsLambdaOf(const std::string& function, const std::string& name) {
   return false;
 }
 
-// A replaced function that belongs to a lambda of `function` and is called by its address; empty
-// if there is none.
+// The symbols that belong to a lambda of `function` and are called by their addresses, or by one
+// another from such a one: what a std::function calls may call the lambda's body.
+std::set<std::string> CodeOfLiving(const std::string& function, const ObjectSummary& base) {
+  std::set<std::string> of_lambdas;
+  for (const auto& [symbol, details] : base.details) {
+    if (MentionsLambdaOf(function, DisplayName(symbol))) of_lambdas.insert(symbol);
+  }
+  std::vector<std::string> pending;
+  for (const auto& [symbol, details] : base.details) {
+    for (const std::string& target : details.addresses) {
+      if (of_lambdas.contains(target)) pending.push_back(target);
+    }
+  }
+  std::set<std::string> living;
+  while (!pending.empty()) {
+    const std::string symbol = std::move(pending.back());
+    pending.pop_back();
+    if (!living.insert(symbol).second) continue;
+    for (const std::string& target : base.details.at(symbol).references) {
+      if (of_lambdas.contains(target)) pending.push_back(target);
+    }
+  }
+  return living;
+}
+
+// A replaced function that is such code, as people see it; empty if there is none.
 std::string ReplacedCodeOfLiving(const std::string& function, const UnitSides& sides,
                                  const UnitDiff& diff) {
-  for (const PatchedFunction& replaced : diff.functions) {
-    const std::string name = DisplayName(replaced.name);
-    if (!MentionsLambdaOf(function, name)) continue;
-    const auto& details = sides.base.details;
-    const bool is_address_taken = std::any_of(
-        details.begin(), details.end(),
-        [&](const auto& symbol) { return symbol.second.addresses.contains(replaced.name); });
-    if (is_address_taken) return name;
-  }
-  return {};
+  const std::set<std::string> living = CodeOfLiving(function, sides.base);
+  const auto found = std::find_if(
+      diff.functions.begin(), diff.functions.end(),
+      [&living](const PatchedFunction& replaced) { return living.contains(replaced.name); });
+  return found == diff.functions.end() ? std::string() : DisplayName(found->name);
+}
+
+std::string LivesOn(const std::string& function, const std::string& reached) {
+  return absl::StrCat("    some may live on: '", reached,
+                      "' is called by its address\n    RECORD is '", function, "::(lambda)'");
 }
 
 Refusal RefusalFor(const std::string& function, const std::string& reached, const Lambdas& base,
                    const Lambdas& edited) {
-  const std::string why =
-      absl::StrCat("    some may live on: '", reached,
-                   "' is called by its address\n    RECORD is '", function, "::(lambda)'");
+  const std::string why = LivesOn(function, reached);
   if (base.size() != edited.size()) {
     return {RefusalCode::kFunctionAmbiguous,
             absl::StrCat("the number of lambdas of '", function, "' and their captures changed"),
@@ -98,6 +121,18 @@ std::vector<Refusal> RefuseCaptures(const UnitSides& sides, const ObjectDescript
     const std::string reached = ReplacedCodeOfLiving(function, sides, diff);
     if (reached.empty()) continue;
     refusals.push_back(RefusalFor(function, reached, found->second, lambdas));
+  }
+  for (const std::string& symbol :
+       FunctionsWithExchangedLambdas(sides.description.records, edited.records)) {
+    const std::string function = DisplayName(symbol);
+    if (allowed.contains(absl::StrCat(function, "::(lambda)"))) continue;
+    const std::string reached = ReplacedCodeOfLiving(function, sides, diff);
+    if (reached.empty()) continue;
+    refusals.push_back(
+        {RefusalCode::kFunctionAmbiguous,
+         absl::StrCat("lambdas of '", function,
+                      "' may have changed places: they are told apart by their order"),
+         LivesOn(function, reached)});
   }
   return refusals;
 }

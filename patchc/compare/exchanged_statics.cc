@@ -103,6 +103,17 @@ bool IsUsed(const std::string& group, const UnitSides& sides, const UnitDiff& di
   });
 }
 
+// By their order, as if each were a variable.
+std::map<std::string, Blocks> LambdaBodies(const std::vector<RecordDescription>& records) {
+  std::map<std::string, Blocks> groups;
+  for (const RecordDescription& record : records) {
+    if (record.kind != "lambda body") continue;
+    Blocks& bodies = groups[record.name];
+    bodies[absl::StrCat(bodies.size())] = {"reached", record.fields.front().type};
+  }
+  return groups;
+}
+
 std::string Shown(const Blocks& blocks) {
   return absl::StrJoin(blocks, ", ", [](std::string* out, const auto& block) {
     absl::StrAppend(out, "'", ShownDatum(block.first), "'");
@@ -133,6 +144,19 @@ std::vector<Refusal> RefuseExchangedStatics(const UnitSides& sides, const Object
                         {}});
   }
   return refusals;
+}
+
+std::vector<std::string> FunctionsWithExchangedLambdas(
+    const std::vector<RecordDescription>& base, const std::vector<RecordDescription>& edited) {
+  const std::map<std::string, Blocks> before = LambdaBodies(base);
+  std::vector<std::string> functions;
+  for (const auto& [function, bodies] : LambdaBodies(edited)) {
+    const auto found = before.find(function);
+    const bool may_be_exchanged = found != before.end() && found->second.size() == bodies.size() &&
+                                  !AreInPlace(found->second, bodies);
+    if (may_be_exchanged) functions.push_back(function);
+  }
+  return functions;
 }
 
 }  // namespace mend::patchc

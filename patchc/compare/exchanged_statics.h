@@ -4,6 +4,7 @@
 #ifndef MEND_PATCHC_COMPARE_EXCHANGED_STATICS_H_
 #define MEND_PATCHC_COMPARE_EXCHANGED_STATICS_H_
 
+#include <string>
 #include <vector>
 
 #include "patchc/compare/module_diff.h"
@@ -15,6 +16,11 @@ namespace mend::patchc {
 // other.
 std::vector<Refusal> RefuseExchangedStatics(const UnitSides& sides, const ObjectDescription& edited,
                                             const UnitDiff& diff);
+
+// The symbols of the functions that have as many lambdas as before, and in which one is rather what
+// stands in the place of another one, by the same measure.
+std::vector<std::string> FunctionsWithExchangedLambdas(
+    const std::vector<RecordDescription>& base, const std::vector<RecordDescription>& edited);
 
 }  // namespace mend::patchc
 
