@@ -10,6 +10,7 @@
 #include <clang/AST/RecordLayout.h>
 #include <clang/Basic/Diagnostic.h>
 #include <clang/Basic/SourceManager.h>
+#include <llvm/ADT/MapVector.h>
 #include <llvm/ADT/STLExtras.h>
 #include <llvm/Support/xxhash.h>
 
@@ -77,7 +78,10 @@ class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
   }
 
   // When all declarations have been visited.
-  void Finish(const SymbolOf& symbol_of) { statics_.Describe(symbol_of, description_->records); }
+  void Finish(const SymbolOf& symbol_of) {
+    statics_.Describe(symbol_of, description_->records);
+    DescribeBodies();
+  }
 
   bool dataTraverseStmtPre(clang::Stmt* statement) override {
     statics_.Enter(statement);
@@ -135,12 +139,13 @@ class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
 
   bool VisitLambdaExpr(clang::LambdaExpr* lambda) override {
     const clang::CXXRecordDecl* closure = lambda->getLambdaClass();
-    if (lambda->capture_size() == 0 || closure->isDependentContext() || IsSystem(*closure) ||
-        !closures_.insert(closure).second) {
+    if (closure->isDependentContext() || IsSystem(*closure) || !closures_.insert(closure).second) {
       return true;
     }
     const clang::FunctionDecl* function = FunctionAround(*closure);
     if (function == nullptr) return true;
+    lambdas_[function].push_back(lambda);
+    if (lambda->capture_size() == 0) return true;
     RecordDescription description;
     description.name = names_.getName(function);
     description.kind = "lambda";
@@ -167,23 +172,70 @@ class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
     }
     RecordDescription description;
     description.name = RecordName(*declaration, context_);
-    if (description.name.empty()) return true;
+    if (description.name.empty()) {
+      AddUnnamedEnum(*declaration);
+      return true;
+    }
     description.kind = "enum";
     const clang::QualType type = declaration->getIntegerType();
     description.size_bytes = static_cast<uint64_t>(context_.getTypeSizeInChars(type).getQuantity());
     description.alignment_bytes =
         static_cast<uint64_t>(context_.getTypeAlignInChars(type).getQuantity());
     for (const clang::EnumConstantDecl* enumerator : declaration->enumerators()) {
-      FieldDescription field;
-      field.name = enumerator->getNameAsString();
-      field.type = llvm::toString(enumerator->getInitVal(), 10);
-      description.fields.push_back(std::move(field));
+      description.fields.push_back(DescribeEnumerator(*enumerator));
     }
     description_->records.push_back(std::move(description));
     return true;
   }
 
+  bool VisitFileScopeAsmDecl(clang::FileScopeAsmDecl* assembler) override {
+    RecordDescription description;
+    description.name =
+        absl::StrCat("assembler ", absl::Hex(llvm::xxh3_64bits(assembler->getAsmString())));
+    description.kind = "assembler";
+    description_->records.push_back(std::move(description));
+    return true;
+  }
+
  private:
+  static FieldDescription DescribeEnumerator(const clang::EnumConstantDecl& enumerator) {
+    FieldDescription field;
+    field.name = enumerator.getNameAsString();
+    field.type = llvm::toString(enumerator.getInitVal(), 10);
+    return field;
+  }
+
+  // Of functions with several lambdas, whose order is all that their symbols tell.
+  void DescribeBodies() {
+    clang::PrintingPolicy policy(context_.getLangOpts());
+    policy.AnonymousTagLocations = false;
+    for (const auto& [function, lambdas] : lambdas_) {
+      if (lambdas.size() < 2) continue;
+      for (const clang::LambdaExpr* lambda : lambdas) {
+        FieldDescription body;
+        llvm::raw_string_ostream stream(body.type);
+        lambda->printPretty(stream, nullptr, policy);
+        RecordDescription description;
+        description.name = names_.getName(function);
+        description.kind = "lambda body";
+        description.fields.push_back(std::move(body));
+        description_->records.push_back(std::move(description));
+      }
+    }
+  }
+
+  // Each enumerator by itself: nothing else tells unnamed enumerations apart. One with a value of
+  // its own is a constant, as a macro is.
+  void AddUnnamedEnum(const clang::EnumDecl& declaration) {
+    for (const clang::EnumConstantDecl* enumerator : declaration.enumerators()) {
+      RecordDescription description;
+      description.name = enumerator->getQualifiedNameAsString();
+      description.kind = enumerator->getInitExpr() == nullptr ? "enum" : "constant";
+      description.fields.push_back(DescribeEnumerator(*enumerator));
+      description_->records.push_back(std::move(description));
+    }
+  }
+
   struct Member {
     std::string name;
     clang::QualType type;
@@ -261,9 +313,11 @@ class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
     if (type->isFunctionType()) return "function";
     if (const clang::QualType pointee = type->getPointeeType();
         type->isPointerType() || type->isReferenceType()) {
-      return pointee->isVoidType() || pointee->isIntegralOrEnumerationType()
-                 ? "pointer"
-                 : "pointer to " + Meaning(pointee);
+      const bool may_be_bytes =
+          pointee->isVoidType() || (pointee->isIntegralOrEnumerationType() &&
+                                    (pointee->isIncompleteType() ||
+                                     context_.getTypeSize(pointee) == context_.getCharWidth()));
+      return may_be_bytes ? "pointer" : "pointer to " + Meaning(pointee);
     }
     if (const clang::ArrayType* array = context_.getAsArrayType(type)) {
       return Meaning(array->getElementType()) + "[]";
@@ -360,7 +414,9 @@ class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
   ObjectDescription* description_;
   std::set<const clang::VarDecl*> variables_;       // those that are described
   std::set<const clang::CXXRecordDecl*> closures_;  // likewise
-  std::map<std::string, int> variable_numbers_;     // how many of a name are
+  // In the order of the source.
+  llvm::MapVector<const clang::FunctionDecl*, std::vector<const clang::LambdaExpr*>> lambdas_;
+  std::map<std::string, int> variable_numbers_;  // how many of a name are
 };
 
 class RecordCollector : public clang::ASTConsumer {

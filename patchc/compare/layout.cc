@@ -132,9 +132,13 @@ std::optional<Refusal> CompareEnum(const RecordDescription& base, const RecordDe
   for (const FieldDescription& enumerator : base.fields) {
     const auto found = values.find(enumerator.name);
     if (found == values.end() || found->second == enumerator.type) continue;
+    // An unnamed one is described by its enumerators alone.
+    const std::string whose =
+        base.size_bytes == 0
+            ? absl::StrCat("unnamed enum: the value of '", base.name)
+            : absl::StrCat("enum ", base.name, ": the value of '", enumerator.name);
     return Refusal{RefusalCode::kEnumValue,
-                   absl::StrCat("enum ", base.name, ": the value of '", enumerator.name,
-                                "' changed from ", enumerator.type, " to ", found->second),
+                   absl::StrCat(whose, "' changed from ", enumerator.type, " to ", found->second),
                    {}};
   }
   if (base.size_bytes == edited.size_bytes) return std::nullopt;
@@ -173,10 +177,16 @@ namespace {
 
 using RecordsByName = std::map<std::string, std::vector<const RecordDescription*>>;
 
+// What is compared in another way, or by others.
+bool IsNoRecord(const std::string& kind) {
+  return kind == "lambda" || kind == "lambda body" || kind == "static" || kind == "constant" ||
+         kind == "assembler";
+}
+
 RecordsByName ByName(const std::vector<RecordDescription>& records) {
   RecordsByName by_name;
   for (const RecordDescription& record : records) {
-    if (record.kind != "lambda" && record.kind != "static") by_name[record.name].push_back(&record);
+    if (!IsNoRecord(record.kind)) by_name[record.name].push_back(&record);
   }
   return by_name;
 }
@@ -206,6 +216,34 @@ std::vector<LayoutChange> CompareRecords(const std::vector<RecordDescription>& b
     }
   }
   return changes;
+}
+
+std::vector<ChangedConstant> ChangedConstants(const std::vector<RecordDescription>& base,
+                                              const std::vector<RecordDescription>& edited) {
+  std::map<std::string, std::string> values;
+  for (const RecordDescription& record : base) {
+    if (record.kind == "constant") values.emplace(record.name, record.fields.front().type);
+  }
+  std::vector<ChangedConstant> changed;
+  for (const RecordDescription& record : edited) {
+    if (record.kind != "constant") continue;
+    const std::string& value = record.fields.front().type;
+    const auto found = values.find(record.name);
+    if (found == values.end() || found->second == value) continue;
+    changed.push_back({record.name, found->second, value});
+  }
+  return changed;
+}
+
+bool HasNewAssembler(const std::vector<RecordDescription>& base,
+                     const std::vector<RecordDescription>& edited) {
+  std::set<std::string> known;
+  for (const RecordDescription& record : base) {
+    if (record.kind == "assembler") known.insert(record.name);
+  }
+  return std::any_of(edited.begin(), edited.end(), [&known](const RecordDescription& record) {
+    return record.kind == "assembler" && !known.contains(record.name);
+  });
 }
 
 std::vector<std::string> ChangedInitializers(const std::vector<RecordDescription>& base,

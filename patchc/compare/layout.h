@@ -34,6 +34,20 @@ std::vector<LayoutChange> CompareRecords(const std::vector<RecordDescription>& b
 std::vector<Refusal> CompareVariables(const std::vector<RecordDescription>& base,
                                       const std::vector<RecordDescription>& edited);
 
+// An enumerator that has a value of its own in an unnamed enumeration: what a macro is, too.
+struct ChangedConstant {
+  std::string name;
+  std::string old_value;
+  std::string new_value;
+};
+
+std::vector<ChangedConstant> ChangedConstants(const std::vector<RecordDescription>& base,
+                                              const std::vector<RecordDescription>& edited);
+
+// Whether the edited side has assembler outside of functions that the other one does not have.
+bool HasNewAssembler(const std::vector<RecordDescription>& base,
+                     const std::vector<RecordDescription>& edited);
+
 // The variables that both sides initialise when they are first reached, but not by the same
 // expression: in a program that has been there the new one is never evaluated.
 std::vector<std::string> ChangedInitializers(const std::vector<RecordDescription>& base,

@@ -405,6 +405,21 @@ TEST_F(CompareTest, RefusesAChangedEnumeratorButNotANewOne) {
   EXPECT_TRUE(Build({{"shape.h", Replaced(kHeader, "GREEN }", "GREEN, BLUE }")}}).no_change);
 }
 
+TEST_F(CompareTest, EnumeratorsOfUnnamedEnumsAreRefusedWhereTheirOrderGivesTheirValues) {
+  const std::string text =
+      "enum { START, STOP };\n"
+      "enum { LIMIT = 10 };\n"
+      "int compute(int x) { return x == STOP ? LIMIT : START; }\n"
+      "int main(void) { return compute(1); }\n";
+  MakeProgram({{"main.c", text}});
+  EXPECT_THAT(OnlyRefusal(Build({{"main.c", Replaced(text, "STOP };", "PAUSE, STOP };")}})),
+              AllOf(HasSubstr("MEND-E0103"), HasSubstr("'STOP' changed from 1 to 2")));
+  EXPECT_THAT(Build({{"main.c", Replaced(text, "STOP };", "STOP, PAUSE };")}}).refusals, IsEmpty());
+  const BuildReport constant = Build({{"main.c", Replaced(text, "= 10", "= 12")}});
+  EXPECT_THAT(Functions(constant), Contains("compute changed"));
+  EXPECT_THAT(constant.warnings, Contains(HasSubstr("'LIMIT' is 12 in the patch, and 10")));
+}
+
 // Two members that change places leave the record's places as they were, and each other's values in
 // live objects.
 TEST_F(CompareTest, MembersMayBeRenamedAndNotExchanged) {
