@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "llvm/ADT/StringExtras.h"
@@ -291,6 +292,13 @@ class Encoding {
   int nested_ranges_ = 0;
 };
 
+bool IsIdentifier(std::string_view name) {
+  return !name.empty() && !absl::ascii_isdigit(static_cast<unsigned char>(name[0])) &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return c == '_' || absl::ascii_isalnum(static_cast<unsigned char>(c));
+         });
+}
+
 bool HoldsProgramData(const ViewSection& section) {
   if ((section.flags & elf::SHF_ALLOC) == 0 || section.IsCode()) return false;
   switch (section.type) {
@@ -401,6 +409,7 @@ class Summarizer {
     datum.fingerprint = full.Hash();
     summary_.data.push_back(std::move(datum));
     AddDetails(symbol, own);
+    if (IsIdentifier(section.name)) summary_.details[symbol.name].linker_set = section.name;
     const bool has_own_section = section.symbols.size() == 1 && !section.IsMergeable();
     if (has_own_section) summary_.details[symbol.name].alignment = section.alignment;
   }

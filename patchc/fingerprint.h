@@ -40,9 +40,11 @@ struct SymbolDetails {
   // Data only: what the code counts on; 0 where the datum shares its section. The optimiser raises
   // it for functions that are the better for it, so it is no part of the fingerprint.
   uint64_t alignment = 0;
-  // The section's index, and where in it: symbols of one place are one thing (constructor variants,
-  // aliases).
+  // The section's index, and where in it: symbols of one place are one thing (aliases).
   std::pair<uint32_t, uint64_t> place;
+  // Data only: the section's name where the linker marks its begin and end (__start_NAME), since
+  // that is an identifier. Empty for all others.
+  std::string linker_set;
 };
 
 struct ObjectSummary {

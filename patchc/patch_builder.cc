@@ -83,6 +83,22 @@ std::string NotesOnUndeclared(const std::string& diagnostics, const std::string&
 }
 
 // Of variables that a replaced function would initialise otherwise.
+// The names that the unit refers to, that nothing in the program defines, and the edited unit does.
+std::set<std::string> NewlyDefined(const Base& base, const ObjectSummary& before,
+                                   const ObjectSummary& after) {
+  std::set<std::string> names;
+  const auto add = [&](const auto& symbols) {
+    for (const auto& symbol : symbols) {
+      const bool is_new = symbol.binding == Binding::kGlobal &&
+                          before.undefined.contains(symbol.name) && !base.Definer(symbol.name);
+      if (is_new) names.insert(symbol.name);
+    }
+  };
+  add(after.functions);
+  add(after.data);
+  return names;
+}
+
 void WarnOfInitializers(const std::vector<std::string>& changed, const std::string& source,
                         const ObjectSummary& edited, UnitDiff& diff) {
   for (const std::string& variable : changed) {
@@ -393,7 +409,8 @@ absl::Status PatchBuilder::TakeCompiled(const ReachedUnit& reached, CompileReque
   if (!edited.ok()) return edited.status();
   TakePatchable(result.description.functions, *edited);
   TakeLeftOutFromBase(result.left_out, **base_summary, *edited);
-  UnitDiff diff = CompareUnit({description, **base_summary, *edited, has_counter});
+  UnitDiff diff = CompareUnit({description, **base_summary, *edited, has_counter,
+                               NewlyDefined(base, **base_summary, *edited)});
   diff.module = base.module();
   for (const PatchedFunction& function : diff.functions) {
     // It has no code: the comparison sees a difference that hashes of IR do not have.
@@ -415,6 +432,19 @@ absl::Status PatchBuilder::TakeCompiled(const ReachedUnit& reached, CompileReque
   for (Refusal& refusal :
        RefuseExchangedStatics({description, **base_summary, *edited}, result.description, diff)) {
     layouts.push_back(std::move(refusal));
+  }
+  if (HasNewAssembler(description.records, result.description.records)) {
+    layouts.push_back({RefusalCode::kNotPatchable,
+                       absl::StrCat(description.source, ": assembler outside of functions changed"),
+                       {}});
+  }
+  for (const ChangedConstant& constant :
+       ChangedConstants(description.records, result.description.records)) {
+    // A header's is the same in every unit that includes it.
+    if (!compared_records_.insert(constant.name).second) continue;
+    diff.warnings.push_back(absl::StrCat(
+        "'", constant.name, "' is ", constant.new_value, " in the patch, and ", constant.old_value,
+        " in the running program: what that has stored, sent or sized by it stays"));
   }
   WarnOfInitializers(ChangedInitializers(description.variables, result.description.variables),
                      description.source, *edited, diff);

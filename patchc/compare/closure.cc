@@ -31,8 +31,8 @@ class Closer {
 
   absl::Status Close() {
     for (AffectedUnit& unit : units_) {
-      ResolveNewFunctions(unit);
-      ResolveNewData(unit);
+      if (absl::Status resolved = ResolveNewFunctions(unit); !resolved.ok()) return resolved;
+      if (absl::Status resolved = ResolveNewData(unit); !resolved.ok()) return resolved;
     }
     KeepOneWeakCopy();
     CheckMovedStatics();
@@ -40,6 +40,7 @@ class Closer {
       if (absl::Status checked = CheckConstants(unit); !checked.ok()) return checked;
       if (absl::Status checked = CheckGoneFunctions(unit); !checked.ok()) return checked;
       if (absl::Status warned = WarnOfKeptAddresses(unit); !warned.ok()) return warned;
+      if (absl::Status checked = CheckLinkerSets(unit); !checked.ok()) return checked;
       CheckMadeGlobal(unit);
     }
     return absl::OkStatus();
@@ -70,7 +71,7 @@ class Closer {
   }
 
   // What is new in a unit need not be new in the program.
-  void ResolveNewFunctions(AffectedUnit& unit) {
+  absl::Status ResolveNewFunctions(AffectedUnit& unit) {
     for (const std::string& name : std::vector<std::string>(unit.diff.new_functions)) {
       const FunctionDescription* const function = FindNamed(unit.edited.functions, name);
       if (function == nullptr || function->binding == Binding::kLocal) continue;
@@ -79,6 +80,9 @@ class Closer {
         if (!is_first) RefuseDuplicate(unit, name, found->second);
       }
       const std::optional<size_t> definer = base_.Definer(name);
+      if (!definer && function->binding == Binding::kGlobal) {
+        if (absl::Status checked = RefuseUsedBefore(unit, name); !checked.ok()) return checked;
+      }
       if (!definer || *definer == unit.unit) continue;
       if (!StillDefines(*definer, name)) {
         ReplaceMoved(unit, *function, *definer);
@@ -88,6 +92,23 @@ class Closer {
         RefuseDuplicate(unit, name, *definer);
       }
     }
+    return absl::OkStatus();
+  }
+
+  // Code of other units has a library's of that name, or none if it is weak, and keeps that.
+  absl::Status RefuseUsedBefore(AffectedUnit& unit, const std::string& name) {
+    const absl::StatusOr<std::vector<size_t>> users = base_.Users(name);
+    if (!users.ok()) return users.status();
+    for (const size_t user : *users) {
+      if (user == unit.unit || !StillRefers(user, name)) continue;
+      unit.diff.refusals.push_back(
+          {RefusalCode::kSymbolDuplicate,
+           absl::StrCat(SourceOf(unit.unit), ": '", DisplayName(name), "' is new, and ",
+                        SourceOf(user), " refers to that name already: to a library's, or to none"),
+           {}});
+      break;
+    }
+    return absl::OkStatus();
   }
 
   static bool RefersToStatics(const ObjectSummary& unit, const std::string& name) {
@@ -116,7 +137,7 @@ class Closer {
     unit.diff.functions.push_back(std::move(moved));
   }
 
-  void ResolveNewData(AffectedUnit& unit) {
+  absl::Status ResolveNewData(AffectedUnit& unit) {
     const std::set<std::string> changed(unit.diff.changed_constants.begin(),
                                         unit.diff.changed_constants.end());
     for (const std::string& name : std::vector<std::string>(unit.diff.new_data)) {
@@ -124,6 +145,9 @@ class Closer {
       const DataDescription* const datum = FindNamed(unit.edited.data, name);
       if (datum == nullptr || datum->binding == Binding::kLocal) continue;
       const std::optional<size_t> definer = base_.Definer(name);
+      if (!definer && datum->binding == Binding::kGlobal) {
+        if (absl::Status checked = RefuseUsedBefore(unit, name); !checked.ok()) return checked;
+      }
       if (!definer || *definer == unit.unit) continue;
       if (datum->binding == Binding::kGlobal && StillDefines(*definer, name)) {
         RefuseDuplicate(unit, name, *definer);
@@ -135,6 +159,7 @@ class Closer {
       if (datum->binding == Binding::kGlobal) CheckMovedDatum(unit, *datum, *old);
       unit.diff.references.push_back({name, datum->binding, old->size, old->fingerprint});
     }
+    return absl::OkStatus();
   }
 
   void CheckMovedDatum(AffectedUnit& unit, const DataDescription& datum,
@@ -173,7 +198,7 @@ class Closer {
         if (datum == nullptr || datum->is_constant) continue;
         const auto found = gone.find(PlainName(name));
         if (found == gone.end()) {
-          WarnOfOtherScope(unit, name);
+          WarnOfOtherName(unit, *datum);
           continue;
         }
         unit.diff.refusals.push_back(
@@ -186,13 +211,13 @@ class Closer {
     }
   }
 
-  // Its function was renamed, say, or it was moved out of one: no more than likely.
-  void WarnOfOtherScope(AffectedUnit& unit, const std::string& name) const {
+  // It or its function was renamed, say, or it was moved out of one: no more than likely.
+  void WarnOfOtherName(AffectedUnit& unit, const DataDescription& added) const {
+    const std::string& name = added.name;
     for (const DataDescription& datum : base_.units()[unit.unit].description.data) {
-      if (datum.is_constant || FindNamed(unit.edited.data, datum.name) != nullptr ||
-          InnerName(datum.name) != InnerName(name)) {
-        continue;
-      }
+      if (datum.is_constant || FindNamed(unit.edited.data, datum.name) != nullptr) continue;
+      const bool is_alike = datum.size == added.size && datum.fingerprint == added.fingerprint;
+      if (!is_alike && InnerName(datum.name) != InnerName(name)) continue;
       unit.diff.warnings.push_back(absl::StrCat(
           SourceOf(unit.unit), ": variable '", ShownDatum(name),
           "' is new and begins with its initial value; '", ShownDatum(datum.name), "' is gone"));
@@ -325,6 +350,36 @@ class Closer {
         count == 1 ? " is" : " are",
         " gone, and called by address: what has kept the address, as a callback or a lambda that "
         "lives, goes on running the old code"));
+    return absl::OkStatus();
+  }
+
+  // What stands in such a table is found by its place alone, and the program's is where it is.
+  absl::Status CheckLinkerSets(AffectedUnit& unit) {
+    const absl::StatusOr<const ObjectSummary*> base = base_.Summary(unit.unit);
+    if (!base.ok()) return base.status();
+    std::map<std::string, std::string> changed;  // an entry of each by the table's name
+    const auto compare = [&changed](const ObjectSummary& from, const ObjectSummary& to) {
+      for (const DataDescription& datum : from.data) {
+        const std::string& set = from.details.at(datum.name).linker_set;
+        if (set.empty()) continue;
+        const DataDescription* const other = FindNamed(to.data, datum.name);
+        const bool is_same = other != nullptr && other->fingerprint == datum.fingerprint &&
+                             to.details.at(datum.name).linker_set == set;
+        if (!is_same) changed.emplace(set, datum.name);
+      }
+    };
+    compare(**base, unit.edited);
+    compare(unit.edited, **base);
+    for (const auto& [set, entry] : changed) {
+      const absl::StatusOr<std::string> user = FindUser(absl::StrCat("__start_", set));
+      if (!user.ok()) return user.status();
+      if (user->empty()) continue;
+      unit.diff.refusals.push_back(
+          {RefusalCode::kLinkerSet,
+           absl::StrCat(SourceOf(unit.unit), ": '", ShownDatum(entry), "' of section '", set,
+                        "', which ", *user, " goes through from '__start_", set, "'"),
+           {}});
+    }
     return absl::OkStatus();
   }
 

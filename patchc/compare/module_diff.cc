@@ -112,6 +112,7 @@ class UnitComparer {
     for (const std::string& name : sides_.edited.undefined) {
       if (is_local(base_functions_, name) || is_local(base_data_, name)) rebound_.insert(name);
     }
+    rebound_.insert(sides_.newly_defined.begin(), sides_.newly_defined.end());
     for (const std::string& name : sides_.base.undefined) {
       const std::string datum = DatumOf(name);
       if (datum == name || !sides_.edited.undefined.contains(name)) continue;
@@ -216,8 +217,7 @@ class UnitComparer {
     }
   }
 
-  // Several names of one function (a destructor that only calls its base's, an alias) have one
-  // entry: a redirection of one is one of all.
+  // Several names of one function (aliases) have one entry: a redirection of one is one of all.
   void CheckSharedCode() {
     std::map<std::pair<uint32_t, uint64_t>, std::vector<std::string>> by_place;
     for (const FunctionDescription& function : sides_.base.functions) {
@@ -326,7 +326,10 @@ class UnitComparer {
       CheckDeclaration(edited.name);
     }
     if (found == base_data_.end()) {
-      if (kept_.contains(edited.name)) diff_.new_data.push_back(edited.name);
+      if (kept_.contains(edited.name)) {
+        CheckOtherName(edited);
+        diff_.new_data.push_back(edited.name);
+      }
       return;
     }
     const DataDescription& base = *found->second;
@@ -348,6 +351,21 @@ class UnitComparer {
     }
   }
 
+  // The patch would have a variable of its own.
+  void CheckOtherName(const DataDescription& edited) {
+    if (edited.is_constant || Edited(edited.name).place.first == 0) return;
+    for (const DataDescription& other : sides_.edited.data) {
+      if (!base_data_.contains(other.name) ||
+          Edited(other.name).place != Edited(edited.name).place) {
+        continue;
+      }
+      Refuse(RefusalCode::kSymbolDuplicate,
+             absl::StrCat("variable '", ShownDatum(edited.name), "' is another name of '",
+                          ShownDatum(other.name), "', which the program has"));
+      return;
+    }
+  }
+
   void CompareConstant(const DataDescription& edited) {
     if (IsVtableName(edited.name)) {
       Refuse(RefusalCode::kVtable, DisplayName(edited.name));
@@ -361,8 +379,13 @@ class UnitComparer {
   // initialised what the patch adds.
   void CheckInitializers() {
     const std::set<std::string> added(diff_.new_data.begin(), diff_.new_data.end());
+    const auto threads = sides_.edited.details.find("__tls_init");
     bool changed = false;
     for (const std::string& name : initializers_) {
+      if (threads != sides_.edited.details.end() && threads->second.references.contains(name)) {
+        Refuse(RefusalCode::kThreadInitializer, "the initialisation of its thread-locals changed");
+        continue;
+      }
       changed = true;
       for (const std::string& target : Edited(name).references) {
         if (!added.contains(DatumOf(target)) || target.starts_with("DW.ref.")) continue;
@@ -374,10 +397,18 @@ class UnitComparer {
       diff_.warnings.push_back(absl::StrCat(
           sides_.description.source, ": initialisers of variables changed; they have run already"));
     }
+    const std::set<std::string> before(sides_.base.initializers.begin(),
+                                       sides_.base.initializers.end());
     for (const std::string& name : sides_.edited.initializers) {
-      if (!replaced_.contains(name)) continue;
-      diff_.warnings.push_back(absl::StrCat(sides_.description.source, ": '", DisplayName(name),
-                                            "' changed; it has run already"));
+      if (IsInitializerName(name)) continue;
+      if (!before.contains(name)) {
+        diff_.warnings.push_back(absl::StrCat(sides_.description.source, ": '", DisplayName(name),
+                                              "' runs by itself only since the edit: not in a "
+                                              "program that has started without it"));
+      } else if (replaced_.contains(name)) {
+        diff_.warnings.push_back(absl::StrCat(sides_.description.source, ": '", DisplayName(name),
+                                              "' changed; it has run already"));
+      }
     }
   }
 

@@ -40,6 +40,8 @@ struct UnitSides {
   const ObjectSummary& base;
   const ObjectSummary& edited;
   bool has_counter = false;  // its sources name __COUNTER__
+  // What the base unit refers to, nothing in the program defines, and the edited unit does.
+  std::set<std::string> newly_defined = {};
 };
 
 UnitDiff CompareUnit(const UnitSides& sides);
