@@ -4,9 +4,11 @@ round is."""
 
 
 class Case:
-    def __init__(self, name, outcome, files, edits, second=None, optimised=None):
+    def __init__(self, name, outcome, files, edits, second=None, optimised=None, long=False):
         self.name = name
-        self.outcomes = {"-O0": outcome, "-O2": optimised or outcome}
+        optimised = optimised or outcome
+        self.outcomes = {"-O0": outcome, "-O2": optimised, "-O1": optimised, "-O3": optimised, "-Os": optimised}
+        self.long = long
         self.files = files
         self.second = second
         self.edited = dict(files)
@@ -100,12 +102,12 @@ CASES = [
          [('a.c', '{1,2,3}', '{10,20,30}')]),
     Case('base dtor alias', 'applied',
          {'a.cc': '#include <cstdio>\nint ended;\nstruct Base{~Base();int x;};\nstruct Derived:Base{~Derived();};\nBase::~Base(){ended+=1;}\nDerived::~Derived(){}\nextern "C" void show(int r){ended=0;{Base b;}int e=ended;{Derived d;}printf("%d %d\\n",e,ended);}\n'},
-         [('a.cc', 'Derived::~Derived(){}', 'Derived::~Derived(){ended+=100;}')], optimised='MEND-E0121'),
+         [('a.cc', 'Derived::~Derived(){}', 'Derived::~Derived(){ended+=100;}')]),
     Case('base dtor alias 2units', 'applied',
          {'s.h': 'extern int ended;\nstruct Base{~Base();int x;};\nstruct Derived:Base{~Derived();};\n',
           'b.cc': '#include "s.h"\nint ended;\nBase::~Base(){ended+=1;}\nDerived::~Derived(){}\n',
           'a.cc': '#include <cstdio>\n#include "s.h"\nextern "C" void show(int r){ended=0;{Base b;}int e=ended;{Derived d;}printf("%d %d\\n",e,ended);}\n'},
-         [('b.cc', 'Derived::~Derived(){}', 'Derived::~Derived(){ended+=100;}')], optimised='MEND-E0121'),
+         [('b.cc', 'Derived::~Derived(){}', 'Derived::~Derived(){ended+=100;}')]),
     Case('overload added', 'applied',
          {'f.h': 'int f(int x);\n',
           'b.cc': '#include "f.h"\nint f(int x){return x;}\n',

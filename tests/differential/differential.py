@@ -4,7 +4,8 @@ program does that clang built natively; taken back, as the original does. Or the
 the program goes on as before.
 
   differential.py BUILD_DIR --cases [NAME]       the edits of cases.py, written by hand, each with its outcome:
-                                                 every other one at -O0 and -O2, with --all-levels all at both
+                                                 and those of areas.py: every other one at -O0 and -O2; with --all-levels
+                                                 all at -O0 to -O3 and -Os
   differential.py BUILD_DIR --seeds N            generated programs (generate.py), from --first on
   differential.py BUILD_DIR --minutes M          as many as that takes
   differential.py BUILD_DIR --control            a wrong expectation, and a patch of less than the edit: must be found
@@ -27,6 +28,7 @@ import tempfile
 import time
 
 import live
+from areas import AREAS
 from cases import CASES
 from generate import Generated
 
@@ -160,13 +162,22 @@ def run_seed(build, seed):
 
 
 def run_controls(build):
-    """What must be found: an answer that is not the edited program's, and a patch that lacks a part of the edit."""
+    """What must be found: an answer that is not the edited program's, and a patch that lacks a part of the edit, or a
+    function that inlined what changed."""
     files = {"a.c": "#include <stdio.h>\nint f(int);\nvoid show(int r) { printf(\"%d\\n\", f(r)); }\n",
              "b.c": "static int g(int x) { return x + 1; }\nint f(int x) { return g(x) * 2; }\n"}
     edited = {**files, "b.c": files["b.c"].replace("x + 1", "x + 5")}
     half = {**files, "b.c": files["b.c"].replace("x + 1", "x + 4")}
-    for wanted, instead in (("wrong\n", None), (None, half)):
-        trial = Trial(build, files, edited, "-O2", "c")
+    inlined = {"h.h": "static inline int g(int x) { return x + 1; }\n",
+               "a.c": "#include <stdio.h>\n#include \"h.h\"\nint f(int);\n"
+                      "void show(int r) { printf(\"%d %d\\n\", g(r), f(r)); }\n",
+               "b.c": "#include \"h.h\"\nint f(int x) { return g(x) * 2; }\n"}
+    everywhere = {**inlined, "h.h": inlined["h.h"].replace("x + 1", "x + 5")}
+    # As if the closure lost one of the functions that inlined what changed.
+    not_in_b = {**inlined, "a.c": inlined["a.c"].replace("#include \"h.h\"\n", everywhere["h.h"])}
+    for base, after, wanted, instead in ((files, edited, "wrong\n", None), (files, edited, None, half),
+                                         (inlined, everywhere, None, not_in_b)):
+        trial = Trial(build, base, after, "-O2", "c")
         try:
             trial.run(wanted, instead)
         except Failure as failure:
@@ -221,7 +232,8 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         pending = set()
         if options.cases is not None:
-            chosen = [case for case in CASES if options.cases in case.name]
+            chosen = [case for case in CASES + AREAS
+                      if options.cases in case.name and (options.all_levels or not case.long)]
             pending = {pool.submit(run_case, build, case, level) for number, case in enumerate(chosen)
                        for at, level in enumerate(case.outcomes) if options.all_levels or at == number % 2}
         for seed in seeds_of(options):

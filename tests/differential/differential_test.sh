@@ -1,5 +1,5 @@
 # The differential test of live patches (differential.py): a few generated programs and the edits written by hand.
-#   differential_test.sh BUILD_DIR [MINUTES]       with MINUTES: all edits at both levels, and other seeds each day
+#   differential_test.sh BUILD_DIR [MINUTES]       with MINUTES: all edits at all levels, and other seeds each day
 set -euo pipefail
 if ! command -v python3 >/dev/null; then
   echo "skipped: no python3"
