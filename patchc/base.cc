@@ -190,6 +190,21 @@ std::optional<size_t> Base::Definer(const std::string& name) const {
   return found->second.first;
 }
 
+std::set<std::string> Base::NewlyDefined(const ObjectSummary& before,
+                                         const ObjectSummary& after) const {
+  std::set<std::string> names;
+  const auto add = [&](const auto& symbols) {
+    for (const auto& symbol : symbols) {
+      const bool is_new = symbol.binding == Binding::kGlobal &&
+                          before.undefined.contains(symbol.name) && !Definer(symbol.name);
+      if (is_new) names.insert(symbol.name);
+    }
+  };
+  add(after.functions);
+  add(after.data);
+  return names;
+}
+
 absl::StatusOr<std::vector<size_t>> Base::Users(const std::string& name) {
   std::vector<size_t> users;
   for (size_t i = 0; i < units_.size(); ++i) {

@@ -83,22 +83,6 @@ std::string NotesOnUndeclared(const std::string& diagnostics, const std::string&
 }
 
 // Of variables that a replaced function would initialise otherwise.
-// The names that the unit refers to, that nothing in the program defines, and the edited unit does.
-std::set<std::string> NewlyDefined(const Base& base, const ObjectSummary& before,
-                                   const ObjectSummary& after) {
-  std::set<std::string> names;
-  const auto add = [&](const auto& symbols) {
-    for (const auto& symbol : symbols) {
-      const bool is_new = symbol.binding == Binding::kGlobal &&
-                          before.undefined.contains(symbol.name) && !base.Definer(symbol.name);
-      if (is_new) names.insert(symbol.name);
-    }
-  };
-  add(after.functions);
-  add(after.data);
-  return names;
-}
-
 void WarnOfInitializers(const std::vector<std::string>& changed, const std::string& source,
                         const ObjectSummary& edited, UnitDiff& diff) {
   for (const std::string& variable : changed) {
@@ -410,7 +394,7 @@ absl::Status PatchBuilder::TakeCompiled(const ReachedUnit& reached, CompileReque
   TakePatchable(result.description.functions, *edited);
   TakeLeftOutFromBase(result.left_out, **base_summary, *edited);
   UnitDiff diff = CompareUnit({description, **base_summary, *edited, has_counter,
-                               NewlyDefined(base, **base_summary, *edited)});
+                               base.NewlyDefined(**base_summary, *edited)});
   diff.module = base.module();
   for (const PatchedFunction& function : diff.functions) {
     // It has no code: the comparison sees a difference that hashes of IR do not have.
