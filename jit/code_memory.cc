@@ -29,6 +29,10 @@ constexpr size_t kConstantSize = 192 * kMiB;
 constexpr size_t kModuleSize = 256 * kMiB;
 constexpr size_t kTextSize = 256 * kMiB;
 constexpr size_t kReserved = kDataSize + kConstantSize + kModuleSize + kTextSize;
+// Where the process may not map much (RLIMIT_AS) all are smaller, down to this part.
+constexpr size_t kSmallestPart = 32;
+// As much as is reserved, or this, is left to the program and to what operates it.
+constexpr size_t kLeftAtLeast = 768 * kMiB;
 // Permanent areas become accessible in steps of this size; untouched pages cost nothing.
 constexpr size_t kGrowStep = 1 * kMiB;
 constexpr size_t kTrampolineStep = 64 * kKiB;
@@ -40,6 +44,17 @@ constexpr size_t kMergeDistance = 256 * kKiB;
 
 constexpr size_t RoundUp(size_t value, size_t step) { return (value + step - 1) / step * step; }
 constexpr uintptr_t PageOf(uintptr_t address) { return address & ~(kPage - 1); }
+
+void* Reserve(uintptr_t wish, size_t size) {
+  return mmap(reinterpret_cast<void*>(wish), size, PROT_NONE,
+              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+
+bool MayReserve(size_t size) {
+  void* const probe = Reserve(0, size);
+  if (probe != MAP_FAILED) munmap(probe, size);
+  return probe != MAP_FAILED;
+}
 
 absl::Status Protect(uintptr_t begin, size_t size, int protection) {
   if (size == 0) return absl::OkStatus();
@@ -107,29 +122,33 @@ void CloseForWriting(absl::Span<const PageSpan> spans) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<CodeMemory>> CodeMemory::Create(uintptr_t neighbour) {
-  const uintptr_t wish = neighbour > kReserved ? PageOf(neighbour - kReserved) : 0;
-  void* base = mmap(reinterpret_cast<void*>(wish), kReserved, PROT_NONE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  size_t part = 1;
+  while (part < kSmallestPart &&
+         !MayReserve(kReserved / part + std::max(kReserved / part, kLeftAtLeast))) {
+    part *= 2;
+  }
+  const size_t size = kReserved / part;
+  const uintptr_t wish = neighbour > size ? PageOf(neighbour - size) : 0;
+  void* base = Reserve(wish, size);
   if (base == MAP_FAILED) {
     const int error = errno;
-    return absl::ResourceExhaustedError(
-        absl::StrCat("cannot reserve ", kReserved / kMiB,
-                     " MiB of addresses for hosted code: ", strerror(error)));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "cannot reserve ", size / kMiB, " MiB of addresses for hosted code: ", strerror(error)));
   }
   syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0);
-  return std::unique_ptr<CodeMemory>(new CodeMemory(reinterpret_cast<uintptr_t>(base), kReserved));
+  return std::unique_ptr<CodeMemory>(new CodeMemory(reinterpret_cast<uintptr_t>(base), part));
 }
 
-CodeMemory::CodeMemory(uintptr_t base, size_t size) : base_(base), size_(size) {
-  const auto place = [&base](Area& area, size_t bytes) {
+CodeMemory::CodeMemory(uintptr_t base, size_t part) : base_(base), size_(kReserved / part) {
+  const auto place = [&base, part](Area& area, size_t bytes) {
     area.begin = base;
-    area.end = base + bytes;
-    base += bytes;
+    area.end = base + bytes / part;
+    base = area.end;
   };
   place(areas_[static_cast<size_t>(MemoryKind::kData)], kDataSize);
   place(areas_[static_cast<size_t>(MemoryKind::kConstant)], kConstantSize);
-  free_pages_[base] = kModuleSize;
-  base += kModuleSize;
+  free_pages_[base] = kModuleSize / part;
+  base += kModuleSize / part;
   place(areas_[static_cast<size_t>(MemoryKind::kText)], kTextSize);
 }
 
@@ -145,7 +164,8 @@ absl::StatusOr<uintptr_t> CodeMemory::Allocate(MemoryKind kind, size_t size, siz
   }
   if (size > capacity || offset > capacity - size) {
     return absl::ResourceExhaustedError(absl::StrCat(
-        "hosted memory is full: ", size, " more bytes do not fit into an area of ", capacity));
+        "hosted memory is full: ", size, " more bytes do not fit into an area of ", capacity,
+        size_ < kReserved ? ", which is smaller than usual because of RLIMIT_AS" : ""));
   }
   if (offset + size > area.opened) {
     const size_t opened = std::min(RoundUp(offset + size, kGrowStep), capacity);

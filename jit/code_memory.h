@@ -56,7 +56,8 @@ class CodeMemory {
     size_t used[3] = {};
   };
 
-  // RESOURCE_EXHAUSTED when the address space does not have that much. Right below `neighbour`, if
+  // Smaller than usual where the process may not map that much, and RESOURCE_EXHAUSTED when it may
+  // map next to nothing. Right below `neighbour`, if
   // it is not 0 and there is room, so that text reaches what lies there.
   static absl::StatusOr<std::unique_ptr<CodeMemory>> Create(uintptr_t neighbour = 0);
   ~CodeMemory();
@@ -111,7 +112,8 @@ class CodeMemory {
   };
   using FreeRanges = std::map<uintptr_t, size_t>;  // begin -> size; neighbours are merged
 
-  CodeMemory(uintptr_t base, size_t size);
+  // `part`: each area is that part of its usual size.
+  CodeMemory(uintptr_t base, size_t part);
   static uintptr_t TakeFit(FreeRanges& ranges, size_t size, uintptr_t* last);
   static void GiveBack(FreeRanges& ranges, uintptr_t begin, size_t size);
   absl::StatusOr<ModulePages> AllocateModuleLocked(size_t text_size, size_t rest_size)

@@ -9,7 +9,6 @@
 #include "llvm/ExecutionEngine/Orc/SelfExecutorProcessControl.h"
 #include "llvm/ExecutionEngine/Orc/TaskDispatch.h"
 #include "llvm/Support/MemoryBufferRef.h"
-#include "runtime/base/address_space.h"
 
 namespace mend::jit {
 
@@ -73,9 +72,10 @@ LinkEngine::~LinkEngine() {
   if (session_ != nullptr) llvm::consumeError(session_->endSession());
 }
 
-absl::StatusOr<GraphPtr> LinkEngine::BuildGraph(const std::string& name, std::string_view object) {
-  absl::Status may_map = CheckAddressSpace(kRequestAddressSpace + kBytesPerByte * object.size(),
-                                           absl::StrCat("linking ", name));
+absl::StatusOr<GraphPtr> LinkEngine::BuildGraph(const std::string& name, std::string_view object,
+                                                size_t spare) {
+  absl::Status may_map =
+      CheckAddressSpace(spare + kBytesPerByte * object.size(), absl::StrCat("linking ", name));
   if (!may_map.ok()) return may_map;
   auto graph = llvm::jitlink::createLinkGraphFromObject(
       llvm::MemoryBufferRef(llvm::StringRef(object.data(), object.size()), name),

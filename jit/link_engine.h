@@ -17,6 +17,7 @@
 #include "jit/code_memory.h"
 #include "jit/link_batch.h"
 #include "llvm/ExecutionEngine/Orc/Core.h"
+#include "runtime/base/address_space.h"
 
 namespace mend::jit {
 
@@ -42,7 +43,9 @@ class LinkEngine {
   // The graph of a relocatable object, whose bytes must stay where they are until it is linked.
   // RESOURCE_EXHAUSTED ("ENOMEM: ...") where the process may not map what a link takes: LLVM ends
   // the process when memory is refused in the middle of one.
-  absl::StatusOr<GraphPtr> BuildGraph(const std::string& name, std::string_view object);
+  // `spare`: what is to be left besides.
+  absl::StatusOr<GraphPtr> BuildGraph(const std::string& name, std::string_view object,
+                                      size_t spare = kRequestAddressSpace);
 
   // Links all graphs, each completely; they see one another's symbols and nobody else's. Of several
   // definitions of a symbol one is left (ChooseDefinitions). On failure the message tells every

@@ -15,6 +15,7 @@
 #include "jit/program_unit.h"
 #include "jit/unwind_records.h"
 #include "llvm/ADT/DenseMap.h"
+#include "runtime/base/address_space.h"
 #include "runtime/format/object_description.h"
 #include "runtime/format/stand_ins.h"
 
@@ -415,7 +416,8 @@ size_t ThreadsFor(const HostedProgram& program, const std::vector<ProgramObject>
   if (program.parent != nullptr) return 1;
   size_t bytes = 0;
   for (const ProgramObject& object : objects) bytes += object.bytes.size();
-  return std::clamp<size_t>(bytes / kBytesWorthAThread, 1, UsableProcessors());
+  const size_t threads = std::clamp<size_t>(bytes / kBytesWorthAThread, 1, UsableProcessors());
+  return threads == 1 || CheckAddressSpace(threads * kRequestAddressSpace, "").ok() ? threads : 1;
 }
 
 }  // namespace

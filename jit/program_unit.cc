@@ -12,6 +12,7 @@
 #include "llvm/ADT/BitmaskEnum.h"
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ExecutionEngine/JITLink/x86_64.h"
+#include "runtime/base/address_space.h"
 #include "runtime/format/object_description.h"
 #include "runtime/format/program_image.h"
 #include "runtime/format/stack_switch_names.h"
@@ -70,7 +71,9 @@ absl::Status ProgramUnit::Build(const std::string& name, std::string_view bytes)
   }
   rewritten_ = std::move(scan->rewritten);
   if (!rewritten_.empty()) bytes = rewritten_;
-  absl::StatusOr<GraphPtr> graph = program_->engine->BuildGraph(name, bytes);
+  const bool is_of_process = program_->parent == nullptr && program_->may_allocate;
+  absl::StatusOr<GraphPtr> graph = program_->engine->BuildGraph(
+      name, bytes, is_of_process ? kStartAddressSpace : kRequestAddressSpace);
   if (!graph.ok()) return graph.status();
   graph_ = *std::move(graph);
   if (program_->debug != nullptr) debug_.ReadGraph(*graph_, bytes);

@@ -20,6 +20,7 @@ namespace {
 constexpr size_t kMiB = size_t{1} << 20;
 // Addresses only; a load that needs more takes the rest from malloc.
 constexpr size_t kReserved = 2048 * kMiB;
+constexpr size_t kLeftToOthers = 256 * kMiB;
 // A huge page is zeroed at once: not worth it for small programs, which fit in here. They get their
 // pages some at a time, which costs a fraction of a page fault for each.
 constexpr size_t kSmallPages = 4 * kMiB;
@@ -83,9 +84,11 @@ class Scratch {
 
  private:
   bool Reserve() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    void* const memory = mmap(nullptr, kReserved, PROT_READ | PROT_WRITE,
+    // Not the last that the process may map (RLIMIT_AS): others need some, too.
+    void* const memory = mmap(nullptr, kReserved + kLeftToOthers, PROT_READ | PROT_WRITE,
                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) return false;
+    munmap(static_cast<char*>(memory) + kReserved, kLeftToOthers);
     madvise(static_cast<char*>(memory) + kSmallPages, kReserved - kSmallPages, MADV_HUGEPAGE);
     begin_.store(reinterpret_cast<uintptr_t>(memory), std::memory_order_relaxed);
     return true;

@@ -119,6 +119,7 @@ void ShowStandIns(const jit::Session& session) {
 
 int mend_host_main(int argc, char** argv, char** envp, const void* image, size_t image_size) {
   mend::KeepMendApart();
+  mend::jit::RaiseInheritedLimit();
   mend::HostOptions options = mend::TakeOptions();
   options.is_process = true;
   if (options.name.empty()) options.name = mend::FileName(argc > 0 ? argv[0] : "program");

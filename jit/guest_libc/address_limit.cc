@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -19,6 +21,9 @@ namespace {
 
 // What a small program has natively when it begins.
 constexpr rlim64_t kNativeAtStart = rlim64_t{4} << 20;
+
+// More than the runtime takes until the program begins.
+constexpr rlim64_t kRuntimeAtMost = rlim64_t{6} << 30;
 
 // What six threads take, and what a request wants to find besides.
 constexpr rlim64_t kThreadsOfChild = rlim64_t{768} << 20;
@@ -50,9 +55,10 @@ constinit KnownLimit known_hard;
 // Set once, before the program runs.
 void (*thread_limit_hook)() = nullptr;
 
-rlim64_t WithRuntime(rlim64_t limit) {
-  return limit < RLIM64_INFINITY - runtime_bytes ? limit + runtime_bytes : RLIM64_INFINITY;
+rlim64_t More(rlim64_t limit, rlim64_t bytes) {
+  return limit < RLIM64_INFINITY - bytes ? limit + bytes : RLIM64_INFINITY;
 }
+rlim64_t WithRuntime(rlim64_t limit) { return More(limit, runtime_bytes); }
 
 rlimit64 AsGiven(const rlimit64& current) {
   return {known_soft.AsGiven(current.rlim_cur), known_hard.AsGiven(current.rlim_max)};
@@ -100,6 +106,12 @@ bool IsRaised(rlimit64* given, rlimit64* told) {
   return given->rlim_cur != told->rlim_cur || given->rlim_max != told->rlim_max;
 }
 
+const char* InKilobytes(rlim64_t limit, char (&text)[24]) {
+  if (limit == RLIM64_INFINITY) return "unlimited";
+  snprintf(text, sizeof text, "%" PRIu64, limit >> 10);
+  return text;
+}
+
 // A stack cannot grow while the limit is less than what the process has.
 [[gnu::noinline]] void TouchStack() {
   volatile char room[8192];
@@ -118,6 +130,19 @@ int Limit(pid_t pid, int resource, const rlimit64* wanted, rlimit64* before) {
 
 }  // namespace
 
+void RaiseInheritedLimit() {
+  rlimit64 given;
+  if (KernelLimit(0, RLIMIT_AS, nullptr, &given) != 0 || given.rlim_cur == RLIM64_INFINITY) return;
+  const rlim64_t wanted = More(given.rlim_cur, kRuntimeAtMost);
+  rlimit64 told = {wanted, std::max(given.rlim_max, wanted)};
+  if (KernelLimit(0, RLIMIT_AS, &told, nullptr) != 0) {
+    told = {std::min(wanted, given.rlim_max), given.rlim_max};
+    if (KernelLimit(0, RLIMIT_AS, &told, nullptr) != 0) return;
+  }
+  known_soft.Note(given.rlim_cur, told.rlim_cur);
+  known_hard.Note(given.rlim_max, told.rlim_max);
+}
+
 void RecordRuntimeAddresses() {
   const int statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
   if (statm < 0) return;
@@ -129,12 +154,18 @@ void RecordRuntimeAddresses() {
   const rlim64_t pages = strtoull(text, nullptr, 10);
   const rlim64_t bytes = pages * static_cast<rlim64_t>(sysconf(_SC_PAGESIZE));
   runtime_bytes = bytes > kNativeAtStart ? bytes - kNativeAtStart : 0;
+  // What the runtime has not taken of what it may is not the program's.
+  rlimit64 given, told;
+  if (IsRaised(&given, &told)) LimitAddresses(&given, nullptr);
 }
 
 LimitOfExec::LimitOfExec(int folder, const char* path, int flags) {
   const int saved_errno = errno;
   rlimit64 given, told;
-  if (IsRaised(&given, &told) && LookAtFile(folder, path, flags) == ExecutedFile::kOther) {
+  const ExecutedFile file =
+      IsRaised(&given, &told) ? LookAtFile(folder, path, flags) : ExecutedFile::kNone;
+  if (file != ExecutedFile::kNone) {
+    if (file == ExecutedFile::kHosted) given.rlim_max = told.rlim_max;
     told_[0] = told.rlim_cur;
     told_[1] = told.rlim_max;
     TouchStack();
@@ -159,6 +190,22 @@ void LimitSpawned(int child, const char* path) {
   }
   errno = saved_errno;
 }
+
+ShellCommand::ShellCommand(const char* command) : command_(command) {
+  const int saved_errno = errno;
+  rlimit64 given, told;
+  if (command != nullptr && IsRaised(&given, &told)) {
+    char soft[24], hard[24];
+    // On the command's own line, since the shell counts lines in what it complains of.
+    if (asprintf(&limited_, "ulimit -Sv %s;ulimit -Hv %s;%s", InKilobytes(given.rlim_cur, soft),
+                 InKilobytes(given.rlim_max, hard), command) < 0) {
+      limited_ = nullptr;
+    }
+  }
+  errno = saved_errno;
+}
+
+ShellCommand::~ShellCommand() { free(limited_); }
 
 void SetThreadLimitHook(void (*hook)()) { thread_limit_hook = hook; }
 

@@ -2,15 +2,22 @@
 // runtime has reserved when the program begins comes on top, where the kernel is told of a limit,
 // and is not seen by who asks for it.
 //
-// What the program executes inherits the limit as the program gave it, unless it is hosted itself:
-// a hosted program could not start with less than the runtime needs.
+// A limit that is there at the start is a limit of the program's, too: the kernel is told of more,
+// as far as the process may raise it.
 //
-// Thread safety: RecordRuntimeAddresses before there are threads of the program; the others are
+// What the program executes inherits the limit as the program gave it. Of one that is hosted itself
+// only the soft limit is lowered, which it raises anew: it could not start with less than the
+// runtime needs.
+//
+// Thread safety: the first two before there are threads of the program; the others are
 // thread-safe, allocate nothing, and leave errno alone, also in the child of a vfork.
 #ifndef MEND_JIT_GUEST_LIBC_ADDRESS_LIMIT_H_
 #define MEND_JIT_GUEST_LIBC_ADDRESS_LIMIT_H_
 
 namespace mend::jit {
+
+// Before the runtime takes anything.
+void RaiseInheritedLimit();
 
 // Right before the program's first code. Without it limits are what the program says, as in a host
 // that embeds the runtime.
@@ -34,6 +41,21 @@ class LimitOfExec {
 // The child has just begun to execute the file (posix_spawn's): it gets the limit that the program
 // gave.
 void LimitSpawned(int child, const char* path);
+
+// A command for the shell, whose process is not known (system's, popen's): where the kernel was
+// told of another limit than the program gave, the shell first gives itself that. Allocates then.
+class ShellCommand {
+ public:
+  explicit ShellCommand(const char* command);
+  ~ShellCommand();
+  ShellCommand(const ShellCommand&) = delete;
+  ShellCommand& operator=(const ShellCommand&) = delete;
+  const char* get() const { return limited_ != nullptr ? limited_ : command_; }
+
+ private:
+  const char* command_;
+  char* limited_ = nullptr;
+};
 
 // In a forked child: the runtime's threads are to come, with their stacks and arenas of malloc. A
 // limit that the child sets has room for them, and does not stop the program that much earlier.

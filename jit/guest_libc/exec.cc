@@ -12,6 +12,7 @@
 #include <spawn.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -229,6 +230,19 @@ MEND_INTERPOSE(int, posix_spawnp, pid_t* to, const char* file,
   return Spawn(to, FindInPath(file, path), [&](pid_t* child) {
     return next_posix_spawnp(child, file, actions, attributes, arguments, environment);
   });
+}
+
+MEND_NEXT(int, system, const char*);
+MEND_INTERPOSE(int, system, const char* command) {
+  const mend::jit::ShellCommand limited(command);
+  const mend::BlockedRegion region("system");
+  return next_system(limited.get());
+}
+MEND_NEXT(FILE*, popen, const char*, const char*);
+MEND_INTERPOSE(FILE*, popen, const char* command, const char* type) {
+  const mend::jit::ShellCommand limited(command);
+  const mend::BlockedRegion region("popen");
+  return next_popen(limited.get(), type);
 }
 
 // The variadic ones: on the stack, since the child of a vfork must not allocate.

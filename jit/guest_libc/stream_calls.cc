@@ -111,7 +111,6 @@ MEND_STREAM(int, fflush, (FILE* stream), (stream), stream != nullptr && WriteMay
 MEND_STREAM(int, fflush_unlocked, (FILE* stream), (stream), stream != nullptr && WriteMaySleep(stream))
 MEND_STREAM(int, fclose, (FILE* stream), (stream), WriteMaySleep(stream))
 MEND_STREAM(int, pclose, (FILE* stream), (stream), true)
-MEND_STREAM(FILE*, popen, (const char* command, const char* type), (command, type), true)
 MEND_STREAM(FILE*, fopen, (const char* path, const char* mode), (path, mode), true)
 MEND_STREAM(FILE*, fopen64, (const char* path, const char* mode), (path, mode), true)
 

@@ -183,5 +183,4 @@ MEND_BLOCKING_RESTARTING(pid_t, __waitpid, (pid_t pid, int* status, int options)
 MEND_BLOCKING_RESTARTING(pid_t, wait3, (int* status, int options, rusage* usage), (status, options, usage))
 MEND_BLOCKING_RESTARTING(pid_t, wait4, (pid_t pid, int* status, int options, rusage* usage), (pid, status, options, usage))
 MEND_BLOCKING_RESTARTING(int, waitid, (idtype_t type, id_t id, siginfo_t* info, int options), (type, id, info, options))
-MEND_BLOCKING(int, system, (const char* command), (command))
 // clang-format on

@@ -17,6 +17,8 @@ absl::Status CheckAddressSpace(size_t bytes, const std::string& what);
 // What a request needs at least: a thread that has not used malloc yet reserves twice 64 MiB, to
 // align its arena.
 inline constexpr size_t kRequestAddressSpace = size_t{192} << 20;
+// What a program's start wants to find, whose one thread has an arena.
+inline constexpr size_t kStartAddressSpace = size_t{16} << 20;
 
 }  // namespace mend
 

@@ -50,6 +50,67 @@ prlimit --pid "$hosted_pid" --as=unlimited:unlimited
 goes_in_and_out
 finish
 
+# A limit that is there at the start. Where the process may raise it (root, or the soft limit alone) the program has
+# what it would have natively; where not, hosted memory is smaller, and patches still go in.
+cat >"$work/inherited.c" <<'SOURCE'
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+__attribute__((noinline)) int version(void) { return 1; }
+
+static int fits(size_t mib) {
+  void *p = mmap(NULL, mib << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return p != MAP_FAILED && munmap(p, mib << 20) == 0;
+}
+
+int main(void) {
+  char line[64];
+  struct rlimit limit;
+  getrlimit(RLIMIT_AS, &limit);
+  const long soft = (long)(limit.rlim_cur >> 20);
+  printf("%ld %d %d\n", soft, fits((size_t)soft - 40), fits((size_t)soft + 40));
+  fflush(stdout);
+  while (fgets(line, sizeof line, stdin)) {
+    printf("%d\n", version());
+    fflush(stdout);
+  }
+  return 0;
+}
+SOURCE
+sed 's/return 1;/return 2;/' "$work/inherited.c" >"$work/new/inherited.c"
+"$patchc" cc -O1 "$work/inherited.c" -o "$work/inherited"
+clang-22 -O1 "$work/inherited.c" -o "$work/native"
+# takes_patches_below LIMIT MAPPED COMMAND...: the latter is what to start it by, MAPPED its first line, any if empty.
+takes_patches_below() {
+  local limit=$1 mapped=$2
+  shift 2
+  start bash -c "ulimit $limit"' && exec "$@"' bash "$@" "$work/inherited"
+  hear
+  [ -z "$mapped" ] || expect "what may be mapped" "$mapped" "$answer"
+  await_target
+  ask go 1
+  expect_code 0 "$patchc" apply "$work/new/inherited.c" --name fix --to "$hosted_pid"
+  ask go 2
+  expect_code 0 "$mend" disable "$hosted_pid" fix
+  ask go 1
+  finish
+}
+for limit in 400 1000 2000 3000; do
+  natively=$(ulimit -Sv "$((limit * 1024))" && "$work/native" </dev/null)
+  takes_patches_below "-Sv $((limit * 1024))" "$natively"
+done
+# No process of these may raise a hard limit.
+if command -v setpriv >/dev/null && [ "$(id -u)" = 0 ]; then
+  for limit in 1000 2000 3000; do
+    takes_patches_below "-v $((limit * 1024))" "" setpriv --bounding-set=-sys_resource --inh-caps=-sys_resource
+  done
+  # It runs with less.
+  expect "with 150 MB" "150" "$(ulimit -v $((150 * 1024)) && setpriv --bounding-set=-sys_resource \
+    --inh-caps=-sys_resource "$work/inherited" </dev/null | cut -d ' ' -f 1)"
+fi
+
 # A program that limits itself, as servers do, means what it takes itself; so does a hosted one that it executes then:
 # itself, another one, and one that is a script's interpreter.
 cat >"$work/limited.c" <<'SOURCE'

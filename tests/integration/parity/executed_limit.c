@@ -80,6 +80,14 @@ static void all(const char* what) {
   fflush(stdout);
   wait(&status);
   printf("%d\n", posix_spawnp(&child, "no-such-program", NULL, NULL, arguments, environ));
+  fflush(stdout);
+  printf("%d\n", system(said));
+  printf("%d\n", system("( wrong"));
+  printf("%d\n", system("exit 3"));
+  char line[100] = "";
+  FILE* stream = popen(said, "r");
+  fgets(line, sizeof line, stream);
+  printf("%s%d\n", line, pclose(stream));
   tell(what);
 }
 static void fail(const char* what, const char* path) {
