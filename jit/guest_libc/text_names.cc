@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,19 @@ std::string HostedLine(const char* file, uintptr_t address, const FdeEntry& func
   return line;
 }
 
+// False for what is not hosted.
+bool TellHosted(const void* address, Dl_info* info) {
+  FdeEntry function;
+  const auto place = reinterpret_cast<uintptr_t>(address);
+  const bool named = FindHostedFunction(place, &function);
+  if (!named && !IsHostedMemory(place)) return false;
+  info->dli_fname = FileOf(place);
+  info->dli_fbase = reinterpret_cast<void*>(getauxval(AT_PHDR) & ~(kPage - 1));
+  info->dli_sname = named ? function.name : nullptr;
+  info->dli_saddr = named ? reinterpret_cast<void*>(function.function.begin.value) : nullptr;
+  return true;
+}
+
 }  // namespace
 
 void SetHostedFileHook(const char* (*hook)(uintptr_t)) { hosted_file_hook = hook; }
@@ -54,14 +68,15 @@ void SetHostedFileHook(const char* (*hook)(uintptr_t)) { hosted_file_hook = hook
 
 MEND_NEXT(int, dladdr, const void*, Dl_info*);
 MEND_INTERPOSE(int, dladdr, const void* address, Dl_info* info) {
-  mend::FdeEntry function;
-  const auto place = reinterpret_cast<uintptr_t>(address);
-  const bool named = mend::jit::FindHostedFunction(place, &function);
-  if (!named && !mend::jit::IsHostedMemory(place)) return next_dladdr(address, info);
-  info->dli_fname = mend::jit::FileOf(place);
-  info->dli_fbase = reinterpret_cast<void*>(getauxval(AT_PHDR) & ~(mend::jit::kPage - 1));
-  info->dli_sname = named ? function.name : nullptr;
-  info->dli_saddr = named ? reinterpret_cast<void*>(function.function.begin.value) : nullptr;
+  return mend::jit::TellHosted(address, info) ? 1 : next_dladdr(address, info);
+}
+
+MEND_NEXT(int, dladdr1, const void*, Dl_info*, void**, int);
+MEND_INTERPOSE(int, dladdr1, const void* address, Dl_info* info, void** extra, int kind) {
+  if (!mend::jit::TellHosted(address, info)) return next_dladdr1(address, info, extra, kind);
+  // There is no symbol table. The executable comes first in the loader's list.
+  if (kind == RTLD_DL_SYMENT) *extra = nullptr;
+  if (kind == RTLD_DL_LINKMAP) *extra = _r_debug.r_map;
   return 1;
 }
 

@@ -6,6 +6,7 @@
 #include <execinfo.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <link.h>
 #include <pthread.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -48,6 +49,9 @@ int main(int c, char** v) {
   printf("visible %d\n", visible(1));
   Dl_info di;
   printf("dladdr %d %s\n", dladdr((void*)visible, &di) != 0, strstr(di.dli_fname, "program"));
+  struct link_map* map = NULL;
+  printf("dladdr1 %d", dladdr1((void*)visible, &di, (void**)&map, RTLD_DL_LINKMAP) != 0);
+  printf(" %d\n", map != NULL && map == dlopen(NULL, RTLD_NOW));
   printf("dlsym %d\n", dlsym(RTLD_DEFAULT, "puts") == (void*)puts);
   void* m = dlopen("libm.so.6", RTLD_NOW);
   double (*cs)(double) = (double (*)(double))dlsym(m, "cos");
