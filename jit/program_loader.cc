@@ -276,6 +276,7 @@ absl::Status Loader::LayOutTable(const std::string& name) {
   uint64_t size = 0;
   uint64_t alignment = 1;
   bool constant = true;
+  bool text = false;
   for (const auto& unit : units_) {
     Section* section = unit->graph().findSectionByName(name);
     if (section == nullptr || !IsTableSection(*section)) continue;
@@ -290,11 +291,14 @@ absl::Status Loader::LayOutTable(const std::string& name) {
       size += block->getSize();
       alignment = std::max(alignment, block->getAlignment());
       constant = constant && IsConstant(*section);
+      text = text || IsExecutable(*section);
     }
   }
   if (entries.empty()) return absl::OkStatus();
-  absl::StatusOr<uintptr_t> base =
-      program_.Allocate(constant ? MemoryKind::kConstant : MemoryKind::kData, size, alignment);
+  const MemoryKind kind = text       ? MemoryKind::kText
+                          : constant ? MemoryKind::kConstant
+                                     : MemoryKind::kData;
+  absl::StatusOr<uintptr_t> base = program_.Allocate(kind, size, alignment);
   if (!base.ok()) return base.status();
   for (const Entry& entry : entries) entry.unit->Reserve(*entry.block, *base + entry.offset);
   tables_[absl::StrCat(kTableStart, name)] = *base;

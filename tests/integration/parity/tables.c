@@ -75,6 +75,12 @@ __attribute__((section(".bss.x"))) static int bssx;
 __attribute__((aligned(4096))) static char page[4096];
 __attribute__((nocommon)) int nc;
 __attribute__((section("noinit_x"))) int own = 3;
+__attribute__((section("own_text"), noinline)) static int first_own(int x) { return x + 20; }
+__attribute__((section("own_text"), noinline)) int second_own(int x) { return first_own(x) + 1; }
+extern const char __start_own_text[], __stop_own_text[];
+static int is_own(int (*f)(int)) {
+  return (const char*)f >= __start_own_text && (const char*)f < __stop_own_text;
+}
 int main(void) {
   unsigned char p[] = {1, 0, 1, 0, 2};
   printf("%d\n", loop(p));
@@ -87,4 +93,6 @@ int main(void) {
   printf("%d %d %d %d\n", k, wp == 0, prot(1), *relro);
   printf("%d %d %d %s %ls %d\n", (int)((size_t)page % 4096), nc, bssx, str2, w, own);
   printf("%d %d\n", al == f1, jt[2] == f1);
+  printf("%d %d %d %d\n", first_own(1), is_own(first_own), is_own(second_own), is_own(prot));
+  printf("%d\n", second_own(1));
 }
