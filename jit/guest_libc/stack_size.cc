@@ -43,8 +43,18 @@ size_t own_tls_size = 0;
 size_t OwnStaticTlsSize() { return own_tls_size; }
 
 EnlargedAttributes::EnlargedAttributes(const pthread_attr_t* attributes) : used_(attributes) {
-  if (attributes == nullptr || own_tls_size == 0) return;
+  if (own_tls_size == 0) return;
   size_t size = 0;
+  if (attributes == nullptr) {
+    // Small by `ulimit -s`, or by the program.
+    if (pthread_getattr_default_np(&copy_) != 0) return;
+    owns_copy_ = true;
+    if (pthread_attr_getstacksize(&copy_, &size) == 0 && size < kLargeStack &&
+        pthread_attr_setstacksize(&copy_, size + own_tls_size) == 0) {
+      used_ = &copy_;
+    }
+    return;
+  }
   if (pthread_attr_getstacksize(attributes, &size) != 0 || size >= kLargeStack) return;
   void* base = nullptr;
   size_t set_size = 0;

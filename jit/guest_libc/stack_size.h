@@ -17,7 +17,7 @@ size_t OwnStaticTlsSize();
 // changed: it may be in use by other threads.
 class EnlargedAttributes {
  public:
-  // `attributes` may be null: the default stack is large.
+  // `attributes` may be null: libc's defaults.
   explicit EnlargedAttributes(const pthread_attr_t* attributes);
   ~EnlargedAttributes();
 

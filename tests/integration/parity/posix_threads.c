@@ -106,6 +106,12 @@ static void* busy(void* p) {
   }
   return 0;
 }
+static void* uses_stack(void* p) {
+  char bytes[40000];
+  memset(bytes, 1, sizeof bytes);
+  printf("stack %d\n", bytes[20000]);
+  return p;
+}
 int main(void) {
   void* r;
   pthread_t t, ts[16];
@@ -224,6 +230,11 @@ int main(void) {
   __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
   for (int i = 0; i < 3; i++) pthread_join(ts[i], 0);
   printf("gettid %d\n", syscall(SYS_gettid) == getpid());
+  // Defaults as small as `ulimit -s` makes them.
+  pthread_attr_init(&a);
+  printf("default %d %d", pthread_attr_setstacksize(&a, 65536), pthread_setattr_default_np(&a));
+  printf(" %d\n", pthread_create(&t, 0, uses_stack, 0));
+  pthread_join(t, 0);
   pthread_create(&t, 0, exits, 0);
   pthread_detach(t);
   fflush(stdout);
