@@ -199,10 +199,27 @@ absl::Status GuestLink::RestoreData(const ModuleArena::Contents& contents) {
 }
 
 void GuestLink::RunInitializers(int argc, char** argv, char** envp) {
-  object_->initializers.Run(argc, argv, envp, handle_);
+  is_finalized_.store(false, std::memory_order_relaxed);
+  object_->initializers.RunModule(
+      argc, argv, envp,
+      {.function = [](void* self) { static_cast<GuestLink*>(self)->EndModule(); },
+       .argument = this,
+       .dso_handle = handle_});
 }
 
-void GuestLink::RunFinalizers() { __cxa_finalize(handle_); }
+void GuestLink::EndModule() {
+  if (!is_finalized_.load(std::memory_order_relaxed)) program_->ending.Add(object_.get());
+}
+
+void GuestLink::RunFinalizers() {
+  is_finalized_.store(true, std::memory_order_relaxed);
+  // A library's own function that calls __cxa_finalize stands between the two kinds.
+  object_->initializers.RunDestructorsWithoutPriority();
+  __cxa_finalize(handle_);
+  // Exit may have come to the module before, and what it runs then closes it.
+  program_->ending.Remove(object_.get());
+  object_->initializers.RunDestructors();
+}
 
 absl::Status GuestLink::BindAll() const {
   return lazy_ == nullptr ? absl::OkStatus() : lazy_->BindAll();

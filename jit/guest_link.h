@@ -11,6 +11,7 @@
 #ifndef MEND_JIT_GUEST_LINK_H_
 #define MEND_JIT_GUEST_LINK_H_
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -65,7 +66,8 @@ class GuestLink : public LinkedData {
   ModuleArena::Contents SaveData() const { return arena_->Save(); }
   absl::Status RestoreData(const ModuleArena::Contents& contents);
 
-  // Constructors in native order, and what they and the code registered for exit, latest first.
+  // Constructors, and later destructors and what these and the code registered for exit, in native
+  // order.
   void RunInitializers(int argc, char** argv, char** envp);
   void RunFinalizers();
 
@@ -97,10 +99,14 @@ class GuestLink : public LinkedData {
   absl::Status LinkObjects(const GuestLinkRequest& request);
   absl::Status OpenLibraries(const std::vector<std::string>& libraries);
   absl::Status MakeHandle();
+  // When exit comes to the module, or a finalizer does.
+  void EndModule();
 
   const HostedProgram* const program_;
   std::unique_ptr<ModuleArena> arena_;
   void* handle_ = nullptr;  // the module's __dso_handle
+  // Relaxed: who closes modules while another thread exits has no order to rely on.
+  std::atomic<bool> is_finalized_{false};
   CodeRange thunks_;
   std::map<std::string, void*> overrides_;
   std::unique_ptr<LazyBindings> lazy_;  // null: none

@@ -181,6 +181,16 @@ std::vector<const HostedProgram*> GuestTable::ScopeOfBringer(const HostedProgram
   return scope;
 }
 
+std::vector<const HostedProgram*> GuestTable::UsedBy(const HostedProgram& user) const {
+  const MutexLock lock(&mu_);
+  std::vector<const HostedProgram*> used;
+  for (const Global& global : globals_) {
+    const auto guest = guests_.find(global.name);
+    if (guest != guests_.end() && global.users.contains(&user)) used.push_back(guest->second);
+  }
+  return used;
+}
+
 std::vector<std::string> GuestTable::Globals() const {
   const MutexLock lock(&mu_);
   std::vector<std::string> names;

@@ -21,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "jit/code_memory.h"
 #include "jit/debug_support.h"
+#include "jit/ending_modules.h"
 #include "jit/host_symbols.h"
 #include "jit/initializers.h"
 #include "jit/late_symbols.h"
@@ -95,6 +96,9 @@ class GuestTable {
   void ForgetUser(const HostedProgram& user) ABSL_LOCKS_EXCLUDED(mu_);
   // A module and all that it needs, breadth first, which are loaded.
   std::vector<const HostedProgram*> Scope(const HostedProgram& guest) const
+      ABSL_LOCKS_EXCLUDED(mu_);
+  // The modules that `user` needs or has an address of, apart from itself.
+  std::vector<const HostedProgram*> UsedBy(const HostedProgram& user) const
       ABSL_LOCKS_EXCLUDED(mu_);
   // Scope of the module that brought it, or its own if that has gone; it is among them.
   std::vector<const HostedProgram*> ScopeOfBringer(const HostedProgram& guest) const
@@ -206,6 +210,7 @@ struct HostedProgram {
   std::vector<uintptr_t> text_pointers;
   std::vector<LateWord> late_words;  // of what a patch brought
   mutable GuestTable guests;         // of the program
+  mutable EndingModules ending;      // of the program
   bool may_allocate = true;          // malloc and its kin may be defined here
   // Of the program: where hosted code has to call functions of these names instead.
   std::map<std::string, uintptr_t, std::less<>> detours;

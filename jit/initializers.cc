@@ -44,11 +44,19 @@ uint32_t PriorityOf(std::string_view name, const SectionKind& kind) {
   return kind.legacy ? kLastPriority - 1 - number : number;
 }
 
-// The functions of one load's destructors, last to first; owned by the exit handler.
+void CallAll(const std::vector<uintptr_t>& functions) {
+  for (const uintptr_t function : functions) reinterpret_cast<void (*)()>(function)();
+}
+
+void StartAll(const std::vector<uintptr_t>& functions, int argc, char** argv, char** envp) {
+  for (const uintptr_t function : functions) {
+    reinterpret_cast<void (*)(int, char**, char**)>(function)(argc, argv, envp);
+  }
+}
+
+// The functions of one load's destructors; owned by the exit handler.
 void RunFini(void* argument) {
-  const std::unique_ptr<std::vector<uintptr_t>> functions(
-      static_cast<std::vector<uintptr_t>*>(argument));
-  for (const uintptr_t function : *functions) reinterpret_cast<void (*)()>(function)();
+  CallAll(*std::unique_ptr<std::vector<uintptr_t>>(static_cast<std::vector<uintptr_t>*>(argument)));
 }
 
 bool IsFunction(uintptr_t entry) { return entry != 0 && entry != ~uintptr_t{0}; }
@@ -68,37 +76,65 @@ void Initializers::Add(std::string_view section, uint32_t unit, uintptr_t begin,
                      .count = count});
 }
 
-void Initializers::Run(int argc, char** argv, char** envp, void* dso_handle) {
-  std::vector<Array> arrays = std::move(arrays_);
-  std::vector<Resolver> resolvers = std::move(resolvers_);
-  arrays_.clear();
-  resolvers_.clear();
+void Initializers::RunResolvers() {
+  const std::vector<Resolver> resolvers = std::exchange(resolvers_, {});
   for (const Resolver& resolver : resolvers) {
     *resolver.slot = reinterpret_cast<uintptr_t (*)()>(resolver.function)();
   }
+}
+
+Initializers::Taken Initializers::TakeFunctions() {
+  std::vector<Array> arrays = std::exchange(arrays_, {});
   std::sort(arrays.begin(), arrays.end(), [](const Array& a, const Array& b) {
     return std::tie(a.phase, a.priority, a.unit, a.begin) <
            std::tie(b.phase, b.priority, b.unit, b.begin);
   });
-
-  std::vector<uintptr_t> starters;
-  auto finishers = std::make_unique<std::vector<uintptr_t>>();
+  Taken taken;
   for (const Array& array : arrays) {
-    std::vector<uintptr_t>& target = array.phase == Phase::kFini ? *finishers : starters;
+    const bool is_end = array.phase == Phase::kFini;
+    Functions& target = is_end ? taken.destructors : taken.constructors;
+    const size_t before = target.size();
     const auto* functions = reinterpret_cast<const uintptr_t*>(array.begin);
     for (size_t i = 0; i < array.count; ++i) {
       const uintptr_t function = functions[array.backwards ? array.count - 1 - i : i];
       if (IsFunction(function)) target.push_back(function);
     }
+    if (is_end && array.priority == kLastPriority) taken.without_priority += target.size() - before;
   }
+  std::reverse(taken.destructors.begin(), taken.destructors.end());
+  return taken;
+}
+
+void Initializers::Run(int argc, char** argv, char** envp) {
+  RunResolvers();
+  Taken taken = TakeFunctions();
   // Registered before any constructor runs, so that these run after all that hosted code registers.
-  if (!finishers->empty()) {
-    std::reverse(finishers->begin(), finishers->end());
-    __cxa_atexit(RunFini, finishers.release(), dso_handle);
+  if (!taken.destructors.empty()) {
+    __cxa_atexit(RunFini, new Functions(std::move(taken.destructors)), nullptr);
   }
-  for (const uintptr_t function : starters) {
-    reinterpret_cast<void (*)(int, char**, char**)>(function)(argc, argv, envp);
-  }
+  StartAll(taken.constructors, argc, argv, envp);
+}
+
+void Initializers::RunModule(int argc, char** argv, char** envp, const End& end) {
+  RunResolvers();
+  Taken taken = TakeFunctions();
+  destructors_ = std::move(taken.destructors);
+  without_priority_ = taken.without_priority;
+  if (!destructors_.empty()) __cxa_atexit(end.function, end.argument, end.dso_handle);
+  StartAll(taken.constructors, argc, argv, envp);
+}
+
+void Initializers::RunDestructors() {
+  without_priority_ = 0;
+  CallAll(std::exchange(destructors_, {}));
+}
+
+void Initializers::RunDestructorsWithoutPriority() {
+  const auto end =
+      destructors_.begin() + static_cast<ptrdiff_t>(std::exchange(without_priority_, 0));
+  const Functions first(destructors_.begin(), end);
+  destructors_.erase(destructors_.begin(), end);
+  CallAll(first);
 }
 
 void Initializers::Discard() {

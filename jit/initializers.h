@@ -26,9 +26,19 @@ class Initializers {
   void AddResolver(uintptr_t resolver, uintptr_t* slot) { resolvers_.push_back({resolver, slot}); }
 
   // Registers the destructors added so far with the process's exit, then runs the resolvers and
-  // constructors added since the last Run. `dso_handle`: of a guest module, whose destructors run
-  // when that is finalized, or at exit; null: the program.
-  void Run(int argc, char** argv, char** envp, void* dso_handle = nullptr);
+  // constructors added since the last Run.
+  void Run(int argc, char** argv, char** envp);
+  // The same for a guest module, but that its destructors are kept for RunDestructors: `end` is
+  // what is registered.
+  struct End {
+    void (*function)(void*) = nullptr;
+    void* argument = nullptr;
+    void* dso_handle = nullptr;
+  };
+  void RunModule(int argc, char** argv, char** envp, const End& end);
+  // Each of them once: all that are left, or those that run first.
+  void RunDestructors();
+  void RunDestructorsWithoutPriority();
 
   // Forgets what was added since the last Run: its load failed.
   void Discard();
@@ -48,8 +58,22 @@ class Initializers {
     uintptr_t* slot = nullptr;
   };
 
+  using Functions = std::vector<uintptr_t>;
+
+  void RunResolvers();
+  // Of what was added, each in its order.
+  struct Taken {
+    Functions constructors;
+    Functions destructors;
+    size_t without_priority = 0;  // so many of the destructors, which come first
+  };
+  Taken TakeFunctions();
+
   std::vector<Array> arrays_;
   std::vector<Resolver> resolvers_;
+  // A guest module's that have not run.
+  Functions destructors_;
+  size_t without_priority_ = 0;
 };
 
 }  // namespace mend::jit

@@ -135,6 +135,7 @@ void Session::RunInitializers(int argc, char** argv, char** envp) {
     MutexLock lock(&state_->load_mu);
     state_->arguments = {argc, argv, envp};
   }
+  state_->program->ending.RunAtExit();
   state_->program->initializers.Run(argc, argv, envp);
 }
 
@@ -170,6 +171,7 @@ void Session::LockForFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   state_->memory->PrepareFork();
   state_->program->index.PrepareFork();
   state_->program->guests.PrepareFork();
+  state_->program->ending.PrepareFork();
   state_->program->PrepareFork();
   state_->patches->PrepareFork();
 }
@@ -190,6 +192,7 @@ void Session::UnlockAfterFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
     State& state = *session->state_;
     state.patches->AfterFork();
     state.program->AfterFork();
+    state.program->ending.AfterFork();
     state.program->guests.AfterFork();
     state.program->index.AfterFork();
     state.memory->AfterFork();
