@@ -4,6 +4,7 @@
 #include "jit/status_conversion.h"
 #include "llvm/BinaryFormat/ELF.h"
 #include "llvm/Object/ELF.h"
+#include "runtime/format/object_check.h"
 
 namespace mend::jit {
 namespace {
@@ -28,6 +29,7 @@ absl::StatusOr<ElfScan> ScanObject(std::string_view object) {
       elf->getHeader().e_machine != llvm::ELF::EM_X86_64) {
     return absl::InvalidArgumentError("not a relocatable object for x86-64");
   }
+  if (absl::Status checked = CheckObject(object); !checked.ok()) return checked;
   auto sections = elf->sections();
   if (!sections) return Damaged(sections.takeError());
   ElfScan scan;
