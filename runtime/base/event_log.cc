@@ -1,13 +1,17 @@
 #include "runtime/base/event_log.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <filesystem>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -24,13 +28,34 @@ int64_t RealTimeNs() {
   return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
-// Writes a line with one write(2). A line that cannot be written is lost: the log must not hold up
-// the program, and the event stays readable. What is left after a short write (a full disk, or a
-// pipe) is dropped for the same reason.
-void WriteLine(int fd, std::string line) {
-  line += '\n';
-  while (::write(fd, line.data(), line.size()) < 0 && errno == EINTR) {
+// Whether a write of up to PIPE_BUF bytes neither waits nor raises SIGPIPE. A stream that was
+// passed on is shared with other processes, so it cannot be made non-blocking.
+bool TakesBytes(int fd, const struct stat& status) {
+  if (!S_ISFIFO(status.st_mode) && !S_ISSOCK(status.st_mode) && !S_ISCHR(status.st_mode)) {
+    return true;
   }
+  pollfd asked = {fd, POLLOUT, 0};
+  return ::poll(&asked, 1, 0) == 1 && (asked.revents & (POLLERR | POLLHUP | POLLNVAL)) == 0;
+}
+
+// Writes a line with one write(2), if it is no longer than a pipe takes at once. A line that cannot
+// be written is lost: the log must not hold up the program, and the event stays readable. What is
+// left after a short write (a full disk, or a pipe that nobody reads) is dropped for the same
+// reason. False if nothing of it was written.
+bool WriteLine(int fd, std::string_view line) {
+  struct stat status = {};
+  if (::fstat(fd, &status) != 0) return false;
+  const std::string text = absl::StrCat(std::string(line), "\n");
+  const size_t most = S_ISREG(status.st_mode) ? text.size() : size_t{PIPE_BUF};
+  size_t written = 0;
+  while (written < text.size() && TakesBytes(fd, status)) {
+    const ssize_t size = ::write(fd, text.data() + written, std::min(most, text.size() - written));
+    if (size < 0 && errno == EINTR) continue;
+    if (size <= 0) break;
+    written += static_cast<size_t>(size);
+    if (S_ISREG(status.st_mode)) break;
+  }
+  return written > 0;
 }
 
 }  // namespace
@@ -46,16 +71,14 @@ class EventLog::LineFile {
   LineFile(const LineFile&) = delete;
   LineFile& operator=(const LineFile&) = delete;
 
-  // False with errno.
+  // False with errno. Does not wait for the reader of a pipe, here nor later.
   bool Open() {
-    fd_ = MoveDescriptorUp(
-        ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666));
+    fd_ = MoveDescriptorUp(::open(
+        path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666));
     return fd_ >= 0 && ::fstat(fd_, &identity_) == 0;
   }
 
-  void Write(const std::string& line) {
-    if (IsOpen() || Open()) WriteLine(fd_, line);
-  }
+  bool Write(std::string_view line) { return (IsOpen() || Open()) && WriteLine(fd_, line); }
 
  private:
   bool IsOpen() const {
@@ -89,13 +112,17 @@ absl::Status EventLog::OpenLines(const std::string& path) {
   return absl::OkStatus();
 }
 
+bool EventLog::WriteLineTo(std::string_view line) {
+  return line_file_ != nullptr ? line_file_->Write(line) : WriteLine(STDERR_FILENO, line);
+}
+
 void EventLog::WriteText(const std::string& text) {
-  if (!writes_lines_ || text.empty()) return;
-  if (line_file_ == nullptr) {
-    if (IsStandardError()) WriteLine(STDERR_FILENO, text);
-  } else {
-    line_file_->Write(text);
+  if (!writes_lines_ || text.empty() || (line_file_ == nullptr && !IsStandardError())) return;
+  if (lost_lines_ > 0 && WriteLineTo(absl::StrCat("mend: ", lost_lines_,
+                                                  " line(s) of this log could not be written"))) {
+    lost_lines_ = 0;
   }
+  if (!WriteLineTo(text)) ++lost_lines_;
 }
 
 void EventLog::Append(Event event) {

@@ -3,7 +3,8 @@
 // The text of an event, in the wording of the kernel's log, is also a line for people: events of
 // the kernel's kinds get the prefix "livepatch: ", mend's own "mend: ", and `mend_log` lines none.
 // A line is written with one write(2) before Append returns, so a command's lines are in the log
-// before the command returns.
+// before the command returns. Nothing waits for whoever reads them: what a full pipe or disk does
+// not take is lost, and counted in front of the next line that is written.
 //
 // Thread safety: all methods are thread-safe. Never called from signal handlers or the poll path.
 #ifndef MEND_RUNTIME_BASE_EVENT_LOG_H_
@@ -15,6 +16,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -62,12 +64,14 @@ class EventLog {
   class LineFile;
 
   void WriteText(const std::string& text) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool WriteLineTo(std::string_view line) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   mutable Mutex mu_;
   std::deque<Event> events_ ABSL_GUARDED_BY(mu_);
   uint64_t next_seq_ ABSL_GUARDED_BY(mu_) = 1;
   bool writes_lines_ ABSL_GUARDED_BY(mu_) = false;
   std::unique_ptr<LineFile> line_file_ ABSL_GUARDED_BY(mu_);  // null: standard error
+  uint64_t lost_lines_ ABSL_GUARDED_BY(mu_) = 0;              // since the last one that was written
   pid_t forking_pid_ ABSL_GUARDED_BY(mu_) = 0;
 };
 

@@ -4,9 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <string>
 #include <thread>
@@ -54,6 +56,81 @@ TEST(EventLogTest, LineIsInTheFileWhenAppendReturns) {
   typed.kind = "thread_switched";
   log.Append(typed);
   EXPECT_THAT(file.Lines(), ElementsAre("livepatch: enabling patch 'fix'", "mend: poking"));
+}
+
+// Standard error, led into a pipe for the time of a test.
+class ErrorPipe {
+ public:
+  ErrorPipe() {
+    if (::pipe(ends_) != 0) std::abort();
+    saved_ = ::dup(STDERR_FILENO);
+    ::dup2(ends_[1], STDERR_FILENO);
+  }
+  ~ErrorPipe() {
+    ::dup2(saved_, STDERR_FILENO);
+    for (const int fd : {saved_, ends_[0], ends_[1]}) ::close(fd);
+  }
+  // Reads until the pipe is empty.
+  std::string Read() const {
+    std::string text(1 << 20, '\0');
+    ::fcntl(ends_[0], F_SETFL, O_NONBLOCK);
+    size_t size = 0;
+    for (ssize_t got; (got = ::read(ends_[0], &text[size], text.size() - size)) > 0;) {
+      size += static_cast<size_t>(got);
+    }
+    text.resize(size);
+    return text;
+  }
+  void CloseReader() {
+    ::close(ends_[0]);
+    ends_[0] = -1;
+    ::dup2(STDERR_FILENO, ends_[1]);
+  }
+
+ private:
+  int ends_[2] = {-1, -1};
+  int saved_ = -1;
+};
+
+TEST(EventLogTest, PipeThatNobodyReadsHoldsNobodyUpAndTheLossIsCounted) {
+  const ErrorPipe pipe;
+  EventLog log;
+  ASSERT_TRUE(log.OpenLines("").ok());
+  const std::string line(1000, 'x');
+  for (int i = 0; i < 200; ++i) log.Append(MendEvent("kind", "fix", line));
+  const std::string first = pipe.Read();
+  EXPECT_GT(first.size(), 50'000u);
+  EXPECT_LT(first.size(), 100'000u);
+  const size_t taken = first.size() / (line.size() + std::string("mend: \n").size());
+  log.Append(MendEvent("kind", "fix", "again"));
+  EXPECT_EQ(pipe.Read(), absl::StrCat("mend: ", 200 - taken,
+                                      " line(s) of this log could not be written\nmend: again\n"));
+  EXPECT_EQ(::fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK, 0) << "others write there too";
+}
+
+TEST(EventLogTest, LineLongerThanThePipeHoldsNobodyUp) {
+  const ErrorPipe pipe;
+  EventLog log;
+  ASSERT_TRUE(log.OpenLines("").ok());
+  log.Append(MendEvent("kind", "fix", std::string(1 << 20, 'x')));
+  EXPECT_GT(pipe.Read().size(), 4096u);
+}
+
+TEST(EventLogTest, PipeWithoutReaderKillsNobody) {
+  ErrorPipe pipe;
+  pipe.CloseReader();
+  EventLog log;
+  ASSERT_TRUE(log.OpenLines("").ok());
+  log.Append(MendEvent("kind", "fix", "line"));
+  EXPECT_EQ(log.ReadAfter(0, absl::ZeroDuration()).size(), 1u);
+}
+
+TEST(EventLogTest, NamedPipeWithoutReaderIsRefused) {
+  const ScratchFile file;
+  ::unlink(file.path().c_str());
+  ASSERT_EQ(::mkfifo(file.path().c_str(), 0600), 0);
+  EventLog log;
+  EXPECT_FALSE(log.OpenLines(file.path()).ok());
 }
 
 TEST(EventLogTest, FileIsAppendedTo) {
