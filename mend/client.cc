@@ -14,6 +14,8 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
 namespace mend {
@@ -47,10 +49,18 @@ absl::Status ExplainConnection(const std::string& socket_path) {
 
 absl::Status ExplainFailure(httplib::Error error, const std::string& socket_path) {
   if (error == httplib::Error::Connection) return ExplainConnection(socket_path);
-  const std::string message =
-      absl::StrCat("target at '", socket_path, "' did not answer: ", httplib::to_string(error));
-  return error == httplib::Error::Read ? absl::DeadlineExceededError(message)
-                                       : absl::UnavailableError(message);
+  if (error != httplib::Error::Read) {
+    return absl::UnavailableError(
+        absl::StrCat("target at '", socket_path, "' did not answer: ", httplib::to_string(error)));
+  }
+  // The connection ended, or nothing came for too long.
+  const absl::Status now = ExplainConnection(socket_path);
+  if (absl::IsNotFound(now) || !absl::StrContains(now.message(), "the target ")) {
+    return absl::UnavailableError(
+        absl::StrCat("target at '", socket_path, "' did not answer: it ended meanwhile"));
+  }
+  return absl::DeadlineExceededError(
+      absl::StrCat("target at '", socket_path, "' did not answer in time"));
 }
 
 std::unique_ptr<httplib::Client> MakeClient(const std::string& socket_path,
@@ -191,6 +201,12 @@ std::string ForcedText(int64_t threads) {
   return absl::StrCat("warning: ", threads, threads == 1 ? " thread was" : " threads were",
                       " switched by force, whatever they ran: they may run old and new code mixed. "
                       "What was taken off stays until every thread has been seen off it");
+}
+
+std::string SecondsProblem(const std::string& text) {
+  double seconds = 0;
+  if (absl::SimpleAtod(text, &seconds) && seconds >= 0) return "";  // not NaN either
+  return absl::StrCat("'", text, "' is no number of seconds");
 }
 
 double BoundedTimeout(double seconds) {

@@ -87,6 +87,9 @@ struct WaitFlags {
   bool no_wait = false;
 };
 
+// What is wrong with a number of seconds on a command line; "" for nothing.
+std::string SecondsProblem(const std::string& text);
+
 // No more than a day, which is what targets wait for at most.
 double BoundedTimeout(double seconds);
 

@@ -6,12 +6,14 @@
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <system_error>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "jit/guest_libc/guest_libc.h"
 #include "jit/guest_libc/stand_ins.h"
@@ -53,9 +55,20 @@ absl::Status ArmFailpoint(const std::string& text) {
   const std::vector<std::string> words = absl::StrSplit(text, ':');
   int64_t skip = 0, times = -1;
   if (words.size() > 3 || (words.size() > 1 && !absl::SimpleAtoi(words[1], &skip)) ||
-      (words.size() > 2 && !absl::SimpleAtoi(words[2], &times)) ||
-      !failpoint::Arm(words[0], skip, times)) {
-    return absl::InvalidArgumentError(absl::StrCat("cannot arm failpoint '", text, "'"));
+      (words.size() > 2 && !absl::SimpleAtoi(words[2], &times))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--failpoint '", text, "': not NAME, NAME:SKIP or NAME:SKIP:TIMES"));
+  }
+  if (!failpoint::IsKnown(words[0])) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "there is no failpoint '", words[0], "'; there are ",
+        absl::StrJoin(
+            std::vector<std::string>(std::begin(failpoint::kNames), std::end(failpoint::kNames)),
+            ", ")));
+  }
+  if (!failpoint::Arm(words[0], skip, times)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("more than ", failpoint::kArmedMax, " failpoints"));
   }
   return absl::OkStatus();
 }

@@ -27,7 +27,7 @@ bool SameName(const char* a, const char* b) noexcept [[clang::nonblocking]] {
 }  // namespace
 
 bool Arm(std::string_view name, int64_t skip, int64_t times) {
-  if (name.size() >= sizeof Armed::name) return false;
+  if (!IsKnown(name) || name.size() >= sizeof Armed::name) return false;
   for (Armed& slot : armed) {
     if (slot.active.load(std::memory_order_relaxed)) continue;
     std::memcpy(slot.name, name.data(), name.size());

@@ -47,6 +47,33 @@ await_status() {
   fail "after $tries looks the status is not '$1': $(cat "$work/status.log")"
 }
 
+expect_code 126 env MEND_OPTIONS="--failpoint nowhere" "$work/serve"
+expect_match "no such failpoint" "no failpoint 'nowhere'|test builds only" "$output"
+
+# A standard error that is a full pipe, and that nobody reads: mend's own lines hold nothing up.
+python3 - "$work/serve" "$patchc" "$work/fix.mendpatch" "$work/full.sock" <<'SCRIPT' || fail "a full pipe for standard error"
+import os, subprocess, sys
+serve, patchc, module, socket = sys.argv[1:]
+reader, writer = os.pipe()
+os.set_blocking(writer, False)
+try:
+    while True:
+        os.write(writer, bytes(4096))
+except BlockingIOError:
+    os.set_blocking(writer, True)
+program = subprocess.Popen([serve], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=writer,
+                           env=dict(os.environ, MEND_OPTIONS="--socket " + socket))
+def ask():
+    program.stdin.write(b"go\n")
+    program.stdin.flush()
+    return program.stdout.readline()
+assert ask() == b"1\n"
+subprocess.run([patchc, "apply", module, "--to", socket], check=True, timeout=100)
+assert ask() == b"2\n"
+program.stdin.close()
+sys.exit(program.wait())
+SCRIPT
+
 start "$work/serve"
 await_target
 ask go 1
@@ -160,7 +187,7 @@ kill -KILL "$hosted_pid"
 code=0
 wait "$client" || code=$?
 expect "exit code of the client whose target ended" 6 "$code"
-expect_match "its message" "$hosted_pid|serve|did not answer" "$(cat "$work/ended.log")"
+expect_match "its message" "did not answer: it ended meanwhile" "$(cat "$work/ended.log")"
 wait "$hosted_pid" 2>/dev/null || true
 expect_code 6 "$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid"
 exec 7>&- 8>&-
