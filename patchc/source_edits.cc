@@ -16,6 +16,9 @@
 namespace mend::patchc {
 namespace {
 
+// A program may have hundreds of modules: more than these are counted.
+constexpr size_t kShownMax = 4;
+
 namespace fs = std::filesystem;
 
 size_t CountComponents(std::string_view path) { return SplitWords(path, "/").size(); }
@@ -179,8 +182,10 @@ absl::StatusOr<std::string> SourceEdits::Match(const std::string& file) const {
 
 std::string SourceEdits::ShownObjects() const {
   std::string shown = objects_.front().file();
-  for (size_t i = 1; i < objects_.size(); ++i) {
-    absl::StrAppend(&shown, i + 1 < objects_.size() ? ", " : " or ", objects_[i].Shown());
+  const size_t count = objects_.size();
+  if (count > kShownMax) return absl::StrCat(shown, " or of its ", count - 1, " modules");
+  for (size_t i = 1; i < count; ++i) {
+    absl::StrAppend(&shown, i + 1 < count ? ", " : " or ", objects_[i].Shown());
   }
   return shown;
 }

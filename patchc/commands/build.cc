@@ -1,14 +1,19 @@
 // patchc build and patchc check: from edited sources to a patch module, or to the reasons why not.
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <string>
+#include <system_error>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "mend/client.h"
+#include "mend/target.h"
 #include "patchc/commands/build_explicit.h"
 #include "patchc/commands/build_report.h"
 #include "patchc/commands/command.h"
 #include "patchc/commands/patch_options.h"
+#include "patchc/refusals.h"
 #include "patchc/write_file.h"
 
 namespace mend::patchc {
@@ -53,12 +58,33 @@ void PrintText(const BuildReport& report, const std::string& output) {
   if (!output.empty()) std::printf("written to %s\n", output.c_str());
 }
 
+// What only the target knows: whether it has what the patch refers to. Nothing in it changes. Other
+// refusals depend on what runs there now, and may be none when the patch is applied.
+absl::Status CheckReferences(const std::string& base, PatchModule& module) {
+  std::error_code error;
+  if (std::filesystem::is_regular_file(base, error)) return absl::OkStatus();
+  const absl::StatusOr<Target> target = FindTarget(base);
+  if (!target.ok()) return absl::OkStatus();
+  const absl::StatusOr<Reply> reply =
+      Client(target->socket).Post("/patches?dry_run=1", SerializePatchModule(module));
+  if (!reply.ok() || reply->ok()) return absl::OkStatus();
+  const std::string text = ErrorText(*reply);
+  const size_t at = text.find(RefusalId(RefusalCode::kUndefined));
+  if (at == std::string::npos) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(text.substr(at), "\n  way out: ", TextOf(RefusalCode::kUndefined).way_out));
+}
+
 int Build(const std::string& base, const std::string& output, const PatchOptions& options) {
   absl::StatusOr<BaseObjects> opened = OpenBase(base, options);
   if (!opened.ok()) return ReportError(opened.status(), options.json);
   absl::StatusOr<BuildReport> report = BuildPatch(*opened, options);
   if (!report.ok()) return ReportError(report.status(), options.json);
   const int code = report->refusals.empty() ? kExitOk : kExitRefused;
+  if (code == kExitOk && !report->no_change) {
+    const absl::Status found = CheckReferences(base, report->module);
+    if (!found.ok()) return ReportError(found, options.json);
+  }
   const bool write = code == kExitOk && !report->no_change && !output.empty();
   if (write) {
     const absl::Status written = WriteFile(output, SerializePatchModule(report->module));

@@ -182,6 +182,17 @@ absl::StatusOr<BaseObjects> OpenTarget(const Target& target, const PatchOptions&
   return WithProgram(target, *std::move(modules));
 }
 
+// `error`: of the target that is no file either.
+absl::Status NobodyAndNoFile(const std::string& base, const absl::Status& error) {
+  if (!absl::IsNotFound(error)) return error;
+  if (base.find('/') != std::string::npos) {
+    return absl::NotFoundError(
+        absl::StrCat("there is neither a program nor a control socket '", base, "'"));
+  }
+  return absl::UnavailableError(
+      absl::StrCat(error.message(), ", and there is no file '", base, "'"));
+}
+
 absl::StatusOr<BaseObjects> OpenBase(const std::string& base, const PatchOptions& options) {
   std::string file = base;
   std::error_code error;
@@ -190,8 +201,9 @@ absl::StatusOr<BaseObjects> OpenBase(const std::string& base, const PatchOptions
     if (target.ok()) return OpenTarget(*target, options);
     // A process without a control socket still is a file.
     const bool is_pid = !base.empty() && base.find_first_not_of("0123456789") == std::string::npos;
-    if (!is_pid) return target.status();
     file = absl::StrCat("/proc/", base, "/exe");
+    if (!is_pid || !std::filesystem::exists(file, error))
+      return NobodyAndNoFile(base, target.status());
   }
   absl::StatusOr<Base> program = Base::OpenFile(file);
   if (!program.ok()) return program.status();

@@ -286,7 +286,7 @@ Outcome DisablePatch(const Target& target, const std::string& patch, const SendO
 
 void AddWaitOptions(CLI::App& app, SendOptions& options) {
   app.add_option("--timeout", options.wait.timeout_s, "seconds to wait (30)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(SecondsProblem, "SECONDS");
   app.add_option("--on-timeout", options.wait.on_timeout, "what then: reverse, wait or force")
       ->check(CLI::IsMember({"reverse", "wait", "force"}));
 }

@@ -65,6 +65,20 @@ refuse "type of data" 's/static long limit/static int limit/' limit
 refuse "undefined symbol" \
   's/^__attribute__((noinline)) void dep/void nowhere_defined(void);\n&/; s/  fflush(stdout);/&\n  nowhere_defined();/' \
   'MEND-E0140.*nowhere_defined'
+# A running base is asked before anything is sent there.
+expect_code 3 "$patchc" check --base "$hosted_pid" "$work/account.c"
+expect_match "undefined symbol, checked" "MEND-E0140.*nowhere_defined" "$output"
+expect_match "undefined symbol, checked, has a way out" "way out: " "$output"
+expect_code 3 "$patchc" build -o "$work/undefined.mendpatch" --base "$hosted_pid" "$work/account.c"
+[ ! -e "$work/undefined.mendpatch" ] || fail "a module that its base refuses was written"
+expect_code 0 "$patchc" check --base "$work/account" "$work/account.c"
+
+# A base that is not there.
+expect_code 6 "$patchc" check --base nobody-runs-this "$work/account.c"
+expect_match "no target and no file" "no running program is called 'nobody-runs-this'.*no file" "$output"
+expect_code 6 "$patchc" check --base 999999999 "$work/account.c"
+expect_code 3 "$patchc" check --base ./no-such-program "$work/account.c"
+expect_match "no program" "neither a program nor a control socket" "$output"
 
 # refuse_module WHAT FILE CODE: a module, which the target refuses.
 refuse_module() {
