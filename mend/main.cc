@@ -69,6 +69,11 @@ class Parser {
 
   // Exits 2 for a wrong command line, 0 for --help and --version.
   int Run(int argc, char** argv) {
+    const auto is_named = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
+    if (argc > 1 && argv[1][0] != '-' && app_.get_subcommands(is_named).empty()) {
+      std::fprintf(stderr, "mend: there is no command '%s'; see mend --help\n", argv[1]);
+      return mend::kExitUsage;
+    }
     try {
       app_.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
@@ -123,7 +128,7 @@ class Parser {
   void AddWait(CLI::App* command) {
     command->add_flag("--no-wait", line_.wait.no_wait, "return once the transition has started");
     command->add_option("--timeout", line_.wait.timeout_s, "seconds to wait (default: 30)")
-        ->check(CLI::NonNegativeNumber);
+        ->check(mend::SecondsProblem, "SECONDS");
     command->add_option("--on-timeout", line_.wait.on_timeout, "then (default: reverse)")
         ->check(CLI::IsMember({"reverse", "wait", "force"}));
   }
@@ -146,7 +151,7 @@ class Parser {
         "wait", "wait until no transition runs", "mend wait server --timeout 10",
         [this] { return mend::WaitForTransition(line_.target, line_.timeout_s, line_.json); })
         ->add_option("--timeout", line_.timeout_s, "seconds to wait (default: 30)")
-        ->check(CLI::NonNegativeNumber);
+        ->check(mend::SecondsProblem, "SECONDS");
   }
 
   void AddAttributes() {

@@ -119,7 +119,10 @@ bool IsAttributePath(const std::string& path) {
 }
 
 absl::Status NoSuchResource(const HttpRequest& request) {
-  return ErrnoStatus(ENOENT, absl::StrCat("there is no ", request.method, " ", request.path));
+  const std::string what = request.method == "GET" || request.method == "PUT"
+                               ? absl::StrCat("'", request.path, "'")
+                               : absl::StrCat(request.method, " ", request.path);
+  return ErrnoStatus(ENOENT, absl::StrCat("there is no ", what));
 }
 
 }  // namespace

@@ -48,12 +48,20 @@ class CliTest : public ControlFixture {
 };
 
 TEST_F(CliTest, WrongCommandLinesExitWith2) {
-  for (const char* line :
-       {"", "frobnicate", "status", "disable kv-server", "status kv-server --nope",
-        "wait kv-server --timeout soon", "wait kv-server --timeout -1",
-        "disable kv-server fix --on-timeout explode", "run", "run --nope x"}) {
+  for (const char* line : {"", "frobnicate", "status", "disable kv-server",
+                           "status kv-server --nope", "wait kv-server --timeout soon",
+                           "wait kv-server --timeout -1", "wait kv-server --timeout nan",
+                           "disable kv-server fix --on-timeout explode", "run", "run --nope x"}) {
     EXPECT_EQ(Mend(line).exit_code, 2) << line;
   }
+}
+
+TEST_F(CliTest, WrongCommandLinesSayWhatIsWrong) {
+  EXPECT_EQ(Mend("frobnicate", true).out,
+            "mend: there is no command 'frobnicate'; see mend --help\n");
+  EXPECT_THAT(Mend("wait kv-server --timeout -1", true).out,
+              HasSubstr("--timeout: '-1' is no number of seconds"));
+  EXPECT_THAT(Mend("get kv-server nowhere", true).out, HasSubstr("(there is no '/nowhere')"));
 }
 
 TEST_F(CliTest, OutputThatCannotBeWrittenIsAFailure) {
@@ -69,7 +77,7 @@ TEST_F(CliTest, OutputThatCannotBeWrittenIsAFailure) {
 }
 
 TEST_F(CliTest, TimeOutsMayBeOfAnyLength) {
-  for (const char* seconds : {"1e9", "1e300", "nan"}) {
+  for (const char* seconds : {"1e9", "1e300", "inf"}) {
     EXPECT_EQ(Mend(absl::StrCat("wait kv-server --timeout ", seconds)).exit_code, 0) << seconds;
     Apply("fix");
     EXPECT_EQ(Mend(absl::StrCat("disable kv-server fix --timeout ", seconds)).exit_code, 0)
