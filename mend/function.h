@@ -37,7 +37,7 @@ class Function<Result(Arguments...)> {
   // Blocks as the function does. An exception that the function throws passes through.
   Result operator()(Arguments... arguments) const {
     const internal::HostedScope scope;
-    return entry_(static_cast<Arguments>(arguments)...);
+    return entry_(static_cast<Arguments&&>(arguments)...);
   }
 
   // The function's entry: the same address for ever, whatever is patched. Calling it without

@@ -26,6 +26,7 @@ one_after_the_other() {
     ask "step step" 10
     ask "step step" 20
     ask "fork step" 30
+    ask "give 7" 7
     expect_code 0 "$patchc" build -o "$work/fix.mendpatch" --base "$hosted_pid" --name fix --diff "$work/fix.patch"
     ask "apply $work/fix.mendpatch" fix
     ask "step step" $((3000))

@@ -34,6 +34,7 @@ class Service {
     if (command == "apply") return Apply(operand);
     if (command == "threads") return CallFromThreads(std::stoi(operand));
     if (command == "fork") return CallInChild(operand);
+    if (command == "give") return Give(std::stoi(operand));
     return "what?";
   }
 
@@ -69,6 +70,10 @@ class Service {
     for (int i = 0; i < count; i++) threads.emplace_back([&] { sum += (*meet)(count); });
     for (std::thread& thread : threads) thread.join();
     return std::to_string(sum);
+  }
+  std::string Give(int number) {
+    auto own = runtime_->Lookup<int(std::unique_ptr<int>)>("own");
+    return own.ok() ? std::to_string((*own)(std::make_unique<int>(number))) : Text(own.status());
   }
   std::string CallInChild(const std::string& name) {
     const pid_t child = fork();

@@ -1,6 +1,7 @@
 // What the runtimes of host.cc host. Each has its own `state`, each thread its own `calls`.
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <stdexcept>
 #include <thread>
 
@@ -34,6 +35,9 @@ extern "C" int step(int amount) {
     return scale(state) + 1;
   }
 }
+
+// Takes what can only be moved.
+extern "C" int own(std::unique_ptr<int> value) { return *value; }
 
 extern "C" int per_thread(int) { return calls; }
 
