@@ -2,6 +2,7 @@
 
 #include <zstd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -17,6 +18,9 @@ namespace {
 
 constexpr size_t kMagicSize = 8;
 constexpr size_t kHeaderSize = 24;
+constexpr size_t kFirstRoom = size_t{1} << 16;
+// As far as kFrameContentsSizeMax.
+constexpr int kWindowLogMax = 30;
 
 struct ContextDeleter {
   void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
@@ -92,17 +96,29 @@ absl::StatusOr<std::string> UnwrapFrame(std::string_view magic, std::string_view
                                         std::string_view hint) {
   const absl::StatusOr<Header> header = ReadHeader(magic, frame);
   if (!header.ok()) return header.status();
-  std::string contents(header->contents_size, '\0');
   const std::unique_ptr<ZSTD_DCtx, DecompressorDeleter> context(ZSTD_createDCtx());
   MEND_CHECK(context != nullptr, "out of memory in zstd");
   if (!hint.empty()) ZSTD_DCtx_refPrefix(context.get(), hint.data(), hint.size());
-  const size_t size = ZSTD_decompressDCtx(context.get(), contents.data(), contents.size(),
-                                          frame.data() + kHeaderSize, header->compressed_size);
-  if (ZSTD_isError(size)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the frame is damaged: ", ZSTD_getErrorName(size)));
+  ZSTD_DCtx_setParameter(context.get(), ZSTD_d_windowLogMax, kWindowLogMax);
+  std::string contents;
+  ZSTD_inBuffer in = {frame.data() + kHeaderSize, header->compressed_size, 0};
+  // What the header says is believed as far as there are bytes for it: memory is taken for what has
+  // come, and for what may be the rest if it is small.
+  size_t room = std::max(kFirstRoom, in.size * 4);
+  bool has_moved = true;
+  for (size_t left = 1; left != 0 && has_moved; room *= 4) {
+    const size_t taken = contents.size(), read = in.pos;
+    contents.resize(std::min(room, size_t{header->contents_size}));
+    ZSTD_outBuffer out = {contents.data(), contents.size(), taken};
+    left = ZSTD_decompressStream(context.get(), &out, &in);
+    if (ZSTD_isError(left)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the frame is damaged: ", ZSTD_getErrorName(left)));
+    }
+    contents.resize(out.pos);
+    has_moved = in.pos > read || out.pos > taken;
   }
-  if (size != contents.size()) {
+  if (contents.size() != header->contents_size || in.pos != in.size || !has_moved) {
     return absl::InvalidArgumentError("the frame is damaged: another size than it says");
   }
   return contents;

@@ -2,12 +2,14 @@
 // and every single-bit change of each format is tried.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "runtime/format/byte_order.h"
 #include "runtime/format/common_text.h"
 #include "runtime/format/frame.h"
 #include "runtime/format/object_description.h"
@@ -91,6 +93,30 @@ TEST(FrameTest, EveryBitFlipIsRefused) {
       EXPECT_EQ(*contents, "contents that are worth a checksum") << bit;
     }
   }
+}
+
+TEST(FrameTest, LargeContentsSurvive) {
+  std::string contents;
+  for (int i = 0; i < 400'000; ++i) contents += std::to_string(i);
+  contents += std::string(5 << 20, 'x');
+  EXPECT_EQ(*UnwrapFrame(kMagic, WrapFrame(kMagic, contents)), contents);
+  EXPECT_EQ(
+      *UnwrapFrame(kMagic,
+                   WrapFrameOfParts(kMagic, {contents, "", contents}, kFrameLevelFast, contents),
+                   contents),
+      contents + contents);
+  EXPECT_EQ(*UnwrapFrame(kMagic, WrapFrame(kMagic, "")), "");
+}
+
+TEST(FrameTest, SizeThatIsOnlyClaimedTakesNoMemory) {
+  std::string frame = WrapFrame(kMagic, std::string(1000, 'x'));
+  for (const uint64_t size : {uint64_t{999}, uint64_t{1001}, uint64_t{kFrameContentsSizeMax}}) {
+    WriteLittleEndian64(frame, 16, size);
+    EXPECT_FALSE(UnwrapFrame(kMagic, frame).ok()) << size;
+  }
+  rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  EXPECT_LT(usage.ru_maxrss, 512 << 10) << "kilobytes";
 }
 
 TEST(FrameTest, AnotherMagicIsRefused) {
