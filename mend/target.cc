@@ -280,7 +280,7 @@ absl::StatusOr<std::vector<Target>> FindByProcess(pid_t pid) {
   absl::Status failure = absl::NotFoundError(
       absl::StrCat("process ", pid,
                    " has no control socket: it does not run, is not hosted by mend, "
-                   "or was started with --no-socket"));
+                   "or was started with --no-socket, or with --socket: then the path names it"));
   for (const std::string& directory : SocketDirectories()) {
     for (const auto& [socket_pid, socket] : SocketsIn(directory)) {
       if (socket_pid != pid) continue;

@@ -98,8 +98,12 @@ class Applier {
         return kExitUsage;
       }
       if (options_.patch.HasBuildOptions()) {
-        return ReportError(RefusalStatus({RefusalCode::kFixedInModule, input, {}}),
-                           options_.patch.json);
+        return ReportError(
+            RefusalStatus({RefusalCode::kFixedInModule,
+                           absl::StrCat(input, " is a module already: ",
+                                        TextOf(RefusalCode::kFixedInModule).explanation),
+                           {}}),
+            options_.patch.json);
       }
       ready_ = std::make_unique<ReadyModule>();
       ready_->bytes = *std::move(bytes);
