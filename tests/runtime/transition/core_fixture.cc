@@ -334,6 +334,17 @@ void CoreTest::Settle() {
   ASSERT_TRUE(done.ok()) << done;
 }
 
+std::string CoreTest::AwaitReason(std::string_view wanted) {
+  const absl::Time deadline = absl::Now() + kSoon;
+  std::string reason;
+  while (reason.find(wanted) == std::string::npos && absl::Now() < deadline) {
+    const absl::Status waited = registry().Wait(kNotYet);
+    reason = std::string(waited.message());
+    if (waited.ok()) break;
+  }
+  return reason;
+}
+
 void CoreTest::EnableAndWait(std::unique_ptr<Patch> patch) {
   ASSERT_NO_FATAL_FAILURE(Enable(std::move(patch)));
   Settle();

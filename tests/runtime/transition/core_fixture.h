@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -192,6 +193,9 @@ class CoreTest : public ::testing::Test {
   void Enable(std::unique_ptr<Patch> patch);
   // Until no transition runs.
   void Settle();
+  // Waits until the transition is held up for the reason `wanted`; the last one, maybe another,
+  // when that takes too long or the transition completes.
+  std::string AwaitReason(std::string_view wanted);
   void EnableAndWait(std::unique_ptr<Patch> patch);
   void DisableAndWait(const std::string& name);
   // The lines since the last call, without their prefix "livepatch: ".

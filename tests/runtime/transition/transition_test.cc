@@ -317,9 +317,8 @@ TEST_F(TransitionTest, T4_BlockedThreadInOldCodeHoldsTheTransitionUp) {
   Spawn([] { sleeper(1); });
   gate_.AwaitWaiter();
   ASSERT_TRUE(registry().Enable(MakePatch("fix", true, {{Sleeper(), Sleeper2()}})).ok());
-  const absl::Status waited = registry().Wait(kNotYet);
-  EXPECT_EQ(waited.code(), absl::StatusCode::kDeadlineExceeded);
-  EXPECT_THAT(std::string(waited.message()), HasSubstr("in sleeper"));
+  EXPECT_EQ(registry().Wait(kNotYet).code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(AwaitReason("in sleeper"), HasSubstr("in sleeper"));
   const CoreStatus status = registry().Status();
   EXPECT_EQ(status.transition, "fix");
   EXPECT_EQ(status.threads_left, 1u);
@@ -468,8 +467,7 @@ TEST_F(TransitionTest, T9_PollInsideOldCodeDoesNotSwitch) {
   Spawn([] { spinner(1); });
   while (loops.load() == 0) std::this_thread::yield();
   ASSERT_TRUE(registry().Enable(MakePatch("fix", true, {{Spinner(), Spinner2()}})).ok());
-  const absl::Status waited = registry().Wait(kNotYet);
-  EXPECT_THAT(std::string(waited.message()), HasSubstr("in spinner"));
+  EXPECT_THAT(AwaitReason("in spinner"), HasSubstr("in spinner"));
   stop = true;
   EXPECT_TRUE(registry().Wait(kSoon).ok());
 }
@@ -479,8 +477,7 @@ TEST_F(TransitionTest, SignalInsideOldCodeDoesNotSwitch) {
   Spawn([] { spinner(0); });
   while (loops.load() == 0) std::this_thread::yield();
   ASSERT_TRUE(registry().Enable(MakePatch("fix", true, {{Spinner(), Spinner2()}})).ok());
-  const absl::Status waited = registry().Wait(kNotYet);
-  EXPECT_THAT(std::string(waited.message()), HasSubstr("in spinner"));
+  EXPECT_THAT(AwaitReason("in spinner"), HasSubstr("in spinner"));
   stop = true;
   EXPECT_TRUE(registry().Wait(kSoon).ok());
 }
@@ -589,7 +586,7 @@ TEST_F(TransitionTest, HeldFunctionKeepsItsThreadBack) {
   Spawn([] { sleeper(1); });
   gate_.AwaitWaiter();
   ASSERT_TRUE(registry().Enable(MakePatch("fix", true, {{Alpha(), Alpha2()}}, {Sleeper()})).ok());
-  EXPECT_THAT(std::string(registry().Wait(kNotYet).message()), HasSubstr("in sleeper"));
+  EXPECT_THAT(AwaitReason("in sleeper"), HasSubstr("in sleeper"));
   gate_.Open();
   EXPECT_TRUE(registry().Wait(kSoon).ok());
 }
