@@ -118,8 +118,8 @@ void AddPatchOptions(CLI::App& app, PatchOptions& options) {
   app.add_option("INPUT", options.inputs, "edited source files");
   app.add_option("--diff", options.diffs, "unified diffs (diff -u, git, quilt), applied in order");
   app.add_option("--source", options.source_dir, "folder that the diffs' paths are relative to");
-  app.add_option("-p", options.strip,
-                 "path components of the diff to leave out (default: guessed)");
+  app.add_option("-p", options.strip, "path components of the diff to leave out (default: guessed)")
+      ->check(CLI::NonNegativeNumber);
   AddNameOption(app, options.name, "the patch's name (default: the first input's base name)");
   app.add_flag("--no-replace", options.no_replace, "stack upon older patches, do not replace them");
   app.add_option("--set", options.replace_set,

@@ -144,6 +144,7 @@ done
 
 # Wrong usage and targets that are not there.
 expect_code 2 "$patchc" apply --to
+expect_code 2 "$patchc" check --base 999999999 -p -1 --diff "$work/account.c"
 expect_code 6 "$patchc" apply "$work/account.c" --to 999999999
 expect_code 6 "$mend" status 999999999
 finish
