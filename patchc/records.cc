@@ -97,6 +97,7 @@ class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
         IsInjected(*record) || IsSystem(*record)) {
       return true;
     }
+    AddLocalClass(*record);
     RecordDescription description;
     description.name = RecordName(*record, context_);
     // Members of unnamed ones are described with the record around them.
@@ -144,7 +145,7 @@ class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
     }
     const clang::FunctionDecl* function = FunctionAround(*closure);
     if (function == nullptr) return true;
-    lambdas_[function].push_back(lambda);
+    bodies_[{function, ""}].push_back(Printed(*lambda));
     if (lambda->capture_size() == 0) return true;
     RecordDescription description;
     description.name = names_.getName(function);
@@ -205,20 +206,44 @@ class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
     return field;
   }
 
-  // Of functions with several lambdas, whose order is all that their symbols tell.
-  void DescribeBodies() {
+  clang::PrintingPolicy Policy() const {
     clang::PrintingPolicy policy(context_.getLangOpts());
     policy.AnonymousTagLocations = false;
-    for (const auto& [function, lambdas] : lambdas_) {
-      if (lambdas.size() < 2) continue;
-      for (const clang::LambdaExpr* lambda : lambdas) {
-        FieldDescription body;
-        llvm::raw_string_ostream stream(body.type);
-        lambda->printPretty(stream, nullptr, policy);
+    return policy;
+  }
+
+  std::string Printed(const clang::LambdaExpr& lambda) const {
+    std::string text;
+    llvm::raw_string_ostream stream(text);
+    lambda.printPretty(stream, nullptr, Policy());
+    return text;
+  }
+
+  // A class in a function, lambdas aside.
+  void AddLocalClass(const clang::RecordDecl& record) {
+    const auto* local = llvm::dyn_cast<clang::CXXRecordDecl>(&record);
+    if (local == nullptr || local->isLambda() || local->getName().empty()) return;
+    const clang::FunctionDecl* function = FunctionAround(*local);
+    if (function == nullptr) return;
+    std::string text;
+    llvm::raw_string_ostream stream(text);
+    local->print(stream, Policy());
+    bodies_[{function, local->getNameAsString()}].push_back(std::move(text));
+  }
+
+  // Of functions with several lambdas, or several classes of one name, whose order is all that
+  // their symbols tell.
+  void DescribeBodies() {
+    for (auto& [place, bodies] : bodies_) {
+      if (bodies.size() < 2) continue;
+      for (std::string& body : bodies) {
+        FieldDescription field;
+        field.name = place.second;
+        field.type = std::move(body);
         RecordDescription description;
-        description.name = names_.getName(function);
-        description.kind = "lambda body";
-        description.fields.push_back(std::move(body));
+        description.name = names_.getName(place.first);
+        description.kind = "body";
+        description.fields.push_back(std::move(field));
         description_->records.push_back(std::move(description));
       }
     }
@@ -414,8 +439,11 @@ class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
   ObjectDescription* description_;
   std::set<const clang::VarDecl*> variables_;       // those that are described
   std::set<const clang::CXXRecordDecl*> closures_;  // likewise
-  // In the order of the source.
-  llvm::MapVector<const clang::FunctionDecl*, std::vector<const clang::LambdaExpr*>> lambdas_;
+  // Of a function's lambdas (""), or its classes of one name, as they are printed; all in the order
+  // of the source.
+  llvm::MapVector<std::pair<const clang::FunctionDecl*, std::string>, std::vector<std::string>,
+                  std::map<std::pair<const clang::FunctionDecl*, std::string>, unsigned>>
+      bodies_;
   std::map<std::string, int> variable_numbers_;  // how many of a name are
 };
 

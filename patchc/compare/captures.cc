@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <string>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -39,11 +40,20 @@ bool HasOthersBesides(const Lambdas& base, const Lambdas& edited) {
   return found == few.size();
 }
 
-// Whether a demangled name has a lambda of the function in it: "f()::$_0", "f()::'lambda'(int)".
-bool MentionsLambdaOf(const std::string& function, const std::string& name) {
-  for (const char* marker : {"::$_", "::'lambda"}) {
-    const std::string lambda = absl::StrCat(function, marker);
-    for (size_t at = name.find(lambda); at != std::string::npos; at = name.find(lambda, at + 1)) {
+constexpr char kLambdas[] = "";
+
+// What follows a function's name in the demangled names of its lambdas ("f()::$_0",
+// "f()::'lambda'(int)"), or of what a class in it has ("f()::Class::g()").
+std::vector<std::string> MarkersOf(const std::string& local) {
+  if (local == kLambdas) return {"::$_", "::'lambda"};
+  return {absl::StrCat("::", local, "::")};
+}
+
+// Whether a demangled name belongs to what is called `local` in the function.
+bool MentionsLocal(const std::string& function, const std::string& local, const std::string& name) {
+  for (const std::string& marker : MarkersOf(local)) {
+    const std::string whole = absl::StrCat(function, marker);
+    for (size_t at = name.find(whole); at != std::string::npos; at = name.find(whole, at + 1)) {
       const bool is_whole =
           at == 0 || (!absl::ascii_isalnum(static_cast<unsigned char>(name[at - 1])) &&
                       name[at - 1] != '_' && name[at - 1] != ':');
@@ -53,17 +63,18 @@ bool MentionsLambdaOf(const std::string& function, const std::string& name) {
   return false;
 }
 
-// The symbols that belong to a lambda of `function` and are called by their addresses, or by one
+// The symbols that belong to `local` of `function` and are called by their addresses, or by one
 // another from such a one: what a std::function calls may call the lambda's body.
-std::set<std::string> CodeOfLiving(const std::string& function, const ObjectSummary& base) {
-  std::set<std::string> of_lambdas;
+std::set<std::string> CodeOfLiving(const std::string& function, const std::string& local,
+                                   const ObjectSummary& base) {
+  std::set<std::string> own;
   for (const auto& [symbol, details] : base.details) {
-    if (MentionsLambdaOf(function, DisplayName(symbol))) of_lambdas.insert(symbol);
+    if (MentionsLocal(function, local, DisplayName(symbol))) own.insert(symbol);
   }
   std::vector<std::string> pending;
   for (const auto& [symbol, details] : base.details) {
     for (const std::string& target : details.addresses) {
-      if (of_lambdas.contains(target)) pending.push_back(target);
+      if (own.contains(target)) pending.push_back(target);
     }
   }
   std::set<std::string> living;
@@ -72,30 +83,34 @@ std::set<std::string> CodeOfLiving(const std::string& function, const ObjectSumm
     pending.pop_back();
     if (!living.insert(symbol).second) continue;
     for (const std::string& target : base.details.at(symbol).references) {
-      if (of_lambdas.contains(target)) pending.push_back(target);
+      if (own.contains(target)) pending.push_back(target);
     }
   }
   return living;
 }
 
 // A replaced function that is such code, as people see it; empty if there is none.
-std::string ReplacedCodeOfLiving(const std::string& function, const UnitSides& sides,
-                                 const UnitDiff& diff) {
-  const std::set<std::string> living = CodeOfLiving(function, sides.base);
+std::string ReplacedCodeOfLiving(const std::string& function, const std::string& local,
+                                 const UnitSides& sides, const UnitDiff& diff) {
+  const std::set<std::string> living = CodeOfLiving(function, local, sides.base);
   const auto found = std::find_if(
       diff.functions.begin(), diff.functions.end(),
       [&living](const PatchedFunction& replaced) { return living.contains(replaced.name); });
   return found == diff.functions.end() ? std::string() : DisplayName(found->name);
 }
 
-std::string LivesOn(const std::string& function, const std::string& reached) {
+std::string RecordOf(const std::string& function, const std::string& local) {
+  return absl::StrCat(function, "::", local == kLambdas ? "(lambda)" : local);
+}
+
+std::string LivesOn(const std::string& record, const std::string& reached) {
   return absl::StrCat("    some may live on: '", reached,
-                      "' is called by its address\n    RECORD is '", function, "::(lambda)'");
+                      "' is called by its address\n    RECORD is '", record, "'");
 }
 
 Refusal RefusalFor(const std::string& function, const std::string& reached, const Lambdas& base,
                    const Lambdas& edited) {
-  const std::string why = LivesOn(function, reached);
+  const std::string why = LivesOn(RecordOf(function, kLambdas), reached);
   if (base.size() != edited.size()) {
     return {RefusalCode::kFunctionAmbiguous,
             absl::StrCat("the number of lambdas of '", function, "' and their captures changed"),
@@ -117,22 +132,24 @@ std::vector<Refusal> RefuseCaptures(const UnitSides& sides, const ObjectDescript
     const auto found = old_lambdas.find(symbol);
     if (found == old_lambdas.end() || HasOthersBesides(found->second, lambdas)) continue;
     const std::string function = DisplayName(symbol);
-    if (allowed.contains(absl::StrCat(function, "::(lambda)"))) continue;
-    const std::string reached = ReplacedCodeOfLiving(function, sides, diff);
+    if (allowed.contains(RecordOf(function, kLambdas))) continue;
+    const std::string reached = ReplacedCodeOfLiving(function, kLambdas, sides, diff);
     if (reached.empty()) continue;
     refusals.push_back(RefusalFor(function, reached, found->second, lambdas));
   }
-  for (const std::string& symbol :
-       FunctionsWithExchangedLambdas(sides.description.records, edited.records)) {
+  for (const auto& [symbol, local] :
+       FindExchangedBodies(sides.description.records, edited.records)) {
     const std::string function = DisplayName(symbol);
-    if (allowed.contains(absl::StrCat(function, "::(lambda)"))) continue;
-    const std::string reached = ReplacedCodeOfLiving(function, sides, diff);
+    const std::string record = RecordOf(function, local);
+    if (allowed.contains(record)) continue;
+    const std::string reached = ReplacedCodeOfLiving(function, local, sides, diff);
     if (reached.empty()) continue;
-    refusals.push_back(
-        {RefusalCode::kFunctionAmbiguous,
-         absl::StrCat("lambdas of '", function,
-                      "' may have changed places: they are told apart by their order"),
-         LivesOn(function, reached)});
+    const std::string shown = local == kLambdas ? "lambdas" : absl::StrCat("classes '", local, "'");
+    refusals.push_back({RefusalCode::kFunctionAmbiguous,
+                        absl::StrCat(shown, " of '", function,
+                                     "' may have changed places: they are told apart by their "
+                                     "order"),
+                        LivesOn(record, reached)});
   }
   return refusals;
 }

@@ -104,12 +104,13 @@ bool IsUsed(const std::string& group, const UnitSides& sides, const UnitDiff& di
 }
 
 // By their order, as if each were a variable.
-std::map<std::string, Blocks> LambdaBodies(const std::vector<RecordDescription>& records) {
-  std::map<std::string, Blocks> groups;
+std::map<ExchangedBodies, Blocks> Bodies(const std::vector<RecordDescription>& records) {
+  std::map<ExchangedBodies, Blocks> groups;
   for (const RecordDescription& record : records) {
-    if (record.kind != "lambda body") continue;
-    Blocks& bodies = groups[record.name];
-    bodies[absl::StrCat(bodies.size())] = {"reached", record.fields.front().type};
+    if (record.kind != "body") continue;
+    const FieldDescription& body = record.fields.front();
+    Blocks& bodies = groups[{record.name, body.name}];
+    bodies[absl::StrCat(bodies.size())] = {"reached", body.type};
   }
   return groups;
 }
@@ -146,17 +147,17 @@ std::vector<Refusal> RefuseExchangedStatics(const UnitSides& sides, const Object
   return refusals;
 }
 
-std::vector<std::string> FunctionsWithExchangedLambdas(
-    const std::vector<RecordDescription>& base, const std::vector<RecordDescription>& edited) {
-  const std::map<std::string, Blocks> before = LambdaBodies(base);
-  std::vector<std::string> functions;
-  for (const auto& [function, bodies] : LambdaBodies(edited)) {
-    const auto found = before.find(function);
+std::vector<ExchangedBodies> FindExchangedBodies(const std::vector<RecordDescription>& base,
+                                                 const std::vector<RecordDescription>& edited) {
+  const std::map<ExchangedBodies, Blocks> before = Bodies(base);
+  std::vector<ExchangedBodies> exchanged;
+  for (const auto& [place, bodies] : Bodies(edited)) {
+    const auto found = before.find(place);
     const bool may_be_exchanged = found != before.end() && found->second.size() == bodies.size() &&
                                   !AreInPlace(found->second, bodies);
-    if (may_be_exchanged) functions.push_back(function);
+    if (may_be_exchanged) exchanged.push_back(place);
   }
-  return functions;
+  return exchanged;
 }
 
 }  // namespace mend::patchc

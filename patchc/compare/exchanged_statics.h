@@ -4,6 +4,7 @@
 #ifndef MEND_PATCHC_COMPARE_EXCHANGED_STATICS_H_
 #define MEND_PATCHC_COMPARE_EXCHANGED_STATICS_H_
 
+#include <compare>
 #include <string>
 #include <vector>
 
@@ -17,10 +18,17 @@ namespace mend::patchc {
 std::vector<Refusal> RefuseExchangedStatics(const UnitSides& sides, const ObjectDescription& edited,
                                             const UnitDiff& diff);
 
-// The symbols of the functions that have as many lambdas as before, and in which one is rather what
-// stands in the place of another one, by the same measure.
-std::vector<std::string> FunctionsWithExchangedLambdas(
-    const std::vector<RecordDescription>& base, const std::vector<RecordDescription>& edited);
+// The lambdas of a function, or its classes of one name.
+struct ExchangedBodies {
+  std::string function;  // its symbol
+  std::string name;      // of the classes; empty: the lambdas
+  auto operator<=>(const ExchangedBodies&) const = default;
+};
+
+// Those of which there are as many as before, and one is rather what stands in the place of another
+// one, by the same measure.
+std::vector<ExchangedBodies> FindExchangedBodies(const std::vector<RecordDescription>& base,
+                                                 const std::vector<RecordDescription>& edited);
 
 }  // namespace mend::patchc
 

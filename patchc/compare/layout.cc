@@ -179,7 +179,7 @@ using RecordsByName = std::map<std::string, std::vector<const RecordDescription*
 
 // What is compared in another way, or by others.
 bool IsNoRecord(const std::string& kind) {
-  return kind == "lambda" || kind == "lambda body" || kind == "static" || kind == "constant" ||
+  return kind == "lambda" || kind == "body" || kind == "static" || kind == "constant" ||
          kind == "assembler";
 }
 

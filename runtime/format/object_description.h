@@ -93,10 +93,13 @@ struct FieldDescription {
   uint64_t size_bits = 0;
 };
 
-// A record (struct, class, union) or enum whose layout live objects may have.
+// A record (struct, class, union) or enum whose layout live objects may have. Some describe what is
+// compared in another way (patchc/records.h): a "constant" (an enumerator), "static" and "body" (by
+// their text, since symbols only tell their order), and "assembler" outside of functions.
 struct RecordDescription {
-  std::string name;  // qualified; of a lambda the symbol of the function that it stands in
-  std::string kind;  // "struct", "class", "union", "enum", "lambda"; "variable"
+  // Qualified; of a lambda and a body the symbol of the function that it stands in.
+  std::string name;
+  std::string kind;  // "struct", "class", "union", "enum", "lambda"; "variable"; and as above
   uint64_t size_bytes = 0;
   uint64_t alignment_bytes = 0;
   std::vector<FieldDescription>

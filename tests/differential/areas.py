@@ -8,6 +8,11 @@ SHOW = 'extern "C" void show(int r)'
 NAMES = NI + 'const char*nm(int x){switch(x){case 0:return "zero";case 1:return "one";case 2:return "two";case 3:return "three";case 4:return "four";default:return "many";}}\n'
 ONE_AND_HUNDRED = 'p=[](int x){return x+1;};q=[](int x){return x*100;};'
 HUNDRED_AND_ONE = 'q=[](int x){return x*100;};p=[](int x){return x+1;};'
+ONE_OBJECT = '{struct L:I{int g(int x)override{return x+1;}};p=new L;}'
+HUNDRED_OBJECT = '{struct L:I{int g(int x)override{return x*100;}};q=new L;}'
+ONE_AND_HUNDRED_OBJECTS, HUNDRED_AND_ONE_OBJECTS = ONE_OBJECT + HUNDRED_OBJECT, HUNDRED_OBJECT + ONE_OBJECT
+KEPT_OBJECTS = ('struct I{virtual int g(int)=0;};static I*p,*q;static ' + NI + 'void set(){' + ONE_AND_HUNDRED_OBJECTS + '}' +
+                SHOW + '{if(!p)set();printf("%d %d\\n",p->g(r),q->g(r));}\n')
 VIRTUAL = {
     'v.h': 'struct B{virtual int f(int);virtual int g(int);virtual ~B();};struct D:B{int f(int)override;};B*mk(int);\n',
     'b.cc': '#include "v.h"\nint B::f(int x){return x+1;}int B::g(int x){return x+2;}B::~B(){}int D::f(int x){return x+10;}B*mk(int k){if(k)return new D;return new B;}\n',
@@ -60,6 +65,12 @@ AREAS = [
     Case('one of two kept lambdas edited', 'applied',
          {'a.cc': IO + 'typedef int(*F)(int);static F p,q;static ' + NI + 'void set(){' + ONE_AND_HUNDRED + '}' + SHOW + '{if(!p)set();printf("%d %d\\n",p(r),q(r));}\n'},
          [('a.cc', 'x+1', 'x+11')]),
+    Case('classes of one name exchanged, objects kept', 'MEND-E0123',
+         {'a.cc': IO + KEPT_OBJECTS},
+         [('a.cc', ONE_AND_HUNDRED_OBJECTS, HUNDRED_AND_ONE_OBJECTS)]),
+    Case('one of two classes of one name edited', 'applied',
+         {'a.cc': IO + KEPT_OBJECTS},
+         [('a.cc', 'return x+1;', 'return x+11;')]),
     Case('captures of a kept closure exchanged', 'MEND-E0101',
          {'a.cc': IO + '#include <functional>\nstatic std::function<int(int)> p;static ' + NI + 'void set(int k,int m){p=[k,m](int x){return x+k*10+m*100;};}' + SHOW + '{if(!p)set(5,7);printf("%d\\n",p(r));}\n'},
          [('a.cc', '[k,m]', '[m,k]')]),
