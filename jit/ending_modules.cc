@@ -84,7 +84,7 @@ void EndingModules::RunAtExit() {
     (*self)->registered_ = nullptr;
     (*self)->RunAll();
   };
-  __cxa_atexit(end, registered_, nullptr);
+  __cxa_atexit(end, static_cast<void*>(registered_), nullptr);
 }
 
 void EndingModules::Add(HostedProgram* module) {

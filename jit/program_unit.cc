@@ -8,7 +8,6 @@
 #include "absl/strings/str_cat.h"
 #include "jit/elf_scan.h"
 #include "jit/entry_stubs.h"
-#include "jit/status_conversion.h"
 #include "llvm/ADT/BitmaskEnum.h"
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ExecutionEngine/JITLink/x86_64.h"

@@ -337,8 +337,9 @@ absl::StatusOr<std::vector<Target>> FindTargets(const std::string& operand) {
   std::vector<Target> matching;
   std::vector<pid_t> silent;
   for (Target& target : ListTargets(&silent)) {
-    if (::fnmatch(operand.c_str(), target.name.c_str(), 0) == 0)
+    if (::fnmatch(operand.c_str(), target.name.c_str(), 0) == 0) {
       matching.push_back(std::move(target));
+    }
   }
   if (matching.empty()) {
     std::string problem =

@@ -37,8 +37,9 @@ void RegisterCodegenPasses(llvm::PassBuilder& builder, const LoopOptions* loops,
   // with those that the program has and may have kept.
   if (llvm::PassInstrumentationCallbacks* const passes =
           builder.getPassInstrumentationCallbacks()) {
-    passes->registerShouldRunOptionalPassCallback(
-        [](llvm::StringRef pass, llvm::Any) { return pass != "RelLookupTableConverterPass"; });
+    passes->registerShouldRunOptionalPassCallback([](llvm::StringRef pass, const llvm::Any&) {
+      return pass != "RelLookupTableConverterPass";
+    });
   }
   builder.registerPipelineStartEPCallback(
       [loops, hashes = results.hashes, notes = results.notes](llvm::ModulePassManager& passes,

@@ -202,8 +202,9 @@ absl::StatusOr<BaseObjects> OpenBase(const std::string& base, const PatchOptions
     // A process without a control socket still is a file.
     const bool is_pid = !base.empty() && base.find_first_not_of("0123456789") == std::string::npos;
     file = absl::StrCat("/proc/", base, "/exe");
-    if (!is_pid || !std::filesystem::exists(file, error))
+    if (!is_pid || !std::filesystem::exists(file, error)) {
       return NobodyAndNoFile(base, target.status());
+    }
   }
   absl::StatusOr<Base> program = Base::OpenFile(file);
   if (!program.ok()) return program.status();
