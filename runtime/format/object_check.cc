@@ -53,6 +53,26 @@ Extent ExtentOf(uint64_t type) {
   }
 }
 
+// Whether the linker makes an entry of a table for the symbol, by its name.
+bool TakesEntry(uint64_t type) {
+  switch (type) {
+    case R_X86_64_GOT32:
+    case R_X86_64_GOT64:
+    case R_X86_64_GOTPCREL:
+    case R_X86_64_GOTPCREL64:
+    case R_X86_64_GOTPCRELX:
+    case R_X86_64_REX_GOTPCRELX:
+    case R_X86_64_GOTPLT64:
+    case R_X86_64_GOTTPOFF:
+    case R_X86_64_TLSGD:
+    case R_X86_64_TLSLD:
+    case R_X86_64_GOTPC32_TLSDESC:
+      return true;
+    default:
+      return false;
+  }
+}
+
 template <typename T>
 T RowAt(std::string_view table, uint64_t index) {
   T row;
@@ -150,10 +170,15 @@ class Checker {
   }
 
   void CheckSymbols(const Elf64_Shdr& table) {
-    const std::string_view rows = Contents(table);
-    symbol_count_ = rows.size() / sizeof(Elf64_Sym);
+    symbols_ = Contents(table);
+    symbol_count_ = symbols_.size() / sizeof(Elf64_Sym);
+    if (table.sh_link < sections_.size()) symbol_names_ = Contents(sections_[table.sh_link]);
     for (uint64_t i = 0; i < symbol_count_ && status_.ok(); ++i) {
-      const auto symbol = RowAt<Elf64_Sym>(rows, i);
+      const auto symbol = RowAt<Elf64_Sym>(symbols_, i);
+      if (i > 0 && symbol.st_shndx == SHN_UNDEF && !HasName(symbol)) {
+        Fail(absl::StrCat("symbol ", i, " is undefined, and has no name"));
+      }
+      if (SymbolName(symbol) == "_GLOBAL_OFFSET_TABLE_") has_table_ = true;
       if (symbol.st_shndx == SHN_COMMON) {
         const uint64_t alignment = symbol.st_value;
         if ((alignment & (alignment - 1)) != 0 || alignment > kAlignmentMax) {
@@ -165,6 +190,13 @@ class Checker {
       }
     }
   }
+
+  std::string_view SymbolName(const Elf64_Sym& symbol) const {
+    if (symbol.st_name >= symbol_names_.size()) return {};
+    const std::string_view tail = symbol_names_.substr(symbol.st_name);
+    return tail.substr(0, tail.find('\0'));
+  }
+  bool HasName(const Elf64_Sym& symbol) const { return !SymbolName(symbol).empty(); }
 
   void CheckDefinition(uint64_t index, const Elf64_Sym& symbol) {
     if (symbol.st_shndx >= sections_.size()) {
@@ -193,8 +225,19 @@ class Checker {
           extent.before > relocation.r_offset) {
         return FailSection(section, absl::StrCat("does not have the place of its relocation ", i));
       }
+      const uint64_t type = ELF64_R_TYPE(relocation.r_info);
       if (ELF64_R_SYM(relocation.r_info) >= symbol_count_) {
         return FailSection(section, absl::StrCat("has no symbol for its relocation ", i));
+      }
+      if ((type == R_X86_64_GOTOFF64 || type == R_X86_64_GOT64) && !has_table_) {
+        return FailSection(section, absl::StrCat("has no table for its relocation ", i));
+      }
+      if (!TakesEntry(type) && type != R_X86_64_PLT32) continue;
+      const auto symbol = RowAt<Elf64_Sym>(symbols_, ELF64_R_SYM(relocation.r_info));
+      const bool is_here = symbol.st_shndx != SHN_UNDEF && symbol.st_shndx < SHN_LORESERVE;
+      // A call of what is here needs no entry.
+      if (!HasName(symbol) && (TakesEntry(type) || !is_here)) {
+        return FailSection(section, absl::StrCat("has no name for its relocation ", i));
       }
     }
   }
@@ -202,7 +245,10 @@ class Checker {
   const std::string_view object_;
   std::vector<Elf64_Shdr> sections_;
   std::string_view names_;
+  std::string_view symbols_;
+  std::string_view symbol_names_;
   uint64_t symbol_count_ = 0;
+  bool has_table_ = false;  // a symbol for the global offset table
   uint64_t loaded_size_ = 0;
   absl::Status status_;
 };

@@ -106,6 +106,29 @@ TEST(ObjectCheckTest, RelocationNeedsContentsAndASymbol) {
   EXPECT_THAT(nowhere.Problem(), HasSubstr("relocates no section"));
 }
 
+// JITLink keeps the entries of its tables by name.
+TEST(ObjectCheckTest, RelocationByATableNeedsAName) {
+  for (const auto type : {R_X86_64_GOTPCREL, R_X86_64_REX_GOTPCRELX, R_X86_64_GOTTPOFF}) {
+    Object object;
+    object.relocation.r_info = ELF64_R_INFO(1, type);
+    EXPECT_THAT(object.Problem(), HasSubstr("'.text' has no name for its relocation 0")) << type;
+    object.sections[Object::kSymbols].sh_link = Object::kStrings;
+    object.symbols[1].st_name = 1;
+    EXPECT_EQ(object.Problem(), "") << type;
+  }
+  Object call;
+  call.relocation.r_info = ELF64_R_INFO(1, R_X86_64_PLT32);
+  EXPECT_EQ(call.Problem(), "") << "of what is here";
+  call.relocation.r_info = ELF64_R_INFO(0, R_X86_64_PLT32);
+  EXPECT_THAT(call.Problem(), HasSubstr("has no name for its relocation 0"));
+  Object distance;
+  distance.relocation = {8, ELF64_R_INFO(1, R_X86_64_GOTOFF64), 0};
+  EXPECT_THAT(distance.Problem(), HasSubstr("has no table for its relocation 0"));
+  Object undefined;
+  undefined.symbols[1].st_shndx = SHN_UNDEF;
+  EXPECT_THAT(undefined.Problem(), HasSubstr("symbol 1 is undefined, and has no name"));
+}
+
 TEST(ObjectCheckTest, SymbolMustBeInsideOfItsSection) {
   Object late;
   late.symbols[1].st_value = 17;
