@@ -19,7 +19,6 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -30,11 +29,13 @@
 #include "mend/client.h"
 #include "runtime/format/program_image.h"
 #include "tests/fuzz/mutator.h"
+#include "tests/support/hosted_process.h"
 
 namespace mend::fuzz {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::ContentsOf;
 
 // Of the program, with patches in it, and with a sanitizer.
 constexpr size_t kResidentKilobytesMax = 3 << 20;
@@ -100,12 +101,6 @@ void WriteFile(const fs::path& path, std::string_view text) {
   std::ofstream(path, std::ios::binary) << text;
 }
 
-std::string ReadFile(const fs::path& path) {
-  std::ostringstream text;
-  text << std::ifstream(path, std::ios::binary).rdbuf();
-  return text.str();
-}
-
 struct Options {
   fs::path bin;
   double seconds = 5;
@@ -147,60 +142,30 @@ std::string Alarm(const std::string& output) {
 class Target {
  public:
   Target(const fs::path& program, const fs::path& directory, const std::string& options)
-      : directory_(directory), client_((directory / "control.sock").string()) {
-    int in[2], out[2];
-    if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0) std::abort();
-    const std::string variable =
-        absl::StrCat("--log /dev/null --socket ", client_.socket(), " ", options);
-    pid_ = fork();
-    if (pid_ == 0) {
-      dup2(in[0], STDIN_FILENO);
-      dup2(out[1], STDOUT_FILENO);
-      dup2(open((directory / "stderr").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), STDERR_FILENO);
-      setenv("MEND_OPTIONS", variable.c_str(), 1);
-      execl(program.c_str(), program.c_str(), nullptr);
-      _exit(127);
-    }
-    close(in[0]);
-    close(out[1]);
-    stdin_ = in[1];
-    stdout_ = fdopen(out[0], "r");
-  }
-  ~Target() {
-    close(stdin_);
-    kill(pid_, SIGKILL);
-    waitpid(pid_, nullptr, 0);
-    fclose(stdout_);
-  }
-  Target(const Target&) = delete;
-  Target& operator=(const Target&) = delete;
+      : process_({program}, directory, absl::StrCat("--log /dev/null ", options)),
+        client_(process_.socket()) {}
 
   const Client& client() const { return client_; }
 
   // What is wrong with it; empty when it is as it was.
   std::string Complaint() const {
-    char line[256] = "";
-    if (write(stdin_, "\n", 1) != 1 || fgets(line, sizeof line, stdout_) == nullptr) {
-      return absl::StrCat("the program is gone: ", ReadFile(directory_ / "stderr"));
-    }
-    if (std::string(line) != kAnswer) return absl::StrCat("the program answers ", line);
+    const std::string line = process_.Write("\n") ? process_.ReadLine() : "";
+    if (line.empty()) return absl::StrCat("the program is gone: ", process_.StandardError());
+    if (line != kAnswer) return absl::StrCat("the program answers ", line);
     const size_t resident = ResidentKilobytesMax();
     if (resident > kResidentKilobytesMax) return absl::StrCat("it took ", resident, " kB");
-    return Alarm(ReadFile(directory_ / "stderr"));
+    return Alarm(process_.StandardError());
   }
 
  private:
   size_t ResidentKilobytesMax() const {
-    const std::string status = ReadFile(absl::StrCat("/proc/", pid_, "/status"));
+    const std::string status = ContentsOf(absl::StrCat("/proc/", process_.pid(), "/status"));
     const size_t at = status.find("VmHWM:");
     return at == std::string::npos ? 0 : std::strtoul(status.c_str() + at + 6, nullptr, 10);
   }
 
-  const fs::path directory_;
+  testing::HostedProcess process_;
   const Client client_;
-  pid_t pid_ = -1;
-  int stdin_ = -1;
-  FILE* stdout_ = nullptr;
 };
 
 class Fuzz {
@@ -237,7 +202,7 @@ bool Fuzz::Patchc(std::vector<std::string> arguments) {
   const int status = fuzz::Run(arguments, directory_, directory_ / "out");
   if (status == 0) return true;
   fprintf(stderr, "%s: %s\n", absl::StrJoin(arguments, " ").c_str(),
-          ReadFile(directory_ / "out").c_str());
+          ContentsOf(directory_ / "out").c_str());
   return false;
 }
 
@@ -266,12 +231,12 @@ bool Fuzz::MakeInputs() {
                "-o", "guest.mendpatch"})) {
     return false;
   }
-  source_patch_ = ReadFile(directory_ / "fix.mendpatch");
-  guest_patch_ = ReadFile(directory_ / "guest.mendpatch");
-  explicit_patch_ = ReadFile(directory_ / "explicit.mendpatch");
-  plugin_ = ReadFile(directory_ / "plugin.so");
-  object_ = ReadFile(directory_ / "program.o");
-  program_ = ReadFile(directory_ / "program");
+  source_patch_ = ContentsOf(directory_ / "fix.mendpatch");
+  guest_patch_ = ContentsOf(directory_ / "guest.mendpatch");
+  explicit_patch_ = ContentsOf(directory_ / "explicit.mendpatch");
+  plugin_ = ContentsOf(directory_ / "plugin.so");
+  object_ = ContentsOf(directory_ / "program.o");
+  program_ = ContentsOf(directory_ / "program");
   return true;
 }
 
@@ -335,7 +300,7 @@ std::string Fuzz::TryCommand(uint64_t seed) {
   std::vector<std::string> command = kCommands[seed / 8 % kCommands.size()];
   command.insert(command.begin(), patchc);
   const int status = fuzz::Run(command, directory_, directory_ / "out");
-  const std::string output = ReadFile(directory_ / "out");
+  const std::string output = ContentsOf(directory_ / "out");
   const std::string text = absl::StrCat(absl::StrJoin(command, " "), ": ");
   // The linker is a program of its own, which may die of such an object; it is said so.
   if (absl::StrContains(output, "linker command failed")) return "";

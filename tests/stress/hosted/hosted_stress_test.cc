@@ -9,7 +9,6 @@
 // stack check switched off, must report mixes.
 //
 // A run takes 40 s, or MEND_STRESS_SECONDS; MEND_STRESS_SEED sets the random sequence.
-#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -22,7 +21,6 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -33,11 +31,13 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "mend/client.h"
+#include "tests/support/hosted_process.h"
 
 namespace mend {
 namespace {
 
 namespace fs = std::filesystem;
+using mend::testing::ContentsOf;
 
 constexpr const char* kHeld[] = {"HeldLoop()",
                                  "HeldRecursion(int, Unit const*)",
@@ -85,77 +85,31 @@ unsigned long EnvironmentNumber(const char* name, unsigned long otherwise) {
   return value == nullptr ? otherwise : std::strtoul(value, nullptr, 10);
 }
 
-std::string ReadFile(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
-
-// A hosted agree.cc: standard input is a pipe that ends it, standard output one that it reports to;
-// its standard error is the file `stderr` in its directory.
+// A hosted agree.cc, which says again what it is told, and reports when its input ends.
 class HostedProgram {
  public:
   HostedProgram(const std::vector<std::string>& command, const fs::path& directory,
-                const std::string& options) {
-    int in[2], out[2];
-    if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0) std::abort();
-    socket_ = directory / "control.sock";
-    const std::string variable = absl::StrCat("--log ", (directory / "log").string(), " --socket ",
-                                              socket_.string(), " ", options);
-    pid_ = fork();
-    if (pid_ == 0) {
-      dup2(in[0], STDIN_FILENO);
-      dup2(out[1], STDOUT_FILENO);
-      dup2(open((directory / "stderr").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), STDERR_FILENO);
-      setenv("MEND_OPTIONS", variable.c_str(), 1);
-      std::vector<char*> arguments;
-      for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
-      arguments.push_back(nullptr);
-      execv(arguments[0], arguments.data());
-      _exit(127);
-    }
-    close(in[0]);
-    close(out[1]);
-    stdin_ = in[1];
-    stdout_ = fdopen(out[0], "r");
-  }
-  ~HostedProgram() {
-    if (stdin_ >= 0) close(stdin_);
-    if (pid_ > 0) {
-      kill(pid_, SIGKILL);
-      waitpid(pid_, nullptr, 0);
-    }
-    fclose(stdout_);
-  }
-  HostedProgram(const HostedProgram&) = delete;
-  HostedProgram& operator=(const HostedProgram&) = delete;
-
-  std::string ReadLine() {
-    char line[256] = "";
-    if (fgets(line, sizeof line, stdout_) == nullptr) return "";
-    return line;
-  }
+                const std::string& options)
+      : process_(command, directory,
+                 absl::StrCat("--log ", (directory / "log").string(), " ", options)) {}
 
   // Says `word` and hears it back.
-  bool Tell(const std::string& word) {
+  bool Tell(const std::string& word) const {
     const std::string line = word + "\n";
-    return write(stdin_, line.data(), line.size()) == static_cast<ssize_t>(line.size()) &&
-           ReadLine() == line;
+    return process_.Write(line) && process_.ReadLine() == line;
   }
+  std::string ReadLine() const { return process_.ReadLine(); }
 
   // Ends standard input; returns the report line. `*status` gets the wait status.
   std::string Finish(int* status) {
-    close(stdin_);
-    stdin_ = -1;
+    process_.EndInput();
     const std::string report = ReadLine();
-    waitpid(pid_, status, 0);
-    pid_ = -1;
+    *status = process_.Await();
     return report;
   }
 
   size_t ResidentKilobytes() const {
-    std::ifstream statm(absl::StrCat("/proc/", pid_, "/statm"));
+    std::ifstream statm(absl::StrCat("/proc/", process_.pid(), "/statm"));
     size_t total = 0, resident = 0;
     statm >> total >> resident;
     return resident * 4;
@@ -168,26 +122,24 @@ class HostedProgram {
     std::string text;
     std::error_code ignored;
     for (const auto& task :
-         fs::directory_iterator(absl::StrCat("/proc/", pid_, "/task"), ignored)) {
-      const std::string status = ReadFile(task.path() / "status");
+         fs::directory_iterator(absl::StrCat("/proc/", process_.pid(), "/task"), ignored)) {
+      const std::string status = ContentsOf(task.path() / "status");
       const size_t state = status.find("State:");
-      absl::StrAppend(&text, task.path().filename().string(), " ", ReadFile(task.path() / "comm"));
+      absl::StrAppend(&text, task.path().filename().string(), " ",
+                      ContentsOf(task.path() / "comm"));
       if (state != std::string::npos) {
         absl::StrAppend(&text, "  ", status.substr(state, status.find('\n', state) - state), "\n");
       }
-      absl::StrAppend(&text, "  syscall ", ReadFile(task.path() / "syscall"), "  ",
-                      ReadFile(task.path() / "wchan"), "\n", ReadFile(task.path() / "stack"));
+      absl::StrAppend(&text, "  syscall ", ContentsOf(task.path() / "syscall"), "  ",
+                      ContentsOf(task.path() / "wchan"), "\n", ContentsOf(task.path() / "stack"));
     }
     return text;
   }
 
-  std::string socket() const { return socket_; }
+  std::string socket() const { return process_.socket(); }
 
  private:
-  pid_t pid_ = -1;
-  int stdin_ = -1;
-  FILE* stdout_ = nullptr;
-  fs::path socket_;
+  testing::HostedProcess process_;
 };
 
 // How long a run goes on: for `time`, and `least` transitions.
@@ -232,7 +184,7 @@ class TransitionCounter {
 
 std::string Run(const std::string& command, const fs::path& log) {
   const int status = std::system(absl::StrCat(command, " > ", log.string(), " 2>&1").c_str());
-  return status == 0 ? "" : absl::StrCat(command, "\n", ReadFile(log));
+  return status == 0 ? "" : absl::StrCat(command, "\n", ContentsOf(log));
 }
 
 // The program, its guest module and all patches, held and not; compiled once.
@@ -265,7 +217,7 @@ class Built {
     }
     absl::StrAppend(&command, spec.is_explicit ? ExplicitInput(spec) : SourceInput(spec));
     Compile(command);
-    return {module.name, ReadFile(file)};
+    return {module.name, ContentsOf(file)};
   }
 
  private:
@@ -278,7 +230,7 @@ class Built {
   }
   // The program's source with another kVersion.
   std::string SourceInput(const PatchSpec& spec) const {
-    std::string changed = ReadFile(directory_ / "agree.cc");
+    std::string changed = ContentsOf(directory_ / "agree.cc");
     const std::string line = "constexpr int kVersion = ";
     changed.replace(changed.find(line) + line.size(), 1, std::to_string(spec.version));
     const fs::path edited = directory_ / absl::StrCat("edited", spec.version);
@@ -292,7 +244,7 @@ class Built {
   std::string error_;
 };
 
-class HostedStressTest : public testing::Test {
+class HostedStressTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() { built_ = new Built; }
   static void TearDownTestSuite() {
@@ -437,14 +389,14 @@ class HostedStressTest : public testing::Test {
     ASSERT_EQ(program.ReadLine(), "ready\n");
     program_ = &program;
     Attack(Client(program.socket()), modules, length, outcome);
-    ASSERT_FALSE(HasFatalFailure()) << ReadFile(directory_ / "stderr").substr(0, 4000) << "\n"
-                                    << LastOf(ReadFile(directory_ / "log")) << "\n"
+    ASSERT_FALSE(HasFatalFailure()) << ContentsOf(directory_ / "stderr").substr(0, 4000) << "\n"
+                                    << LastOf(ContentsOf(directory_ / "log")) << "\n"
                                     << program.WhereThreadsAre();
     int status = 0;
     const std::string report = program.Finish(&status);
     EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0)
         << "wait status " << status << "\n"
-        << ReadFile(directory_ / "stderr").substr(0, 4000);
+        << ContentsOf(directory_ / "stderr").substr(0, 4000);
     ASSERT_EQ(std::sscanf(report.c_str(), "units %lu mixes %lu failures %lu", &outcome->units,
                           &outcome->mixes, &outcome->failures),
               3)
@@ -465,7 +417,7 @@ class HostedStressTest : public testing::Test {
         outcome.early_kilobytes, outcome.late_kilobytes,
         outcome.mixes + outcome.failures == 0
             ? ""
-            : ReadFile(directory_ / "stderr").substr(0, 4000).c_str());
+            : ContentsOf(directory_ / "stderr").substr(0, 4000).c_str());
   }
 
   static std::string LastOf(const std::string& text) {
