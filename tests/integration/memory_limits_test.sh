@@ -50,20 +50,27 @@ prlimit --pid "$hosted_pid" --as=unlimited:unlimited
 goes_in_and_out
 finish
 
-# A limit that is there at the start. Where the process may raise it (root, or the soft limit alone) the program has
-# what it would have natively; where not, hosted memory is smaller, and patches still go in.
-cat >"$work/inherited.c" <<'SOURCE'
-#include <stdio.h>
+# Whether so many MiB can be mapped.
+cat >"$work/fits.h" <<'SOURCE'
+#include <stddef.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
-#include <unistd.h>
-
-__attribute__((noinline)) int version(void) { return 1; }
 
 static int fits(size_t mib) {
   void *p = mmap(NULL, mib << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   return p != MAP_FAILED && munmap(p, mib << 20) == 0;
 }
+SOURCE
+
+# A limit that is there at the start. Where the process may raise it (root, or the soft limit alone) the program has
+# what it would have natively; where not, hosted memory is smaller, and patches still go in.
+cat >"$work/inherited.c" <<'SOURCE'
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "fits.h"
+
+__attribute__((noinline)) int version(void) { return 1; }
 
 int main(void) {
   char line[64];
@@ -159,17 +166,13 @@ done
 # not used up by these, nor by whoever operates it.
 cat >"$work/forked.c" <<'SOURCE'
 #include <stdio.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-__attribute__((noinline)) int version(void) { return 1; }
+#include "fits.h"
 
-static int fits(size_t mib) {
-  void *p = mmap(NULL, mib << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  return p != MAP_FAILED && munmap(p, mib << 20) == 0;
-}
+__attribute__((noinline)) int version(void) { return 1; }
 
 int main(void) {
   const struct rlimit limit = {200 << 20, 200 << 20};
