@@ -1,14 +1,15 @@
 #include "patchc/compare/captures.h"
 
 #include <algorithm>
+#include <compare>
 #include <map>
 #include <string>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "patchc/compare/exchanged_statics.h"
 #include "patchc/compare/layout.h"
+#include "patchc/compare/likeness.h"
 
 namespace mend::patchc {
 namespace {
@@ -97,6 +98,40 @@ std::string ReplacedCodeOfLiving(const std::string& function, const std::string&
       diff.functions.begin(), diff.functions.end(),
       [&living](const PatchedFunction& replaced) { return living.contains(replaced.name); });
   return found == diff.functions.end() ? std::string() : DisplayName(found->name);
+}
+
+// The lambdas of a function, or its classes of one name.
+struct LocalBodies {
+  std::string function;  // its symbol
+  std::string name;      // of the classes; kLambdas
+  auto operator<=>(const LocalBodies&) const = default;
+};
+
+// Named by their order.
+std::map<LocalBodies, Blocks> Bodies(const std::vector<RecordDescription>& records) {
+  std::map<LocalBodies, Blocks> groups;
+  for (const RecordDescription& record : records) {
+    if (record.kind != "body") continue;
+    const FieldDescription& body = record.fields.front();
+    Blocks& bodies = groups[{record.name, body.name}];
+    bodies[absl::StrCat(bodies.size())] = {"reached", body.type};
+  }
+  return groups;
+}
+
+// Those of which there are as many as before, and one is rather what stands in the place of another
+// one.
+std::vector<LocalBodies> FindExchangedBodies(const std::vector<RecordDescription>& base,
+                                             const std::vector<RecordDescription>& edited) {
+  const std::map<LocalBodies, Blocks> before = Bodies(base);
+  std::vector<LocalBodies> exchanged;
+  for (const auto& [place, bodies] : Bodies(edited)) {
+    const auto found = before.find(place);
+    const bool may_be_exchanged = found != before.end() && found->second.size() == bodies.size() &&
+                                  !AreInPlace(found->second, bodies);
+    if (may_be_exchanged) exchanged.push_back(place);
+  }
+  return exchanged;
 }
 
 std::string RecordOf(const std::string& function, const std::string& local) {

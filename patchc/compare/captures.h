@@ -1,6 +1,7 @@
-// Lambdas whose captures changed. One that outlives the function it stands in, as in a
-// std::function, a thread or a task, holds what it captured then, and new code for it would take
-// that for what it captures now.
+// Lambdas whose captures changed, and lambdas or local classes of one name that changed places. One
+// that outlives the function it stands in, as in a std::function, a thread or a task, holds what it
+// captured then, and new code for it would take that for what it captures now; and it would run the
+// code of whatever has its place.
 #ifndef MEND_PATCHC_COMPARE_CAPTURES_H_
 #define MEND_PATCHC_COMPARE_CAPTURES_H_
 
@@ -12,10 +13,10 @@
 
 namespace mend::patchc {
 
-// A refusal for each function with such lambdas, if code that belongs to a lambda of it is replaced
+// A refusal for each function with such ones, if code that belongs to one of them is replaced
 // and is called by its address, which tells what outlives a frame. What direct calls alone reach,
 // as an algorithm's predicate, is replaced with all its callers: its objects lie in their frames.
-// `allowed`: "FUNCTION::(lambda)", functions that the author answers for.
+// `allowed`: "FUNCTION::(lambda)" and "FUNCTION::CLASS", which the author answers for.
 std::vector<Refusal> RefuseCaptures(const UnitSides& sides, const ObjectDescription& edited,
                                     const UnitDiff& diff, const std::set<std::string>& allowed);
 

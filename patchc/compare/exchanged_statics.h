@@ -4,8 +4,6 @@
 #ifndef MEND_PATCHC_COMPARE_EXCHANGED_STATICS_H_
 #define MEND_PATCHC_COMPARE_EXCHANGED_STATICS_H_
 
-#include <compare>
-#include <string>
 #include <vector>
 
 #include "patchc/compare/module_diff.h"
@@ -17,18 +15,6 @@ namespace mend::patchc {
 // other.
 std::vector<Refusal> RefuseExchangedStatics(const UnitSides& sides, const ObjectDescription& edited,
                                             const UnitDiff& diff);
-
-// The lambdas of a function, or its classes of one name.
-struct ExchangedBodies {
-  std::string function;  // its symbol
-  std::string name;      // of the classes; empty: the lambdas
-  auto operator<=>(const ExchangedBodies&) const = default;
-};
-
-// Those of which there are as many as before, and one is rather what stands in the place of another
-// one, by the same measure.
-std::vector<ExchangedBodies> FindExchangedBodies(const std::vector<RecordDescription>& base,
-                                                 const std::vector<RecordDescription>& edited);
 
 }  // namespace mend::patchc
 
