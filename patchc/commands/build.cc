@@ -1,9 +1,8 @@
 // patchc build and patchc check: from edited sources to a patch module, or to the reasons why not.
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
+#include <optional>
 #include <string>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -60,13 +59,8 @@ void PrintText(const BuildReport& report, const std::string& output) {
 
 // What only the target knows: whether it has what the patch refers to. Nothing in it changes. Other
 // refusals depend on what runs there now, and may be none when the patch is applied.
-absl::Status CheckReferences(const std::string& base, PatchModule& module) {
-  std::error_code error;
-  if (std::filesystem::is_regular_file(base, error)) return absl::OkStatus();
-  const absl::StatusOr<Target> target = FindTarget(base);
-  if (!target.ok()) return absl::OkStatus();
-  const absl::StatusOr<Reply> reply =
-      Client(target->socket).Post("/patches?dry_run=1", SerializePatchModule(module));
+absl::Status CheckReferences(const Target& target, const std::string& module) {
+  const absl::StatusOr<Reply> reply = Client(target.socket).Post("/patches?dry_run=1", module);
   if (!reply.ok() || reply->ok()) return absl::OkStatus();
   const std::string text = ErrorText(*reply);
   const size_t at = text.find(RefusalId(RefusalCode::kUndefined));
@@ -76,18 +70,22 @@ absl::Status CheckReferences(const std::string& base, PatchModule& module) {
 }
 
 int Build(const std::string& base, const std::string& output, const PatchOptions& options) {
-  absl::StatusOr<BaseObjects> opened = OpenBase(base, options);
+  std::optional<Target> running;
+  absl::StatusOr<BaseObjects> opened = OpenBase(base, options, &running);
   if (!opened.ok()) return ReportError(opened.status(), options.json);
   absl::StatusOr<BuildReport> report = BuildPatch(*opened, options);
   if (!report.ok()) return ReportError(report.status(), options.json);
   const int code = report->refusals.empty() ? kExitOk : kExitRefused;
-  if (code == kExitOk && !report->no_change) {
-    const absl::Status found = CheckReferences(base, report->module);
+  const bool is_patch = code == kExitOk && !report->no_change;
+  const bool write = is_patch && !output.empty();
+  const std::string module =
+      write || (is_patch && running.has_value()) ? SerializePatchModule(report->module) : "";
+  if (is_patch && running.has_value()) {
+    const absl::Status found = CheckReferences(*running, module);
     if (!found.ok()) return ReportError(found, options.json);
   }
-  const bool write = code == kExitOk && !report->no_change && !output.empty();
   if (write) {
-    const absl::Status written = WriteFile(output, SerializePatchModule(report->module));
+    const absl::Status written = WriteFile(output, module);
     if (!written.ok()) return ReportError(written, options.json);
   }
   if (!options.json) {

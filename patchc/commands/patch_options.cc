@@ -193,12 +193,16 @@ absl::Status NobodyAndNoFile(const std::string& base, const absl::Status& error)
       absl::StrCat(error.message(), ", and there is no file '", base, "'"));
 }
 
-absl::StatusOr<BaseObjects> OpenBase(const std::string& base, const PatchOptions& options) {
+absl::StatusOr<BaseObjects> OpenBase(const std::string& base, const PatchOptions& options,
+                                     std::optional<Target>* running) {
   std::string file = base;
   std::error_code error;
   if (!std::filesystem::is_regular_file(base, error)) {
     const absl::StatusOr<Target> target = FindTarget(base);
-    if (target.ok()) return OpenTarget(*target, options);
+    if (target.ok()) {
+      if (running != nullptr) *running = *target;
+      return OpenTarget(*target, options);
+    }
     // A process without a control socket still is a file.
     const bool is_pid = !base.empty() && base.find_first_not_of("0123456789") == std::string::npos;
     file = absl::StrCat("/proc/", base, "/exe");

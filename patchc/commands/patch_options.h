@@ -4,6 +4,7 @@
 #define MEND_PATCHC_COMMANDS_PATCH_OPTIONS_H_
 
 #include <CLI/CLI.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,7 +47,9 @@ int ParseArguments(CLI::App& app, const std::vector<std::string>& arguments);
 
 // The program that `base` names (an executable file, or a running target: process id, socket,
 // name), the guest modules that a running target has loaded, and those that the options name.
-absl::StatusOr<BaseObjects> OpenBase(const std::string& base, const PatchOptions& options);
+// `*running`, unless null, gets the target if it is one.
+absl::StatusOr<BaseObjects> OpenBase(const std::string& base, const PatchOptions& options,
+                                     std::optional<Target>* running = nullptr);
 // The same for a running target.
 absl::StatusOr<BaseObjects> OpenTarget(const Target& target, const PatchOptions& options);
 // The two steps of OpenTarget, for who may know the patch for these modules already. First the
