@@ -57,8 +57,8 @@ class CodeMemory {
   };
 
   // Smaller than usual where the process may not map that much, and RESOURCE_EXHAUSTED when it may
-  // map next to nothing. Right below `neighbour`, if
-  // it is not 0 and there is room, so that text reaches what lies there.
+  // map next to nothing. Right below `neighbour`, if it is not 0 and there is room, so that text
+  // reaches what lies there.
   static absl::StatusOr<std::unique_ptr<CodeMemory>> Create(uintptr_t neighbour = 0);
   ~CodeMemory();
   CodeMemory(const CodeMemory&) = delete;

@@ -175,17 +175,18 @@ class Checker {
     if (table.sh_link < sections_.size()) symbol_names_ = Contents(sections_[table.sh_link]);
     for (uint64_t i = 0; i < symbol_count_ && status_.ok(); ++i) {
       const auto symbol = RowAt<Elf64_Sym>(symbols_, i);
-      if (i > 0 && symbol.st_shndx == SHN_UNDEF && !HasName(symbol)) {
-        Fail(absl::StrCat("symbol ", i, " is undefined, and has no name"));
-      }
-      if (SymbolName(symbol) == "_GLOBAL_OFFSET_TABLE_") has_table_ = true;
       if (symbol.st_shndx == SHN_COMMON) {
         const uint64_t alignment = symbol.st_value;
         if ((alignment & (alignment - 1)) != 0 || alignment > kAlignmentMax) {
           Fail(absl::StrCat("symbol ", i, " has an alignment of ", alignment));
         }
         Load(symbol.st_size, absl::StrCat("symbol ", i));
-      } else if (symbol.st_shndx != SHN_UNDEF && symbol.st_shndx < SHN_LORESERVE) {
+      } else if (symbol.st_shndx == SHN_UNDEF) {
+        if (i > 0 && !HasName(symbol)) {
+          Fail(absl::StrCat("symbol ", i, " is undefined, and has no name"));
+        }
+        if (SymbolName(symbol) == "_GLOBAL_OFFSET_TABLE_") has_table_ = true;
+      } else if (symbol.st_shndx < SHN_LORESERVE) {
         CheckDefinition(i, symbol);
       }
     }
