@@ -214,6 +214,10 @@ double BoundedTimeout(double seconds) {
   return seconds < kMax ? seconds : kMax;  // not a number, too
 }
 
+RequestOptions WaitingOptions(double timeout_s) {
+  return {.timeout = absl::Seconds(BoundedTimeout(timeout_s) * 2) + absl::Seconds(60)};
+}
+
 std::string WaitQuery(const WaitFlags& wait) {
   return absl::StrCat("?timeout_ns=", static_cast<int64_t>(BoundedTimeout(wait.timeout_s) * 1e9),
                       "&on_timeout=", wait.on_timeout, "&no_wait=", wait.no_wait ? 1 : 0);

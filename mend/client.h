@@ -87,6 +87,10 @@ struct WaitFlags {
   bool no_wait = false;
 };
 
+// For a request that waits so long for a transition: reversing it may take as long again, and the
+// target answers by itself.
+RequestOptions WaitingOptions(double timeout_s);
+
 // What is wrong with a number of seconds on a command line; "" for nothing.
 std::string SecondsProblem(const std::string& text);
 

@@ -1,14 +1,19 @@
 #include "mend/progress.h"
 
+#include <signal.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
 #include <functional>
 #include <future>
 #include <nlohmann/json.hpp>
+#include <string_view>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 
 namespace mend {
 namespace {
@@ -28,7 +33,8 @@ std::string DescribeTransition(const Client& client) {
   }
   const auto left = status["transition"].find("threads_left");
   if (left == status["transition"].end() || !left->is_number_unsigned()) return {};
-  std::string text = absl::StrCat(left->get<uint64_t>(), " threads left");
+  const uint64_t threads = left->get<uint64_t>();
+  std::string text = absl::StrCat(threads, threads == 1 ? " thread left" : " threads left");
   const auto stragglers = status.find("stragglers");
   if (stragglers == status.end() || !stragglers->is_array() || stragglers->empty()) return text;
   const nlohmann::json& first = stragglers->front();
@@ -42,26 +48,82 @@ std::string DescribeTransition(const Client& client) {
   return text;
 }
 
+constinit absl::Mutex line_mu(absl::kConstInit);
+bool is_line_shown ABSL_GUARDED_BY(line_mu) = false;
+
+void ShowProgress(const std::string& line) {
+  const absl::MutexLock lock(&line_mu);
+  is_line_shown = ::isatty(STDERR_FILENO) != 0;
+  std::fprintf(stderr, is_line_shown ? "\r\033[K%s" : "%s\n", line.c_str());
+}
+
+// While there is one, SIGINT and SIGTERM say what becomes of the requests before they end the
+// process. Where they are ignored or blocked, they stay so.
+class InterruptNote {
+ public:
+  InterruptNote() {
+    const absl::MutexLock lock(&mu_);
+    if (notes_++ > 0) return;
+    for (size_t i = 0; i < kSignals.size(); ++i) {
+      struct sigaction action = {};
+      sigaction(kSignals[i], nullptr, &before_[i]);
+      if (before_[i].sa_handler == SIG_IGN) continue;
+      action.sa_handler = &Tell;
+      action.sa_flags = static_cast<int>(SA_RESETHAND | SA_NODEFER);
+      sigaction(kSignals[i], &action, nullptr);
+    }
+  }
+  ~InterruptNote() {
+    const absl::MutexLock lock(&mu_);
+    if (--notes_ > 0) return;
+    for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &before_[i], nullptr);
+  }
+  InterruptNote(const InterruptNote&) = delete;
+  InterruptNote& operator=(const InterruptNote&) = delete;
+
+ private:
+  static constexpr std::array kSignals = {SIGINT, SIGTERM};
+  static constexpr std::string_view kText =
+      "\ninterrupted; the target goes on with what it was asked for: mend status shows it, mend "
+      "disable turns a transition round\n";
+
+  static void Tell(int signal) {
+    const ssize_t written = ::write(STDERR_FILENO, kText.data(), kText.size());
+    (void)written;
+    raise(signal);
+  }
+
+  static constinit inline absl::Mutex mu_{absl::kConstInit};
+  static inline int notes_ ABSL_GUARDED_BY(mu_) = 0;
+  static inline std::array<struct sigaction, kSignals.size()> before_ ABSL_GUARDED_BY(mu_) = {};
+};
+
 absl::StatusOr<Reply> WithProgress(const Client& client, const std::string& what,
                                    std::function<absl::StatusOr<Reply>()> request) {
   std::future<absl::StatusOr<Reply>> answer = std::async(std::launch::async, std::move(request));
-  const bool terminal = ::isatty(STDERR_FILENO) != 0;
   std::string shown;
   while (answer.wait_for(std::chrono::seconds(1)) == std::future_status::timeout) {
     const std::string line = absl::StrCat(what, ": ", DescribeTransition(client));
     if (line == shown) continue;
     shown = line;
-    std::fprintf(stderr, terminal ? "\r\033[K%s" : "%s\n", line.c_str());
+    ShowProgress(line);
   }
-  if (terminal && !shown.empty()) std::fputs("\r\033[K", stderr);
+  ClearProgress();
   return answer.get();
 }
 
 }  // namespace
 
+void ClearProgress() {
+  const absl::MutexLock lock(&line_mu);
+  if (is_line_shown) std::fputs("\r\033[K", stderr);
+  is_line_shown = false;
+}
+
 absl::StatusOr<Reply> PostWithProgress(const Client& client, const std::string& path,
                                        const std::string& body, const RequestOptions& options,
                                        const std::string& what) {
+  const InterruptNote note;
   return WithProgress(client, what, [&] { return client.Post(path, body, options); });
 }
 

@@ -11,11 +11,6 @@
 namespace mend {
 namespace {
 
-// Reversing may take as long again, and the target answers by itself.
-RequestOptions OptionsFor(double timeout_s) {
-  return {.timeout = absl::Seconds(BoundedTimeout(timeout_s) * 2) + absl::Seconds(60)};
-}
-
 std::string PatchPath(const std::string& patch, const std::string& verb) {
   return absl::StrCat("/patches/", EncodeSegment(patch), "/", verb);
 }
@@ -73,7 +68,7 @@ int SwitchPatch(const std::string& target, const std::string& patch, const std::
   const std::string past = verb + "d";
   return OnTargets(target, json,
                    {[&](const Client& client) {
-                      return PostWithProgress(client, path, "", OptionsFor(wait.timeout_s),
+                      return PostWithProgress(client, path, "", WaitingOptions(wait.timeout_s),
                                               verb + " " + patch);
                     },
                     [&](const Json& answer) { return ForcibleText(answer, past); },
@@ -84,7 +79,7 @@ int RevertLastApply(const std::string& target, const WaitFlags& wait, bool json)
   const std::string path = absl::StrCat("/revert", WaitQuery(wait));
   return OnTargets(target, json,
                    {[&](const Client& client) {
-                      return PostWithProgress(client, path, "", OptionsFor(wait.timeout_s),
+                      return PostWithProgress(client, path, "", WaitingOptions(wait.timeout_s),
                                               "revert");
                     },
                     [](const Json& answer) { return ForcibleText(answer, "reverted"); }});
@@ -93,8 +88,8 @@ int RevertLastApply(const std::string& target, const WaitFlags& wait, bool json)
 int ForcePatch(const std::string& target, const std::string& patch, bool json) {
   return OnTargets(target, json,
                    {[&](const Client& client) {
-                      return PostWithProgress(client, PatchPath(patch, "force"), "", OptionsFor(10),
-                                              "force " + patch);
+                      return PostWithProgress(client, PatchPath(patch, "force"), "",
+                                              WaitingOptions(10), "force " + patch);
                     },
                     [](const Json& answer) { return ForcibleText(answer, "completed"); }});
 }
@@ -102,7 +97,7 @@ int ForcePatch(const std::string& target, const std::string& patch, bool json) {
 int RemovePatch(const std::string& target, const std::string& patch, bool json) {
   return OnTargets(target, json,
                    {[&](const Client& client) {
-                      return client.Post(PatchPath(patch, "remove"), "", OptionsFor(10));
+                      return client.Post(PatchPath(patch, "remove"), "", WaitingOptions(10));
                     },
                     [](const Json& answer) { return VerbText(answer, "removed"); },
                     /*plain=*/false, /*undoes=*/true});
@@ -116,7 +111,7 @@ int WaitForTransition(const std::string& target, double timeout_s, bool json) {
       const double now_s = std::min(left_s, kAtOnceS);
       const std::string path =
           absl::StrCat("/transition/wait?timeout_ms=", static_cast<int64_t>(now_s * 1e3));
-      absl::StatusOr<Reply> reply = GetWithProgress(client, path, OptionsFor(now_s), "waiting");
+      absl::StatusOr<Reply> reply = GetWithProgress(client, path, WaitingOptions(now_s), "waiting");
       const bool goes_on = reply.ok() && reply->ok() && ExitCodeOf(*reply) == kExitMigrating;
       if (!goes_on || left_s <= kAtOnceS) return reply;
     }

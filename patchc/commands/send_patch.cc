@@ -6,8 +6,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/time.h"
 #include "mend/client.h"
+#include "mend/progress.h"
 #include "patchc/commands/build_report.h"
 #include "patchc/text.h"
 
@@ -15,15 +15,6 @@ namespace mend::patchc {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-// For what the target does besides waiting for threads.
-constexpr absl::Duration kAnswerSlack = absl::Seconds(60);
-
-RequestOptions RequestOptionsFor(const SendOptions& options) {
-  RequestOptions request;
-  request.timeout = absl::Seconds(BoundedTimeout(options.wait.timeout_s)) + kAnswerSlack;
-  return request;
-}
 
 std::string RequestPath(const SendOptions& options) {
   std::string path = absl::StrCat(
@@ -130,13 +121,16 @@ void TellTransition(const Json& report, Outcome& told) {
   for (const Json& thread : Part(report, "stragglers")) TellStraggler(thread, told.out);
 }
 
+std::string ShownTarget(const Target& target) {
+  return absl::StrCat(target.name.empty() ? "target" : target.name, " (", target.pid, ")");
+}
+
 void TellOutcome(const Target& target, Outcome& told) {
   const Json& report = told.json;
   std::string& out = told.out;
   const std::string outcome = TextField(report, "outcome");
   const std::string patch = TextField(report, "patch");
-  const std::string where =
-      absl::StrCat(target.name.empty() ? "target" : target.name, " (", target.pid, ")");
+  const std::string where = ShownTarget(target);
   if (outcome == "already_applied") {
     absl::StrAppendFormat(&out, "patch '%s' is applied to %s already: nothing to do\n",
                           patch.c_str(), where.c_str());
@@ -176,6 +170,7 @@ bool BoolField(const Json& object, const char* key) {
 }
 
 void PrintOutcome(const Outcome& outcome) {
+  ClearProgress();
   std::fputs(outcome.out.c_str(), stdout);
   std::fflush(stdout);
   std::fputs(outcome.err.c_str(), stderr);
@@ -232,8 +227,9 @@ Outcome Failure(const Target& target, int exit_code, const std::string& message,
 
 Outcome SendPatch(const Target& target, const std::string& module, const BuildReport* built,
                   const SendOptions& options) {
-  const absl::StatusOr<Reply> reply =
-      Client(target.socket).Post(RequestPath(options), module, RequestOptionsFor(options));
+  const absl::StatusOr<Reply> reply = PostWithProgress(
+      Client(target.socket), RequestPath(options), module, WaitingOptions(options.wait.timeout_s),
+      "applying to " + ShownTarget(target));
   if (!reply.ok()) {
     return Failure(target, kExitUnreachable, std::string(Std(reply.status().message())),
                    options.json);
@@ -271,7 +267,8 @@ Outcome DisablePatch(const Target& target, const std::string& patch, const SendO
   const std::string path =
       absl::StrCat("/patches/", EncodeSegment(patch), "/disable", WaitQuery(options.wait));
   const absl::StatusOr<Reply> reply =
-      Client(target.socket).Post(path, "", RequestOptionsFor(options));
+      PostWithProgress(Client(target.socket), path, "", WaitingOptions(options.wait.timeout_s),
+                       "disabling " + patch);
   if (!reply.ok()) {
     return Failure(target, kExitUnreachable, std::string(Std(reply.status().message())),
                    options.json);

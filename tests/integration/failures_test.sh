@@ -88,6 +88,23 @@ wait "$client" 2>/dev/null || true
 await_status "last transition: unpatching 'fix', reversed"
 ask on "out 1"
 goes_in_and_out
+# One that is told to end says that the target goes on, and before that what it waits for.
+ask stay "in 1"
+"$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid" --timeout 3 >"$work/ended.out" 2>"$work/ended.log" &
+client=$!
+for tries in $(seq 400); do
+  grep -q "1 thread left; serve ($hosted_pid) is in stay" "$work/ended.log" && break
+  sleep 0.05
+done
+[ "$tries" -lt 400 ] || fail "apply says nothing of what it waits for: $(cat "$work/ended.log")"
+kill -TERM "$client"
+code=0
+wait "$client" || code=$?
+expect "the end of a client that is told to end" 143 "$code"
+expect_match "what it leaves" "interrupted; the target goes on" "$(cat "$work/ended.log")"
+await_status "last transition: unpatching 'fix', reversed"
+ask on "out 1"
+goes_in_and_out
 # One that is killed while it compiles, at no moment in particular.
 for delay in 0.005 0.02 0.05; do
   "$patchc" apply "$work/new/serve.c" --name fix --to "$hosted_pid" --timeout 1 >"$work/killed.log" 2>&1 &
