@@ -1,5 +1,6 @@
 #include "patchc/commands/build_explicit.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -10,11 +11,13 @@
 #include "absl/strings/str_cat.h"
 #include "mend/client.h"
 #include "patchc/clang_runner.h"
+#include "patchc/object_view.h"
 #include "patchc/object_writer.h"
 #include "patchc/patch_builder.h"
 #include "patchc/refusals.h"
 #include "patchc/text.h"
 #include "patchc/write_file.h"
+#include "runtime/format/object_description.h"
 #include "runtime/format/patch_module.h"
 
 namespace mend::patchc {
@@ -52,6 +55,12 @@ absl::StatusOr<ExplicitObject> CompileSource(const std::string& file,
   return ExplicitObject{file, std::move(result.object)};
 }
 
+bool HasDescriptor(const ObjectView& view) {
+  return std::any_of(view.symbols().begin(), view.symbols().end(), [](const ViewSymbol& s) {
+    return s.name == kLivepatchPointer && !s.is_undefined;
+  });
+}
+
 absl::StatusOr<PatchModule> Build(const PatchOptions& options,
                                   const std::vector<std::string>& flags) {
   PatchModule module;
@@ -60,13 +69,22 @@ absl::StatusOr<PatchModule> Build(const PatchOptions& options,
   module.replace_set = options.replace_set;
   module.hold = options.hold;
   std::set<std::string> seen;
+  bool has_descriptor = false;
   for (const std::string& input : options.inputs) {
     if (!seen.insert(fs::absolute(input).lexically_normal().string()).second) continue;
     absl::StatusOr<ExplicitObject> object =
         IsObject(input) ? ReadObject(input) : CompileSource(input, flags);
     if (!object.ok()) return object.status();
     if (absl::Status aside = SetDebugRelocationsAside(object->bytes); !aside.ok()) return aside;
+    const absl::StatusOr<ObjectView> view = ObjectView::Parse(object->bytes);
+    if (!view.ok()) return view.status();
+    has_descriptor = has_descriptor || HasDescriptor(*view);
     module.objects.push_back(*std::move(object));
+  }
+  if (!has_descriptor) {
+    return RefusalStatus({RefusalCode::kNoDescriptor,
+                          absl::StrCat("patch '", module.name, "' has no MEND_LIVEPATCH"),
+                          {}});
   }
   return module;
 }

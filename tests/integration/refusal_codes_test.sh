@@ -137,6 +137,51 @@ sed -i 's/static //' own.c
 echo 'int own(void); int used(void); int main(void) { return used() + own(); }' >other.c
 refuse 0125 "refers to 'own', which is a static of own.c" --base owned own.c other.c
 
+# Explicit patches.
+refuse_explicit() {
+  expect_code 3 "$patchc" build -o explicit.mendpatch --explicit "$3"
+  expect_match "what 'build --explicit $3' says" "MEND-E$1: .*$2" "$output"
+  expect_match "the way out of MEND-E$1" 'way out: ' "$output"
+  [ ! -e explicit.mendpatch ] || fail "a module of $3 is written"
+}
+echo 'int broken(void) { return missing; }' >broken.c
+refuse_explicit 0132 'broken.c does not compile' broken.c
+expect_match "Clang's own words" "undeclared identifier 'missing'" "$output"
+printf 'no object' >damaged.o
+refuse_explicit 0133 damaged.o damaged.o
+echo 'int plain(void) { return 1; }' >plain.c
+refuse_explicit 0135 "patch 'plain' has no MEND_LIVEPATCH" plain.c
+"$patchc" cc -c plain.c
+refuse_explicit 0135 MEND_LIVEPATCH plain.o
+
+# By the target.
+program loop c <<'SOURCE'
+#include <stdio.h>
+__attribute__((noinline)) int step(char *line, int size) { return fgets(line, size, stdin) != 0; }
+int main(void) {
+  char line[8];
+  while (step(line, sizeof line)) puts("again");
+  return 0;
+}
+SOURCE
+cp loop.c original.c
+sed -i 's/!= 0;/== line;/' loop.c
+"$patchc" build -o loop.mendpatch --base loop loop.c >/dev/null
+head -c 200 loop.mendpatch >cut.mendpatch
+sed 's/again/twice/' original.c >loop.c
+"$patchc" build -o later.mendpatch --base loop loop.c >/dev/null
+start ./loop
+await_target
+expect_code 3 "$patchc" apply cut.mendpatch --to "$hosted_pid"
+expect_match "a module that is cut off" 'MEND-E0141: not a usable patch module' "$output"
+expect_code 3 "$patchc" apply unit.mendpatch --to "$hosted_pid"
+expect_match "another program's module" 'MEND-E0142: .*one/unit.c' "$output"
+# It waits for input within the function.
+expect_code 5 "$patchc" apply loop.mendpatch --to "$hosted_pid" --no-wait
+expect_code 3 "$patchc" apply later.mendpatch --to "$hosted_pid"
+expect_match "a second transition" "EBUSY: .*MEND-E0143: patch 'loop' is in transition" "$output"
+expect_match "the way out of MEND-E0143" 'way out: .*mend threads' "$output"
+
 # What is fine as far as can be seen, and said to the author.
 program kept c <<'SOURCE'
 static const int limits[2] = {1, 2};
@@ -152,3 +197,10 @@ expect_match "a constant whose address is kept" "constant 'limits' changed, whos
 sed -i 's/{3, 2}/{1, 2}/; s/first/second/' kept.c
 expect_code 0 "$patchc" check --base kept kept.c
 expect_match "a function that is gone" "'first' is gone, and called by address" "$output"
+
+# Each code is shown by a test: by its number, or by its name in patchc.
+for code in $("$patchc" explain --json | grep -oE 'MEND-E[0-9]{4}' | sort -u); do
+  name=$(sed -nE "s/^MEND_REFUSAL\($((10#${code#MEND-E})), ([A-Za-z]+),.*/\1/p" "$source_root/patchc/refusals.def")
+  grep -rqE "$code|refuse(_[a-z]+)? ${code#MEND-E}|RefusalCode::k$name\b" "$source_root/tests" ||
+    fail "no test shows $code ($name)"
+done
