@@ -167,8 +167,14 @@ absl::StatusOr<BaseObjects> WithProgram(const Target& target, BaseObjects module
   absl::StatusOr<Base> program = Base::OpenFile(absl::StrCat("/proc/", target.pid, "/exe"));
   if (!program.ok()) {
     const absl::StatusOr<Reply> reply = Client(target.socket).Get("/program/image");
-    // No image over the socket either: what the executable is, says more.
-    if (!reply.ok() || !reply->ok()) return program.status();
+    if (!reply.ok()) return program.status();
+    // Whoever serves a control socket and is no hosted program embeds a runtime.
+    if (!reply->ok()) {
+      return RefusalStatus({RefusalCode::kNotAProgram,
+                            absl::StrCat(target.name, " (", target.pid,
+                                         ") embeds a runtime that has loaded no objects so far"),
+                            {}});
+    }
     program = Base::FromImage(target.name, reply->body);
     if (!program.ok()) return program.status();
   }

@@ -62,7 +62,7 @@ void TellFunctions(const Json& report, std::string& out) {
   }
   for (const Json& held : Part(report, "held")) {
     if (held.is_string()) {
-      absl::StrAppendFormat(&out, "  %-10s %s\n", "held", held.get<std::string>());
+      absl::StrAppendFormat(&out, "  %-10s %s\n", "held", DisplayName(held.get<std::string>()));
     }
   }
   for (const Json& old : Part(report, "replaced_patches")) {

@@ -1,6 +1,14 @@
 # samples/embedding: a native server hosts its handlers; patched from inside and from outside.
 . "$(dirname "$0")/lib.sh"
 
+# One that has loaded nothing so far: its handlers come from a pipe to which nobody writes.
+mkfifo "$work/waiting.cc"
+start "$build/bin/embedding_server" "$work/waiting.cc"
+await_target
+expect_code 3 "$patchc" check --base "$hosted_pid" --diff "$samples/embedding/patches/not-found.patch"
+expect_match "nothing to patch" "MEND-E0004: embedding \\($hosted_pid\\) embeds a runtime that has loaded no objects" "$output"
+kill -KILL "$hosted_pid"
+
 cp "$samples/embedding/handlers.cc" "$work/handlers.cc"
 start "$build/bin/embedding_server" "$work/handlers.cc"
 hear
