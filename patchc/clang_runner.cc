@@ -138,7 +138,7 @@ CompileResult ClangRunner::Compile(const CompileRequest& request) {
   options.files = session.files();
   options.diagnostics = &messages;
   options.embedded_sources = embed_sources_ ? EmbeddedSources::kAll : EmbeddedSources::kNone;
-  options.write_dependency_file = false;
+  options.side_outputs = false;
   options.known_functions = request.known_functions;
   options.source_date_s = request.source_date_s;
   options.ignore_warnings = request.errors_only && !HasDiagnosticPragma(request);
@@ -153,6 +153,7 @@ CompileResult ClangRunner::Compile(const CompileRequest& request) {
   result.object = std::move(unit.object);
   result.description = std::move(unit.description);
   result.sources = std::move(unit.sources);
+  result.module_sources = std::move(unit.module_sources);
   result.facts = std::move(unit.facts);
   result.left_out = std::move(unit.left_out);
   result.used_preamble = unit.used_preamble;
@@ -169,7 +170,7 @@ void ClangRunner::KeepPreamble(const CompileRequest& edited) {
   UnitOptions options;
   options.files = session.files();
   options.diagnostics = &nowhere;
-  options.write_dependency_file = false;
+  options.side_outputs = false;
   options.source_date_s = request.source_date_s;
   options.preambles = &preambles_;
   mend::patchc::KeepPreamble(session.arguments(), session.IdentityFor(request), options);

@@ -47,7 +47,8 @@ struct CompileResult {
   std::string diagnostics;  // Clang's own text, warnings included (but for errors_only)
   std::string object;       // ELF relocatable, .mend.object and .mend.sources included
   ObjectDescription description;
-  std::vector<SourceText> sources;  // non-system sources as compiled
+  std::vector<SourceText> sources;       // non-system sources as compiled
+  std::set<std::string> module_sources;  // UnitResult's
   CodeFacts facts;
   // Known functions that the object has no code for, and the description lacks.
   std::set<std::string> left_out;

@@ -76,6 +76,9 @@ const char* WhyDropped(llvm::StringRef option) {
   if (option == "-gz" || (option.starts_with("-gz=") && option != "-gz=none")) {
     return "the host and its debugger interface read debug information as it is";
   }
+  if (option == "-ftime-trace" || option.starts_with("-ftime-trace=")) {
+    return "it is Clang's own command that writes a trace";
+  }
   if (option == "-pg") return "gprof knows no hosted code; perf does (mend run --perf)";
   return nullptr;
 }

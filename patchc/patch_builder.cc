@@ -370,6 +370,23 @@ bool PatchBuilder::IsUsable(const ReachedUnit& reached, CompileRequest request,
          {}});
     return false;
   }
+  for (const auto& [path, edit] : parts_[object].edited) {
+    if (!result.module_sources.contains(path)) continue;
+    report_.refusals.push_back(
+        {RefusalCode::kModuleInterface,
+         absl::StrCat(description.source, " imports a module that was compiled from ", path),
+         {}});
+    return false;
+  }
+  for (const std::string& module :
+       ChangedModules(description.records, result.description.records)) {
+    report_.refusals.push_back(
+        {RefusalCode::kModuleInterface,
+         absl::StrCat(description.source, " was compiled with another interface of module '",
+                      module, "' than the one that is there now"),
+         {}});
+    return false;
+  }
   return true;
 }
 

@@ -6,6 +6,7 @@
 #include <clang/Basic/SourceManager.h>
 #include <clang/CodeGen/CodeGenAction.h>
 #include <clang/CodeGen/ModuleBuilder.h>
+#include <clang/Frontend/ASTUnit.h>
 #include <clang/Frontend/CompilerInstance.h>
 #include <clang/Frontend/CompilerInvocation.h>
 #include <clang/Frontend/MultiplexConsumer.h>
@@ -15,6 +16,7 @@
 #include <clang/Lex/PPCallbacks.h>
 #include <clang/Lex/Preprocessor.h>
 #include <clang/Lex/PreprocessorOptions.h>
+#include <clang/Serialization/ASTReader.h>
 #include <elf.h>
 #include <llvm/ADT/STLExtras.h>
 #include <llvm/ADT/SmallString.h>
@@ -45,30 +47,10 @@
 #include "patchc/records.h"
 #include "patchc/stack_switches.h"
 #include "patchc/toolchain.h"
+#include "patchc/unit_sources.h"
 
 namespace mend::patchc {
 namespace {
-
-// The names that each file was included under. The source manager keeps one, and the others of a
-// file that is reached over symbolic links, too, have to be there when the unit is compiled again.
-using IncludeNames = std::map<const clang::FileEntry*, std::set<std::string>>;
-
-class IncludeNameCollector : public clang::PPCallbacks {
- public:
-  explicit IncludeNameCollector(IncludeNames& names) : names_(names) {}
-
-  void InclusionDirective(clang::SourceLocation /*hash*/, const clang::Token& /*include*/,
-                          llvm::StringRef /*name*/, bool /*is_angled*/,
-                          clang::CharSourceRange /*range*/, clang::OptionalFileEntryRef file,
-                          llvm::StringRef /*search_path*/, llvm::StringRef /*relative_path*/,
-                          const clang::Module* /*suggested_module*/, bool /*module_imported*/,
-                          clang::SrcMgr::CharacteristicKind /*kind*/) override {
-    if (file) names_[&file->getFileEntry()].insert(file->getName().str());
-  }
-
- private:
-  IncludeNames& names_;
-};
 
 // Notes what __DATE__ and __TIME__ are made of, if the unit asks for them.
 class DateCollector : public clang::PPCallbacks {
@@ -99,60 +81,6 @@ class DateCollector : public clang::PPCallbacks {
   uint64_t& source_date_s_;
 };
 
-// The path without symbolic links, if that is another one.
-std::string RealPathIfOther(clang::CompilerInstance& clang, llvm::StringRef path) {
-  llvm::SmallString<256> real;
-  if (clang.getVirtualFileSystem().getRealPath(path, real)) return {};
-  llvm::SmallString<256> lexical(path);
-  llvm::sys::path::remove_dots(lexical, /*remove_dot_dot=*/true);
-  return real == lexical ? std::string() : real.str().str();
-}
-
-// What the compiler read, exactly as it read it.
-void CollectSources(clang::CompilerInstance& clang, const IncludeNames& include_names,
-                    UnitResult& result) {
-  clang::SourceManager& manager = clang.getSourceManager();
-  const clang::OptionalFileEntryRef main = manager.getFileEntryRefForID(manager.getMainFileID());
-  for (auto file = manager.fileinfo_begin(); file != manager.fileinfo_end(); ++file) {
-    const std::optional<llvm::StringRef> contents = file->second->getBufferDataIfLoaded();
-    if (!contents) continue;
-    const clang::FileID id = manager.translateFile(file->first);
-    SourceDescription source;
-    source.hash = HashHex({contents->data(), contents->size()});
-    source.is_system =
-        id.isValid() &&
-        clang::SrcMgr::isSystem(manager.getFileCharacteristic(manager.getLocForStartOfFile(id)));
-    // Nobody looks for an edit there. Hashes do not compress, and there are many.
-    if (source.is_system) source.hash.resize(source.hash.size() / 4);
-    std::set<std::string> names = {file->first.getName().str()};
-    const auto included = include_names.find(&file->first.getFileEntry());
-    if (included != include_names.end() && !source.is_system) {
-      names.insert(included->second.begin(), included->second.end());
-    }
-    std::set<std::string> paths;
-    for (const std::string& name : names) {
-      llvm::SmallString<256> path(name);
-      if (clang.getVirtualFileSystem().makeAbsolute(path)) continue;
-      llvm::sys::path::remove_dots(path);
-      if (!paths.insert(path.str().str()).second) continue;
-      source.path = path.str().str();
-      if (!source.is_system) {
-        source.real_path = RealPathIfOther(clang, path);
-        result.sources.push_back({source.path, contents->str()});
-      }
-      if (main && *main == file->first && name == file->first.getName()) {
-        result.main_source = source.path;
-      }
-      result.description.sources.push_back(source);
-    }
-  }
-  // The table of files is a hash table of pointers.
-  std::sort(result.sources.begin(), result.sources.end(),
-            [](const SourceText& a, const SourceText& b) { return a.path < b.path; });
-  std::sort(result.description.sources.begin(), result.description.sources.end(),
-            [](const SourceDescription& a, const SourceDescription& b) { return a.path < b.path; });
-}
-
 // Emits an object; collects what its description needs while the syntax tree exists.
 class DescribingAction : public clang::EmitObjAction {
  public:
@@ -164,7 +92,7 @@ class DescribingAction : public clang::EmitObjAction {
     std::unique_ptr<clang::ASTConsumer> emitter =
         clang::EmitObjAction::CreateASTConsumer(clang, file);
     if (emitter == nullptr) return nullptr;
-    clang.getPreprocessor().addPPCallbacks(std::make_unique<IncludeNameCollector>(include_names_));
+    clang.getPreprocessor().addPPCallbacks(CollectIncludeNames(include_names_));
     clang.getPreprocessor().addPPCallbacks(std::make_unique<DateCollector>(
         clang.getPreprocessorOpts(), result_.description.source_date_s));
     std::vector<std::unique_ptr<clang::ASTConsumer>> consumers;
@@ -180,6 +108,9 @@ class DescribingAction : public clang::EmitObjAction {
   void EndSourceFileAction() override {
     // A preamble's sources are read when they are asked for, which changes the table of files.
     if (!result_.used_preamble) CollectSources(getCompilerInstance(), include_names_, result_);
+    const auto reader = isCurrentFileAST() ? getCurrentASTUnit().getASTReader()
+                                           : getCompilerInstance().getASTReader();
+    if (reader != nullptr) CollectModules(getCompilerInstance(), *reader, result_);
     clang::EmitObjAction::EndSourceFileAction();
   }
 
@@ -216,9 +147,33 @@ void ForceOptions(clang::CompilerInvocation& invocation) {
   // A destructor that only calls its base's would be that one, and could not change by itself.
   // Without optimisation only variants are one, which change together.
   if (codegen.OptimizationLevel > 0) codegen.CXXCtorDtorAliases = false;
+  // Headers are read, as those of a precompiled one are: Clang would make modules of those that a
+  // patch edits, and keep them in the build's cache.
+  invocation.getHeaderSearchOpts().ImplicitModuleMaps = false;
+  invocation.getFrontendOpts().ModuleMapFiles.clear();
   // <mend/livepatch.h>: after all others, so that a project's own folder of that name wins.
   invocation.getHeaderSearchOpts().AddPath(IncludeDirectory(), clang::frontend::After,
                                            /*IsFramework=*/false, /*IgnoreSysRoot=*/true);
+}
+
+// UnitOptions::side_outputs. None of it changes the code.
+void DropSideOutputs(clang::CompilerInvocation& invocation) {
+  invocation.getDependencyOutputOpts() = clang::DependencyOutputOptions();
+  clang::FrontendOptions& frontend = invocation.getFrontendOpts();
+  frontend.ModuleOutputPath.clear();
+  frontend.StatsFile.clear();
+  clang::DiagnosticOptions& diagnostics = invocation.getDiagnosticOpts();
+  diagnostics.DiagnosticSerializationFile.clear();
+  diagnostics.DiagnosticLogFile.clear();
+  // Messages are text, for a report; Clang takes a printer for SARIF's by this.
+  diagnostics.setFormat(clang::DiagnosticOptions::Clang);
+  clang::CodeGenOptions& codegen = invocation.getCodeGenOpts();
+  codegen.CoverageNotesFile.clear();
+  codegen.OptRecordFile.clear();
+  codegen.SplitDwarfFile.clear();
+  codegen.SplitDwarfOutput.clear();
+  codegen.StackUsageOutput.clear();
+  codegen.TimePasses = false;
 }
 
 // LoopBodiesPass works on variables as the source has them: it needs to know which those are, what
@@ -399,12 +354,9 @@ std::string PreambleName(const UnitIdentity& identity) {
   return name;
 }
 
-void SetUpFrontEnd(clang::CompilerInstance& clang, const UnitOptions& options) {
+void SetUpFrontEnd(clang::CompilerInstance& clang) {
   ForceOptions(clang.getInvocation());
   IncludeHeaderSources(clang);
-  if (!options.write_dependency_file) {
-    clang.getDependencyOutputOpts() = clang::DependencyOutputOptions();
-  }
 }
 
 bool Execute(clang::CompilerInstance& clang, const UnitIdentity& identity,
@@ -421,7 +373,7 @@ bool Execute(clang::CompilerInstance& clang, const UnitIdentity& identity,
   clang.getCodeGenOpts().PassBuilderCallbacks.push_back(
       [results = CodegenResults{&result.facts, &hashes, &notes},
        &loops](llvm::PassBuilder& builder) { RegisterCodegenPasses(builder, &loops, results); });
-  SetUpFrontEnd(clang, options);
+  SetUpFrontEnd(clang);
   result.used_preamble =
       options.preambles != nullptr && options.preambles->Use(PreambleName(identity), clang);
   result.output_file = clang.getFrontendOpts().OutputFile;
@@ -467,6 +419,7 @@ bool MakeInstance(llvm::ArrayRef<const char*> arguments, const UnitOptions& opti
   invocation->getFrontendOpts().DisableFree = options.leak;
   // The code generator has a copy of its own; it would leave the target machine behind.
   invocation->getCodeGenOpts().DisableFree = options.leak;
+  if (!options.side_outputs) DropSideOutputs(*invocation);
   clang::DiagnosticOptions& diagnostics = invocation->getDiagnosticOpts();
   if (options.ignore_warnings && !MakesErrorsOfWarnings(diagnostics)) {
     diagnostics.IgnoreWarnings = true;
@@ -480,6 +433,7 @@ bool MakeInstance(llvm::ArrayRef<const char*> arguments, const UnitOptions& opti
   }
   (*clang)->createVirtualFileSystem(options.files);
   (*clang)->createDiagnostics(printer, /*ShouldOwnClient=*/true);
+  if ((*clang)->getCodeGenOpts().TimePasses) (*clang)->createFrontendTimer();
   parse_messages->FlushDiagnostics((*clang)->getDiagnostics());
   return parsed;
 }
@@ -540,7 +494,7 @@ bool FindRecordUses(llvm::ArrayRef<const char*> arguments, const UnitOptions& op
   std::unique_ptr<clang::CompilerInstance> clang;
   if (!MakeInstance(arguments, options, &clang) || IsIrInput(*clang)) return false;
   const BackendOptionsLock lock(!clang->getFrontendOpts().LLVMArgs.empty());
-  SetUpFrontEnd(*clang, options);
+  SetUpFrontEnd(*clang);
   RecordUseAction action(uses);
   return clang->ExecuteAction(action);
 }
@@ -549,7 +503,7 @@ void KeepPreamble(llvm::ArrayRef<const char*> arguments, const UnitIdentity& ide
                   const UnitOptions& options) {
   std::unique_ptr<clang::CompilerInstance> clang;
   if (!MakeInstance(arguments, options, &clang)) return;
-  SetUpFrontEnd(*clang, options);
+  SetUpFrontEnd(*clang);
   options.preambles->Keep(PreambleName(identity), *clang);
 }
 

@@ -49,7 +49,10 @@ struct UnitOptions {
   // Where Clang's messages go; nullptr is standard error, coloured as Clang would.
   llvm::raw_ostream* diagnostics = nullptr;
   EmbeddedSources embedded_sources = EmbeddedSources::kMain;
-  bool write_dependency_file = true;
+  // Write what the command line wants besides the object: dependencies, split debug information,
+  // notes of coverage, remarks, a module's interface. A patch is compiled beside the build, and
+  // must leave that as it is.
+  bool side_outputs = true;
   // ObjectDescription's, to be used again; 0: now.
   uint64_t source_date_s = 0;
   // Find errors alone, which is less work. Warnings that the arguments make errors of are found.
@@ -69,6 +72,9 @@ struct UnitResult {
   ObjectDescription description;
   std::vector<SourceText> sources;  // all that are not the system's
   std::string main_source;          // the path of one of them
+  // The sources of the modules (C++20) that the unit imports, which it has by their interfaces, as
+  // those were when the modules were compiled.
+  std::set<std::string> module_sources;
   CodeFacts facts;
   std::set<std::string> left_out;  // of the known functions with code; the description lacks them
   // The unit started from its preamble: the description lacks the sources and the records that are

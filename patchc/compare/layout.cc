@@ -180,7 +180,7 @@ using RecordsByName = std::map<std::string, std::vector<const RecordDescription*
 // What is compared in another way, or by others.
 bool IsNoRecord(const std::string& kind) {
   return kind == "lambda" || kind == "body" || kind == "static" || kind == "constant" ||
-         kind == "assembler";
+         kind == "assembler" || kind == "module";
 }
 
 RecordsByName ByName(const std::vector<RecordDescription>& records) {
@@ -244,6 +244,24 @@ bool HasNewAssembler(const std::vector<RecordDescription>& base,
   return std::any_of(edited.begin(), edited.end(), [&known](const RecordDescription& record) {
     return record.kind == "assembler" && !known.contains(record.name);
   });
+}
+
+std::vector<std::string> ChangedModules(const std::vector<RecordDescription>& base,
+                                        const std::vector<RecordDescription>& edited) {
+  const auto hash_of = [](const RecordDescription& record) {
+    return record.fields.empty() ? std::string() : record.fields.front().type;
+  };
+  std::map<std::string, std::string> known;
+  for (const RecordDescription& record : base) {
+    if (record.kind == "module") known[record.name] = hash_of(record);
+  }
+  std::vector<std::string> changed;
+  for (const RecordDescription& record : edited) {
+    if (record.kind != "module") continue;
+    const auto found = known.find(record.name);
+    if (found != known.end() && found->second != hash_of(record)) changed.push_back(record.name);
+  }
+  return changed;
 }
 
 std::vector<std::string> ChangedInitializers(const std::vector<RecordDescription>& base,

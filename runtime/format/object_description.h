@@ -95,7 +95,8 @@ struct FieldDescription {
 
 // A record (struct, class, union) or enum whose layout live objects may have. Some describe what is
 // compared in another way (patchc/records.h): a "constant" (an enumerator), "static" and "body" (by
-// their text, since symbols only tell their order), and "assembler" outside of functions.
+// their text, since symbols only tell their order), "assembler" outside of functions,
+// and "module" (C++20), with a hash of the interface that the unit was compiled with.
 struct RecordDescription {
   // Qualified; of a lambda and a body the symbol of the function that it stands in.
   std::string name;
