@@ -11,8 +11,10 @@
 #include <llvm/ADT/SmallString.h>
 #include <llvm/Option/Arg.h>
 #include <llvm/Support/Path.h>
+#include <llvm/Support/Program.h>
 #include <llvm/TargetParser/Host.h>
 
+#include <cstdlib>
 #include <utility>
 
 #include "patchc/toolchain.h"
@@ -48,6 +50,32 @@ bool IsOfTheUnit(const llvm::opt::Arg& argument) {
     default:
       return true;
   }
+}
+
+// The driver's arguments for what kIncludeVariables say.
+std::vector<std::string> EnvironmentArguments() {
+  std::vector<std::string> arguments;
+  for (const char* const variable : kIncludeVariables) {
+    const char* const folders = std::getenv(variable);
+    if (folders == nullptr || *folders == '\0') continue;
+    llvm::SmallVector<llvm::StringRef, 4> names;
+    llvm::StringRef(folders).split(names, llvm::sys::EnvPathSeparator);
+    for (llvm::StringRef name : names) {
+      // As the driver has it.
+      if (name.empty()) name = ".";
+      if (llvm::StringRef(variable) == "CPATH") {
+        arguments.push_back("-I" + name.str());
+        continue;
+      }
+      const bool is_c = llvm::StringRef(variable) == "C_INCLUDE_PATH";
+      for (const std::string& word :
+           {std::string(is_c ? "-c-isystem" : "-cxx-isystem"), name.str()}) {
+        arguments.push_back("-Xclang");
+        arguments.push_back(word);
+      }
+    }
+  }
+  return arguments;
 }
 
 // The source that a chain of actions begins with.
@@ -146,6 +174,8 @@ std::vector<std::string> DriverSession::UnitArguments(const std::string& source)
   }
   std::vector<std::string> result = LoopArguments(loops_);
   result.insert(result.end(), rendered.begin(), rendered.end());
+  const std::vector<std::string> environment = EnvironmentArguments();
+  result.insert(result.end(), environment.begin(), environment.end());
   return result;
 }
 

@@ -20,6 +20,11 @@
 
 namespace mend::patchc {
 
+// Variables of the environment that name folders of headers to Clang's driver. A unit's arguments
+// have what they said when it was compiled.
+inline constexpr const char* kIncludeVariables[] = {"CPATH", "C_INCLUDE_PATH",
+                                                    "CPLUS_INCLUDE_PATH"};
+
 class DriverSession {
  public:
   // `language`: "c" or "c++". `messages`: nullptr is standard error.

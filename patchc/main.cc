@@ -1,6 +1,8 @@
 // patchc: the compiler side of mend. `patchc VERB ARGUMENTS`; called as mend-cc or mend-c++, for
 // build systems that take one word for a compiler, it is `patchc cc` or `patchc c++`.
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -8,6 +10,7 @@
 
 #include "mend/standard_streams.h"
 #include "patchc/commands/command.h"
+#include "patchc/driver_session.h"
 #include "patchc/heap.h"
 
 namespace {
@@ -38,6 +41,13 @@ void LeaveRemovedDirectory() {
   std::error_code error;
   (void)std::filesystem::current_path(error);
   if (error) std::filesystem::current_path("/", error);
+}
+
+// Units are compiled again as they were, with what they say of that. An explicit patch is compiled
+// for the first time.
+void ForgetIncludeFolders(const mend::patchc::CommandArguments& words) {
+  if (std::find(words.begin(), words.end(), "--explicit") != words.end()) return;
+  for (const char* const variable : mend::patchc::kIncludeVariables) unsetenv(variable);
 }
 
 // As the verb that it was called by: mend-cc, mend-c++.
@@ -80,6 +90,7 @@ int main(int argc, char** argv) {
   const bool is_compiler = !words.empty() && (words[0] == "cc" || words[0] == "c++");
   mend::OpenClosedStreams(/*discards_output=*/is_compiler);
   LeaveRemovedDirectory();
+  if (!is_compiler) ForgetIncludeFolders(words);
   const int code = Run(words);
   return is_compiler ? code : mend::FinishOutput("patchc", code);
 }

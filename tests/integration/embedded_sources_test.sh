@@ -116,3 +116,20 @@ rm -r project
 expect_match "inspect of a module" "^guest module of 2 objects; 3 sources embedded" "$("$patchc" inspect guest.so)"
 build 0 --base-module guest.so
 expect_match "units of a module" "in 2 unit\(s\)" "$output"
+
+# Folders of headers that the environment named when a unit was compiled are in its command, and those
+# that it names now are not.
+mkdir now
+echo 'static inline int scale(int x) { return x * 5; }' >now/common.h
+for variable in CPATH C_INCLUDE_PATH; do
+  fresh
+  cp project/main.c main.c
+  sed -i '/include "common.h"/d; s/first(1), second(2)/scale(1), scale(2)/; 1i #include <common.h>' project/main.c
+  (cd project && env $variable=nowhere:include "$patchc" cc -O2 main.c -o ../serve)
+  sed 's/scale(2)/scale(3)/' project/main.c >main.c
+  expect_code 0 env $variable="$work/now" "$patchc" check --base serve main.c
+  expect_match "what changed with $variable" 'replaces +main ' "$output"
+  sed 's/scale(2)/scale((2))/' project/main.c >main.c
+  expect_code 0 env $variable="$work/now" "$patchc" check --base serve main.c
+  expect_match "what changed with another $variable" '^no change: 1 unit' "$output"
+done
