@@ -164,7 +164,10 @@ class InputReader {
     for (const auto& child : (*open)->archive->children(error)) {
       auto child_name = child.getName();
       if (!child_name) return FromLlvm(child_name.takeError(), name);
-      if (llvm::sys::path::filename(*child_name) != member || skip-- != 0) continue;
+      // The linker shows a thin archive's members with their folders, and only those.
+      const llvm::StringRef shown =
+          (*open)->archive->isThin() ? *child_name : llvm::sys::path::filename(*child_name);
+      if (shown != member || skip-- != 0) continue;
       auto bytes = child.getMemoryBufferRef();
       llvm::consumeError(std::move(error));
       if (!bytes) return FromLlvm(bytes.takeError(), name);

@@ -149,6 +149,25 @@ TEST_F(DriverTest, TakesTheArchiveMembersThatAreNeeded) {
   EXPECT_EQ(objects, expected);
 }
 
+// Meson's libraries are such archives, of objects in a folder for each.
+TEST_F(DriverTest, MembersOfThinArchivesAreFoundInTheirFolders) {
+  Write("main.c", "int f(void); int g(void); int main(void) { return f() + g() - 9; }\n");
+  Write("f.c", "int f(void) { return 4; }\n");
+  Write("g.c", "int g(void) { return 5; }\n");
+  ASSERT_EQ(Run("mkdir one two"), 0);
+  ASSERT_EQ(Cc("-c main.c"), 0) << output_;
+  ASSERT_EQ(Cc("-c f.c -o one/u.o"), 0) << output_;
+  ASSERT_EQ(Cc("-c g.c -o two/u.o"), 0) << output_;
+  ASSERT_EQ(Run("ar csrDT libfg.a two/u.o one/u.o"), 0) << output_;
+  ASSERT_EQ(Cc("main.o libfg.a -o program"), 0) << output_;
+  EXPECT_EQ(Run("./program"), 0) << output_;
+  const std::vector<std::string> expected = {"main.o", "libfg.a(two/u.o)", "libfg.a(one/u.o)"};
+  EXPECT_EQ(ObjectsIn("program"), expected);
+  ASSERT_EQ(Cc("main.o -Wl,--whole-archive libfg.a -Wl,--no-whole-archive -o program"), 0)
+      << output_;
+  EXPECT_EQ(Run("./program"), 0) << output_;
+}
+
 TEST_F(DriverTest, LinkErrorsAreTheLinkers) {
   Write("main.c", "int f(void); int main(void) { return f(); }\n");
   EXPECT_EQ(Cc("main.c -o program"), 1);
