@@ -31,6 +31,7 @@ struct ThreadStart {
   void* argument;
   ThreadRecord* record;
   KernelSignalSet mask;
+  size_t stack_size;
 };
 
 // Set once, before there are other threads.
@@ -77,7 +78,7 @@ void* RunProgramThread(void* argument) {
   {
     // A malloc of the program's may have thread-locals, which get their values here.
     const OwnAllocations own;
-    ThreadRegistry::Get().BeginThread(start.record);
+    ThreadRegistry::Get().BeginThread(start.record, start.stack_size);
     ArmThreadEnd();
     if (thread_start_hook != nullptr) thread_start_hook();
   }
@@ -91,6 +92,13 @@ KernelSignalSet ChildMask(const pthread_attr_t* attributes, KernelSignalSet own)
   sigset_t set;
   if (attributes == nullptr || pthread_attr_getsigmask_np(attributes, &set) != 0) return own;
   return ToKernelSet(set) & ~kHiddenSignalBit;
+}
+
+// Zero for libc's default.
+size_t StackSize(const pthread_attr_t* attributes) {
+  size_t size = 0;
+  if (attributes != nullptr) pthread_attr_getstacksize(attributes, &size);
+  return size;
 }
 
 struct C11Start {
@@ -123,7 +131,8 @@ int CreateProgramThread(pthread_t* thread, const pthread_attr_t* attributes, Rou
     return EAGAIN;
   }
   *start =
-      ThreadStart{routine, argument, record, ChildMask(attributes, Uninterrupted::MaskBefore())};
+      ThreadStart{routine, argument, record, ChildMask(attributes, Uninterrupted::MaskBefore()),
+                  StackSize(enlarged.get())};
   const bool counts = live_threads.load(std::memory_order_relaxed) != 0;
   if (counts) live_threads.fetch_add(1, std::memory_order_relaxed);
   const int error = next_pthread_create(thread, enlarged.get(), &RunProgramThread, start);

@@ -13,6 +13,7 @@
 #include "jit/guest_libc/seccomp_filter.h"
 #include "runtime/safepoint/safepoint.h"
 #include "runtime/safepoint/thread_calls.h"
+#include "runtime/safepoint/thread_registry.h"
 
 namespace mend::jit {
 namespace {
@@ -111,6 +112,7 @@ auto Confine(long filter, Call call) {
   };
   if (!allows(SYS_sched_yield)) ThreadCalls::ForgoYield();
   if (!allows(SYS_futex)) ThreadCalls::ForgoWake();
+  if (!allows(SYS_sched_getaffinity)) ThreadRegistry::Get().ForgoStackQuery();
   // What the signal's handler needs.
   if (allows(SYS_rt_sigreturn) && allows(SYS_getpid)) return call();
   ForgoSafepointSignal();

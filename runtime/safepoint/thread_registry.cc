@@ -48,20 +48,15 @@ void UnblockSafepointSignal() {
              sizeof kSafepointSignalBit);
 }
 
-StackBounds CallersStack() {
-  pthread_attr_t attributes;
-  if (pthread_getattr_np(pthread_self(), &attributes) != 0) return {};
-  void* low = nullptr;
-  size_t size = 0;
-  pthread_attr_getstack(&attributes, &low, &size);
-  pthread_attr_destroy(&attributes);
-  const uintptr_t high = reinterpret_cast<uintptr_t>(low) + size;
-  // The process's own stack may grow when its limit is raised. The kernel maps nothing else into so
-  // many bytes.
-  constexpr size_t kMainStackGap = size_t{128} << 20;
-  if (RawSyscall(SYS_gettid) == RawSyscall(SYS_getpid) && size < kMainStackGap) {
-    size = kMainStackGap;
+// Of a thread that libc made: its descriptor is at the end of its stack. Libc may have given it a
+// larger one that it had left; frames beyond this one's size are reported as unreliable.
+StackBounds StackBelowDescriptor(size_t size) {
+  pthread_attr_t defaults;
+  if (size == 0 && pthread_getattr_default_np(&defaults) == 0) {
+    pthread_attr_getstacksize(&defaults, &size);
+    pthread_attr_destroy(&defaults);
   }
+  const auto high = static_cast<uintptr_t>(pthread_self());
   return {.low = high - size, .high = high};
 }
 
@@ -144,10 +139,29 @@ void ThreadRegistry::FreeRecord(ThreadRecord* record) {
   free_ = record;
 }
 
-void ThreadRegistry::BindToCaller(ThreadRecord* record) {
+StackBounds ThreadRegistry::CallersStack(size_t stack_size) const {
+  const bool is_first = RawSyscall(SYS_gettid) == RawSyscall(SYS_getpid);
+  if (!is_first && !may_ask_for_stack_.load(std::memory_order_relaxed)) {
+    return StackBelowDescriptor(stack_size);
+  }
+  pthread_attr_t attributes;
+  if (pthread_getattr_np(pthread_self(), &attributes) != 0) return {};
+  void* low = nullptr;
+  size_t size = 0;
+  pthread_attr_getstack(&attributes, &low, &size);
+  pthread_attr_destroy(&attributes);
+  const uintptr_t high = reinterpret_cast<uintptr_t>(low) + size;
+  // The process's own stack may grow when its limit is raised. The kernel maps nothing else into so
+  // many bytes.
+  constexpr size_t kMainStackGap = size_t{128} << 20;
+  if (is_first && size < kMainStackGap) size = kMainStackGap;
+  return {.low = high - size, .high = high};
+}
+
+void ThreadRegistry::BindToCaller(ThreadRecord* record, size_t stack_size) {
   ThreadWords& words = tls_thread_words;
   record->tid.store(static_cast<pid_t>(RawSyscall(SYS_gettid)), std::memory_order_relaxed);
-  record->stack = CallersStack();
+  record->stack = CallersStack(stack_size);
   // With the failpoint, threads stop at every safepoint: see StopForTest.
   words.poll.store(MEND_FAILPOINT("safepoint/poll_always") ? 1 : 0, std::memory_order_relaxed);
   words.epoch.store(record->epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);
@@ -192,12 +206,12 @@ void ThreadRegistry::AbandonChild(ThreadRecord* child) {
   FreeRecord(child);
 }
 
-void ThreadRegistry::BeginThread(ThreadRecord* child) {
+void ThreadRegistry::BeginThread(ThreadRecord* child, size_t stack_size) {
   tls_ownership = Ownership::kProgram;
   // Claimed by the thread itself: nobody switches it while its state moves into its words.
   while (!child->activity.TryResume(Activity::kStarting, Activity::kClaimed)) YieldProcessor();
   UnblockSafepointSignal();
-  BindToCaller(child);
+  BindToCaller(child, stack_size);
   tls_thread_words.record.store(child, std::memory_order_relaxed);
   child->activity.ReleaseClaim(Activity::kRunning);
 }
@@ -240,7 +254,7 @@ ThreadRecord* ThreadRegistry::RegisterCaller(Activity activity) {
   ThreadRecord* const record = AddRecord();
   MEND_CHECK(record != nullptr, "out of memory for a thread's record");
   Handshake::Get().Join(*record);
-  BindToCaller(record);
+  BindToCaller(record, /*stack_size=*/0);
   tls_ownership = Ownership::kProgram;
   tls_thread_words.record.store(record, std::memory_order_relaxed);
   record->activity.ReleaseClaim(activity);

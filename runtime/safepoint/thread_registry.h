@@ -36,8 +36,9 @@ class ThreadRegistry {
   ThreadRecord* PrepareChild();
   // The creation failed after all.
   void AbandonChild(ThreadRecord* child);
-  // Called by the child, first thing: kStarting -> kRunning, words filled in.
-  void BeginThread(ThreadRecord* child);
+  // Called by the child, first thing: kStarting -> kRunning, words filled in. `stack_size`: what it
+  // was created with, or 0 for libc's default.
+  void BeginThread(ThreadRecord* child, size_t stack_size = 0);
   // Called by the thread, last thing (after its TLS destructors), without a hosted frame: answers
   // what is asked of it, and the record goes back.
   void EndThread();
@@ -58,6 +59,9 @@ class ThreadRegistry {
 
   // The thread's signal stack, from the interposed sigaltstack; {0,0} when disabled.
   void SetAlternateStack(StackBounds stack);
+  // Told by a thread that is about to confine itself to calls without sched_getaffinity, for the
+  // whole process and its children: libc makes that call when a thread asks where its stack is.
+  void ForgoStackQuery() { may_ask_for_stack_.store(false, std::memory_order_relaxed); }
 
   // --- contexts: stacks that threads leave and come back to (makecontext, swapcontext) ---
   //
@@ -138,7 +142,8 @@ class ThreadRegistry {
   // A listed record, claimed by the caller, with nothing acknowledged. Null when out of memory.
   ThreadRecord* AddRecord();
   void FreeRecord(ThreadRecord* record);
-  void BindToCaller(ThreadRecord* record);
+  void BindToCaller(ThreadRecord* record, size_t stack_size);
+  StackBounds CallersStack(size_t stack_size) const;
   static void SwitchCallerAtBoundary(ThreadRecord& record) noexcept;
   static void AnnounceEndOfCaller();
   // A new record gets the caller's patch state, or what Join says. It stays claimed.
@@ -161,6 +166,8 @@ class ThreadRegistry {
 
   std::atomic<ThreadRecord*> head_{nullptr};
   std::atomic<uint64_t> births_{0};
+  // Relaxed: threads that this concerns are created after it is set.
+  std::atomic<bool> may_ask_for_stack_{true};
 
   // Whoever gives a record to a thread that exists already, the thread itself or somebody who has
   // found it, holds this while it looks whether there is one, so that no thread has two: the second

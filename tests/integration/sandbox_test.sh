@@ -9,6 +9,7 @@ cat >serve.c <<'SOURCE'
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -51,6 +52,17 @@ static void confine_to_its_own(void) {
   apply_filter(filter, sizeof filter / sizeof *filter);
 }
 
+/* What libc calls for a thread natively, as ntpd's filter allows it. */
+static void confine_with_threads(void) {
+  struct sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)), ALLOW(read), ALLOW(write), ALLOW(futex),
+      ALLOW(clone), ALLOW(clone3), ALLOW(mmap), ALLOW(munmap), ALLOW(mprotect), ALLOW(madvise), ALLOW(brk), ALLOW(rseq),
+      ALLOW(set_robust_list), ALLOW(rt_sigprocmask), ALLOW(rt_sigaction), ALLOW(rt_sigreturn), ALLOW(getrandom),
+      ALLOW(getpid), ALLOW(gettid), ALLOW(exit), ALLOW(exit_group),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)};
+  apply_filter(filter, sizeof filter / sizeof *filter);
+}
+
 static void say(int value) {
   char line[16];
   int size = snprintf(line, sizeof line, "%d\n", value);
@@ -73,11 +85,30 @@ static void serve(void) {
   struct sigaction action = {.sa_handler = on_signal}, before;
   if (sigaction(SIGUSR1, &action, NULL) != 0 || signal(SIGUSR1, SIG_IGN) != on_signal) exit(3);
   if (sigaction(SIGUSR1, NULL, &before) != 0 || before.sa_handler != SIG_IGN) exit(3);
-  while (read(0, line, 3) == 3) {
+  while (read(0, line, 3) == 3 && memcmp(line, "en", 2) != 0) {
     if (memcmp(line, "on", 2) == 0) say(compute(43) != 0);
     if (memcmp(line, "sp", 2) == 0) say(spin());
     if (memcmp(line, "go", 2) == 0) say(answer());
   }
+}
+
+static void* serve_in_thread(void* unused) {
+  serve();
+  return unused;
+}
+
+/* One thread after the other, each with a stack of another size, serves up to a line "end". */
+static int serve_in_threads(void) {
+  confine_with_threads();
+  for (size_t size = 0; size < 4; ++size) {
+    pthread_attr_t attributes;
+    pthread_t thread;
+    pthread_attr_init(&attributes);
+    if (size > 0) pthread_attr_setstacksize(&attributes, size * 100000);
+    if (pthread_create(&thread, size > 0 ? &attributes : NULL, serve_in_thread, NULL) != 0) return 5;
+    pthread_join(thread, NULL);
+  }
+  return 7;
 }
 
 /* Children that end at about the moment when their socket is made, 20 ms after the fork. */
@@ -115,6 +146,7 @@ static int make_forbidden_call(int by_prctl) {
 int main(int argc, char** argv) {
   if (argc > 1 && strncmp(argv[1], "forbidden", 9) == 0) return make_forbidden_call(strcmp(argv[1] + 9, "-prctl") == 0);
   if (argc > 1 && strcmp(argv[1], "early") == 0) return end_early();
+  if (argc > 1 && strcmp(argv[1], "threads") == 0) return serve_in_threads();
   if (argc > 1 && strcmp(argv[1], "own") == 0) {
     confine_to_its_own();
     serve();
@@ -186,6 +218,22 @@ for turn in 1 2 3; do
   finish 7
   rm "$XDG_RUNTIME_DIR/mend/$hosted_pid.sock"
 done
+
+# Threads that a confined process makes: to begin they make no call that it does not allow.
+start ./serve threads
+await_target
+for stack in default 100000 200000 300000; do
+  ask go 1
+  say on
+  sleep 0.1
+  expect_code 0 "$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid"
+  hear
+  ask go 2
+  expect_code 0 "$mend" disable "$hosted_pid" fix
+  ask go 1
+  say en
+done
+finish 7
 
 # A child: as it is forked, its socket is made.
 start ./serve
