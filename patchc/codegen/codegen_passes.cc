@@ -9,6 +9,7 @@
 #include "patchc/codegen/derefinable.h"
 #include "patchc/codegen/entry_stub.h"
 #include "patchc/codegen/leave_out.h"
+#include "patchc/codegen/number_statics.h"
 #include "patchc/codegen/pin_state.h"
 #include "patchc/codegen/poll.h"
 #include "patchc/codegen/stack_switch.h"
@@ -44,6 +45,7 @@ void RegisterCodegenPasses(llvm::PassBuilder& builder, const LoopOptions* loops,
   builder.registerPipelineStartEPCallback(
       [loops, hashes = results.hashes, notes = results.notes](llvm::ModulePassManager& passes,
                                                               llvm::OptimizationLevel) {
+        passes.addPass(NumberStaticsPass());
         passes.addPass(LoopBodiesPass(loops, notes));
         passes.addPass(PrunePass(hashes));
         passes.addPass(BeginFactsPass());

@@ -11,7 +11,9 @@ namespace mend::patchc {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::Field;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::StartsWith;
@@ -155,6 +157,23 @@ TEST_F(IdentityTest, RefusesAStaticOfALambdaThatGotAnotherNumber) {
                                                    "x = [](int y) { return y * 7; }(x); auto "
                                                    "one")}})),
               AllOf(HasSubstr("MEND-E0117"), HasSubstr("is gone")));
+}
+
+TEST_F(IdentityTest, StaticsOfOneNameAreTheSameWhateverElseTheUnitGets) {
+  const std::string source = absl::StrCat(
+      "void say(const char*);\nint level;\n", kNoInline, "void set(void) { level = 1; }\n",
+      "int count(int odd) {\n  if (odd) { static int n; return ++n; }\n"
+      "  static int n = 100; return n += 2;\n}\nint user(void) { return count(level); }\n");
+  MakeProgram({{"a.c", source}});
+  const BuildReport report = Build(
+      {{"a.c", Replaced(Replaced(source, "= 1;", "= 1; say(\"set\"); static int m; level += m++;"),
+                        "count(level)", "count(!level)")}});
+  EXPECT_THAT(report.refusals, IsEmpty());
+  EXPECT_THAT(Functions(report), UnorderedElementsAre("set changed", StartsWith("user ")));
+  EXPECT_THAT(Build({{"a.c", Replaced(source, "if (odd)",
+                                      "if (odd > 1) { static int n; return --n; }\n  if (odd)")}})
+                  .refusals,
+              Contains(Field(&Refusal::code, RefusalCode::kStaticAmbiguous)));
 }
 
 TEST_F(IdentityTest, RefusesStaticsThatAreNumberedByACounter) {
