@@ -117,7 +117,7 @@ void ShowStandIns(const jit::Session& session) {
 }  // namespace
 }  // namespace mend
 
-int mend_host_main(int argc, char** argv, char** envp, const void* image, size_t image_size) {
+int mend_host_main(int argc, char** argv, char** /*envp*/, const void* image, size_t image_size) {
   mend::KeepMendApart();
   mend::jit::RaiseInheritedLimit();
   mend::HostOptions options = mend::TakeOptions();
@@ -142,9 +142,11 @@ int mend_host_main(int argc, char** argv, char** envp, const void* image, size_t
   mend::ShowStandIns(host.session());
   mend::SingleThread::Enter();
   mend::jit::RecordRuntimeAddresses();
-  host.session().RunInitializers(argc, argv, envp);
+  // As libc has it: the environment as it is by then, which libraries' and the program's
+  // constructors may have moved.
+  host.session().RunInitializers(argc, argv, environ);
   const auto main_function = reinterpret_cast<int (*)(int, char**, char**)>(entry->value);
-  const int status = main_function(argc, argv, envp);
+  const int status = main_function(argc, argv, environ);
   host.EndRequests();
   return status;
 }

@@ -43,9 +43,9 @@ constinit std::atomic<int> live_threads{0};
 
 pthread_key_t end_key;
 
-// The end_key's destructor. libc calls destructors in rounds, as long as there are values; the
-// registry must lose the thread after everybody else's destructors, so it asks for another round
-// until the last.
+// The end_key's destructor. libc calls destructors in rounds, as long as there are values, and in
+// each round in the order of the keys; the registry must lose the thread after everybody else's
+// destructors, so it asks for another round until the last, and has a late key.
 void EndProgramThread(void* value) {
   const auto round = reinterpret_cast<uintptr_t>(value);
   if (round < PTHREAD_DESTRUCTOR_ITERATIONS) {
@@ -64,9 +64,20 @@ void EndProgramThread(void* value) {
   ThreadRegistry::Get().EndThread();
 }
 
+// The last of the keys for which a thread needs no memory (libc's first block of them). Programs
+// that have more than the 31 before it see the later ones' last round behind the thread's end.
+constexpr pthread_key_t kLatestCheapKey = 31;
+
 [[gnu::constructor(101)]] void CreateEndKey() {
-  MEND_CHECK(pthread_key_create(&end_key, &EndProgramThread) == 0,
-             "no thread key is left for the runtime");
+  pthread_key_t passed[kLatestCheapKey + 1];
+  size_t count = 0;
+  for (;;) {
+    MEND_CHECK(pthread_key_create(&end_key, &EndProgramThread) == 0,
+               "no thread key is left for the runtime");
+    if (end_key >= kLatestCheapKey) break;
+    passed[count++] = end_key;
+  }
+  while (count > 0) pthread_key_delete(passed[--count]);
 }
 
 void ArmThreadEnd() { pthread_setspecific(end_key, reinterpret_cast<void*>(uintptr_t{1})); }

@@ -18,6 +18,16 @@
 static pthread_key_t key;
 static int destroyed;
 static void destroy(void* p) { destroyed += (int)(long)p; }
+static pthread_key_t obstinate_key;
+static void obstinate(void* p) {
+  printf("round %ld\n", (long)p);
+  fflush(stdout);
+  pthread_setspecific(obstinate_key, (void*)((long)p + 1));
+}
+static void* begins_rounds(void* p) {
+  pthread_setspecific(obstinate_key, (void*)1L);
+  return p;
+}
 static void* keyed(void* p) {
   pthread_setspecific(key, p);
   return pthread_getspecific(key);
@@ -235,6 +245,11 @@ int main(void) {
   printf("default %d %d", pthread_attr_setstacksize(&a, 65536), pthread_setattr_default_np(&a));
   printf(" %d\n", pthread_create(&t, 0, uses_stack, 0));
   pthread_join(t, 0);
+  // Values that come again are destroyed so often, in all threads.
+  pthread_key_create(&obstinate_key, obstinate);
+  pthread_create(&t, 0, begins_rounds, 0);
+  pthread_join(t, 0);
+  begins_rounds(0);
   pthread_create(&t, 0, exits, 0);
   pthread_detach(t);
   fflush(stdout);
