@@ -1,5 +1,7 @@
 #include "jit/elf_scan.h"
 
+#include <cstring>
+
 #include "absl/strings/str_cat.h"
 #include "jit/status_conversion.h"
 #include "llvm/BinaryFormat/ELF.h"
@@ -14,6 +16,18 @@ using Symbol = llvm::object::ELF64LE::Sym;
 
 absl::Status Damaged(llvm::Error error) {
   return absl::InvalidArgumentError(ToStatus(std::move(error), "damaged object").message());
+}
+
+// In the copy of the object, which is made when there is none.
+void MakeUndefined(std::string_view object, const Symbol& symbol, std::string& rewritten) {
+  if (rewritten.empty()) rewritten = std::string(object);
+  Symbol undefined = symbol;
+  undefined.st_value = 0;
+  undefined.st_size = 0;
+  undefined.st_shndx = llvm::ELF::SHN_UNDEF;
+  undefined.setBindingAndType(symbol.getBinding(), llvm::ELF::STT_NOTYPE);
+  const auto at = static_cast<size_t>(reinterpret_cast<const char*>(&symbol) - object.data());
+  memcpy(rewritten.data() + at, &undefined, sizeof(undefined));
 }
 
 }  // namespace
@@ -40,6 +54,13 @@ absl::StatusOr<ElfScan> ScanObject(std::string_view object) {
     auto names = elf->getStringTableForSymtab(section);
     if (!names) return Damaged(names.takeError());
     for (const Symbol& symbol : *symbols) {
+      if (symbol.isAbsolute() && symbol.getBinding() != llvm::ELF::STB_LOCAL) {
+        auto name = symbol.getName(*names);
+        if (!name) return Damaged(name.takeError());
+        scan.absolute_symbols.emplace_back(*name, symbol.st_value);
+        MakeUndefined(object, symbol, scan.rewritten);
+        continue;
+      }
       const unsigned type = symbol.getType();
       if (type != llvm::ELF::STT_TLS && type != llvm::ELF::STT_GNU_IFUNC) continue;
       auto name = symbol.getName(*names);

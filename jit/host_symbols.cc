@@ -96,11 +96,26 @@ void* HostSymbols::FindExported(const std::string& name) const {
   return found;
 }
 
+void* HostSymbols::FindVersion(const std::string& name, const std::string& version) const {
+  if (const auto it = overrides_.find(name); it != overrides_.end()) return it->second;
+  // What this library stands in front of has no versions.
+  void* const any = FindExported(name);
+  if (ObjectOf(any) == ObjectOf(reinterpret_cast<void*>(&GuestAtExit))) return any;
+  void* found = dlvsym(RTLD_DEFAULT, name.c_str(), version.c_str());
+  for (auto it = libraries_.begin(); found == nullptr && it != libraries_.end(); ++it) {
+    found = dlvsym(*it, name.c_str(), version.c_str());
+  }
+  return found;
+}
+
 std::optional<uintptr_t> HostSymbols::Find(const std::string& name) const {
   if (const auto it = overrides_.find(name); it != overrides_.end()) {
     return reinterpret_cast<uintptr_t>(it->second);
   }
-  void* found = FindExported(name);
+  const size_t at = name.find('@');
+  void* const found = at == std::string::npos || at == 0
+                          ? FindExported(name)
+                          : FindVersion(name.substr(0, at), name.substr(at + 1));
   if (found == nullptr) return std::nullopt;
   return reinterpret_cast<uintptr_t>(found);
 }

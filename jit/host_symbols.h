@@ -35,6 +35,8 @@ class HostSymbols {
  private:
   // dlsym in the process, then in the added libraries.
   void* FindExported(const std::string& name) const;
+  // What a reference to that version means (memcpy@GLIBC_2.2.5).
+  void* FindVersion(const std::string& name, const std::string& version) const;
   // This library's own function of that name, if it comes before what RTLD_DEFAULT found.
   void* FindOwn(const std::string& name, void* found) const;
 

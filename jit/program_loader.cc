@@ -81,8 +81,9 @@ class Loader {
   const size_t threads_;
   std::vector<std::unique_ptr<ProgramUnit>> units_;
   llvm::DenseMap<llvm::orc::SymbolStringPtr, Definition> definitions_;
-  std::unique_ptr<LayoutSymbols> layout_;              // null: nobody asks, or there is none
-  std::unordered_map<std::string, uintptr_t> tables_;  // __start_X and __stop_X
+  std::unique_ptr<LayoutSymbols> layout_;                 // null: nobody asks, or there is none
+  std::unordered_map<std::string, uintptr_t> tables_;     // __start_X and __stop_X
+  std::unordered_map<std::string, uintptr_t> absolutes_;  // the program's own
   std::unordered_map<std::string, std::optional<uintptr_t>> host_;
 };
 
@@ -97,6 +98,9 @@ absl::Status Loader::Build(const std::vector<ProgramObject>& objects) {
   });
   for (const absl::Status& status : built) {
     if (!status.ok()) return status;
+  }
+  for (const auto& unit : units_) {
+    for (const auto& [name, value] : unit->absolute_symbols()) absolutes_.try_emplace(name, value);
   }
   return absl::OkStatus();
 }
@@ -335,6 +339,10 @@ absl::Status Loader::BindExternals() {
       }
       const std::string name = Name(*symbol);
       if (name == kGlobalOffsetTable) continue;
+      if (const auto it = absolutes_.find(name); it != absolutes_.end()) {
+        graph.makeAbsolute(*symbol, llvm::orc::ExecutorAddr(it->second));
+        continue;
+      }
       if (const HostedSymbol* earlier = FindGlobalFor(program_, name)) {
         graph.makeAbsolute(*symbol, llvm::orc::ExecutorAddr(ReferenceAddress(program_, *earlier)));
         continue;

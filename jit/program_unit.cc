@@ -84,12 +84,35 @@ absl::Status ProgramUnit::Build(const std::string& name, std::string_view bytes)
     }
   }
   NoteSwitches(bytes);
+  absolutes_ = std::move(scan->absolute_symbols);
+  NameVersions();
   for (Symbol* symbol : graph_->defined_symbols()) {
     if (symbol->hasName() && symbol->getScope() != llvm::jitlink::Scope::Local) {
       shared_.push_back(symbol);
     }
   }
   return absl::OkStatus();
+}
+
+void ProgramUnit::NameVersions() {
+  std::vector<Symbol*> versioned;
+  llvm::DenseSet<llvm::orc::SymbolStringPtr> defined;
+  for (Symbol* symbol : graph_->defined_symbols()) {
+    if (!symbol->hasName() || symbol->getScope() == llvm::jitlink::Scope::Local) continue;
+    if ((*symbol->getName()).contains("@@")) versioned.push_back(symbol);
+    defined.insert(symbol->getName());
+  }
+  for (Symbol* const symbol : versioned) {
+    const auto [plain, version] = (*symbol->getName()).split("@@");
+    // As a reference names this version, and as all others do.
+    for (const std::string& name : {(plain + "@" + version).str(), plain.str()}) {
+      if (!defined.insert(graph_->intern(name)).second) continue;
+      Symbol& alias =
+          AddNamedSymbol(*graph_, symbol->getBlock(), symbol->getOffset(), symbol->getSize(), name,
+                         symbol->getScope(), symbol->isCallable());
+      alias.setLinkage(symbol->getLinkage());
+    }
+  }
 }
 
 void ProgramUnit::NoteSwitches(std::string_view object) {
@@ -276,6 +299,9 @@ void ProgramUnit::RecordSymbols() {
       switches_.emplace_back(hosted.address, hosted.name.substr(sizeof(kSwitchFlagPrefix) - 1));
     }
     symbols_.push_back(std::move(hosted));
+  }
+  for (const auto& [name, value] : absolutes_) {
+    symbols_.push_back({.name = name, .unit = number_, .address = value});
   }
 }
 

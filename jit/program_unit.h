@@ -34,6 +34,10 @@ class ProgramUnit : public GraphEditor {
   uint32_t number() const { return number_; }
   // What the object defines for others to see.
   const std::vector<llvm::jitlink::Symbol*>& shared_symbols() const { return shared_; }
+  // Those of them that have a value instead of a place.
+  const std::vector<std::pair<std::string, uint64_t>>& absolute_symbols() const {
+    return absolutes_;
+  }
   GraphPtr TakeGraph() { return std::move(graph_); }
 
   // Called when it is settled which definitions this unit provides: records its symbols and marks
@@ -73,6 +77,8 @@ class ProgramUnit : public GraphEditor {
   };
 
   void MakeIndirect(llvm::jitlink::Symbol& function);
+  // Of what has versions (.symver): the default one is what the plain name means.
+  void NameVersions();
   // A function that goes to another stack: what calls it passes a few bytes that set its flag.
   void MakeNoted(llvm::jitlink::Symbol& function);
   void NoteSwitches(std::string_view object);
@@ -85,7 +91,8 @@ class ProgramUnit : public GraphEditor {
   HostedProgram* const program_;
   const uint32_t number_;
   std::string rewritten_;  // the object, when it could not be linked as it is
-  DebugCollector debug_;   // used when somebody is to know
+  std::vector<std::pair<std::string, uint64_t>> absolutes_;
+  DebugCollector debug_;  // used when somebody is to know
   GraphPtr graph_;
   std::vector<llvm::jitlink::Symbol*> shared_;
   std::vector<llvm::jitlink::Symbol*> named_;

@@ -69,7 +69,10 @@ absl::StatusOr<std::string> MakeObject(llvm::function_ref<void(llvm::Module&)> f
 
 absl::StatusOr<std::string> MakeShellObject(const std::vector<ExportedSymbol>& exports) {
   return MakeObject([&exports](llvm::Module& module) {
-    for (const ExportedSymbol& symbol : exports) Define(module, symbol);
+    for (const ExportedSymbol& symbol : exports) {
+      // A symbol with versions is exported once for each.
+      if (module.getNamedValue(symbol.name) == nullptr) Define(module, symbol);
+    }
   });
 }
 

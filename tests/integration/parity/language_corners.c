@@ -36,6 +36,11 @@ __asm__(
     ".text\n.globl asm_fn\n.type asm_fn,@function\nasm_fn:\n leal (%rdi,%rdi,2), %eax\n ret\n.size "
     "asm_fn,.-asm_fn\n.previous");
 int asm_fn(int);
+// A symbol that is a number, as `ld -r -b binary` makes them, and versions that the reference names.
+__asm__(".globl number\n.set number, 0x1234");
+extern const char number[];
+extern void* old_memcpy(void*, const void*, size_t);
+__asm__(".symver old_memcpy, memcpy@GLIBC_2.2.5");
 __attribute__((cold, noinline)) int cold_fn(int x) { return x - 1; }
 __attribute__((hot)) int hot_fn(int x) { return x + 3; }
 struct reg {
@@ -174,6 +179,9 @@ int main(void) {
   }
   printf("%d %d\n", sum, (int)(__stop_registry - __start_registry));
   printf("absent %d\n", __start_absent == __stop_absent);
+  char copied[8];
+  old_memcpy(copied, "copied", 7);
+  printf("number %lx %s\n", (unsigned long)number, copied);
   printf("bss %d %d\n", big_bss[12345], tentative);
   printf("ifunc %d %d %d\n", static_ifunc(), through_pointer(), through_pointer != 0);
   int v[8] = {1, 2, 3, 4, 5, 6, 7, 8};
