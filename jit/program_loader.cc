@@ -157,8 +157,8 @@ absl::Status Loader::CheckAllocators() const {
 
 // Data that a library defines too (inline variables, statics of inline functions, their guards)
 // exist once in a process: natively the executable's copy serves both, here the library's does. A
-// guest module shares the program's. It comes last in the process, so its malloc is nobody's, not
-// even its own.
+// guest module shares the program's, or those of the modules that it sees. It comes last in the
+// process, so its malloc is nobody's, not even its own.
 void Loader::ShareWithLibraries() {
   for (auto at = definitions_.begin(); at != definitions_.end();) {
     const auto it = at++;
@@ -174,10 +174,14 @@ void Loader::ShareWithLibraries() {
     const bool is_last_malloc = program_.parent != nullptr && symbol.isCallable() &&
                                 symbol.getScope() == Scope::Default &&
                                 (IsAllocationFunction(name) || IsAllocationOperator(name));
-    const bool of_program =
+    bool of_other =
         program_.parent != nullptr && program_.parent->index.FindGlobal(name) != nullptr;
+    // A patch's own code would not keep the module.
+    if (program_.parent != nullptr && !of_other && shareable && program_.version.empty()) {
+      of_other = program_.parent->guests.FindFor(program_, name) != nullptr;
+    }
     if (is_last_malloc ||
-        (shareable && (of_program || program_.host.FindInLibraries(std::string(name))))) {
+        (shareable && (of_other || program_.host.FindInLibraries(std::string(name))))) {
       definition.unit->graph().makeExternal(symbol);
       definitions_.erase(it);
     }
