@@ -34,6 +34,16 @@ thread_local LoadingError loading_error;
 
 void SetError(std::string text) { loading_error.pending = std::move(text); }
 
+// Each of these functions forgets what an earlier one had to say, natively too.
+void ForgetError() { loading_error.pending.reset(); }
+
+// What the native loader said meanwhile, and before, is not about this answer.
+template <typename Answer>
+Answer HostedAnswer(Answer answer) {
+  dlerror();
+  return answer;
+}
+
 // As an operator would be told.
 void SetError(const absl::Status& status) {
   const Refusal refusal = DescribeRefusal(status);
@@ -56,8 +66,9 @@ std::optional<void*> OpenHosted(const char* file, int flags) {
 // as theirs: which folders dlopen searches depends on it.
 
 void* HostedDlopen(const char* file, int flags) {
+  ForgetError();
   if (file != nullptr && *file != '\0') {
-    if (const std::optional<void*> handle = OpenHosted(file, flags)) return *handle;
+    if (const std::optional<void*> handle = OpenHosted(file, flags)) return HostedAnswer(*handle);
   }
   [[clang::musttail]] return dlopen(file, flags);
 }
@@ -131,16 +142,26 @@ std::optional<void*> FindHosted(void* handle, const char* name, const void* call
 }
 
 void* HostedDlsym(void* handle, const char* name) {
+  ForgetError();
   if (const std::optional<void*> found = FindHosted(handle, name, __builtin_return_address(0))) {
-    return *found;
+    return HostedAnswer(*found);
   }
   [[clang::musttail]] return dlsym(NativeHandle(handle), name);
 }
 
-// Hosted symbols have no versions, and match each, as the native loader has it.
+// A guest module may have several versions of a symbol. Other hosted symbols have none, and match
+// each, as the native loader has it.
+void* FindVersion(void* handle, const char* name, const char* version) {
+  if (!Libraries().Has(handle)) return nullptr;
+  return jit::Session::FindSymbol(*static_cast<GuestModule*>(handle),
+                                  absl::StrCat(name, "@", version));
+}
+
 void* HostedDlvsym(void* handle, const char* name, const char* version) {
+  ForgetError();
+  if (void* const found = FindVersion(handle, name, version)) return HostedAnswer(found);
   if (const std::optional<void*> found = FindHosted(handle, name, __builtin_return_address(0))) {
-    return *found;
+    return HostedAnswer(*found);
   }
   [[clang::musttail]] return dlvsym(NativeHandle(handle), name, version);
 }
@@ -150,28 +171,32 @@ void* HostedDlvsym(void* handle, const char* name, const char* version) {
 bool IsForLoader(void* handle) { return handle == RTLD_DEFAULT || handle == RTLD_NEXT; }
 
 void* LibraryDlsym(void* handle, const char* name) {
+  ForgetError();
   if (!IsForLoader(handle)) {
     if (const std::optional<void*> found = FindHosted(handle, name, __builtin_return_address(0))) {
-      return *found;
+      return HostedAnswer(*found);
     }
   }
   [[clang::musttail]] return dlsym(handle, name);
 }
 
 void* LibraryDlvsym(void* handle, const char* name, const char* version) {
+  ForgetError();
+  if (void* const found = FindVersion(handle, name, version)) return HostedAnswer(found);
   if (!IsForLoader(handle)) {
     if (const std::optional<void*> found = FindHosted(handle, name, __builtin_return_address(0))) {
-      return *found;
+      return HostedAnswer(*found);
     }
   }
   [[clang::musttail]] return dlvsym(handle, name, version);
 }
 
 int HostedDlclose(void* handle) {
+  ForgetError();
   if (Host* const host = Libraries().HostOf(handle); host != nullptr) {
     const absl::Status closed = CloseGuest(static_cast<const GuestModule*>(handle), *host);
     if (!closed.ok()) SetError(closed);
-    return closed.ok() ? 0 : -1;
+    return HostedAnswer(closed.ok() ? 0 : -1);
   }
   const int result = dlclose(handle);
   if (Host::Get()->registry().InCallback()) return result;
@@ -184,9 +209,10 @@ int HostedDlclose(void* handle) {
 
 // In the namespace of the program it is dlopen; another one cannot have hosted code.
 void* HostedDlmopen(Lmid_t space, const char* file, int flags) {
+  ForgetError();
   if (file != nullptr && *file != '\0') {
     if (space == LM_ID_BASE) {
-      if (const std::optional<void*> handle = OpenHosted(file, flags)) return *handle;
+      if (const std::optional<void*> handle = OpenHosted(file, flags)) return HostedAnswer(*handle);
     } else if (FindGuestModule(file)) {
       SetError(absl::StrCat(file, ": a guest module cannot be opened in a namespace of its own"));
       return nullptr;
@@ -218,7 +244,10 @@ int ShowGuest(link_map* map, int request, void* result) {
 }
 
 int HostedDlinfo(void* handle, int request, void* result) {
-  if (link_map* const map = Libraries().MapOf(handle)) return ShowGuest(map, request, result);
+  ForgetError();
+  if (link_map* const map = Libraries().MapOf(handle)) {
+    return HostedAnswer(ShowGuest(map, request, result));
+  }
   [[clang::musttail]] return dlinfo(handle, request, result);
 }
 

@@ -31,6 +31,7 @@ struct Opening {
   GuestFile file;
   bool is_open = false;  // then what it needs is, too
   bool binds_now = false;
+  bool stays = false;
   std::vector<size_t> needed;  // places
   std::string name;            // under which it is loaded
 };
@@ -45,6 +46,7 @@ std::vector<Opening> CollectNeeded(Opening first) {
     const NeededModules needed =
         ReadNeededModules(openings[i].file.path, openings[i].file.contents);
     openings[i].binds_now = needed.binds_now;
+    openings[i].stays = needed.stays;
     for (const std::string& name : needed.names) {
       if (IsPartOfProgram(name)) continue;
       std::optional<GuestFile> found = FindGuestModule(name, needed.folders);
@@ -115,6 +117,8 @@ std::vector<ModuleRequest> RequestsFor(const std::vector<Opening>& openings,
     request.name = opening.name;
     request.source = {.path = opening.file.path, .file = opening.file.name};
     if (place != 0) request.source.brought_by = openings.front().name;
+    // One that nobody gives back. What an operator loads is the operator's to unload.
+    if (opening.stays && !request.by_operator) ++request.references;
     request.must_be_open = opening.is_open;
     if (!opening.is_open) {
       request.source.bytes = std::string(opening.file.contents);

@@ -36,11 +36,19 @@ bool BindsNow(std::string_view file) {
   });
 }
 
+bool Stays(std::string_view file) {
+  const std::vector<DynamicEntry> entries = DynamicEntries(file);
+  return std::any_of(entries.begin(), entries.end(), [](const DynamicEntry& entry) {
+    return entry.tag == DT_FLAGS_1 && (entry.value & DF_1_NODELETE) != 0;
+  });
+}
+
 }  // namespace
 
 NeededModules ReadNeededModules(const std::string& path, std::string_view file) {
   NeededModules needed;
   needed.binds_now = BindsNow(file);
+  needed.stays = Stays(file);
   const absl::StatusOr<std::string_view> section = FindElfSection(file, kLinkedSection);
   if (!section.ok()) return needed;
   // Name and path of each; the path is where the linker found it.

@@ -15,6 +15,7 @@ struct NeededModules {
   std::vector<std::string> names;    // as in DT_NEEDED
   std::vector<std::string> folders;  // of DT_RUNPATH (DT_RPATH), with $ORIGIN filled in
   bool binds_now = false;            // linked with -z now
+  bool stays = false;                // linked with -z nodelete
 };
 
 // Of the file at `path`, a real path, with these contents. No names when it is no guest module.

@@ -37,9 +37,9 @@ struct OpenLibrary {
   std::string path;
   std::string name;
   unsigned references = 0;
-  bool is_global = false;  // RTLD_GLOBAL
-  Host* host = nullptr;    // whose module it is
-  link_map map = {};       // what dlinfo shows of it
+  unsigned global_place = 0;  // among those opened with RTLD_GLOBAL, in their order; 0: it was not
+  Host* host = nullptr;       // whose module it is
+  link_map map = {};          // what dlinfo shows of it
 };
 
 // The handle of a guest module is the module's address: the native loader's are others.
@@ -64,7 +64,7 @@ class OpenLibraries {
     library.host = Host::Get();
     library.path = path;
     library.name = name;
-    library.is_global = library.is_global || is_global;
+    if (is_global && library.global_place == 0) library.global_place = ++global_places_;
     library.references += references;
   }
 
@@ -112,16 +112,20 @@ class OpenLibraries {
     return false;
   }
 
-  // What a module opened with RTLD_GLOBAL exports; null if none does.
+  // What the first module opened with RTLD_GLOBAL that exports it has; null if none does.
   void* FindGlobal(const std::string& symbol) const ABSL_LOCKS_EXCLUDED(mu_) {
     const MutexLock lock(&mu_);
+    void* first = nullptr;
+    unsigned place = 0;
     for (const auto& [handle, library] : libraries_) {
-      if (!library.is_global) continue;
+      if (library.global_place == 0 || (place != 0 && library.global_place > place)) continue;
       void* const found =
           jit::Session::FindSymbol(*static_cast<const GuestModule*>(handle), symbol);
-      if (found != nullptr) return found;
+      if (found == nullptr) continue;
+      first = found;
+      place = library.global_place;
     }
-    return nullptr;
+    return first;
   }
 
   // Around fork, in the forking thread.
@@ -139,6 +143,7 @@ class OpenLibraries {
 
   mutable Mutex mu_;
   std::map<const void*, OpenLibrary> libraries_ ABSL_GUARDED_BY(mu_);
+  unsigned global_places_ ABSL_GUARDED_BY(mu_) = 0;
   std::map<const GuestModule*, ShownModule> shown_ ABSL_GUARDED_BY(mu_);
 };
 
