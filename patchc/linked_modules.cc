@@ -81,7 +81,8 @@ class ModuleFile {
   std::unique_ptr<llvm::MemoryBuffer> file_;
 };
 
-// Calls `visit` with the name and the entry of each symbol that the object defines for others.
+// Calls `visit` with the name and the entry of each symbol that the object defines for others, and
+// whether every object that uses it defines it too (inline functions and the like).
 template <typename Visit>
 absl::Status VisitDefinitions(const LinkedObject& object, Visit visit) {
   llvm::Expected<Elf> elf = Elf::create(object.bytes);
@@ -98,18 +99,34 @@ absl::Status VisitDefinitions(const LinkedObject& object, Visit visit) {
       if (symbol.getBinding() == llvm::ELF::STB_LOCAL || symbol.isUndefined()) continue;
       auto name = symbol.getName(*names);
       if (!name) return FromLlvm(name.takeError(), object.name);
-      if (absl::Status visited = visit(name->str(), symbol); !visited.ok()) return visited;
+      const bool is_everywhere =
+          symbol.st_shndx < sections->size() &&
+          ((*sections)[symbol.st_shndx].sh_flags & llvm::ELF::SHF_GROUP) != 0;
+      // The default version is what the plain name means.
+      absl::Status visited = visit(name->split("@@").first.str(), symbol, is_everywhere);
+      if (!visited.ok()) return visited;
     }
   }
   return absl::OkStatus();
 }
 
-// Whose definition of a name counts so far.
+// Whose definition of a name counts so far. The dynamic linker takes the first, be it weak.
 struct Definition {
   const LinkedModule* module = nullptr;  // null: the program
-  const LinkedObject* object = nullptr;
+  LinkedObject* object = nullptr;
   bool is_exported = true;
+  size_t weak_at = 0;  // where the object says so, if it is weak
 };
+
+// Where the object says of what kind the symbol is.
+size_t PlaceOfKind(const LinkedObject& object, const Elf::Elf_Sym& symbol) {
+  return static_cast<size_t>(reinterpret_cast<const char*>(&symbol.st_info) - object.bytes.data());
+}
+
+void SetBinding(LinkedObject& object, size_t place, uint8_t binding) {
+  const uint8_t type = static_cast<uint8_t>(object.bytes[place]) & 0xf;
+  object.bytes[place] = static_cast<char>(binding << 4 | type);
+}
 
 // Whether two objects were made of the same sources and came out the same, as a project's common
 // units do that are linked into its library and into its program.
@@ -138,13 +155,11 @@ bool AreSameUnit(const LinkedObject& left, const LinkedObject& right) {
 class Joiner {
  public:
   // REQUIRES: `objects` stay where they are, as do the modules'.
-  absl::Status AddProgram(const std::vector<LinkedObject>& objects) {
-    for (const LinkedObject& object : objects) {
-      absl::Status status =
-          VisitDefinitions(object, [&](std::string name, const Elf::Elf_Sym& symbol) {
-            if (symbol.getBinding() != llvm::ELF::STB_WEAK) {
-              defined_[std::move(name)] = {nullptr, &object, true};
-            }
+  absl::Status AddProgram(std::vector<LinkedObject>& objects) {
+    for (LinkedObject& object : objects) {
+      absl::Status status = VisitDefinitions(
+          object, [&](const std::string& name, const Elf::Elf_Sym& symbol, bool is_everywhere) {
+            Add(defined_, name, {nullptr, &object, true}, symbol, is_everywhere);
             return absl::OkStatus();
           });
       if (!status.ok()) return status;
@@ -161,19 +176,22 @@ class Joiner {
     std::set<const LinkedObject*> shared;
     for (LinkedObject& object : module.objects) {
       std::vector<size_t> weakened;
-      absl::Status status =
-          VisitDefinitions(object, [&](const std::string& name, const Elf::Elf_Sym& symbol) {
+      absl::Status status = VisitDefinitions(
+          object, [&](const std::string& name, const Elf::Elf_Sym& symbol, bool is_everywhere) {
             if (name == kModuleInitPointer || name == kModuleExitPointer) {
               return absl::FailedPreconditionError(
                   absl::StrCat(module.path,
                                ": has a MEND_MODULE_INIT or MEND_MODULE_EXIT, which run only where "
                                "it is loaded with dlopen or `mend load`"));
             }
-            if (symbol.getBinding() == llvm::ELF::STB_WEAK) return absl::OkStatus();
-            const bool is_exported = exports.contains(name);
+            const bool is_exported = exports.contains(name.substr(0, name.find('@')));
             const auto before = defined_.find(name);
             if (before == defined_.end()) {
-              own[name] = {&module, &object, is_exported};
+              Add(own, name, {&module, &object, is_exported}, symbol, is_everywhere);
+              return absl::OkStatus();
+            }
+            if (symbol.getBinding() == llvm::ELF::STB_WEAK) {
+              if (!is_everywhere) MakeStrong(before->second);
               return absl::OkStatus();
             }
             if (!is_exported || !before->second.is_exported) {
@@ -183,15 +201,12 @@ class Joiner {
               shared.insert(&object);
               return absl::OkStatus();
             }
-            weakened.push_back(static_cast<size_t>(reinterpret_cast<const char*>(&symbol.st_info) -
-                                                   object.bytes.data()));
+            MakeStrong(before->second);
+            weakened.push_back(PlaceOfKind(object, symbol));
             return absl::OkStatus();
           });
       if (!status.ok()) return status;
-      for (const size_t info : weakened) {
-        const uint8_t type = static_cast<uint8_t>(object.bytes[info]) & 0xf;
-        object.bytes[info] = static_cast<char>(llvm::ELF::STB_WEAK << 4 | type);
-      }
+      for (const size_t place : weakened) SetBinding(object, place, llvm::ELF::STB_WEAK);
     }
     std::erase_if(
         own, [&](const auto& definition) { return shared.contains(definition.second.object); });
@@ -204,6 +219,24 @@ class Joiner {
   const std::vector<std::string>& notes() const { return notes_; }
 
  private:
+  // Of one link's definitions a strong one counts, else the first one.
+  static void Add(std::map<std::string, Definition>& definitions, const std::string& name,
+                  Definition definition, const Elf::Elf_Sym& symbol, bool is_everywhere) {
+    if (symbol.getBinding() != llvm::ELF::STB_WEAK) {
+      definitions[name] = definition;
+    } else if (!is_everywhere && definition.is_exported) {
+      definition.weak_at = PlaceOfKind(*definition.object, symbol);
+      definitions.try_emplace(name, definition);
+    }
+  }
+
+  // The loader, which sees all objects as one link's, takes it then.
+  static void MakeStrong(Definition& definition) {
+    if (definition.weak_at == 0) return;
+    SetBinding(*definition.object, definition.weak_at, llvm::ELF::STB_GLOBAL);
+    definition.weak_at = 0;
+  }
+
   // Takes out of the module what the program has too. Natively there would be two, each with its
   // own variables, as there would not be if the library were an archive.
   void Share(const LinkedModule& module, const std::set<const LinkedObject*>& shared) {
