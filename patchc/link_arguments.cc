@@ -52,6 +52,20 @@ std::string WhyNotHosted(llvm::StringRef option) {
   return {};
 }
 
+// The same of an entry point.
+std::string WhyNotEntry(llvm::StringRef entry) {
+  if (entry.empty() || entry == "_start") return {};
+  return "-e " + entry.str() + ": a hosted program starts in main, through the C library";
+}
+
+// The value that the option gives to the entry point; empty for other options. `next`: the argument
+// behind it.
+llvm::StringRef EntryOf(llvm::StringRef option, llvm::StringRef next) {
+  if (option == "-e" || option == "--entry" || option == "-entry") return next;
+  if (option.consume_front("--entry=") || option.consume_front("-entry=")) return option;
+  return {};
+}
+
 }  // namespace
 
 bool TakesValue(llvm::StringRef option) {
@@ -94,8 +108,11 @@ bool TakesValue(llvm::StringRef option) {
 
 absl::StatusOr<LinkArguments> TakeApart(const llvm::opt::ArgStringList& arguments) {
   LinkArguments result;
+  llvm::StringRef entry;
   for (size_t i = 0; i < arguments.size(); ++i) {
     const llvm::StringRef argument = arguments[i];
+    const llvm::StringRef next = i + 1 < arguments.size() ? arguments[i + 1] : "";
+    if (const llvm::StringRef given = EntryOf(argument, next); !given.empty()) entry = given;
     const std::string why_not = WhyNotHosted(argument);
     if (!why_not.empty()) return absl::UnimplementedError(why_not);
     if (IsShared(argument)) {
@@ -120,6 +137,12 @@ absl::StatusOr<LinkArguments> TakeApart(const llvm::opt::ArgStringList& argument
     const llvm::StringRef name = llvm::sys::path::filename(argument);
     const bool is_last = name.contains("crtend") || name == "crtn.o";
     (is_last ? result.last_start_files : result.first_start_files).push_back(argument.str());
+  }
+  // A module's is for those who run its file.
+  if (!result.is_relocatable && !result.is_shared) {
+    if (const std::string why_not = WhyNotEntry(entry); !why_not.empty()) {
+      return absl::UnimplementedError(why_not);
+    }
   }
   if (result.first_start_files.empty() && !result.is_relocatable && !result.is_shared) {
     return absl::UnimplementedError(
