@@ -1,0 +1,194 @@
+# Shared libraries behave as natively when they are guest modules, opened by the program or linked with it:
+# the same sources are built both ways, and what the programs say is compared.
+. "$(dirname "$0")/lib.sh"
+cd "$work"
+export MEND_OPTIONS=--no-socket
+
+# both_ways BUILD...: the shell function builds with $C and $CXX in the current folder; then ./program
+# says the same.
+both_ways() {
+  local kind
+  for kind in native hosted; do
+    rm -rf "$1-$kind" && mkdir "$1-$kind"
+    if [ "$kind" = native ]; then C=clang-22 CXX=clang++-22; else C="$patchc cc" CXX="$patchc c++"; fi
+    (cd "$1-$kind" && "$1")
+    (cd "$1-$kind" && ./program >../"$1-$kind.out" 2>&1) || echo "exit $?" >>"$1-$kind.out"
+  done
+  expect "$1" "$(cat "$1-native.out")" "$(cat "$1-hosted.out")"
+}
+
+# What dlerror says is about the last call, whoever answered it; -z nodelete keeps a library.
+cat >module.c <<'C'
+#include <stdio.h>
+int module_value(void) { return 5; }
+__attribute__((destructor)) static void end(void) { puts("module ends"); }
+C
+cat >loading.c <<'C'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+static void told(const char* what) {
+  const char* const error = dlerror();
+  const char* const undefined = error != NULL ? strstr(error, "undefined symbol") : NULL;
+  printf("%s: %s\n", what, undefined != NULL ? undefined : error != NULL ? error : "nothing");
+}
+int main(void) {
+  void* module = dlopen("./module.so", RTLD_NOW);
+  dlsym(module, "absent");
+  dlopen("./no-such-file.so", RTLD_NOW);
+  told("native after hosted");
+  dlopen("./no-such-file.so", RTLD_NOW);
+  dlsym(module, "absent");
+  told("hosted after native");
+  dlsym(module, "absent");
+  dlsym(RTLD_DEFAULT, "printf");
+  told("success after hosted");
+  dlopen("./no-such-file.so", RTLD_NOW);
+  dlsym(module, "module_value");
+  told("hosted success after native");
+  dlsym(module, "absent");
+  void* staying = dlopen("./staying.so", RTLD_NOW);
+  told("success after failure");
+  printf("%d %d\n", dlclose(module), dlclose(staying));
+  puts("closed");
+  printf("%d\n", dlopen("./module.so", RTLD_NOW | RTLD_NOLOAD) != NULL);
+  printf("%d\n", dlopen("./staying.so", RTLD_NOW | RTLD_NOLOAD) == staying);
+  fflush(stdout);
+  return 0;
+}
+C
+loading() {
+  $C -O1 -fPIC -shared ../module.c -o module.so
+  $C -O1 -fPIC -shared -Wl,-z,nodelete ../module.c -o staying.so
+  $C -O1 ../loading.c -o program
+}
+both_ways loading
+
+# Of several definitions the first one counts, be it weak.
+cat >weak.c <<'C'
+__attribute__((weak)) int number(void) { return NUMBER; }
+__attribute__((weak)) int variable = NUMBER;
+BINDING int mixed(void) { return NUMBER; }
+int NAME(void) { return number() * 100 + variable * 10 + mixed(); }
+C
+cat >weak_main.c <<'C'
+#include <stdio.h>
+extern int first(void), second(void), number(void), mixed(void), variable;
+#ifdef OWN
+__attribute__((weak)) int number(void) { return 7; }
+#endif
+int main(void) { printf("%d %d %d %d %d\n", first(), second(), number(), mixed(), variable); }
+C
+weak_libraries() {
+  $C -O0 -fPIC -shared -DNUMBER=1 -DNAME=first "-DBINDING=__attribute__((weak))" ../weak.c -o libfirst.so
+  $C -O0 -fPIC -shared -DNUMBER=2 -DNAME=second -DBINDING= ../weak.c -o libsecond.so
+}
+first_is_weak() {
+  weak_libraries
+  $C -O0 ../weak_main.c -L. -lfirst -lsecond '-Wl,-rpath,$ORIGIN' -o program
+}
+first_is_strong() {
+  weak_libraries
+  $C -O0 ../weak_main.c -L. -lsecond -lfirst '-Wl,-rpath,$ORIGIN' -o program
+}
+program_is_weak() {
+  weak_libraries
+  $C -O0 -DOWN ../weak_main.c -L. -lsecond -lfirst '-Wl,-rpath,$ORIGIN' -o program
+}
+both_ways first_is_weak
+both_ways first_is_strong
+both_ways program_is_weak
+
+# Versions of a symbol.
+cat >versions.c <<'C'
+int price_1(void) { return 1; }
+int price_2(void) { return 2; }
+__asm__(".symver price_1, price@V1");
+__asm__(".symver price_2, price@@V2");
+extern int price(void);
+int price_times_ten(void) { return price() * 10; }
+C
+echo 'V1 { global: price; price_times_ten; local: *; }; V2 { global: price; } V1;' >versions.map
+cat >versions_main.c <<'C'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+extern int price_times_ten(void), price(void);
+int main(void) {
+  printf("%d %d\n", price(), price_times_ten());
+  double (*cosine)(double) = (double (*)(double))dlvsym(RTLD_DEFAULT, "cos", "GLIBC_2.2.5");
+  printf("%.1f\n", cosine(0));
+}
+C
+cat >versions_open.c <<'C'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+int main(void) {
+  void* library = dlopen("./libversions.so", RTLD_NOW);
+  if (library == NULL) return puts(dlerror()), 1;
+  int (*plain)(void) = (int (*)(void))dlsym(library, "price");
+  int (*old)(void) = (int (*)(void))dlvsym(library, "price", "V1");
+  int (*new)(void) = (int (*)(void))dlvsym(library, "price", "V2");
+  printf("%d %d %d %d\n", plain(), old(), new(), plain == new);
+}
+C
+versions_library() {
+  $C -O1 -fPIC -shared -Wl,--version-script=../versions.map ../versions.c -o libversions.so
+}
+versions_linked() {
+  versions_library
+  $C -O1 ../versions_main.c -L. -lversions -Wl,--no-as-needed -lm '-Wl,-rpath,$ORIGIN' -o program
+}
+versions_opened() {
+  versions_library
+  $C -O1 ../versions_open.c -o program
+}
+both_ways versions_linked
+both_ways versions_opened
+
+# Inline variables and statics of inline functions are one for libraries that see each other.
+cat >inline.h <<'C'
+inline int counter = 5;
+template <class T> struct Registry { static T value; };
+template <class T> T Registry<T>::value{};
+inline int& Static() { static int value = 100; return value; }
+C
+cat >inline.cc <<'C'
+#include "inline.h"
+extern "C" int count() { return ++counter + 1000 * ++Registry<int>::value + 1000000 * ++Static(); }
+C
+cat >inline_main.c <<'C'
+#include <dlfcn.h>
+#include <stdio.h>
+static int open_and_call(const char* file, int flags) {
+  int (*count)(void) = (int (*)(void))dlsym(dlopen(file, RTLD_NOW | flags), "count");
+  return count();
+}
+int main(void) {
+  printf("%d\n", open_and_call("./local_a.so", RTLD_LOCAL));
+  printf("%d\n", open_and_call("./local_b.so", RTLD_LOCAL));
+  printf("%d\n", open_and_call("./global_a.so", RTLD_GLOBAL));
+  printf("%d\n", open_and_call("./global_b.so", RTLD_GLOBAL));
+  printf("%d\n", open_and_call("./after.so", RTLD_LOCAL));
+  // The first one of those that all see, however they lie in memory.
+  void* const first = dlsym(dlopen("./global_a.so", RTLD_NOW), "count");
+  open_and_call("./local_b.so", RTLD_GLOBAL);
+  open_and_call("./local_a.so", RTLD_GLOBAL);
+  printf("%d\n", dlsym(RTLD_DEFAULT, "count") == first);
+}
+C
+inline_data() {
+  for name in local_a local_b global_a global_b after; do
+    $CXX -std=c++20 -O1 -fPIC -shared ../inline.cc -o $name.so
+  done
+  $C -O1 ../inline_main.c -o program
+}
+both_ways inline_data
+
+# An entry point of one's own is refused when the program is linked.
+echo 'int main(void) { return 0; } void begin(void) {}' >entry.c
+expect_code 1 "$patchc" cc entry.c -Wl,-e,begin -o entry
+expect_match "another entry point" "-e begin: a hosted program starts in main" "$output"
+expect_code 0 "$patchc" cc entry.c -Wl,-e,_start -o entry
