@@ -36,7 +36,8 @@ __asm__(
     ".text\n.globl asm_fn\n.type asm_fn,@function\nasm_fn:\n leal (%rdi,%rdi,2), %eax\n ret\n.size "
     "asm_fn,.-asm_fn\n.previous");
 int asm_fn(int);
-// A symbol that is a number, as `ld -r -b binary` makes them, and versions that the reference names.
+// A symbol that is a number, as `ld -r -b binary` makes them, and versions that the reference
+// names.
 __asm__(".globl number\n.set number, 0x1234");
 extern const char number[];
 extern void* old_memcpy(void*, const void*, size_t);
