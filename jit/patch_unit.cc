@@ -12,7 +12,6 @@
 #include "jit/unwind_records.h"
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ExecutionEngine/JITLink/x86_64.h"
-#include "llvm/Support/BLAKE3.h"
 #include "runtime/format/object_description.h"
 #include "runtime/format/stack_switch_names.h"
 #include "runtime/safepoint/stack_switches.h"
@@ -30,8 +29,6 @@ namespace x86_64 = llvm::jitlink::x86_64;
 
 // A 32-bit displacement counts from the byte behind it.
 constexpr int64_t kDisplacementSize = 4;
-// Fingerprints follow references to unnamed constants this far.
-constexpr int kFingerprintDepth = 8;
 constexpr size_t kPage = 4096;
 
 // Whether the section is one of those that a unit's mergeable constants share: `.rodata.cst16`,
@@ -61,13 +58,6 @@ bool LeadsToEntry(const Block& from, const Edge& edge, uint64_t offset) {
     target += kDisplacementSize;
   }
   return target == static_cast<int64_t>(offset);
-}
-
-std::string Hash(llvm::StringRef bytes) {
-  llvm::BLAKE3 hasher;
-  hasher.update(bytes);
-  const auto result = hasher.final<16>();
-  return std::string(reinterpret_cast<const char*>(result.data()), result.size());
 }
 
 }  // namespace
@@ -226,7 +216,7 @@ absl::Status PatchUnitLink::AssignThreadLocals(LinkGraph& graph) {
     if (!plan_.new_data.contains(name)) continue;
     const std::string key = KeyOf(*symbol);
     const Block& block = symbol->getBlock();
-    const auto* known = data_->Find(key, block.getSize(), Fingerprint(block, kFingerprintDepth));
+    const auto* known = data_->Find(key, block.getSize(), Identity().OfDatum(*symbol));
     if (known != nullptr && known->thread_offset) {
       (*plan_.thread_locals)[key] = *known->thread_offset;
       continue;
@@ -267,7 +257,7 @@ void PatchUnitLink::KeepDatum(Symbol& symbol) {
   }
   const bool local = symbol.getScope() == Scope::Local;
   const std::string key = KeyOf(symbol);
-  const std::string fingerprint = Fingerprint(block, kFingerprintDepth);
+  const std::string fingerprint = Identity().OfDatum(symbol);
   if (const auto* datum = data_->Find(key, block.getSize(), fingerprint)) {
     bound_[&block] = datum->address - symbol.getOffset();
     debug_.LiesElsewhere(block, bound_[&block]);
@@ -415,7 +405,7 @@ void PatchUnitLink::KeepUnnamed(Block& block, Edge& edge) {
   if (!IsConstant(block.getSection())) return Keep(block, Placement::kData);
   // With addresses in it, it may lead to this version's text, and goes with it.
   if (HasRelocations(block)) return Keep(block, Placement::kModuleRest);
-  std::string fingerprint = Fingerprint(block, 0);
+  std::string fingerprint = Identity().OfBlock(block);
   if (const auto known = data_->FindConstant(fingerprint)) {
     bound_[&block] = *known;
     return PointAt(edge, *known);
@@ -454,39 +444,6 @@ void PatchUnitLink::FindPins() {
                    target->second == Placement::kModuleRest;
     }
   }
-}
-
-// Content and references, those to new functions and unnamed constants by their content: equal
-// fingerprints mean that one can stand for the other.
-std::string PatchUnitLink::Fingerprint(const Block& block, int depth) const {
-  std::string text = absl::StrCat(block.getSize(), ",", block.getAlignment(), ",",
-                                  IsConstant(block.getSection()) ? "r" : "w", ";");
-  if (!block.isZeroFill()) {
-    text.append(block.getContent().data(), block.getSize());
-  }
-  std::vector<std::string> references;
-  for (const Edge& edge : block.edges()) {
-    if (!edge.isRelocation()) continue;
-    const Symbol& target = edge.getTarget();
-    std::string reference =
-        absl::StrCat(edge.getOffset(), ",", edge.getKind(), ",", edge.getAddend(), ",");
-    if (!target.isDefined()) {
-      absl::StrAppend(&reference, target.hasName() ? std::string(*target.getName()) : "");
-    } else {
-      const auto named = names_.find(&target.getBlock());
-      absl::StrAppend(&reference, target.getOffset(), ",");
-      const std::string name = named == names_.end() ? "" : std::string(*named->second->getName());
-      const bool by_content = name.empty() || plan_.new_functions.contains(name);
-      absl::StrAppend(&reference, name);
-      if (by_content && depth > 0) {
-        absl::StrAppend(&reference, "=", Fingerprint(target.getBlock(), depth - 1));
-      }
-    }
-    references.push_back(std::move(reference));
-  }
-  std::sort(references.begin(), references.end());
-  absl::StrAppend(&text, absl::StrJoin(references, ";"));
-  return Hash(text);
 }
 
 absl::StatusOr<uintptr_t> PatchUnitLink::Allocate(CodeMemory& memory, MemoryKind kind, size_t size,

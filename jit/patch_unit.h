@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "jit/datum_identity.h"
 #include "jit/debug_collector.h"
 #include "jit/graph_editor.h"
 #include "jit/hosted_program.h"
@@ -41,6 +42,7 @@ class PatchUnitLink : public GraphEditor {
     std::map<std::string, Replacement> replaced;  // by symbol name
     std::set<std::string> new_functions;
     std::set<std::string> new_data;
+    std::map<std::string, std::string> types;  // AddedType: layouts by name
     // Names that some unit of the patch newly defines for all of them.
     const std::set<std::string>* patch_globals = nullptr;
     // Where names are that the patch newly defines in the program, for units of guest modules.
@@ -145,7 +147,7 @@ class PatchUnitLink : public GraphEditor {
   void PointAt(llvm::jitlink::Edge& edge, uintptr_t block_address);
   void FindPins();
   void Export(const llvm::jitlink::Symbol& symbol);
-  std::string Fingerprint(const llvm::jitlink::Block& block, int depth) const;
+  DatumIdentity Identity() const { return {*graph_, names_, plan_.new_functions, plan_.types}; }
 
   const HostedProgram* const object_;
   const PatchData* const data_;

@@ -1,5 +1,9 @@
 #include "jit/patched_object.h"
 
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
 namespace mend::jit {
 
 const PatchData::Datum* PatchData::Find(const std::string& key, uint64_t size,
@@ -50,6 +54,28 @@ uint64_t LinkedUnits::data_bytes() const {
 
 void LinkedUnits::DropRowEntries() {
   for (Part& part : parts_) part.rows.ForgetEntries();
+}
+
+absl::Status PatchedObject::CheckTypes(const PatchUnit& unit) const {
+  const MutexLock lock(&mu_);
+  for (const AddedType& type : unit.types) {
+    const auto known = types_.find(absl::StrCat(unit.unit, "|", type.name));
+    if (known == types_.end() || type.is_allowed || known->second.layout == type.layout) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat(type.refusal, ": ", type.name, " of ", unit.unit, " was otherwise in patch '",
+                     known->second.patch,
+                     "', which added it: what that has left is not as the new code has it"));
+  }
+  return absl::OkStatus();
+}
+
+void PatchedObject::KeepTypes(const PatchUnit& unit, const std::string& patch) {
+  const MutexLock lock(&mu_);
+  for (const AddedType& type : unit.types) {
+    if (type.refusal.empty()) continue;
+    const auto [known, is_new] = types_.try_emplace(absl::StrCat(unit.unit, "|", type.name));
+    if (is_new || known->second.layout != type.layout) known->second = {type.layout, patch};
+  }
 }
 
 void PatchedObject::Keep(std::unique_ptr<LinkedUnits> units) {

@@ -2,8 +2,8 @@
 // and left there: their data, which live objects may point to and later patches find again, and
 // text that cannot go before the object does.
 //
-// Thread safety: the session's lock serialises links, which use the data; Keep and Free may be
-// called by any thread.
+// Thread safety: the session's lock serialises links, which use the data; what has to do with
+// types, Keep and Free may be called by any thread.
 #ifndef MEND_JIT_PATCHED_OBJECT_H_
 #define MEND_JIT_PATCHED_OBJECT_H_
 
@@ -16,12 +16,14 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "jit/code_memory.h"
 #include "jit/debug_support.h"
 #include "jit/hosted_program.h"
 #include "jit/unwind_rows.h"
 #include "runtime/base/code_address.h"
 #include "runtime/base/mutex.h"
+#include "runtime/format/patch_module.h"
 
 namespace mend::jit {
 
@@ -95,6 +97,10 @@ class PatchedObject {
   void Keep(std::unique_ptr<LinkedUnits> units) ABSL_LOCKS_EXCLUDED(mu_);
   // The same for the place of a thread-local that a patch brought.
   void KeepThreadLocal(intptr_t offset, size_t size) { thread_locals_.emplace_back(offset, size); }
+  // Whether an earlier patch has left objects of one of the unit's types that have another layout.
+  absl::Status CheckTypes(const PatchUnit& unit) const ABSL_LOCKS_EXCLUDED(mu_);
+  // From now on there may be objects of the unit's types.
+  void KeepTypes(const PatchUnit& unit, const std::string& patch) ABSL_LOCKS_EXCLUDED(mu_);
   // The object is about to be freed. REQUIRES: no thread can reach its text, nor what was kept.
   void Free() ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -102,10 +108,16 @@ class PatchedObject {
   void AfterFork() ABSL_UNLOCK_FUNCTION(mu_) { mu_.Unlock(); }
 
  private:
+  struct KnownType {
+    std::string layout;
+    std::string patch;  // that has brought it
+  };
+
   const HostedProgram* const object_;
   PatchData data_;
   std::vector<std::pair<intptr_t, size_t>> thread_locals_;
-  Mutex mu_;
+  mutable Mutex mu_;
+  std::map<std::string, KnownType> types_ ABSL_GUARDED_BY(mu_);  // by UNIT|TYPE
   bool is_gone_ ABSL_GUARDED_BY(mu_) = false;
   std::vector<std::unique_ptr<LinkedUnits>> kept_ ABSL_GUARDED_BY(mu_);
 };

@@ -38,8 +38,15 @@ std::vector<const PatchUnit*> UnitsOf(const std::vector<PatchUnit>& units,
 SourcePatch::SourcePatch(std::shared_ptr<void> keep_alive, const HostedProgram* program,
                          const PatchModule& module)
     : keep_alive_(std::move(keep_alive)), program_(program), name_(module.name) {
-  std::copy_if(module.units.begin(), module.units.end(), std::back_inserter(guest_units_),
-               [](const PatchUnit& unit) { return !unit.module.empty(); });
+  for (const PatchUnit& unit : module.units) {
+    if (!unit.module.empty()) {
+      guest_units_.push_back(unit);
+      continue;
+    }
+    PatchUnit& types = own_types_.emplace_back();
+    types.unit = unit.unit;
+    types.types = unit.types;
+  }
 }
 
 SourcePatch::~SourcePatch() {
@@ -212,6 +219,7 @@ absl::Status SourcePatch::LinkObject(const std::shared_ptr<PatchedObject>& into,
   object.held = std::move(result->unit_functions);
   for (FunctionSite& held : object.held) held.object = object.name;
   linked_[object.name] = {into, std::move(result->text), std::move(result->globals)};
+  if (is_committed_) KeepTypes(object.name);
   return absl::OkStatus();
 }
 
@@ -226,6 +234,18 @@ void SourcePatch::ForgetObject(PatchObject& object) {
   }
   found->second.object->Keep(std::move(found->second.text));
   linked_.erase(found);
+}
+
+void SourcePatch::KeepTypes(const std::string& object) const {
+  PatchedObject& into = *linked_.at(object).object;
+  for (const PatchUnit* unit : UnitsOf(object.empty() ? own_types_ : guest_units_, object)) {
+    into.KeepTypes(*unit, name_);
+  }
+}
+
+void SourcePatch::Commit() {
+  is_committed_ = true;
+  for (const auto& [object, linked] : linked_) KeepTypes(object);
 }
 
 uint64_t SourcePatch::text_bytes() const {

@@ -42,6 +42,8 @@ class SourcePatch : public LinkedPatch {
   // The guest module goes; what was linked for it stays until the module's own text is freed.
   void ForgetObject(PatchObject& object);
 
+  // From now on there may be objects of the types that the patch adds.
+  void Commit() override;
   uint64_t text_bytes() const override;
   uint64_t data_bytes() const override;
 
@@ -55,6 +57,7 @@ class SourcePatch : public LinkedPatch {
   SourcePatch(std::shared_ptr<void> keep_alive, const HostedProgram* program,
               const PatchModule& module);
   void DescribeObjects(Patch& patch) const;
+  void KeepTypes(const std::string& object) const;
   // What the program's units declare by <mend/livepatch.h>.
   absl::Status ReadDeclarations(const UnitsResult& result, Patch& patch) const;
   // What a guest module's units declare: callbacks for that module.
@@ -69,6 +72,8 @@ class SourcePatch : public LinkedPatch {
   const HostedProgram* const program_;
   const std::string name_;
   std::vector<PatchUnit> guest_units_;
+  std::vector<PatchUnit> own_types_;  // the program's units, their types alone
+  bool is_committed_ = false;
   std::map<std::string, Linked> linked_;  // by object; empty name: the program
 };
 

@@ -129,6 +129,7 @@ absl::Status Linking::PlanUnit(const PatchUnit& unit, uint32_t number) {
     if (!planned.ok()) return planned;
   }
   absl::Status checked = CheckReferences(unit, number);
+  if (checked.ok()) checked = into_.CheckTypes(unit);
   if (!checked.ok()) return checked;
   PlanNew(unit, plan);
   plans_.push_back(std::move(plan));
@@ -194,6 +195,7 @@ absl::Status Linking::CheckReferences(const PatchUnit& unit, uint32_t number) {
 void Linking::PlanNew(const PatchUnit& unit, PatchUnitLink::Plan& plan) {
   plan.new_functions.insert(unit.new_functions.begin(), unit.new_functions.end());
   plan.new_data.insert(unit.new_data.begin(), unit.new_data.end());
+  for (const AddedType& type : unit.types) plan.types[type.name] = type.layout;
   plan.thread_locals = &thread_locals_;
 }
 

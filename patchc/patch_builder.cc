@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "patchc/compare/added_types.h"
 #include "patchc/compare/captures.h"
 #include "patchc/compare/exchanged_statics.h"
 #include "patchc/compare/layout.h"
@@ -458,6 +459,7 @@ absl::Status PatchBuilder::TakeCompiled(const ReachedUnit& reached, CompileReque
   }
   affected_[object].units.push_back({unit, *std::move(edited), std::move(diff)});
   parts_[object].compiled[unit] = std::move(result.object);
+  parts_[object].types[unit] = AddedTypes(description, result.description, options.allow_layout);
   parts_[object].facts[unit] = std::move(result.facts);
   report_.compare_time += absl::Now() - compiled;
   return absl::OkStatus();
@@ -592,6 +594,7 @@ absl::Status PatchBuilder::FillModule(const BuildOptions& options) {
       part.new_functions = unit.diff.new_functions;
       part.new_data = unit.diff.new_data;
       part.references = unit.diff.references;
+      part.types = std::move(parts_[object].types[unit.unit]);
       part.object = std::move(parts_[object].compiled[unit.unit]);
       if (absl::Status aside = SetDebugRelocationsAside(part.object); !aside.ok()) return aside;
       report_.module.units.push_back(std::move(part));

@@ -65,6 +65,7 @@ class PatchBuilder {
   struct Part {
     std::map<std::string, SourceEdit> edited;
     std::map<size_t, std::string> compiled;  // by unit: the new object
+    std::map<size_t, std::vector<AddedType>> types;
     std::map<size_t, CodeFacts> facts;
   };
 

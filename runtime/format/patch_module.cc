@@ -13,7 +13,7 @@ namespace {
 
 // A patch module is a frame of two parts: the size of the JSON header, the header, the objects.
 constexpr char kMagic[] = "MENDPTCH";
-constexpr uint64_t kVersion = 4;
+constexpr uint64_t kVersion = 5;
 constexpr char kWhat[] = "patch module";
 constexpr uint64_t kPositionMax = 1'000'000;
 
@@ -73,6 +73,17 @@ DataReference ReadReference(JsonFields& fields) {
   return {fields.String("name"), ReadBinding(fields), fields.Number("size"), fields.String("base")};
 }
 
+Json TypeJson(const AddedType& type) {
+  return {{"name", type.name},
+          {"layout", type.layout},
+          {"refusal", type.refusal},
+          {"allowed", type.is_allowed}};
+}
+AddedType ReadType(JsonFields& fields) {
+  return {fields.String("name"), fields.String("layout"), fields.String("refusal"),
+          fields.Bool("allowed")};
+}
+
 Json UnitJson(const PatchUnit& unit) {
   return {{"module", unit.module},
           {"unit", unit.unit},
@@ -80,6 +91,7 @@ Json UnitJson(const PatchUnit& unit) {
           {"new_functions", unit.new_functions},
           {"new_data", unit.new_data},
           {"references", ToJsonArray(unit.references, ReferenceJson)},
+          {"types", ToJsonArray(unit.types, TypeJson)},
           {"object_size", unit.object.size()}};
 }
 struct UnitHeader {
@@ -93,6 +105,7 @@ UnitHeader ReadUnit(JsonFields& fields) {
            .new_functions = fields.Strings("new_functions"),
            .new_data = fields.Strings("new_data"),
            .references = fields.Objects<DataReference>("references", ReadReference),
+           .types = fields.Objects<AddedType>("types", ReadType),
            .object = {}},
           fields.Number("object_size")};
 }

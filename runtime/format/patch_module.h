@@ -45,6 +45,17 @@ struct DataReference {
   std::string base_fingerprint;
 };
 
+// What the unit has and its base does not know: a record, its virtual functions, an enumerator.
+// Once the patch has been enabled there may be objects of it, which later patches have to take for
+// the same. What a variable is that the patch adds, under its symbol.
+inline constexpr char kVariableType[] = "variable ";
+struct AddedType {
+  std::string name;     // "struct T", "enumerator Q of enum E"; "variable SYMBOL"
+  std::string layout;   // hex: equal ones are equal
+  std::string refusal;  // the code, where later patches have it otherwise; a variable's has none
+  bool is_allowed = false;  // the author answers for another layout than earlier patches have
+};
+
 struct PatchUnit {
   std::string module;                      // guest module that the unit is of; empty: the program
   std::string unit;                        // ObjectDescription::UnitName of the base object
@@ -52,6 +63,7 @@ struct PatchUnit {
   std::vector<std::string> new_functions;  // kept from the object
   std::vector<std::string> new_data;       // kept from the object
   std::vector<DataReference> references;
+  std::vector<AddedType> types;
   std::string object;  // ELF relocatable
 };
 

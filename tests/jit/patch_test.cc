@@ -301,6 +301,59 @@ TEST(PatchLinkTest, DataThatStaysKeepsTheTextItLeadsTo) {
   EXPECT_EQ(session->Usage().module_bytes + session->Usage().permanent_bytes, bytes);
 }
 
+TEST(PatchLinkTest, AVariableOfAnEarlierPatchIsFoundAgainWithItsTypeAndGuard) {
+  const std::vector<std::string> objects = {
+      CompileUnit("t", "int next(void) { return 0; }", {"next"})};
+  auto session = Host(objects);
+  ASSERT_NE(session, nullptr);
+  // As C++ initialises what a function has when it is first reached.
+  const auto next = [&](const std::string& type, const std::string& layout) {
+    PatchUnit unit = Unit("t",
+                          Compile("static " + type +
+                                  " _ZZ4nextvE1n; static char _ZGVZ4nextvE1n;"
+                                  "int next(void) { if (!_ZGVZ4nextvE1n) { _ZGVZ4nextvE1n = 1;"
+                                  " _ZZ4nextvE1n = 7; } return _ZZ4nextvE1n++; }"),
+                          {Replaces("next")});
+    unit.new_data = {"_ZZ4nextvE1n", "_ZGVZ4nextvE1n"};
+    unit.types = {{"variable _ZZ4nextvE1n", layout, "", false}};
+    auto patch = session->Load(Module({unit}));
+    EXPECT_TRUE(patch.ok()) << patch.status().ToString();
+    if (!patch.ok()) return 0;
+    Activate(*session, **patch);
+    const int value = Find<int()>(*session, "next")();
+    Deactivate(*session, **patch);
+    return value;
+  };
+  EXPECT_EQ(next("int", "a"), 7);
+  EXPECT_EQ(next("int", "a"), 8);
+  EXPECT_EQ(next("long", "b"), 7) << "of another size it begins anew, and is initialised";
+  EXPECT_EQ(next("unsigned long", "b"), 8);
+  EXPECT_EQ(next("unsigned long", "c"), 7) << "so it does as something else";
+}
+
+TEST(PatchLinkTest, TypesThatAPatchHasBroughtStayAsTheyAre) {
+  const std::vector<std::string> objects = {CounterUnit()};
+  auto session = Host(objects);
+  ASSERT_NE(session, nullptr);
+  const auto load = [&](const std::string& layout, bool is_allowed) {
+    PatchUnit unit = Unit("counter", Compile(kCounterFixed), {Replaces("step", Binding::kLocal)});
+    unit.types = {{"struct T", layout, "MEND-E0101", is_allowed}};
+    return session->Load(Module({unit}));
+  };
+  EXPECT_TRUE(load("a", false).ok());
+  auto patch = load("b", false);
+  ASSERT_TRUE(patch.ok()) << "the one before was never enabled: " << patch.status().ToString();
+  (*patch)->module->Commit();
+  EXPECT_TRUE(load("b", false).ok());
+  EXPECT_THAT(load("a", false).status().message(),
+              AllOf(HasSubstr("MEND-E0101: struct T"), HasSubstr("patch 'fix'")));
+  patch = load("a", true);
+  ASSERT_TRUE(patch.ok()) << patch.status().ToString();
+  (*patch)->module->Commit();
+  EXPECT_TRUE(load("a", false).ok());
+  EXPECT_FALSE(load("b", false).ok());
+}
+
 // As <mend/livepatch.h> has them.
 constexpr char kDeclarations[] =
     "struct object { const char* name; const void* funcs; void *pre, *post, *preun, *postun; };"

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <set>
 #include <string>
 
 #include "tests/patchc/compare_fixture.h"
@@ -212,6 +214,56 @@ TEST_F(IdentityTest, ADestructorThatOnlyCallsItsBasesIsReplacedAlone) {
   EXPECT_THAT(report.refusals, IsEmpty());
   EXPECT_THAT(Functions(report),
               UnorderedElementsAre(StartsWith("_ZN7DerivedD1Ev"), StartsWith("_ZN7DerivedD2Ev")));
+}
+
+// By name, of the only unit of a patch.
+std::map<std::string, AddedType> TypesOf(const BuildReport& report) {
+  std::map<std::string, AddedType> types;
+  if (report.module.units.size() != 1) return types;
+  for (const AddedType& type : report.module.units.front().types) types[type.name] = type;
+  return types;
+}
+
+TEST_F(IdentityTest, WhatAPatchAddsIsDescribedForThoseBehindIt) {
+  const std::string source =
+      "enum kind { A }; struct old { int a; }; struct old first; int f() { return first.a; }";
+  MakeProgram({{"f.cc", source}});
+  const auto added = [&](const std::string& types, const std::string& variable,
+                         BuildOptions options = {}) {
+    return TypesOf(Build({{"f.cc", "enum kind { A, B }; struct old { int a; }; struct old first; " +
+                                       types + " static " + variable +
+                                       "; int f() { n = 0; T t; return first.a + t.x + t.g(); }"}},
+                         options));
+  };
+  const std::string record = "struct T { int x = 1, y; virtual int g() { return 2; } };";
+  const auto types = added(record, "char *n");
+  ASSERT_EQ(types.size(), 4u);
+  EXPECT_EQ(types.at("enumerator B of enum kind").refusal, "MEND-E0103");
+  EXPECT_EQ(types.at("struct T").refusal, "MEND-E0101");
+  EXPECT_EQ(types.at("the virtual functions of struct T").refusal, "MEND-E0102");
+  EXPECT_EQ(types.at("variable _ZL1n").refusal, "");
+  EXPECT_FALSE(types.at("struct T").is_allowed);
+
+  const auto layout = [](const std::map<std::string, AddedType>& of, const std::string& name) {
+    return of.at(name).layout;
+  };
+  for (const auto& [other, changed] : std::map<std::string, std::set<std::string>>{
+           {"struct T { int x = 1, y; virtual int g() { return 3; } int h(); };", {}},
+           {"struct T { int y, x = 1; virtual int g() { return 2; } };", {"struct T"}},
+           {"struct T { int x = 1, y; virtual int g() { return 2; } virtual int h(); };",
+            {"the virtual functions of struct T"}}}) {
+    SCOPED_TRACE(other);
+    const auto others = added(other, "char *n");
+    ASSERT_EQ(others.size(), types.size());
+    for (const auto& [name, type] : types) {
+      EXPECT_EQ(layout(others, name) != type.layout, changed.contains(name)) << name;
+    }
+  }
+  EXPECT_NE(layout(added(record, "short *n"), "variable _ZL1n"), layout(types, "variable _ZL1n"));
+  EXPECT_EQ(layout(added(record, "void *n"), "variable _ZL1n"), layout(types, "variable _ZL1n"));
+  BuildOptions options;
+  options.allow_layout = {"T"};
+  EXPECT_TRUE(added(record, "char *n", options).at("struct T").is_allowed);
 }
 
 }  // namespace

@@ -35,6 +35,7 @@ PatchModule SampleModule() {
        .new_data = {"table"},
        .references =
            {{.name = "counter", .binding = Binding::kLocal, .size = 8, .base_fingerprint = "aa"}},
+       .types = {{.name = "struct T", .layout = "bb", .refusal = "MEND-E0101", .is_allowed = true}},
        .object = std::string("\x7f"
                              "ELF\0\1",
                              6)});
@@ -138,6 +139,11 @@ TEST(PatchModuleTest, SurvivesTheRoundTrip) {
   EXPECT_EQ(read->units[0].functions[0].reason, ChangeReason::kInlines);
   EXPECT_EQ(read->units[0].references[0].size, 8u);
   EXPECT_EQ(read->units[0].new_data, module.units[0].new_data);
+  ASSERT_EQ(read->units[0].types.size(), 1u);
+  EXPECT_EQ(read->units[0].types[0].name, "struct T");
+  EXPECT_EQ(read->units[0].types[0].layout, "bb");
+  EXPECT_EQ(read->units[0].types[0].refusal, "MEND-E0101");
+  EXPECT_TRUE(read->units[0].types[0].is_allowed);
 }
 
 TEST(PatchModuleTest, UnitsOfGuestModulesAndPositionsSurvive) {
@@ -212,7 +218,7 @@ TEST(PatchModuleTest, EveryPrefixIsRefused) {
 
 TEST(PatchModuleTest, WrongTypesInsideAreRefused) {
   const std::string header =
-      R"({"version":4,"name":7,"replace":true,"replace_set":"","hold":[],"changed_layouts":[],"units":[],"objects":[]})";
+      R"({"version":5,"name":7,"replace":true,"replace_set":"","hold":[],"changed_layouts":[],"units":[],"objects":[]})";
   std::string contents(8, '\0');
   contents[0] = static_cast<char>(header.size());
   const auto read = ParsePatchModule(WrapFrame("MENDPTCH", contents + header));
