@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "jit/entry_stubs.h"
 #include "jit/graph_editor.h"
 #include "llvm/Support/BLAKE3.h"
 #include "runtime/format/object_description.h"
@@ -49,8 +50,19 @@ std::string DatumIdentity::OfDatum(const Symbol& symbol) const {
   return text;
 }
 
-// Content and references, those to new functions and unnamed constants by their content: equal
-// fingerprints mean that one can stand for the other.
+// Later patches replace it where its address is kept, as data that leads to it keeps it.
+bool DatumIdentity::IsReplaceable(const Symbol& function) const {
+  const Block& block = function.getBlock();
+  if (!are_functions_replaceable_ || !IsExecutable(block.getSection()) || block.isZeroFill() ||
+      block.getAlignment() < kEntryAlignment) {
+    return false;
+  }
+  const CodeAddress entry{block.getAlignmentOffset() + function.getOffset()};
+  return HasEntryStub(entry, function.getSize(), block.getContent().data() + function.getOffset());
+}
+
+// Content and references, those to unnamed constants by their content, and so those to new
+// functions that are not replaced: equal fingerprints mean that one can stand for the other.
 std::string DatumIdentity::Fingerprint(const Block& block, int depth) const {
   std::string text = absl::StrCat(block.getSize(), ",", block.getAlignment(), ",",
                                   IsConstant(block.getSection()) ? "r" : "w", ";");
@@ -69,7 +81,8 @@ std::string DatumIdentity::Fingerprint(const Block& block, int depth) const {
       const auto named = names_.find(&target.getBlock());
       absl::StrAppend(&reference, target.getOffset(), ",");
       const std::string name = named == names_.end() ? "" : std::string(*named->second->getName());
-      const bool by_content = name.empty() || new_functions_.contains(name);
+      const bool by_content =
+          name.empty() || (new_functions_.contains(name) && !IsReplaceable(*named->second));
       absl::StrAppend(&reference, name);
       if (by_content && depth > 0) {
         absl::StrAppend(&reference, "=", Fingerprint(target.getBlock(), depth - 1));

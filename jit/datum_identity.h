@@ -16,23 +16,30 @@ namespace mend::jit {
 
 class DatumIdentity {
  public:
-  // `types`: layouts of AddedType by name. All must outlive it.
+  // `types`: layouts of AddedType by name. All must outlive it. `are_functions_replaceable`: those
+  // that the patch adds, by later ones.
   DatumIdentity(const llvm::jitlink::LinkGraph& graph, const OwnData::BlockNames& names,
                 const std::set<std::string>& new_functions,
-                const std::map<std::string, std::string>& types)
-      : graph_(graph), names_(names), new_functions_(new_functions), types_(types) {}
+                const std::map<std::string, std::string>& types, bool are_functions_replaceable)
+      : graph_(graph),
+        names_(names),
+        new_functions_(new_functions),
+        types_(types),
+        are_functions_replaceable_(are_functions_replaceable) {}
 
   std::string OfDatum(const llvm::jitlink::Symbol& symbol) const;
   // Of a constant without a name, which is not looked behind.
   std::string OfBlock(const llvm::jitlink::Block& block) const { return Fingerprint(block, 0); }
 
  private:
+  bool IsReplaceable(const llvm::jitlink::Symbol& function) const;
   std::string Fingerprint(const llvm::jitlink::Block& block, int depth) const;
 
   const llvm::jitlink::LinkGraph& graph_;
   const OwnData::BlockNames& names_;
   const std::set<std::string>& new_functions_;
   const std::map<std::string, std::string>& types_;
+  const bool are_functions_replaceable_;
 };
 
 }  // namespace mend::jit

@@ -98,6 +98,7 @@ llvm::Error PatchUnitLink::BeforePrune(LinkGraph& graph) {
                      " and in the patch: ", absl::StrJoin(missing_, ", "))));
   }
   FindPins();
+  if (absl::Status slots = AllocateSlots(); !slots.ok()) return ToError(slots);
   return ToError(AllocateOwn());
 }
 
@@ -132,6 +133,36 @@ void PatchUnitLink::ReadUnitFunctions() {
     if (running == nullptr || !running->is_function) continue;
     unit_functions_.push_back(object_->index.Site(*running));
   }
+}
+
+absl::Status PatchUnitLink::AllocateSlots() {
+  // A guest module's functions are described before they are linked: only those of its own can be.
+  if (given_away_.empty() || object_->parent != nullptr) return absl::OkStatus();
+  const absl::StatusOr<uintptr_t> slots = object_->memory->Allocate(
+      MemoryKind::kData, given_away_.size() * sizeof(uintptr_t), sizeof(uintptr_t));
+  if (!slots.ok()) return slots.status();
+  next_slot_ = reinterpret_cast<uintptr_t*>(*slots);
+  return absl::OkStatus();
+}
+
+void PatchUnitLink::MakeReplaceable(Symbol& symbol) {
+  const std::string name(*symbol.getName());
+  if (next_slot_ == nullptr || !given_away_.contains(name)) return;
+  const CodeAddress entry{symbol.getAddress().getValue()};
+  char* bytes = symbol.getBlock().getAlreadyMutableContent().data() + symbol.getOffset();
+  if (!HasEntryStub(entry, symbol.getSize(), bytes)) return;
+  HostedSymbol function;
+  function.name = name;
+  function.unit = plan_.unit;
+  function.binding = symbol.getScope() == Scope::Local ? Binding::kLocal : Binding::kGlobal;
+  function.is_function = true;
+  function.address = entry.value;
+  function.size = symbol.getSize();
+  function.slot = next_slot_++;
+  function.sympos = static_cast<unsigned>(object_->index.FunctionsNamed(name).size()) + 1;
+  *function.slot = (entry + kEntryStubSize).value;
+  std::copy_n(reinterpret_cast<const char*>(&kClosedEntry), sizeof(kClosedEntry), bytes);
+  replaceable_[KeyOf(symbol)] = std::move(function);
 }
 
 absl::Status PatchUnitLink::AllocateOwn() {
@@ -306,7 +337,8 @@ void PatchUnitLink::BindExternal(Symbol& symbol) {
   } else if (const HostedSymbol* running = FindGlobalFor(*object_, name)) {
     value = ReferenceAddress(*object_, *running);
   } else {
-    value = BindToGlobalModule(*object_, name, object_->host.Find(name));
+    value = BindToAddedBefore(name);
+    if (!value) value = BindToGlobalModule(*object_, name, object_->host.Find(name));
     if (!value) value = BindToNewGlobal(name);
     // What the module itself had to leave for later.
     if (!value && object_->lazy != nullptr) value = object_->lazy->Find(name);
@@ -316,6 +348,12 @@ void PatchUnitLink::BindExternal(Symbol& symbol) {
     return;
   }
   graph_->makeAbsolute(symbol, llvm::orc::ExecutorAddr(value.value_or(0)));
+}
+
+std::optional<uintptr_t> PatchUnitLink::BindToAddedBefore(const std::string& name) const {
+  const auto added = plan_.added_before->find(name);
+  if (added == plan_.added_before->end()) return std::nullopt;
+  return added->second->address;
 }
 
 std::optional<uintptr_t> PatchUnitLink::BindToNewGlobal(const std::string& name) const {
@@ -394,6 +432,7 @@ std::optional<uintptr_t> PatchUnitLink::RunningAddress(const std::string& name) 
   if (const HostedSymbol* global = FindGlobalFor(*object_, name)) {
     return ReferenceAddress(*object_, *global);
   }
+  if (const auto added = BindToAddedBefore(name)) return added;
   return BindToGlobalModule(*object_, name, object_->host.FindInLibraries(name));
 }
 
@@ -430,12 +469,28 @@ void PatchUnitLink::PointAt(Edge& edge, uintptr_t block_address) {
   }
 }
 
+bool PatchUnitLink::GivesAway(const Block& from, const Edge& edge) const {
+  const Symbol& target = edge.getTarget();
+  // A call, a jump.
+  if (!target.isDefined() || edge.getKind() == x86_64::BranchPCRel32) return false;
+  const auto named = names_.find(&target.getBlock());
+  return named != names_.end() &&
+         plan_.new_functions.contains(std::string(*named->second->getName())) &&
+         LeadsToEntry(from, edge, named->second->getOffset());
+}
+
 void PatchUnitLink::FindPins() {
   for (const auto& [block, placement] : kept_) {
+    // It goes with the text, and leads to what the runtime calls alone.
+    const bool is_own = own_.Contains(*block);
+    for (const Edge& edge : block->edges()) {
+      if (is_own || !GivesAway(*block, edge)) continue;
+      is_pinned_ = true;
+      given_away_.emplace(*names_.at(&edge.getTarget().getBlock())->getName());
+    }
     if (placement != Placement::kConstant && placement != Placement::kData) continue;
     data_bytes_ += block->getSize();
-    // It goes with the text.
-    if (own_.Contains(*block)) continue;
+    if (is_own) continue;
     for (const Edge& edge : block->edges()) {
       if (!edge.getTarget().isDefined()) continue;
       const auto target = kept_.find(&edge.getTarget().getBlock());
@@ -486,7 +541,8 @@ llvm::Error PatchUnitLink::AfterFixup(LinkGraph& graph) {
     return ToError(absl::FailedPreconditionError(absl::StrCat(
         plan_.unit_name, ": the new version has no entry stub: ", absl::StrJoin(refused, ", "))));
   }
-  for (const Symbol* symbol : new_function_symbols_) {
+  for (Symbol* symbol : new_function_symbols_) {
+    MakeReplaceable(*symbol);
     const CodeAddress entry{symbol->getAddress().getValue()};
     new_text_.push_back({{entry, entry + symbol->getSize()}, std::string(*symbol->getName())});
     Export(*symbol);
@@ -518,6 +574,7 @@ llvm::Error PatchUnitLink::AfterFixup(LinkGraph& graph) {
 
 void PatchUnitLink::Publish(PatchedObject& object) const {
   PatchData& data = object.data();
+  for (const auto& [key, function] : replaceable_) data.AddFunction(key, function);
   for (const NewThreadLocal& local : new_thread_locals_) {
     object.KeepThreadLocal(local.offset, local.size);
   }

@@ -26,9 +26,10 @@
 
 namespace mend::jit {
 
-// A function that the unit replaces.
+// A function that the unit replaces: the object's, or one that an earlier patch has added.
 struct Replacement {
   const HostedSymbol* old = nullptr;
+  bool is_added = false;
   CodeAddress body;  // filled by the link
   CodeRange text;
 };
@@ -49,6 +50,8 @@ class PatchUnitLink : public GraphEditor {
     const std::map<std::string, uintptr_t>* program_globals = nullptr;
     // What it newly defines in guest modules that serve others.
     const std::map<std::string, ModuleGlobal>* module_globals = nullptr;
+    // Functions of earlier patches that the units of this one replace, and that all may refer to.
+    const std::map<std::string, const HostedSymbol*>* added_before = nullptr;
     // Offsets of thread-locals that the patch adds: by name, after "UNIT|" those local to a unit.
     std::map<std::string, intptr_t>* thread_locals = nullptr;
   };
@@ -92,7 +95,8 @@ class PatchUnitLink : public GraphEditor {
   const LinkedObject& linked() const { return debug_.linked(); }
   // Text of new functions, for messages.
   const std::vector<std::pair<CodeRange, std::string>>& new_text() const { return new_text_; }
-  // Whether data that stays leads to the module's text, which then must stay too.
+  // Whether data that stays leads to the module's text, or what runs may have the address of a
+  // function in it: then it must stay too.
   bool is_pinned() const { return is_pinned_; }
   uint64_t data_bytes() const { return data_bytes_; }
   // New functions and data that other objects may refer to, and where they are.
@@ -134,6 +138,7 @@ class PatchUnitLink : public GraphEditor {
   void BindEdges(llvm::jitlink::Block& block);
   void BindExternal(llvm::jitlink::Symbol& symbol);
   std::optional<uintptr_t> BindToNewGlobal(const std::string& name) const;
+  std::optional<uintptr_t> BindToAddedBefore(const std::string& name) const;
   // Retargets an edge that leads to a defined symbol, or keeps what it leads to.
   void BindEdge(llvm::jitlink::Block& from, llvm::jitlink::Edge& edge);
   // Leads the address of a literal that is there to it: a program may have kept that address, to
@@ -145,9 +150,16 @@ class PatchUnitLink : public GraphEditor {
   std::optional<uintptr_t> RunningAddress(const std::string& name) const;
   void KeepUnnamed(llvm::jitlink::Block& block, llvm::jitlink::Edge& edge);
   void PointAt(llvm::jitlink::Edge& edge, uintptr_t block_address);
+  // Whether it takes the address of a function that the patch adds: a program may keep that.
+  bool GivesAway(const llvm::jitlink::Block& from, const llvm::jitlink::Edge& edge) const;
   void FindPins();
+  absl::Status AllocateSlots();
+  // So that later patches find the function, if its address may have been kept.
+  void MakeReplaceable(llvm::jitlink::Symbol& symbol);
   void Export(const llvm::jitlink::Symbol& symbol);
-  DatumIdentity Identity() const { return {*graph_, names_, plan_.new_functions, plan_.types}; }
+  DatumIdentity Identity() const {
+    return {*graph_, names_, plan_.new_functions, plan_.types, object_->parent == nullptr};
+  }
 
   const HostedProgram* const object_;
   const PatchData* const data_;
@@ -182,6 +194,9 @@ class PatchUnitLink : public GraphEditor {
   DebugCollector debug_;
   std::vector<std::pair<CodeRange, std::string>> new_text_;
   std::map<std::string, uintptr_t> exported_;
+  std::set<std::string> given_away_;  // new functions whose address is taken
+  uintptr_t* next_slot_ = nullptr;
+  std::map<std::string, HostedSymbol> replaceable_;  // of them, by PatchData's key
   bool is_pinned_ = false;
   uint64_t data_bytes_ = 0;
 };

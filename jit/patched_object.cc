@@ -1,5 +1,6 @@
 #include "jit/patched_object.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -13,6 +14,19 @@ const PatchData::Datum* PatchData::Find(const std::string& key, uint64_t size,
     return nullptr;
   }
   return &it->second;
+}
+
+const HostedSymbol* PatchData::FindFunction(const std::string& key) const {
+  const auto it = functions_.find(key);
+  return it == functions_.end() ? nullptr : &it->second;
+}
+
+void PatchData::AddFunction(const std::string& key, HostedSymbol function) {
+  // Behind the others of that name.
+  function.sympos += static_cast<unsigned>(
+      std::count_if(functions_.begin(), functions_.end(),
+                    [&function](const auto& known) { return known.second.name == function.name; }));
+  functions_.try_emplace(key, std::move(function));
 }
 
 std::optional<uintptr_t> PatchData::FindConstant(const std::string& fingerprint) const {

@@ -41,6 +41,11 @@ class PatchData {
   // `key` is the datum's name, after "UNIT|" when it is local to a unit.
   const Datum* Find(const std::string& key, uint64_t size, const std::string& fingerprint) const;
   void Add(const std::string& key, Datum datum) { data_[key] = std::move(datum); }
+  // Functions that patches have added and whose addresses what runs may have, by `key`: later
+  // versions of them are reached by those addresses, too. Null without one.
+  const HostedSymbol* FindFunction(const std::string& key) const;
+  void AddFunction(const std::string& key, HostedSymbol function);
+
   // Constants without a name, by content; and literals.
   std::optional<uintptr_t> FindConstant(const std::string& fingerprint) const;
   void AddConstant(std::string fingerprint, uintptr_t address) {
@@ -49,6 +54,7 @@ class PatchData {
 
  private:
   std::map<std::string, Datum> data_;
+  std::map<std::string, HostedSymbol> functions_;
   std::map<std::string, uintptr_t> constants_;
 };
 
@@ -65,8 +71,8 @@ class LinkedUnits {
     DebugSupport::Registration debugged;
   };
 
-  // `program` must outlive it, whatever object the units are of. `is_pinned`: data that stays leads
-  // to the text.
+  // `program` must outlive it, whatever object the units are of. `is_pinned`: what stays may
+  // lead to the text.
   LinkedUnits(const HostedProgram* program, const std::string& patch, bool is_pinned,
               std::vector<Part> parts);
   ~LinkedUnits();

@@ -82,7 +82,9 @@ class Linking {
                             PatchUnitLink::Plan& plan);
   absl::Status CheckReferences(const PatchUnit& unit, uint32_t number);
   void PlanNew(const PatchUnit& unit, PatchUnitLink::Plan& plan);
+  void PlanAddedBefore(PatchUnitLink::Plan& plan);
   void TakeObjectsOwn(const llvm::jitlink::LinkGraph& graph, PatchUnitLink::Plan& plan);
+  void FindAddedBefore(const llvm::jitlink::LinkGraph& graph, const PatchUnitLink::Plan& plan);
   absl::StatusOr<GraphPtr> BuildGraph(const PatchUnit& unit, const PatchUnitLink::Plan& plan);
   std::unique_ptr<LinkedUnits> Text(const HostedProgram* program) const;
   absl::Status TakeFunctions();
@@ -94,7 +96,8 @@ class Linking {
   std::map<uint32_t, const PatchUnit*> units_;  // by the object's unit
   std::vector<PatchUnitLink::Plan> plans_;
   std::set<std::string> patch_globals_;
-  std::map<std::string, intptr_t> thread_locals_;  // that the patch adds
+  std::map<std::string, intptr_t> thread_locals_;            // that the patch adds
+  std::map<std::string, const HostedSymbol*> added_before_;  // globals among those of Replacement
   std::deque<std::string> rewritten_;  // objects that graphs are made of in place of the units'
   std::vector<std::unique_ptr<PatchUnitLink>> links_;
   std::vector<PatchFunction> functions_;  // once they are linked
@@ -168,7 +171,7 @@ absl::Status Linking::PlanFunction(const PatchUnit& unit, const PatchedFunction&
   if (old->slot == nullptr) {
     return absl::FailedPreconditionError(absl::StrCat(shown, " has no entry stub: not patchable"));
   }
-  plan.replaced[function.name] = Replacement{.old = old, .body = {}, .text = {}};
+  plan.replaced[function.name] = Replacement{.old = old, .is_added = false, .body = {}, .text = {}};
   return absl::OkStatus();
 }
 
@@ -197,6 +200,24 @@ void Linking::PlanNew(const PatchUnit& unit, PatchUnitLink::Plan& plan) {
   plan.new_data.insert(unit.new_data.begin(), unit.new_data.end());
   for (const AddedType& type : unit.types) plan.types[type.name] = type.layout;
   plan.thread_locals = &thread_locals_;
+  plan.added_before = &added_before_;
+  PlanAddedBefore(plan);
+}
+
+// What an earlier patch has added, and what runs may have the address of, is replaced as the
+// object's functions are: such an address leads to the newest version.
+void Linking::PlanAddedBefore(PatchUnitLink::Plan& plan) {
+  if (object_.parent != nullptr) return;
+  for (auto it = plan.new_functions.begin(); it != plan.new_functions.end();) {
+    const HostedSymbol* added = into_.data().FindFunction(absl::StrCat(plan.unit_name, "|", *it));
+    if (added == nullptr) added = into_.data().FindFunction(*it);
+    if (added == nullptr || added->unit != plan.unit) {
+      ++it;
+      continue;
+    }
+    plan.replaced[*it] = Replacement{.old = added, .is_added = true, .body = {}, .text = {}};
+    it = plan.new_functions.erase(it);
+  }
 }
 
 // What is new in a unit and not in the object (an inline function, say): the object's serves. A
@@ -206,6 +227,8 @@ void Linking::TakeObjectsOwn(const llvm::jitlink::LinkGraph& graph, PatchUnitLin
   for (const llvm::jitlink::Symbol* symbol : graph.defined_symbols()) {
     if (!symbol->hasName() || symbol->getScope() == llvm::jitlink::Scope::Local) continue;
     const std::string name(*symbol->getName());
+    // Of an inline function that an earlier patch has added one unit has the new version.
+    if (added_before_.contains(name)) plan.new_functions.erase(name);
     if (object_.index.FindGlobal(name) == nullptr) continue;
     plan.new_functions.erase(name);
     if (!IsConstant(symbol->getSection())) plan.new_data.erase(name);
@@ -232,12 +255,28 @@ absl::StatusOr<GraphPtr> Linking::BuildGraph(const PatchUnit& unit,
   return object_.engine->BuildGraph(unit.unit, rewritten_.back());
 }
 
+void Linking::FindAddedBefore(const llvm::jitlink::LinkGraph& graph,
+                              const PatchUnitLink::Plan& plan) {
+  for (const llvm::jitlink::Symbol* symbol : graph.defined_symbols()) {
+    if (!symbol->hasName() || symbol->getScope() == llvm::jitlink::Scope::Local) continue;
+    const auto replaced = plan.replaced.find(std::string(*symbol->getName()));
+    if (replaced == plan.replaced.end() || !replaced->second.is_added) continue;
+    added_before_[replaced->first] = replaced->second.old;
+  }
+}
+
 absl::Status Linking::Link() {
   std::vector<LinkJob> jobs;
+  std::vector<GraphPtr> graphs;
+  for (size_t i = 0; i < plans_.size(); ++i) {
+    absl::StatusOr<GraphPtr> graph = BuildGraph(*what_.units[i], plans_[i]);
+    if (!graph.ok()) return graph.status();
+    FindAddedBefore(**graph, plans_[i]);
+    graphs.push_back(*std::move(graph));
+  }
   for (size_t i = 0; i < plans_.size(); ++i) {
     const PatchUnit& unit = *what_.units[i];
-    absl::StatusOr<GraphPtr> graph = BuildGraph(unit, plans_[i]);
-    if (!graph.ok()) return graph.status();
+    GraphPtr* const graph = &graphs[i];
     TakeObjectsOwn(**graph, plans_[i]);
     for (const llvm::jitlink::Symbol* symbol : (*graph)->defined_symbols()) {
       if (!symbol->hasName() || symbol->getScope() == llvm::jitlink::Scope::Local) continue;
@@ -251,7 +290,7 @@ absl::Status Linking::Link() {
     links_.back()->LimitScope(**graph);
     absl::Status assigned = links_.back()->AssignThreadLocals(**graph);
     if (!assigned.ok()) return assigned;
-    jobs.push_back({*std::move(graph), links_.back().get()});
+    jobs.push_back({std::move(*graph), links_.back().get()});
   }
   if (absl::Status chosen = ChooseDefinitions(jobs); !chosen.ok()) return chosen;
   absl::Status linked = object_.engine->Link(std::move(jobs));
@@ -297,6 +336,17 @@ std::unique_ptr<LinkedUnits> Linking::Text(const HostedProgram* program) const {
 
 // A function that has several names (a constructor's variants, an alias) is replaced once.
 absl::Status Linking::TakeFunctions() {
+  for (const auto& link : links_) {
+    for (const auto& [name, replaced] : link->plan().replaced) {
+      if (!replaced.is_added) continue;
+      PatchFunction function;
+      function.old = object_.index.Site(*replaced.old);
+      function.new_body = replaced.body;
+      function.new_text = replaced.text;
+      function.detail = "added by an earlier patch";
+      functions_.push_back(std::move(function));
+    }
+  }
   std::map<uintptr_t, size_t> by_entry;  // of functions_
   for (size_t i = 0; i < links_.size(); ++i) {
     for (const PatchedFunction& described : what_.units[i]->functions) {
@@ -350,6 +400,7 @@ UnitsResult Linking::Result(const HostedProgram* program) {
     for (const auto& [range, name] : link->new_text()) result.added_text.push_back(range);
     result.globals.insert(link->exported().begin(), link->exported().end());
   }
+  for (const auto& [name, added] : added_before_) result.globals[name] = added->address;
   return result;
 }
 

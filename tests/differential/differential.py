@@ -6,6 +6,7 @@ the program goes on as before.
   differential.py BUILD_DIR --cases [NAME]       the edits of cases.py, written by hand, each with its outcome:
                                                  and those of areas.py: every other one at -O0 and -O2; with --all-levels
                                                  all at -O0 to -O3 and -Os
+                                                 and those of chains.py, of patches one after the other
   differential.py BUILD_DIR --seeds N            generated programs (generate.py), from --first on
   differential.py BUILD_DIR --minutes M          as many as that takes
   differential.py BUILD_DIR --control            a wrong expectation, and a patch of less than the edit: must be found
@@ -30,6 +31,7 @@ import time
 import live
 from areas import AREAS
 from cases import CASES
+from chains import CHAINS
 from generate import Generated
 
 CLANG = {"c": "clang-22", "cc": "clang++-22"}
@@ -95,6 +97,39 @@ class Trial:
         program.end()
         return rounds
 
+    def run_versions(self, chain):
+        flags = ["-w", self.level, *(["-std=c++20"] if self.language == "cc" else [])]
+        base, hosted = os.path.join(self.folder, "base"), os.path.join(self.folder, "hosted")
+        live.write_files(base, self.files)
+        error = live.compile_program([self._tool("patchc"), DRIVER[self.language]], base, self.files, flags, hosted)
+        if error:
+            raise Failure("patchc does not compile it: " + error)
+        environment = {**os.environ, "XDG_RUNTIME_DIR": self.folder, "NO_COLOR": "1"}
+        program = live.Program(hosted, {**environment, "MEND_OPTIONS": "--log " + os.path.join(self.folder, "log")})
+        target = str(program.process.pid)
+        try:
+            for number, (version, answer) in enumerate(zip(chain.versions, chain.answers), 1):
+                is_refused = bool(chain.refusal) and number == len(chain.versions)
+                if number > 1:
+                    live.write_files(self.folder, {"edit%d.patch" % number: live.diff_of(chain.versions[0], version)})
+                    applied = live.run([self._tool("patchc"), "apply", "--diff", "edit%d.patch" % number, "--to", target],
+                                       cwd=self.folder, env=environment)
+                    self.report += applied.stdout
+                    refusal = " ".join(live.codes_in(applied.stdout)) if applied.returncode else ""
+                    if refusal != (chain.refusal if is_refused else "") or (applied.returncode != 0) != is_refused:
+                        raise Failure("version %d: exit code %d" % (number, applied.returncode))
+                self._compare("version %d" % number, answer, program.round(number))
+            active = len(chain.versions) - (1 if chain.refusal else 0)
+            disabled = live.run([self._tool("mend"), "disable", target, "edit%d" % active], cwd=self.folder,
+                                env=environment)
+            if disabled.returncode != 0:
+                raise Failure("cannot be taken back: " + disabled.stdout)
+            self._compare("taken back", "2\n", program.round(1))
+        finally:
+            code = program.end()
+        if code != 0:
+            raise Failure("the program ended with %s" % code)
+
     def _live(self, program, environment, before, second):
         target = str(program.process.pid)
         environment = {**environment}
@@ -138,6 +173,17 @@ def run_case(build, case, level):
         return trial.outcome
     except Failure as failure:
         raise Failure("case '%s' %s: %s\n%s" % (case.name, level, failure, trial.report)) from None
+    finally:
+        trial.close()
+
+
+def run_chain(build, chain, level):
+    trial = Trial(build, chain.versions[0], chain.versions[-1], level, chain.language)
+    try:
+        trial.run_versions(chain)
+        return "refused: " + chain.refusal if chain.refusal else "applied, one after the other"
+    except Failure as failure:
+        raise Failure("chain '%s' %s: %s\n%s" % (chain.name, level, failure, trial.report)) from None
     finally:
         trial.close()
 
@@ -236,6 +282,9 @@ def main():
                       if options.cases in case.name and (options.all_levels or not case.long)]
             pending = {pool.submit(run_case, build, case, level) for number, case in enumerate(chosen)
                        for at, level in enumerate(case.outcomes) if options.all_levels or at == number % 2}
+            chains = [chain for chain in CHAINS if options.cases in chain.name]
+            pending |= {pool.submit(run_chain, build, chain, level) for number, chain in enumerate(chains)
+                        for at, level in enumerate(("-O0", "-O2")) if options.all_levels or at == number % 2}
         for seed in seeds_of(options):
             while len(pending) > 2 * options.jobs:
                 done, pending = concurrent.futures.wait(pending, return_when=concurrent.futures.FIRST_COMPLETED)

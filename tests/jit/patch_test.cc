@@ -301,6 +301,72 @@ TEST(PatchLinkTest, DataThatStaysKeepsTheTextItLeadsTo) {
   EXPECT_EQ(session->Usage().module_bytes + session->Usage().permanent_bytes, bytes);
 }
 
+TEST(PatchLinkTest, AFunctionWhoseAddressIsTakenKeepsItsText) {
+  const std::vector<std::string> objects = {
+      CompileUnit("t", "int (*get(void))(void) { return 0; }", {"get"})};
+  auto session = Host(objects);
+  ASSERT_NE(session, nullptr);
+  const auto load = [&](const char* text) {
+    PatchUnit unit = Unit("t", Compile(text), {Replaces("get")});
+    unit.new_functions = {"answer"};
+    return session->Load(Module({unit}));
+  };
+  const uint64_t before = session->Usage().module_bytes;
+  auto called = load(
+      "__attribute__((noinline)) static int answer(void) { return 41; }"
+      "int (*get(void))(void) { answer(); return 0; }");
+  ASSERT_TRUE(called.ok()) << called.status().ToString();
+  called->reset();
+  EXPECT_EQ(session->Usage().module_bytes, before) << "nobody has its address";
+  auto patch =
+      load("static int answer(void) { return 42; } int (*get(void))(void) { return answer; }");
+  ASSERT_TRUE(patch.ok()) << patch.status().ToString();
+  Activate(*session, **patch);
+  int (*answer)() = Find<int (*())()>(*session, "get")();
+  Deactivate(*session, **patch);
+  patch->reset();
+  ASSERT_GT(session->Usage().module_bytes, before);
+  EXPECT_EQ(answer(), 42);
+}
+
+TEST(PatchLinkTest, AFunctionOfAnEarlierPatchIsReplacedWhereItsAddressIsKept) {
+  const std::vector<std::string> objects = {
+      CompileUnit("t", "int (*get(void))(void) { return 0; }", {"get"}),
+      CompileUnit("u", "int use(void) { return 0; }", {"use"})};
+  auto session = Host(objects);
+  ASSERT_NE(session, nullptr);
+  const auto load = [&](const std::string& answer, const std::string& linkage) {
+    PatchUnit t = Unit("t",
+                       Compile(linkage + " int answer(void) { return " + answer +
+                               "; } int (*get(void))(void) { return answer; }"),
+                       {Replaces("get")});
+    t.new_functions = {"answer"};
+    if (linkage == "static") return session->Load(Module({t}));
+    PatchUnit u = Unit("u", Compile("int answer(void); int use(void) { return answer(); }"),
+                       {Replaces("use")});
+    return session->Load(Module({t, u}));
+  };
+  auto first = load("1", "static");
+  ASSERT_TRUE(first.ok()) << first.status().ToString();
+  EXPECT_EQ((*first)->objects[0].functions.size(), 1u);
+  Activate(*session, **first);
+  int (*answer)() = Find<int (*())()>(*session, "get")();
+  EXPECT_EQ(answer(), 1);
+  Deactivate(*session, **first);
+  auto second = load("2", "");
+  ASSERT_TRUE(second.ok()) << second.status().ToString();
+  ASSERT_EQ((*second)->objects[0].functions.size(), 3u);
+  EXPECT_EQ(answer(), 1) << "a loaded patch changes nothing";
+  Activate(*session, **second);
+  EXPECT_EQ(answer(), 2);
+  EXPECT_EQ(Find<int()>(*session, "use")(), 2);
+  EXPECT_EQ(Find<int (*())()>(*session, "get")(), answer) << "its address is one";
+  Deactivate(*session, **second);
+  first->reset();
+  second->reset();
+  EXPECT_EQ(answer(), 1);
+}
+
 TEST(PatchLinkTest, AVariableOfAnEarlierPatchIsFoundAgainWithItsTypeAndGuard) {
   const std::vector<std::string> objects = {
       CompileUnit("t", "int next(void) { return 0; }", {"next"})};
