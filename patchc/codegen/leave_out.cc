@@ -5,6 +5,7 @@
 #include <llvm/ADT/SetVector.h>
 #include <llvm/ADT/SmallPtrSet.h>
 #include <llvm/ADT/SmallVector.h>
+#include <llvm/ADT/StringExtras.h>
 #include <llvm/IR/Function.h>
 #include <llvm/IR/GlobalAlias.h>
 #include <llvm/IR/GlobalIFunc.h>
@@ -22,9 +23,18 @@ namespace {
 using FunctionSet = llvm::SmallPtrSet<llvm::Function*, 16>;
 using References = llvm::DenseMap<llvm::Function*, llvm::SmallVector<llvm::Function*, 8>>;
 
-// Functions that aliases and indirect functions stand for.
+// Functions that aliases and indirect functions stand for, or assembler outside of functions, which
+// may give them other names.
 llvm::SmallPtrSet<const llvm::GlobalObject*, 8> OtherwiseNamed(const llvm::Module& module) {
   llvm::SmallPtrSet<const llvm::GlobalObject*, 8> named;
+  const auto is_of_name = [](char c) {
+    return llvm::isAlnum(c) || c == '_' || c == '.' || c == '$';
+  };
+  for (llvm::StringRef rest = module.getModuleInlineAsm(); !rest.empty();) {
+    const llvm::StringRef name = rest.take_while(is_of_name);
+    if (const llvm::Function* function = module.getFunction(name)) named.insert(function);
+    rest = rest.drop_front(name.size()).drop_until(is_of_name);
+  }
   for (const llvm::GlobalAlias& alias : module.aliases()) named.insert(alias.getAliaseeObject());
   for (const llvm::GlobalIFunc& ifunc : module.ifuncs()) named.insert(ifunc.getResolverFunction());
   return named;

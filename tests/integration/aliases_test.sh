@@ -86,3 +86,48 @@ for level in 0 2; do
   finish
 done
 echo "aliases: all names of a function are patched and restored"
+
+# 4: names that assembler outside of functions gives. A change of another function is none of theirs.
+cat >named.c <<'SOURCE'
+#include <stdio.h>
+__attribute__((noinline)) int two(void) { return 2; }
+__asm__(".globl also_two\n.set also_two, two");
+int also_two(void);
+__attribute__((noinline)) int ten(void) { return two() * 10; }
+int main(void) {
+  char line[16];
+  while (fgets(line, sizeof line, stdin)) {
+    printf("%d %d\n", ten(), also_two());
+    fflush(stdout);
+  }
+}
+SOURCE
+"$patchc" cc -O2 named.c -o named
+start ./named
+await_target
+ask go "20 2"
+sed 's/\* 10/* 11/' named.c >edited/named.c
+expect_code 0 "$patchc" apply edited/named.c --to "$hosted_pid"
+ask go "22 2"
+sed 's/return 2/return 3/' named.c >edited/named.c
+expect_code 0 "$patchc" apply edited/named.c --to "$hosted_pid"
+ask go "30 3"
+expect_code 0 "$mend" disable "$hosted_pid" named
+ask go "20 2"
+
+# 5: versions of a module's symbol.
+cat >versions.c <<'SOURCE'
+__attribute__((noinline)) int first_version(void) { return 1; }
+__attribute__((noinline)) int second_version(void) { return 2; }
+__asm__(".symver first_version, versioned@V1\n.symver second_version, versioned@@V2");
+__attribute__((noinline)) int other(int x) { return x * 3; }
+int use(int x) { return other(x) + second_version(); }
+SOURCE
+echo 'V1 { global: use; versioned; local: *; }; V2 { global: versioned; } V1;' >versions.map
+"$patchc" cc -O2 -fPIC -shared -Wl,--version-script=versions.map versions.c -o versions.so
+sed 's/x \* 3/x * 4/' versions.c >edited/versions.c
+expect_code 0 "$patchc" check --base named --base-module versions=versions.so edited/versions.c
+expect_match "another function of the unit" 'replaces +other ' "$output"
+sed 's/return 2/return 5/' versions.c >edited/versions.c
+expect_code 0 "$patchc" check --base named --base-module versions=versions.so edited/versions.c
+expect_match "a version" '2 function\(s\) replaced' "$output"
