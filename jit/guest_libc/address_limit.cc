@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -128,6 +129,14 @@ int Limit(pid_t pid, int resource, const rlimit64* wanted, rlimit64* before) {
   return KernelLimit(pid, resource, wanted, before);
 }
 
+// Threads of the runtime would have arenas of malloc of their own, each of 64 MB, and of 128 while
+// it is made: the addresses that another thread's stack or a link then lacks.
+void LimitArenas(rlim64_t addresses) {
+  constexpr rlim64_t kWorthAnArena = rlim64_t{512} << 20;
+  if (getenv("MALLOC_ARENA_MAX") != nullptr) return;
+  mallopt(M_ARENA_MAX, static_cast<int>(std::max<rlim64_t>(addresses / kWorthAnArena, 1)));
+}
+
 }  // namespace
 
 void RaiseInheritedLimit() {
@@ -137,6 +146,7 @@ void RaiseInheritedLimit() {
   rlimit64 told = {wanted, std::max(given.rlim_max, wanted)};
   if (KernelLimit(0, RLIMIT_AS, &told, nullptr) != 0) {
     told = {std::min(wanted, given.rlim_max), given.rlim_max};
+    LimitArenas(told.rlim_cur);
     if (KernelLimit(0, RLIMIT_AS, &told, nullptr) != 0) return;
   }
   known_soft.Note(given.rlim_cur, told.rlim_cur);

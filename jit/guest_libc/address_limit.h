@@ -3,7 +3,8 @@
 // and is not seen by who asks for it.
 //
 // A limit that is there at the start is a limit of the program's, too: the kernel is told of more,
-// as far as the process may raise it.
+// as far as the process may raise it. Where it may not, malloc gets fewer arenas, unless
+// MALLOC_ARENA_MAX says how many.
 //
 // What the program executes inherits the limit as the program gave it. Of one that is hosted itself
 // only the soft limit is lowered, which it raises anew: it could not start with less than the
