@@ -4,7 +4,6 @@
 #include <clang/Basic/SourceManager.h>
 #include <clang/Serialization/ASTReader.h>
 #include <clang/Serialization/ModuleFile.h>
-#include <llvm/ADT/STLExtras.h>
 #include <llvm/ADT/SmallString.h>
 #include <llvm/Support/Path.h>
 
