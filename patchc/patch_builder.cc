@@ -14,6 +14,7 @@
 #include "patchc/compare/layout.h"
 #include "patchc/compare/left_out.h"
 #include "patchc/compare/link_order.h"
+#include "patchc/compare/module_interfaces.h"
 #include "patchc/compare/reasons.h"
 #include "patchc/diff_file.h"
 #include "patchc/line_directives.h"
@@ -371,21 +372,9 @@ bool PatchBuilder::IsUsable(const ReachedUnit& reached, CompileRequest request,
          {}});
     return false;
   }
-  for (const auto& [path, edit] : parts_[object].edited) {
-    if (!result.module_sources.contains(path)) continue;
-    report_.refusals.push_back(
-        {RefusalCode::kModuleInterface,
-         absl::StrCat(description.source, " imports a module that was compiled from ", path),
-         {}});
-    return false;
-  }
-  for (const std::string& module :
-       ChangedModules(description.records, result.description.records)) {
-    report_.refusals.push_back(
-        {RefusalCode::kModuleInterface,
-         absl::StrCat(description.source, " was compiled with another interface of module '",
-                      module, "' than the one that is there now"),
-         {}});
+  if (std::optional<Refusal> refusal = RefuseModuleInterfaces(
+          description, result.description, result.module_sources, parts_[object].edited)) {
+    report_.refusals.push_back(*std::move(refusal));
     return false;
   }
   return true;

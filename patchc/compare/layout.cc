@@ -246,24 +246,6 @@ bool HasNewAssembler(const std::vector<RecordDescription>& base,
   });
 }
 
-std::vector<std::string> ChangedModules(const std::vector<RecordDescription>& base,
-                                        const std::vector<RecordDescription>& edited) {
-  const auto hash_of = [](const RecordDescription& record) {
-    return record.fields.empty() ? std::string() : record.fields.front().type;
-  };
-  std::map<std::string, std::string> known;
-  for (const RecordDescription& record : base) {
-    if (record.kind == "module") known[record.name] = hash_of(record);
-  }
-  std::vector<std::string> changed;
-  for (const RecordDescription& record : edited) {
-    if (record.kind != "module") continue;
-    const auto found = known.find(record.name);
-    if (found != known.end() && found->second != hash_of(record)) changed.push_back(record.name);
-  }
-  return changed;
-}
-
 std::vector<std::string> ChangedInitializers(const std::vector<RecordDescription>& base,
                                              const std::vector<RecordDescription>& edited) {
   const auto old_variables = ByName(base);

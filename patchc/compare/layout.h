@@ -48,10 +48,6 @@ std::vector<ChangedConstant> ChangedConstants(const std::vector<RecordDescriptio
 bool HasNewAssembler(const std::vector<RecordDescription>& base,
                      const std::vector<RecordDescription>& edited);
 
-// The modules (C++20) that both sides import, by interfaces that are not the same.
-std::vector<std::string> ChangedModules(const std::vector<RecordDescription>& base,
-                                        const std::vector<RecordDescription>& edited);
-
 // The variables that both sides initialise when they are first reached, but not by the same
 // expression: in a program that has been there the new one is never evaluated.
 std::vector<std::string> ChangedInitializers(const std::vector<RecordDescription>& base,
