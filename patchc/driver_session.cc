@@ -55,24 +55,15 @@ bool IsOfTheUnit(const llvm::opt::Arg& argument) {
 // The driver's arguments for what kIncludeVariables say.
 std::vector<std::string> EnvironmentArguments() {
   std::vector<std::string> arguments;
-  for (const char* const variable : kIncludeVariables) {
+  for (const auto& [variable, option] : kIncludeVariables) {
     const char* const folders = std::getenv(variable);
     if (folders == nullptr || *folders == '\0') continue;
     llvm::SmallVector<llvm::StringRef, 4> names;
     llvm::StringRef(folders).split(names, llvm::sys::EnvPathSeparator);
-    for (llvm::StringRef name : names) {
-      // As the driver has it.
-      if (name.empty()) name = ".";
-      if (llvm::StringRef(variable) == "CPATH") {
-        arguments.push_back("-I" + name.str());
-        continue;
-      }
-      const bool is_c = llvm::StringRef(variable) == "C_INCLUDE_PATH";
-      for (const std::string& word :
-           {std::string(is_c ? "-c-isystem" : "-cxx-isystem"), name.str()}) {
-        arguments.push_back("-Xclang");
-        arguments.push_back(word);
-      }
+    for (const llvm::StringRef name : names) {
+      // An empty one is the working directory, as for the driver.
+      arguments.insert(arguments.end(),
+                       {"-Xclang", option, "-Xclang", name.empty() ? "." : name.str()});
     }
   }
   return arguments;

@@ -20,10 +20,14 @@
 
 namespace mend::patchc {
 
-// Variables of the environment that name folders of headers to Clang's driver. A unit's arguments
-// have what they said when it was compiled.
-inline constexpr const char* kIncludeVariables[] = {"CPATH", "C_INCLUDE_PATH",
-                                                    "CPLUS_INCLUDE_PATH"};
+// A variable of the environment that names folders of headers to Clang's driver, which passes each
+// to the compiler by the option. A unit's arguments have what they said when it was compiled.
+struct IncludeVariable {
+  const char* name;
+  const char* option;
+};
+inline constexpr IncludeVariable kIncludeVariables[] = {
+    {"CPATH", "-I"}, {"C_INCLUDE_PATH", "-c-isystem"}, {"CPLUS_INCLUDE_PATH", "-cxx-isystem"}};
 
 class DriverSession {
  public:

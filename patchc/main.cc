@@ -47,7 +47,7 @@ void LeaveRemovedDirectory() {
 // for the first time.
 void ForgetIncludeFolders(const mend::patchc::CommandArguments& words) {
   if (std::find(words.begin(), words.end(), "--explicit") != words.end()) return;
-  for (const char* const variable : mend::patchc::kIncludeVariables) unsetenv(variable);
+  for (const auto& variable : mend::patchc::kIncludeVariables) unsetenv(variable.name);
 }
 
 // As the verb that it was called by: mend-cc, mend-c++.
