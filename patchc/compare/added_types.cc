@@ -1,11 +1,9 @@
 #include "patchc/compare/added_types.h"
 
-#include <llvm/ADT/StringRef.h>
-#include <llvm/Support/xxhash.h>
-
 #include <map>
 
 #include "absl/strings/str_cat.h"
+#include "patchc/fingerprint.h"
 #include "patchc/refusals.h"
 
 namespace mend::patchc {
@@ -65,10 +63,6 @@ TypesByName TypesOf(const ObjectDescription& unit) {
   return types;
 }
 
-std::string Hash(const std::string& text) {
-  return absl::StrCat(absl::Hex(llvm::xxh3_64bits(llvm::StringRef(text))));
-}
-
 }  // namespace
 
 std::vector<AddedType> AddedTypes(const ObjectDescription& base, const ObjectDescription& edited,
@@ -78,14 +72,14 @@ std::vector<AddedType> AddedTypes(const ObjectDescription& base, const ObjectDes
   for (const auto& [name, type] : TypesOf(edited)) {
     if (known.contains(name)) continue;
     added.push_back(
-        {name, Hash(type.text), RefusalId(type.refusal), allowed.contains(type.allowed_by)});
+        {name, HashHex(type.text), RefusalId(type.refusal), allowed.contains(type.allowed_by)});
   }
   std::set<std::string> variables;
   for (const RecordDescription& variable : base.variables) variables.insert(variable.name);
   for (const RecordDescription& variable : edited.variables) {
     if (variables.contains(variable.name)) continue;
     added.push_back(
-        {absl::StrCat(kVariableType, variable.name), Hash(LayoutOf(variable)), "", false});
+        {absl::StrCat(kVariableType, variable.name), HashHex(LayoutOf(variable)), "", false});
   }
   return added;
 }
