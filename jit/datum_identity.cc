@@ -53,7 +53,7 @@ std::string DatumIdentity::OfDatum(const Symbol& symbol) const {
 // Later patches replace it where its address is kept, as data that leads to it keeps it.
 bool DatumIdentity::IsReplaceable(const Symbol& function) const {
   const Block& block = function.getBlock();
-  if (!are_functions_replaceable_ || !IsExecutable(block.getSection()) || block.isZeroFill() ||
+  if (!IsExecutable(block.getSection()) || block.isZeroFill() ||
       block.getAlignment() < kEntryAlignment) {
     return false;
   }

@@ -16,16 +16,11 @@ namespace mend::jit {
 
 class DatumIdentity {
  public:
-  // `types`: layouts of AddedType by name. All must outlive it. `are_functions_replaceable`: those
-  // that the patch adds, by later ones.
+  // `types`: layouts of AddedType by name. All must outlive it.
   DatumIdentity(const llvm::jitlink::LinkGraph& graph, const OwnData::BlockNames& names,
                 const std::set<std::string>& new_functions,
-                const std::map<std::string, std::string>& types, bool are_functions_replaceable)
-      : graph_(graph),
-        names_(names),
-        new_functions_(new_functions),
-        types_(types),
-        are_functions_replaceable_(are_functions_replaceable) {}
+                const std::map<std::string, std::string>& types)
+      : graph_(graph), names_(names), new_functions_(new_functions), types_(types) {}
 
   std::string OfDatum(const llvm::jitlink::Symbol& symbol) const;
   // Of a constant without a name, which is not looked behind.
@@ -39,7 +34,6 @@ class DatumIdentity {
   const OwnData::BlockNames& names_;
   const std::set<std::string>& new_functions_;
   const std::map<std::string, std::string>& types_;
-  const bool are_functions_replaceable_;
 };
 
 }  // namespace mend::jit

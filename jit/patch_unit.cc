@@ -136,10 +136,10 @@ void PatchUnitLink::ReadUnitFunctions() {
 }
 
 absl::Status PatchUnitLink::AllocateSlots() {
-  // A guest module's functions are described before they are linked: only those of its own can be.
-  if (given_away_.empty() || object_->parent != nullptr) return absl::OkStatus();
-  const absl::StatusOr<uintptr_t> slots = object_->memory->Allocate(
-      MemoryKind::kData, given_away_.size() * sizeof(uintptr_t), sizeof(uintptr_t));
+  if (given_away_.empty()) return absl::OkStatus();
+  const absl::StatusOr<uintptr_t> slots =
+      Allocate(*object_->memory, MemoryKind::kData, given_away_.size() * sizeof(uintptr_t),
+               sizeof(uintptr_t));
   if (!slots.ok()) return slots.status();
   next_slot_ = reinterpret_cast<uintptr_t*>(*slots);
   return absl::OkStatus();

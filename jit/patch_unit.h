@@ -157,9 +157,7 @@ class PatchUnitLink : public GraphEditor {
   // So that later patches find the function, if its address may have been kept.
   void MakeReplaceable(llvm::jitlink::Symbol& symbol);
   void Export(const llvm::jitlink::Symbol& symbol);
-  DatumIdentity Identity() const {
-    return {*graph_, names_, plan_.new_functions, plan_.types, object_->parent == nullptr};
-  }
+  DatumIdentity Identity() const { return {*graph_, names_, plan_.new_functions, plan_.types}; }
 
   const HostedProgram* const object_;
   const PatchData* const data_;

@@ -191,6 +191,34 @@ std::map<std::string, ModuleGlobal> SourcePatch::ModuleGlobals() const {
   return globals;
 }
 
+void SourcePatch::TakeLinked(std::vector<PatchFunction> linked, PatchObject& object) {
+  const auto added_end =
+      std::find_if_not(linked.begin(), linked.end(),
+                       [](const PatchFunction& function) { return function.is_added; });
+  // Both are in the patch's order.
+  auto next = added_end;
+  auto late = object.functions.begin();
+  while (late != object.functions.end() && late->links_late) {
+    if (next == linked.end() || next->old.name != late->old.name ||
+        next->old.unit != late->old.unit) {
+      // A second name of one that has been here (a destructor's variants), or another unit's.
+      late = object.functions.erase(late);
+      continue;
+    }
+    // The name that it has had all along, in logs and in the attribute tree.
+    next->old.sympos = late->old.sympos;
+    late->old = std::move(next->old);
+    late->new_body = next->new_body;
+    late->new_text = next->new_text;
+    ++next;
+    ++late;
+  }
+  for (auto added = linked.begin(); added != added_end; ++added) added->links_late = true;
+  // Before the nops.
+  object.functions.insert(late, std::make_move_iterator(linked.begin()),
+                          std::make_move_iterator(added_end));
+}
+
 absl::Status SourcePatch::LinkObject(const std::shared_ptr<PatchedObject>& into,
                                      UnitFactsCache& facts, PatchObject& object) {
   const std::vector<const PatchUnit*> units = UnitsOf(guest_units_, object.name);
@@ -198,23 +226,8 @@ absl::Status SourcePatch::LinkObject(const std::shared_ptr<PatchedObject>& into,
   absl::StatusOr<UnitsResult> result =
       LinkUnits(program_, *into, facts, {name_, units, ProgramGlobals(), ModuleGlobals()});
   if (!result.ok()) return result.status();
-  std::vector<PatchFunction*> late;
-  for (PatchFunction& function : object.functions) {
-    if (function.links_late) late.push_back(&function);
-  }
-  if (late.size() != result->functions.size()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("module '", object.name, "' does not use every function that the patch has"));
-  }
   if (absl::Status read = ReadCallbacks(*result, object); !read.ok()) return read;
-  for (size_t i = 0; i < late.size(); ++i) {
-    PatchFunction& linked = result->functions[i];
-    // The name that it has had all along, in logs and in the attribute tree.
-    linked.old.sympos = late[i]->old.sympos;
-    late[i]->old = std::move(linked.old);
-    late[i]->new_body = linked.new_body;
-    late[i]->new_text = linked.new_text;
-  }
+  TakeLinked(std::move(result->functions), object);
   object.added_text = std::move(result->added_text);
   object.held = std::move(result->unit_functions);
   for (FunctionSite& held : object.held) held.object = object.name;

@@ -63,6 +63,10 @@ class SourcePatch : public LinkedPatch {
   // What a guest module's units declare: callbacks for that module.
   absl::Status ReadCallbacks(const UnitsResult& result, PatchObject& object) const;
 
+  // Fills in the functions of the module, lists those that earlier patches have added to it, and
+  // drops those that are no function of their own.
+  static void TakeLinked(std::vector<PatchFunction> linked, PatchObject& object);
+
   // What the patch newly defines in the program, and in those guest modules that serve others and
   // are linked.
   std::map<std::string, uintptr_t> ProgramGlobals() const;

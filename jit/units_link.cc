@@ -84,7 +84,8 @@ class Linking {
   void PlanNew(const PatchUnit& unit, PatchUnitLink::Plan& plan);
   void PlanAddedBefore(PatchUnitLink::Plan& plan);
   void TakeObjectsOwn(const llvm::jitlink::LinkGraph& graph, PatchUnitLink::Plan& plan);
-  void FindAddedBefore(const llvm::jitlink::LinkGraph& graph, const PatchUnitLink::Plan& plan);
+  bool IsReplaced(const HostedSymbol& added) const;
+  void FindAddedBefore(const llvm::jitlink::LinkGraph& graph, PatchUnitLink::Plan& plan);
   absl::StatusOr<GraphPtr> BuildGraph(const PatchUnit& unit, const PatchUnitLink::Plan& plan);
   std::unique_ptr<LinkedUnits> Text(const HostedProgram* program) const;
   absl::Status TakeFunctions();
@@ -207,7 +208,6 @@ void Linking::PlanNew(const PatchUnit& unit, PatchUnitLink::Plan& plan) {
 // What an earlier patch has added, and what runs may have the address of, is replaced as the
 // object's functions are: such an address leads to the newest version.
 void Linking::PlanAddedBefore(PatchUnitLink::Plan& plan) {
-  if (object_.parent != nullptr) return;
   for (auto it = plan.new_functions.begin(); it != plan.new_functions.end();) {
     const HostedSymbol* added = into_.data().FindFunction(absl::StrCat(plan.unit_name, "|", *it));
     if (added == nullptr) added = into_.data().FindFunction(*it);
@@ -255,13 +255,25 @@ absl::StatusOr<GraphPtr> Linking::BuildGraph(const PatchUnit& unit,
   return object_.engine->BuildGraph(unit.unit, rewritten_.back());
 }
 
-void Linking::FindAddedBefore(const llvm::jitlink::LinkGraph& graph,
-                              const PatchUnitLink::Plan& plan) {
+bool Linking::IsReplaced(const HostedSymbol& added) const {
+  return std::any_of(plans_.begin(), plans_.end(), [&added](const PatchUnitLink::Plan& plan) {
+    const auto replaced = plan.replaced.find(added.name);
+    return replaced != plan.replaced.end() && replaced->second.old == &added;
+  });
+}
+
+void Linking::FindAddedBefore(const llvm::jitlink::LinkGraph& graph, PatchUnitLink::Plan& plan) {
   for (const llvm::jitlink::Symbol* symbol : graph.defined_symbols()) {
     if (!symbol->hasName() || symbol->getScope() == llvm::jitlink::Scope::Local) continue;
-    const auto replaced = plan.replaced.find(std::string(*symbol->getName()));
+    const std::string name(*symbol->getName());
+    const HostedSymbol* const added = into_.data().FindFunction(name);
+    // An inline function, which the unit that it was of has no more.
+    if (added != nullptr && !IsReplaced(*added) && plan.new_functions.erase(name) != 0) {
+      plan.replaced[name] = Replacement{.old = added, .is_added = true, .body = {}, .text = {}};
+    }
+    const auto replaced = plan.replaced.find(name);
     if (replaced == plan.replaced.end() || !replaced->second.is_added) continue;
-    added_before_[replaced->first] = replaced->second.old;
+    added_before_[name] = replaced->second.old;
   }
 }
 
@@ -343,6 +355,7 @@ absl::Status Linking::TakeFunctions() {
       function.old = object_.index.Site(*replaced.old);
       function.new_body = replaced.body;
       function.new_text = replaced.text;
+      function.is_added = true;
       function.detail = "added by an earlier patch";
       functions_.push_back(std::move(function));
     }
@@ -355,6 +368,7 @@ absl::Status Linking::TakeFunctions() {
       if (it == replaced.end()) continue;
       PatchFunction function;
       function.old = object_.index.Site(*it->second.old);
+      function.old.unit = what_.units[i]->unit;
       function.new_body = it->second.body;
       function.new_text = it->second.text;
       function.reason = described.reason;

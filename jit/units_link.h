@@ -32,8 +32,10 @@ struct UnitsToLink {
 
 struct UnitsResult {
   std::unique_ptr<LinkedUnits> text;
-  std::vector<PatchFunction> functions;  // in the order of the units'
-  std::vector<CodeRange> added_text;     // of new functions
+  // Those that earlier patches have added; then in the order of the units', by the names that these
+  // have, each once.
+  std::vector<PatchFunction> functions;
+  std::vector<CodeRange> added_text;  // of new functions
   // New functions and data that units of other objects may refer to.
   std::map<std::string, uintptr_t> globals;
   // What the units declare by <mend/livepatch.h>, to be read with the help of `data`.

@@ -46,6 +46,9 @@ struct PatchFunction {
   CodeRange new_text;    // for the stack check
   // Both are there only as long as the function's object is: ResolveObject fills them in.
   bool links_late = false;
+  // `old` is what an earlier patch has added, and no symbol of the object: the loader lists it when
+  // the object is there, and it goes with the object.
+  bool is_added = false;
   ChangeReason reason = ChangeReason::kChanged;
   std::string detail;
 

@@ -55,6 +55,7 @@ absl::Status AddNops(Patch* patch, const std::vector<Patch*>& active) {
         }
         PatchFunction nop;
         nop.old = function.old;
+        nop.is_added = function.is_added;
         nop.nop = true;
         FindOrAddObject(patch, object)->functions.push_back(std::move(nop));
       }

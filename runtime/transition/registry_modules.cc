@@ -71,6 +71,7 @@ void PatchRegistry::State::ForgetLocked(Patch* patch, PatchObject* object) {
   // The program never goes, and who resolved its functions once need not do so again.
   if (object->name.empty()) return;
   loader_->ForgetObject(patch, object);
+  std::erase_if(object->functions, [](const PatchFunction& function) { return function.is_added; });
   for (PatchFunction& function : object->functions) {
     function.old.entry = {};
     function.old.slot = nullptr;

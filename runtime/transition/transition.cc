@@ -245,6 +245,7 @@ absl::Status Transition::HookObject(PatchObject* object) {
   const size_t first_move = moves_.size();
   const size_t first_text = trampolines_.size();
   for (PatchFunction& function : object->functions) {
+    function.transition = true;
     const PatchFunction* const below = environment_.table->Of(function.old)->versions.top();
     if (patching_) {
       PlanMove(function, object->loaded, below, &function);

@@ -8,13 +8,14 @@ OLD = NI + 'int f(int x){return x+1;}\n'
 
 class Chain:
     """`versions`: what stands in place of OLD, one after the other. `answers`: of the original and of each version in
-    turn. `refusal`: of the last version; then the one before it goes on answering."""
+    turn. `refusal`: of the last version; then the one before it goes on answering. `others`: other files, of the original
+    and of each version."""
 
-    def __init__(self, name, versions, answers, refusal='', language='c'):
+    def __init__(self, name, versions, answers, refusal='', language='c', others=None):
         self.name = name
         head, show = (CI, 'void show(int r)') if language == 'c' else (IO, SHOW)
-        self.versions = [{'a.' + language: head + text + show + '{printf("%d\\n",f(r));}\n'}
-                         for text in (OLD, *versions)]
+        self.versions = [{'a.' + language: head + text + show + '{printf("%d\\n",f(r));}\n', **more}
+                         for text, more in zip((OLD, *versions), others or [{}] * (len(versions) + 1))]
         self.answers = [str(answer) + '\n' for answer in answers]
         self.refusal = refusal
         self.language = language
@@ -33,6 +34,12 @@ OPERATIONS = (NI + 'static int q(int x){return x*3;}' + NI +
 HELD = ('#include <functional>\nstatic std::function<int(int)>*k;static ' + NI +
         'void set(int a){k=new std::function<int(int)>([a](int x){return x+a*10;});}' + NI +
         'int f(int x){if(!k)set(2);return (*k)(x);}\n')
+
+FROM_OTHER_UNITS = [
+    {'b.cc': 'int b(int x){return x;}\n'},
+    {'b.cc': 'int b(int x){return x;}\n', 'h.h': 'inline int g(int x){return x+10;}\n'},
+    {'b.cc': '#include "h.h"\nint b(int x){int(*volatile r)(int)=g;return r(x);}\n',
+     'h.h': 'inline int g(int x){return x+20;}\n'}]
 
 CHAINS = [
     Chain('a new static keeps its value', [
@@ -70,5 +77,9 @@ CHAINS = [
     Chain('a new function known by its address becomes global', [STORED, STORED.replace(
         'static int g(int x){return x*7', 'int g(int x){return x*8')], [2, 141, 241]),
     Chain('new operations keep their state', [OPERATIONS, OPERATIONS.replace('x*3', 'x*30')], [2, 7007, 10091]),
+    Chain('a new inline function known by its address, which another unit has then', [
+        '#include "h.h"\nstatic int(*p)(int);' + NI + 'int f(int x){if(!p)p=g;return p(x);}\n',
+        'int b(int);static int(*p)(int);' + NI + 'int f(int x){return p?p(x)*100+b(x):0;}\n'], [2, 12, 2323],
+          language='cc', others=FROM_OTHER_UNITS),
     Chain('a new closure edited', [HELD, HELD.replace('x+a*10', 'x+a*100')], [2, 22, 203], language='cc'),
 ]

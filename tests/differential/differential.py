@@ -9,6 +9,8 @@ the program goes on as before.
                                                  and those of chains.py, of patches one after the other
   differential.py BUILD_DIR --seeds N            generated programs (generate.py), from --first on
   differential.py BUILD_DIR --minutes M          as many as that takes
+  differential.py BUILD_DIR --in-modules ...     with what is edited in a module that the program opens
+  differential.py BUILD_DIR --flags=FLAGS ...    compiled with these flags, too
   differential.py BUILD_DIR --control            a wrong expectation, and a patch of less than the edit: must be found
 
 Programs answer a line of input with the lines of a round (live.py). Each round is compared: the first before the
@@ -44,12 +46,16 @@ class Failure(Exception):
 
 
 class Trial:
-    """One program and one edit of it. `outcome` is "applied", "no change" or the refusal's codes."""
+    """One program and one edit of it, of a module that it opens if `in_module`. `outcome` is "applied", "no change" or
+    the refusal's codes."""
 
-    def __init__(self, build, files, edited, level, language):
+    more_flags = []
+
+    def __init__(self, build, files, edited, level, language, in_module=False):
         self.build = build
         self.level = level
         self.language = language
+        self.in_module = in_module
         main = "main." + language
         self.files = {**files, main: live.MAIN}
         self.edited = {**edited, main: live.MAIN}
@@ -63,14 +69,9 @@ class Trial:
     def run(self, wanted=None, applied_instead=None):
         """`wanted`: the second round, if not that of the edited program; `applied_instead`: another edited tree that
         is applied in place of the one that answers are compared with."""
-        flags = ["-w", self.level, *(["-std=c++20"] if self.language == "cc" else [])]
-        before = self._native("base", self.files, flags)
-        after = self._native("edited", self.edited, flags)
-        hosted = os.path.join(self.folder, "hosted")
-        error = live.compile_program([self._tool("patchc"), DRIVER[self.language]], os.path.join(self.folder, "base"),
-                                     self.files, flags, hosted)
-        if error:
-            raise Failure("patchc does not compile it: " + error)
+        before = self._native("base", self.files)
+        after = self._native("edited", self.edited)
+        hosted = self._hosted()
         live.write_files(self.folder, {"edit.patch": live.diff_of(self.files, applied_instead or self.edited)})
         environment = {**os.environ, "XDG_RUNTIME_DIR": self.folder, "NO_COLOR": "1",
                        "MEND_OPTIONS": "--log " + os.path.join(self.folder, "log")}
@@ -86,24 +87,37 @@ class Trial:
     def _tool(self, name):
         return os.path.join(self.build, "bin", name)
 
-    def _native(self, name, files, flags):
+    def _flags(self):
+        return ["-w", self.level, *(["-std=c++20"] if self.language == "cc" else []), *Trial.more_flags]
+
+    def _native(self, name, files):
         folder = os.path.join(self.folder, name)
         live.write_files(folder, files)
-        error = live.compile_program([CLANG[self.language]], folder, files, flags, "native")
+        error = live.compile_program([CLANG[self.language]], folder, files, self._flags(), "native")
         if error:
             raise Failure("clang does not compile the %s program: %s" % (name, error))
-        program = live.Program(os.path.join(folder, "native"))
+        program = live.Program([os.path.join(folder, "native")])
         rounds = [program.round(number) for number in (1, 2, 3)]
         program.end()
         return rounds
 
-    def run_versions(self, chain):
-        flags = ["-w", self.level, *(["-std=c++20"] if self.language == "cc" else [])]
-        base, hosted = os.path.join(self.folder, "base"), os.path.join(self.folder, "hosted")
-        live.write_files(base, self.files)
-        error = live.compile_program([self._tool("patchc"), DRIVER[self.language]], base, self.files, flags, hosted)
+    def _hosted(self):
+        """The command of the program, compiled by patchc."""
+        folder, program = os.path.join(self.folder, "base"), os.path.join(self.folder, "hosted")
+        compiler = [self._tool("patchc"), DRIVER[self.language]]
+        live.write_files(folder, self.files)
+        if self.in_module:
+            module = os.path.join(self.folder, "part.so")
+            files = {name: text for name, text in self.files.items() if name != "main." + self.language}
+            error = live.compile_module(compiler, folder, files, self._flags(), module, program)
+        else:
+            error = live.compile_program(compiler, folder, self.files, self._flags(), program)
         if error:
             raise Failure("patchc does not compile it: " + error)
+        return [program, module] if self.in_module else [program]
+
+    def run_versions(self, chain):
+        hosted = self._hosted()
         environment = {**os.environ, "XDG_RUNTIME_DIR": self.folder, "NO_COLOR": "1"}
         program = live.Program(hosted, {**environment, "MEND_OPTIONS": "--log " + os.path.join(self.folder, "log")})
         target = str(program.process.pid)
@@ -164,8 +178,8 @@ class Trial:
         return re.findall(r"^  (?:replaced|added) +(.*)$", self.report, re.MULTILINE)
 
 
-def run_case(build, case, level):
-    trial = Trial(build, case.files, case.edited, level, case.language)
+def run_case(build, case, level, in_module):
+    trial = Trial(build, case.files, case.edited, level, case.language, in_module)
     try:
         trial.run(case.second)
         if case.outcomes[level] != trial.outcome:
@@ -177,8 +191,8 @@ def run_case(build, case, level):
         trial.close()
 
 
-def run_chain(build, chain, level):
-    trial = Trial(build, chain.versions[0], chain.versions[-1], level, chain.language)
+def run_chain(build, chain, level, in_module):
+    trial = Trial(build, chain.versions[0], chain.versions[-1], level, chain.language, in_module)
     try:
         trial.run_versions(chain)
         return "refused: " + chain.refusal if chain.refusal else "applied, one after the other"
@@ -188,9 +202,9 @@ def run_chain(build, chain, level):
         trial.close()
 
 
-def run_seed(build, seed):
+def run_seed(build, seed, in_module):
     generated = Generated(seed)
-    trial = Trial(build, generated.files, generated.edited, generated.level, generated.language)
+    trial = Trial(build, generated.files, generated.edited, generated.level, generated.language, in_module)
     try:
         trial.run()
         untouched = {str(number) for number, edits in generated.edits.items() if not edits}
@@ -261,6 +275,8 @@ def main():
     parser.add_argument("build")
     parser.add_argument("--cases", nargs="?", const="", help="the cases whose names contain this")
     parser.add_argument("--all-levels", action="store_true")
+    parser.add_argument("--in-modules", action="store_true")
+    parser.add_argument("--flags", default="")
     parser.add_argument("--seeds", type=int, default=0)
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=0)
@@ -271,26 +287,30 @@ def main():
         print("skipped: no " + ", ".join(CLANG.values()))
         return 77
     build = os.path.abspath(options.build)
+    Trial.more_flags = options.flags.split()
     tally = Tally()
     if options.control:
         run_controls(build)
         print("controls: wrong answers are found")
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        def submit(run, *what):
+            return pool.submit(run, build, *what, options.in_modules)
+
         pending = set()
         if options.cases is not None:
             chosen = [case for case in CASES + AREAS
                       if options.cases in case.name and (options.all_levels or not case.long)]
-            pending = {pool.submit(run_case, build, case, level) for number, case in enumerate(chosen)
+            pending = {submit(run_case, case, level) for number, case in enumerate(chosen)
                        for at, level in enumerate(case.outcomes) if options.all_levels or at == number % 2}
             chains = [chain for chain in CHAINS if options.cases in chain.name]
-            pending |= {pool.submit(run_chain, build, chain, level) for number, chain in enumerate(chains)
+            pending |= {submit(run_chain, chain, level) for number, chain in enumerate(chains)
                         for at, level in enumerate(("-O0", "-O2")) if options.all_levels or at == number % 2}
         for seed in seeds_of(options):
             while len(pending) > 2 * options.jobs:
                 done, pending = concurrent.futures.wait(pending, return_when=concurrent.futures.FIRST_COMPLETED)
                 for future in done:
                     tally.take(future)
-            pending.add(pool.submit(run_seed, build, seed))
+            pending.add(submit(run_seed, seed))
         for future in concurrent.futures.as_completed(pending):
             tally.take(future)
     for outcome, count in sorted(tally.outcomes.items()):

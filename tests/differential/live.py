@@ -23,6 +23,23 @@ int main(void) {
   return 0;
 }
 """
+# The same with all of it in a module, which the program opens.
+OPENS_MODULE = """#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+int main(int argc, char** argv) {
+  void* module = dlopen(argv[1], RTLD_NOW);
+  void (*show)(int) = module != NULL ? (void (*)(int))dlsym(module, "show") : NULL;
+  char line[32];
+  if (show == NULL) return fprintf(stderr, "%s\\n", dlerror()), 1;
+  while (fgets(line, sizeof line, stdin)) {
+    show(atoi(line));
+    puts("end");
+    fflush(stdout);
+  }
+  return argc != 2;
+}
+"""
 ANSWER_S = 60
 
 
@@ -30,7 +47,7 @@ class Program:
     """A running one."""
 
     def __init__(self, command, environment=None):
-        self.process = subprocess.Popen([command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, env=environment)
         self.pending = b""
 
@@ -99,6 +116,18 @@ def run(command, **options):
 
 def compile_program(compiler, folder, files, flags, output):
     result = run([*compiler, *flags, *units_of(files), "-o", output], cwd=folder)
+    return None if result.returncode == 0 else result.stdout
+
+
+def compile_module(compiler, folder, files, flags, module, program):
+    """`files` as the module, and a program that opens it."""
+    error = compile_program(compiler, folder, files, [*flags, "-fPIC", "-shared"], module)
+    if error:
+        return error
+    opens = program + ".c"
+    with open(opens, "w", encoding="utf-8") as file:
+        file.write(OPENS_MODULE)
+    result = run([compiler[0], "cc", opens, "-o", program], cwd=os.path.dirname(program))
     return None if result.returncode == 0 else result.stdout
 
 

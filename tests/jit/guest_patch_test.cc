@@ -73,6 +73,8 @@ class GuestPatchTest : public ::testing::Test {
   void Forget(Patch& patch) {
     PatchObject& object = patch.objects.back();
     session_->ForgetObject(&patch, &object);
+    std::erase_if(object.functions,
+                  [](const PatchFunction& function) { return function.is_added; });
     for (PatchFunction& function : object.functions) {
       function.old.entry = {};
       function.new_body = {};
@@ -136,6 +138,52 @@ TEST_F(GuestPatchTest, ALaterPatchFindsTheStaticsOfTheOneBefore) {
     if (round == 2) bytes = session_->Usage().module_bytes;
   }
   EXPECT_EQ(session_->Usage().module_bytes, bytes) << "again and again takes no memory";
+}
+
+// Whoever has the address of a function that an earlier patch has added comes to the newest
+// version.
+TEST_F(GuestPatchTest, AddedFunctionsAreReplacedWhereTheirAddressIsKept) {
+  const auto unit_that_adds = [](const std::string& value) {
+    PatchUnit unit = GuestUnit(
+        Compile(absl::StrCat("extern int shared; static int hits; static int (*kept)(void);"
+                             "static int extra(void) { return ",
+                             value,
+                             "; }"
+                             "__attribute__((noinline)) static int step(int n) { hits += n;"
+                             " if (!kept) kept = extra; return kept() * 10 + (kept == extra); }"
+                             "int run(int n) { return step(n); }")),
+        {Replaces("step", Binding::kLocal)});
+    unit.new_functions = {"extra"};
+    unit.new_data = {"kept"};
+    return unit;
+  };
+  for (int round = 0; round < 2; ++round) {
+    SCOPED_TRACE(round);
+    auto module = LinkGuest();
+    ASSERT_NE(module, nullptr);
+    auto* run = reinterpret_cast<int (*)(int)>(Session::FindSymbol(*module, "run"));
+    auto first = LoadPatch(Module({unit_that_adds("5")}));
+    ASSERT_EQ(ResolveError(*first), "resolved");
+    EXPECT_EQ(first->objects[0].functions.size(), 1u);
+    Activate(first->objects[0]);
+    EXPECT_EQ(run(1), 51);
+    auto second = LoadPatch(Module({unit_that_adds("6")}));
+    PatchObject& object = second->objects[0];
+    object.functions.emplace_back().nop = true;
+    object.functions.back().old.name = "run";
+    ASSERT_EQ(ResolveError(*second), "resolved");
+    ASSERT_EQ(object.functions.size(), 3u);
+    EXPECT_EQ(object.functions[1].old.name, "extra");
+    EXPECT_TRUE(object.functions[1].is_added);
+    EXPECT_TRUE(object.functions[2].nop) << "they stay at the end";
+    object.functions.pop_back();
+    Activate(object);
+    EXPECT_EQ(run(1), 61);
+    Forget(*second);
+    EXPECT_EQ(object.functions.size(), 1u);
+    Forget(*first);
+    module.reset();
+  }
 }
 
 TEST_F(GuestPatchTest, WhatThePatchAddsToTheProgramIsSeenByTheModule) {

@@ -232,6 +232,17 @@ class LateLinkTest : public ModuleRegistryTest {
     }
     return patch;
   }
+  // The patch of that name replaces `linger` by its second version, which is no symbol of `mod`.
+  void LingerIsAdded(const std::string& patch) {
+    PatchFunction& function = loader_.replaces_added[patch];
+    function.old = SiteOf(Linger());
+    function.old.object = "mod";
+    function.new_body = Linger2().text.begin;
+    function.new_text = Linger2().text;
+    function.links_late = true;
+    function.is_added = true;
+    loader_.Know(Linger2());
+  }
 };
 
 TEST_F(LateLinkTest, APendingPatchIsLinkedEachTimeItsModuleComes) {
@@ -324,6 +335,98 @@ TEST_F(LateLinkTest, WhatThePatchMarksInAModuleIsHeldWhileThatIsThere) {
   ASSERT_TRUE(LoadModule("mod").ok());
   EXPECT_EQ(object.held.size(), 1u);
   EXPECT_EQ(chore(0), 2);
+}
+
+TEST_F(LateLinkTest, AddedFunctionsThatAPatchReplacesGoWithTheModule) {
+  gate_.Open();
+  loader_.LinkLate("chore", Chore2());
+  LingerIsAdded("second");
+  ASSERT_TRUE(LoadModule("mod").ok());
+  auto made = MakeLatePatch("second", {"chore"});
+  const PatchObject& object = made->objects.back();
+  EnableAndWait(std::move(made));
+  EXPECT_EQ(object.functions.size(), 2u);
+  EXPECT_EQ(linger(0), 2);
+  EXPECT_TRUE(*modules().Unload("mod"));
+  EXPECT_EQ(object.functions.size(), 1u);
+  EXPECT_FALSE(EntryOpen(Linger()));
+  // Nothing has been added to the new one.
+  loader_.replaces_added.clear();
+  ASSERT_TRUE(LoadModule("mod").ok());
+  EXPECT_EQ(object.functions.size(), 1u);
+  EXPECT_EQ(chore(0), 2);
+  EXPECT_EQ(linger(0), 1);
+}
+
+TEST_F(LateLinkTest, APatchWithoutTheAddedFunctionLeadsBackToTheOneThatWasAdded) {
+  loader_.LinkLate("chore", Chore2());
+  LingerIsAdded("second");
+  ASSERT_TRUE(LoadModule("mod").ok());
+  EnableAndWait(MakeLatePatch("second", {"chore"}));
+  Spawn([] { linger(0); });
+  gate_.AwaitWaiter();
+  auto made = MakeLatePatch("third", {"chore"});
+  made->replace = true;
+  const PatchObject& object = made->objects.back();
+  Enable(std::move(made));
+  EXPECT_FALSE(registry().Wait(kNotYet).ok()) << "a thread is in what it takes off";
+  EXPECT_EQ(object.functions.size(), 2u) << "with a nop";
+  gate_.Open();
+  threads_.clear();
+  Settle();
+  EXPECT_EQ(object.functions.size(), 1u);
+  EXPECT_EQ(linger(0), 1);
+  EXPECT_EQ(chore(0), 2);
+}
+
+TEST_F(LateLinkTest, AModuleThatGoesInATransitionTakesAddedFunctionsAndTheirNopsAlong) {
+  loader_.LinkLate("chore", Chore2());
+  LingerIsAdded("second");
+  ASSERT_TRUE(LoadModule("mod").ok());
+  EnableAndWait(MakeLatePatch("second", {"chore"}));
+  Spawn([] { linger(0); });
+  gate_.AwaitWaiter();
+  auto made = MakeLatePatch("third", {"chore"});
+  made->replace = true;
+  const PatchObject& object = made->objects.back();
+  Enable(std::move(made));
+  EXPECT_FALSE(registry().Wait(kNotYet).ok());
+  EXPECT_TRUE(*modules().Unload("mod"));
+  EXPECT_EQ(object.functions.size(), 1u);
+  EXPECT_EQ(ErrnoOfStatus(LoadModule("mod")), EBUSY) << "a thread is in the added function's text";
+  Settle();
+  gate_.Open();
+  threads_.clear();
+  ASSERT_TRUE(LoadModule("mod").ok());
+  EXPECT_EQ(linger(0), 1);
+  EXPECT_EQ(chore(0), 2);
+}
+
+TEST_F(LateLinkTest, AddedFunctionsOfAModuleThatComesInATransitionPrecedeTheNops) {
+  loader_.LinkLate("chore", Chore2());
+  Spawn([] { linger(0); });
+  gate_.AwaitWaiter();
+  EnableAndWait(MakeObjectPatch("first", {}, {{"mod", "other", Chore3()}}, {}));
+  auto made = MakeLatePatch("second", {"chore"});
+  made->replace = true;
+  made->held.push_back(SiteOf(Linger()));
+  const PatchObject& object = made->objects.back();
+  LingerIsAdded("second");
+  Enable(std::move(made));
+  EXPECT_FALSE(registry().Wait(kNotYet).ok());
+  module_loader_.makings["mod"].symbols = {{"chore", Chore()}, {"other", Linger2()}};
+  ASSERT_TRUE(LoadModule("mod").ok());
+  ASSERT_EQ(object.functions.size(), 3u);
+  EXPECT_TRUE(object.functions[1].is_added);
+  EXPECT_TRUE(object.functions[1].transition);
+  EXPECT_TRUE(object.functions[2].nop);
+  gate_.Open();
+  threads_.clear();
+  Settle();
+  EXPECT_EQ(object.functions.size(), 2u) << "the nop is gone";
+  EXPECT_EQ(linger(0), 2);
+  DisableAndWait("second");
+  EXPECT_EQ(linger(0), 1);
 }
 
 // --- replace sets ---

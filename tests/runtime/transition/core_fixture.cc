@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -136,7 +137,7 @@ std::vector<FunctionSite> FakeLoader::SitesOf(
   return sites;
 }
 
-absl::Status FakeLoader::ResolveObject(Patch*, PatchObject* object) {
+absl::Status FakeLoader::ResolveObject(Patch* patch, PatchObject* object) {
   const std::vector<FunctionSite>& sites = symbols_[object->name];
   for (PatchFunction& function : object->functions) {
     FunctionSite& old = function.old;
@@ -163,11 +164,17 @@ absl::Status FakeLoader::ResolveObject(Patch*, PatchObject* object) {
     old = *found;
     old.sympos = requested;
     if (!function.links_late) continue;
-    const auto& [text, added] = late_[old.name];
+    const auto& [text, added_text] = late_[old.name];
     function.new_body = text.begin;
     function.new_text = text;
-    object->added_text.insert(object->added_text.end(), added.begin(), added.end());
+    object->added_text.insert(object->added_text.end(), added_text.begin(), added_text.end());
     object->held = SitesOf(late_units, object->name);
+  }
+  const auto replaced = replaces_added.find(patch->name);
+  if (replaced != replaces_added.end() && replaced->second.old.object == object->name) {
+    const auto nops = std::find_if(object->functions.begin(), object->functions.end(),
+                                   [](const PatchFunction& function) { return function.nop; });
+    object->functions.insert(nops, replaced->second);
   }
   return absl::OkStatus();
 }

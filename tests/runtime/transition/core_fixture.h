@@ -107,6 +107,8 @@ class FakeLoader : public PatchLoader {
     Know(function);
     late_[name] = {function.text, std::move(added)};
   }
+  // What the patch of that name replaces of what earlier ones have added, when the object is there.
+  std::map<std::string, PatchFunction> replaces_added;
   // Patch and object of each call, in order.
   const std::vector<std::string>& forgotten() const { return forgotten_; }
 
