@@ -242,6 +242,8 @@ void Transition::RunPreUnpatch() {
 // --- objects that come and go in mid-transition ---
 
 absl::Status Transition::HookObject(PatchObject* object) {
+  // For what others replace of what had been added to the object: it was not listed before.
+  if (absl::Status added = AddNops(patch_, others_); !added.ok()) return added;
   const size_t first_move = moves_.size();
   const size_t first_text = trampolines_.size();
   for (PatchFunction& function : object->functions) {

@@ -362,10 +362,16 @@ int SimulatedThread::RunBody(Function function, int version) {
       break;
     }
     case kAlpha:
-    case kGamma:
       Work(1);
-      Agree(version, Call(kBeta), function == kAlpha ? "alpha" : "gamma");
+      Agree(version, Call(kBeta), "alpha");
       break;
+    case kGamma: {
+      const int first = Call(kEpsilon);
+      Work(1);
+      Agree(version, Call(kBeta), "gamma");
+      Agree(first, Call(kEpsilon), "gamma");
+      break;
+    }
     default:
       if (PollIsSet()) PollAt(pc);
       break;

@@ -17,7 +17,7 @@ namespace {
 constexpr size_t kTextBytes = 1 << 20;
 constexpr size_t kBodyBytes = 64;
 constexpr size_t kSlotsMax = 64;
-constexpr const char* kNames[] = {"pair", "alpha", "beta", "gamma", "delta"};
+constexpr const char* kNames[] = {"pair", "alpha", "beta", "gamma", "delta", "epsilon"};
 
 // Real memory, so that slots are in reach and entries can be read; nothing here is ever executed.
 alignas(64) constinit uint8_t text_memory[kTextBytes] = {};
@@ -68,7 +68,7 @@ void ModelHost::MakeFunction(Function function) {
   memcpy(reinterpret_cast<void*>(text.begin.value), &kClosedEntry, sizeof kClosedEntry);
   uintptr_t* const slot = &slots[slots_used_++];
   *slot = text.begin.value + kEntryStubSize;
-  sites_[function] = {.object = function == kGamma ? "mod" : "",
+  sites_[function] = {.object = function == kGamma || function == kEpsilon ? "mod" : "",
                       .unit = "model",
                       .name = kNames[function],
                       .sympos = 1,
@@ -167,14 +167,15 @@ std::unique_ptr<Patch> ModelHost::MakePatch(const PatchPlan& plan) {
 
 mend_object* ModelHost::LinkModule() {
   MakeFunction(kGamma);
+  MakeFunction(kEpsilon);
   modules_.push_back(std::make_unique<mend_object>());
   modules_.back()->name = "mod";
   return modules_.back().get();
 }
 
 CodeRange ModelHost::module_text() const {
-  const FunctionSite& gamma = sites_[kGamma];
-  return {gamma.entry, gamma.entry + static_cast<size_t>(gamma.size)};
+  const FunctionSite& last = sites_[kEpsilon];
+  return {sites_[kGamma].entry, last.entry + static_cast<size_t>(last.size)};
 }
 
 void ModelHost::FreeModule() {
@@ -188,6 +189,7 @@ void ModelHost::FreeModule() {
     freed_.push_back(version.text);
   }
   sites_[kGamma] = {};
+  sites_[kEpsilon] = {};
 }
 
 absl::StatusOr<std::unique_ptr<Patch>> ModelLoader::Load(const PatchModule&) {
@@ -197,15 +199,35 @@ absl::StatusOr<std::unique_ptr<Patch>> ModelLoader::Load(const PatchModule&) {
 absl::Status ModelLoader::ResolveObject(Patch* patch, PatchObject* object) {
   if (object->name.empty()) return absl::OkStatus();
   if (!host_->has_module()) Now().Violation("an object is resolved that is not there");
+  const int version = static_cast<const ModelText*>(patch->module.get())->version();
+  bool has_added = false;
+  bool links = false;
   for (PatchFunction& function : object->functions) {
-    if (function.old.entry.is_null()) function.old = host_->Site(kGamma);
+    has_added = has_added || (function.is_added && !function.nop);
+    if (function.old.entry.is_null()) {
+      if (function.old.name != kNames[kGamma]) Now().Violation("no symbol of the module");
+      function.old = host_->Site(kGamma);
+    }
     if (!function.links_late || !function.new_body.is_null()) continue;
-    function.new_text = host_->NewText(kBodyBytes);
-    function.new_body = function.new_text.begin;
-    const int version = static_cast<const ModelText*>(patch->module.get())->version();
-    host_->versions_.push_back({function.new_text, version, false});
+    links = true;
+    LinkLate(&function, version);
   }
+  if (!links || has_added) return absl::OkStatus();
+  PatchFunction epsilon;
+  epsilon.old = host_->Site(kEpsilon);
+  epsilon.links_late = true;
+  epsilon.is_added = true;
+  LinkLate(&epsilon, version);
+  const auto nops = std::find_if(object->functions.begin(), object->functions.end(),
+                                 [](const PatchFunction& function) { return function.nop; });
+  object->functions.insert(nops, std::move(epsilon));
   return absl::OkStatus();
+}
+
+void ModelLoader::LinkLate(PatchFunction* function, int version) {
+  function->new_text = host_->NewText(kBodyBytes);
+  function->new_body = function->new_text.begin;
+  host_->versions_.push_back({function->new_text, version, false});
 }
 
 void ModelLoader::ForgetObject(Patch*, PatchObject* object) {

@@ -20,9 +20,12 @@
 
 namespace mend::simulation {
 
-enum Function : int { kPair, kAlpha, kBeta, kGamma, kDelta, kFunctions };
+// The module has gamma, which is marked MEND_UNIT, and epsilon, which passes for added to it by a
+// patch of before.
+enum Function : int { kPair, kAlpha, kBeta, kGamma, kDelta, kEpsilon, kFunctions };
 
-// What a patch is made with. Every other version's gamma links when the module is there.
+// What a patch is made with. Every other version's gamma links when the module is there; those
+// versions replace epsilon, too.
 struct PatchPlan {
   int version = 1;
   bool replace = true;
@@ -92,7 +95,8 @@ class ModelHost : public CodeHost {
   std::deque<mend_state> records_;                     // of patches' states
 };
 
-// Knows where gamma is, and links patches' versions of it that are to be linked late.
+// Knows where gamma is, and links patches' versions of it that are to be linked late, with
+// epsilon's.
 class ModelLoader : public PatchLoader {
  public:
   explicit ModelLoader(ModelHost* host) : host_(host) {}
@@ -100,9 +104,14 @@ class ModelLoader : public PatchLoader {
   absl::Status ResolveObject(Patch* patch, PatchObject* object) override;
   void ForgetObject(Patch* patch, PatchObject* object) override;
   absl::StatusOr<FunctionSite> FindFunction(const std::string& name) const override;
+  std::vector<FunctionSite> UnitFunctions(const std::string&) const override {
+    return {host_->Site(kGamma)};
+  }
   std::string Describe(CodeAddress) const override { return "f"; }
 
  private:
+  void LinkLate(PatchFunction* function, int version);
+
   ModelHost* const host_;
 };
 

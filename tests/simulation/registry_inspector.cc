@@ -66,7 +66,7 @@ void RegistryInspector::CheckFunctions() {
   const Transition* const running = state().transition_.get();
   const bool switching =
       running != nullptr && state().phase_ == PatchRegistry::State::Phase::kSwitching;
-  for (const Function function : {kPair, kAlpha, kBeta, kGamma, kDelta}) {
+  for (const Function function : {kPair, kAlpha, kBeta, kGamma, kDelta, kEpsilon}) {
     const FunctionSite& site = host.Site(function);
     if (site.entry.is_null()) continue;
     const Redirection* const redirection = state().table_.Find(site.entry);

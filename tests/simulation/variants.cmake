@@ -40,6 +40,12 @@ mend_variant(slots_before_epoch transition runtime/transition/transition.cc
 # Rule B3: threads are asked to go back while the slots lead past the trampolines.
 mend_variant(unpatching_without_trampolines transition runtime/transition/transition.cc
   "if (!object.patched) continue;" "if (true) continue;")
+# What a patch replaces of what earlier ones have added to a module stays when that goes.
+mend_variant(added_stay registry_modules runtime/transition/registry_modules.cc
+  "  std::erase_if(object->functions, [](const PatchFunction& function) { return function.is_added; });\n" "")
+# A module comes to a transition, and others replace what had been added to it: nobody takes that off.
+mend_variant(nops_not_anew transition runtime/transition/transition.cc
+  "if (absl::Status added = AddNops(patch_, others_); !added.ok()) return added;" "")
 # The program's signal handlers run in the blocked region that they interrupt.
 mend_variant(handler_in_blocked_region blocked_region runtime/safepoint/blocked_region.cc
   "if (activity == Activity::kBlocked || activity == Activity::kClaimed) {" "if (false) {")
