@@ -82,7 +82,8 @@ const clang::driver::InputAction* InputOf(const clang::driver::Action& action) {
 // Why an option is not passed on to Clang, or nullptr.
 const char* WhyDropped(llvm::StringRef option) {
   if (option == "-flto" || option.starts_with("-flto=") || option.starts_with("-flto-jobs=") ||
-      option == "-ffat-lto-objects") {
+      option == "-ffat-lto-objects" || option == "-funified-lto" || option == "-fsplit-lto-unit" ||
+      option == "-fwhole-program-vtables" || option == "-fvirtual-function-elimination") {
     return "patchable units are compiled one by one";
   }
   if (option == "-static" || option == "-static-libgcc" || option == "-static-libstdc++") {
@@ -97,6 +98,9 @@ const char* WhyDropped(llvm::StringRef option) {
   }
   if (option == "-ftime-trace" || option.starts_with("-ftime-trace=")) {
     return "it is Clang's own command that writes a trace";
+  }
+  if (option.starts_with("-fpatchable-function-entry=")) {
+    return "the entries of patchable functions are mend's";
   }
   if (option == "-pg") return "gprof knows no hosted code; perf does (mend run --perf)";
   return nullptr;

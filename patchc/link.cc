@@ -269,16 +269,17 @@ class ProgramLink {
   // Options of the user's link; what only executables take is left out for a library, and the name
   // of a library for an executable.
   void AddTakenOver(bool is_shared, std::vector<std::string>& arguments) const {
-    for (size_t i = 0; i < arguments_.launcher.size(); ++i) {
-      const llvm::StringRef option = arguments_.launcher[i];
-      const bool has_value = TakesValue(option) && i + 1 < arguments_.launcher.size();
-      const bool of_executable = option.contains("dynamic-linker") || option.ends_with("-pie");
-      const bool of_library = option.contains("-soname") || option == "-h";
-      if (is_shared ? !of_executable : !of_library) {
-        arguments.push_back(option.str());
-        if (has_value) arguments.push_back(arguments_.launcher[i + 1]);
-      }
-      if (has_value) ++i;
+    const std::vector<std::string>& given = arguments_.launcher;
+    for (size_t i = 0; i < given.size(); ++i) {
+      const char* const next = i + 1 < given.size() ? given[i + 1].c_str() : nullptr;
+      const LinkerOption option = ParseLinkerOption(given[i], next);
+      const bool of_executable = option.name == "dynamic-linker" || option.name == "pie";
+      const bool of_library = option.name == "soname" || option.name == "h";
+      const bool is_added = is_shared ? !of_executable : !of_library;
+      if (is_added) arguments.push_back(given[i]);
+      if (!option.is_separate) continue;
+      ++i;
+      if (is_added) arguments.push_back(given[i]);
     }
   }
 
@@ -486,6 +487,8 @@ int LinkProgram(const LinkOptions& options, const llvm::opt::ArgStringList& argu
     llvm::errs() << "patchc: error: " << std::string(taken_apart.status().message()) << "\n";
     return 1;
   }
+  for (const std::string& note : taken_apart->notes)
+    llvm::errs() << "patchc: note: " << note << "\n";
   return ProgramLink(options, *std::move(taken_apart)).Run();
 }
 

@@ -1,6 +1,7 @@
 #include "patchc/link_arguments.h"
 
 #include <llvm/ADT/STLExtras.h>
+#include <llvm/Support/MemoryBuffer.h>
 #include <llvm/Support/Path.h>
 
 #include "absl/status/status.h"
@@ -9,101 +10,163 @@
 namespace mend::patchc {
 namespace {
 
-bool IsShared(llvm::StringRef option) {
-  return option == "-shared" || option == "--shared" || option == "-Bshareable";
-}
+using Names = llvm::ArrayRef<llvm::StringRef>;
+
+// The options of one letter whose value may follow at once, and names with one dash that begin like
+// those all the same.
+constexpr llvm::StringRef kJoined = "FILORTefhlmouyz";
+constexpr llvm::StringRef kNotJoined[] = {
+    "Tbss",      "Tdata",   "Ttext",     "eh-frame-hdr", "emit-relocs", "enable-",
+    "end-",      "entry",   "error-",    "exclude-libs", "execute-",    "export-dynamic",
+    "fatal-",    "filter",  "fini",      "fix-",         "format",      "fortran-common",
+    "hash-",     "help",    "library",   "lto-",         "merge-",      "mllvm",
+    "optimize-", "orphan-", "undefined", "unique",       "unresolved-"};
+
+// Options of several letters whose value is the next argument, unless it follows a `=`.
+constexpr llvm::StringRef kWithValue[] = {"Map",
+                                          "Tbss",
+                                          "Tdata",
+                                          "Ttext",
+                                          "Ttext-segment",
+                                          "auxiliary",
+                                          "defsym",
+                                          "default-script",
+                                          "dependency-file",
+                                          "dT",
+                                          "dynamic-linker",
+                                          "dynamic-list",
+                                          "entry",
+                                          "exclude-libs",
+                                          "export-dynamic-symbol",
+                                          "export-dynamic-symbol-list",
+                                          "filter",
+                                          "fini",
+                                          "format",
+                                          "hash-style",
+                                          "image-base",
+                                          "init",
+                                          "just-symbols",
+                                          "library",
+                                          "library-path",
+                                          "mllvm",
+                                          "orphan-handling",
+                                          "output",
+                                          "pack-dyn-relocs",
+                                          "plugin",
+                                          "retain-symbols-file",
+                                          "rpath",
+                                          "rpath-link",
+                                          "script",
+                                          "section-start",
+                                          "soname",
+                                          "sort-section",
+                                          "symbol-ordering-file",
+                                          "sysroot",
+                                          "trace-symbol",
+                                          "undefined",
+                                          "undefined-glob",
+                                          "unresolved-symbols",
+                                          "version-script",
+                                          "wrap"};
 
 // Of the launcher's link, or of the guest module's shell.
-bool IsTakenOver(llvm::StringRef option) {
-  static constexpr llvm::StringRef kExact[] = {"-soname",
-                                               "--soname",
-                                               "-h",
-                                               "-m",
-                                               "-z",
-                                               "-dynamic-linker",
-                                               "--dynamic-linker",
-                                               "-rpath",
-                                               "--rpath",
-                                               "-R",
-                                               "--sysroot",
-                                               "-rpath-link",
-                                               "--rpath-link",
-                                               "-pie",
-                                               "--pie",
-                                               "--eh-frame-hdr",
-                                               "--enable-new-dtags",
-                                               "--disable-new-dtags",
-                                               "-L"};
-  static constexpr llvm::StringRef kPrefixes[] = {
-      "--hash-style=",     "--build-id",    "-rpath=",      "--rpath=", "--sysroot=", "-L",
-      "--dynamic-linker=", "--rpath-link=", "-rpath-link=", "-soname=", "--soname="};
-  return llvm::is_contained(kExact, option) ||
-         llvm::any_of(kPrefixes, [option](llvm::StringRef p) { return option.starts_with(p); });
-}
+constexpr llvm::StringRef kTakenOver[] = {"L",
+                                          "R",
+                                          "build-id",
+                                          "disable-new-dtags",
+                                          "dynamic-linker",
+                                          "eh-frame-hdr",
+                                          "enable-new-dtags",
+                                          "h",
+                                          "hash-style",
+                                          "library-path",
+                                          "m",
+                                          "package-metadata",
+                                          "pie",
+                                          "rpath",
+                                          "rpath-link",
+                                          "soname",
+                                          "sysroot",
+                                          "z"};
 
-// Why a link with this option cannot become a hosted program; empty if it can.
-std::string WhyNotHosted(llvm::StringRef option) {
-  static constexpr llvm::StringRef kChangesLink[] = {"--wrap", "--defsym", "-T", "--script"};
-  for (const llvm::StringRef changes : kChangesLink) {
-    if (option == changes || option.starts_with(changes.str() + "=")) {
-      return changes.str() + ": the host does not do this at link time";
-    }
+// What would change which code a name means, or what it is that is linked.
+struct Unhosted {
+  llvm::StringRef name;
+  const char* why_not;
+};
+constexpr char kNotAtLinkTime[] = "the host does not do this at link time";
+constexpr Unhosted kUnhosted[] = {
+    {"wrap", kNotAtLinkTime},
+    {"defsym", kNotAtLinkTime},
+    {"T", kNotAtLinkTime},
+    {"script", kNotAtLinkTime},
+    {"dT", kNotAtLinkTime},
+    {"default-script", kNotAtLinkTime},
+    {"just-symbols", kNotAtLinkTime},
+    {"auxiliary", "the host knows no filters"},
+    {"f", "the host knows no filters"},
+    {"filter", "the host knows no filters"},
+    {"F", "the host knows no filters"},
+    {"init", "hosted code begins with its constructors: make the function one"},
+    {"fini", "hosted code ends with its destructors: make the function one"},
+};
+
+// Where things lie is the host's.
+constexpr llvm::StringRef kLayout[] = {"Tbss",          "Tdata",         "Ttext",
+                                       "Ttext-segment", "section-start", "image-base"};
+
+std::string WhyNotHosted(llvm::StringRef argument, const LinkerOption& option) {
+  for (const Unhosted& unhosted : kUnhosted) {
+    if (option.name != unhosted.name) continue;
+    // What every program has.
+    if (option.value == "_init" || option.value == "_fini") return {};
+    const llvm::StringRef shown = argument.take_front(argument.find('='));
+    return shown.str() + ": " + unhosted.why_not;
   }
   return {};
 }
 
-// The same of an entry point.
 std::string WhyNotEntry(llvm::StringRef entry) {
   if (entry.empty() || entry == "_start") return {};
   return "-e " + entry.str() + ": a hosted program starts in main, through the C library";
 }
 
-// The value that the option gives to the entry point; empty for other options. `next`: the argument
-// behind it.
-llvm::StringRef EntryOf(llvm::StringRef option, llvm::StringRef next) {
-  if (option == "-e" || option == "--entry" || option == "-entry") return next;
-  if (option.consume_front("--entry=") || option.consume_front("-entry=")) return option;
-  return {};
+// A linker script among the inputs may name other inputs, as those of libraries do; whether it does
+// more.
+bool IsScriptThatDefines(llvm::StringRef path) {
+  auto file = llvm::MemoryBuffer::getFile(path, /*IsText=*/true);
+  if (!file) return false;
+  std::string text = (*file)->getBuffer().str();
+  if (text.find('\0') != std::string::npos || llvm::StringRef(text).starts_with("!<")) return false;
+  for (size_t begin = 0; (begin = text.find("/*", begin)) != std::string::npos;) {
+    const size_t end = text.find("*/", begin);
+    text.erase(begin, end == std::string::npos ? end : end + 2 - begin);
+  }
+  const llvm::StringRef rest = text;
+  return rest.contains('=') || rest.contains("SECTIONS");
 }
 
 }  // namespace
 
-bool TakesValue(llvm::StringRef option) {
-  static constexpr llvm::StringRef kOptions[] = {"-o",
-                                                 "-m",
-                                                 "-z",
-                                                 "-dynamic-linker",
-                                                 "--dynamic-linker",
-                                                 "-rpath",
-                                                 "--rpath",
-                                                 "-R",
-                                                 "-rpath-link",
-                                                 "--rpath-link",
-                                                 "-L",
-                                                 "-l",
-                                                 "-T",
-                                                 "-e",
-                                                 "-u",
-                                                 "-h",
-                                                 "-soname",
-                                                 "--soname",
-                                                 "--version-script",
-                                                 "--dynamic-list",
-                                                 "--defsym",
-                                                 "--wrap",
-                                                 "-Map",
-                                                 "--Map",
-                                                 "-y",
-                                                 "--sysroot",
-                                                 "-plugin",
-                                                 "--exclude-libs",
-                                                 "--export-dynamic-symbol",
-                                                 "-f",
-                                                 "-F",
-                                                 "--script",
-                                                 "--entry",
-                                                 "--undefined"};
-  return llvm::is_contained(kOptions, option);
+LinkerOption ParseLinkerOption(llvm::StringRef argument, const char* next) {
+  LinkerOption option;
+  llvm::StringRef body = argument;
+  if (!body.consume_front("-") || body.empty()) return option;
+  const bool has_two = body.consume_front("-");
+  const bool is_letter =
+      !has_two && kJoined.contains(body.front()) &&
+      llvm::none_of(kNotJoined, [body](llvm::StringRef name) { return body.starts_with(name); });
+  option.name = is_letter ? body.take_front(1) : body.take_front(body.find('='));
+  if (option.name.size() < body.size()) {
+    option.has_value = true;
+    option.value = body.drop_front(option.name.size() + (is_letter ? 0 : 1));
+  } else if (next != nullptr &&
+             (is_letter ? option.name != "O" : llvm::is_contained(kWithValue, option.name))) {
+    option.has_value = true;
+    option.is_separate = true;
+    option.value = next;
+  }
+  return option;
 }
 
 absl::StatusOr<LinkArguments> TakeApart(const llvm::opt::ArgStringList& arguments) {
@@ -111,31 +174,33 @@ absl::StatusOr<LinkArguments> TakeApart(const llvm::opt::ArgStringList& argument
   llvm::StringRef entry;
   for (size_t i = 0; i < arguments.size(); ++i) {
     const llvm::StringRef argument = arguments[i];
-    const llvm::StringRef next = i + 1 < arguments.size() ? arguments[i + 1] : "";
-    if (const llvm::StringRef given = EntryOf(argument, next); !given.empty()) entry = given;
-    const std::string why_not = WhyNotHosted(argument);
-    if (!why_not.empty()) return absl::UnimplementedError(why_not);
-    if (IsShared(argument)) {
-      result.is_shared = true;
-      continue;
+    const LinkerOption option =
+        ParseLinkerOption(argument, i + 1 < arguments.size() ? arguments[i + 1] : nullptr);
+    const llvm::StringRef name = option.name;
+    if (const std::string why_not = WhyNotHosted(argument, option); !why_not.empty()) {
+      return absl::UnimplementedError(why_not);
     }
-    const bool has_value = TakesValue(argument) && i + 1 < arguments.size();
-    if (argument == "-o" && has_value) {
-      result.output = arguments[++i];
-      continue;
+    if (name.empty() && IsScriptThatDefines(argument)) {
+      return absl::UnimplementedError(argument.str() + ": a linker script: " + kNotAtLinkTime);
     }
-    result.is_relocatable |= argument == "-r" || argument == "--relocatable";
-    result.ordinary.push_back(argument.str());
-    const bool taken_over = IsTakenOver(argument);
-    if (taken_over) result.launcher.push_back(argument.str());
-    if (has_value) {
-      result.ordinary.emplace_back(arguments[++i]);
-      if (taken_over) result.launcher.emplace_back(arguments[i]);
-      continue;
+    if (llvm::is_contained(kLayout, name)) {
+      result.notes.push_back(argument.str() + " has no effect: the host places code and data");
     }
-    if (!IsStartFile(arguments[i])) continue;
-    const llvm::StringRef name = llvm::sys::path::filename(argument);
-    const bool is_last = name.contains("crtend") || name == "crtn.o";
+    if (name == "e" || name == "entry") entry = option.value;
+    if (name == "o" || name == "output") result.output = option.value.str();
+    result.is_shared |= name == "shared" || name == "Bshareable";
+    result.is_relocatable |= name == "r" || name == "relocatable";
+    const bool is_ours =
+        name == "o" || name == "output" || name == "shared" || name == "Bshareable";
+    const bool is_taken_over = llvm::is_contained(kTakenOver, name);
+    for (size_t last = option.is_separate ? i + 1 : i; i <= last; ++i) {
+      if (!is_ours) result.ordinary.emplace_back(arguments[i]);
+      if (is_taken_over) result.launcher.emplace_back(arguments[i]);
+    }
+    --i;
+    if (!name.empty() || !IsStartFile({argument.data(), argument.size()})) continue;
+    const llvm::StringRef file = llvm::sys::path::filename(argument);
+    const bool is_last = file.contains("crtend") || file == "crtn.o";
     (is_last ? result.last_start_files : result.first_start_files).push_back(argument.str());
   }
   // A module's is for those who run its file.

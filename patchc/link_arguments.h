@@ -22,11 +22,20 @@ struct LinkArguments {
   std::vector<std::string> launcher;  // what the launcher's link takes over
   std::vector<std::string> first_start_files;
   std::vector<std::string> last_start_files;
-  bool is_relocatable = false;  // -r: one object out of several
+  bool is_relocatable = false;     // -r: one object out of several
+  std::vector<std::string> notes;  // what has no effect in a hosted program
 };
 
-// Whether the option's value is the next argument.
-bool TakesValue(llvm::StringRef option);
+// One option of the linker's command line.
+struct LinkerOption {
+  llvm::StringRef name;  // without dashes; empty if it is none
+  bool has_value = false;
+  llvm::StringRef value;     // `-e main`, `-emain`, `--entry=main`
+  bool is_separate = false;  // the value is the next argument
+};
+
+// `next`: the argument behind it.
+LinkerOption ParseLinkerOption(llvm::StringRef argument, const char* next);
 
 // UNIMPLEMENTED names what a hosted program cannot be linked with.
 absl::StatusOr<LinkArguments> TakeApart(const llvm::opt::ArgStringList& arguments);

@@ -193,6 +193,21 @@ void DescribeVariables(clang::CompilerInvocation& invocation, LoopOptions& loops
   codegen.setAssignmentTrackingMode(clang::CodeGenOptions::AssignmentTrackingOpts::Disabled);
 }
 
+// Of what would be compiled in: what cannot be hosted, or nothing.
+std::string InstrumentationRefusal(const clang::CodeGenOptions& codegen) {
+  const auto refused = [](const char* option) {
+    return std::string(option) + " cannot be hosted: its runtime is for native code";
+  };
+  if (codegen.EnableSegmentedStacks) return refused("-fsplit-stack");
+  if (codegen.XRayInstrumentFunctions) return refused("-fxray-instrument");
+  if (!codegen.MemoryProfileOutput.empty()) return refused("-fmemory-profile");
+  if (codegen.hasSanitizeCoverage()) return refused("-fsanitize-coverage");
+  if (!codegen.PassPlugins.empty()) {
+    return "-fpass-plugin cannot be hosted: patchc compares what its own passes make of the code";
+  }
+  return {};
+}
+
 // What cannot be hosted, or nothing.
 std::string Refusal(const clang::CompilerInvocation& invocation) {
   const llvm::Triple triple(invocation.getTargetOpts().Triple);
@@ -210,6 +225,9 @@ std::string Refusal(const clang::CompilerInvocation& invocation) {
     return "instrumentation for profiles (-fprofile-generate, -fprofile-instr-generate) cannot be "
            "hosted: its runtime looks for the executable's layout; perf sees hosted code (mend run "
            "--perf)";
+  }
+  if (std::string refusal = InstrumentationRefusal(invocation.getCodeGenOpts()); !refusal.empty()) {
+    return refusal;
   }
   if (invocation.getCodeGenOpts().DisableLLVMPasses) {
     return "-disable-llvm-passes would leave out the passes that make code patchable";

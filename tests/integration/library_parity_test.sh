@@ -187,8 +187,39 @@ inline_data() {
 }
 both_ways inline_data
 
-# An entry point of one's own is refused when the program is linked.
+# What would change where a program begins or what a name means is refused when it is linked, in every
+# spelling that the linker takes.
 echo 'int main(void) { return 0; } void begin(void) {}' >entry.c
-expect_code 1 "$patchc" cc entry.c -Wl,-e,begin -o entry
-expect_match "another entry point" "-e begin: a hosted program starts in main" "$output"
-expect_code 0 "$patchc" cc entry.c -Wl,-e,_start -o entry
+refused_link() {
+  expect_code 1 "$patchc" cc entry.c "$1" -o entry
+  expect_match "$1 is refused" "$2" "$output"
+}
+for entry in -Wl,-e,begin -Wl,-ebegin -Wl,--entry=begin -Wl,-entry,begin; do
+  refused_link "$entry" "-e begin: a hosted program starts in main"
+done
+expect_code 0 "$patchc" cc entry.c -Wl,-e,_start -Wl,-init=_init -Wl,-eh-frame-hdr -Wl,-export-dynamic -o entry
+echo 'other = begin;' >defines.ld
+for option in -Wl,--wrap=begin -Wl,-wrap,begin -Wl,--defsym=other=begin -Wl,-defsym,other=begin -Wl,-Tdefines.ld \
+  -Wl,-script=defines.ld -Wl,-dT,defines.ld defines.ld; do
+  refused_link "$option" "the host does not do this at link time"
+done
+for option in -Wl,-init,begin -Wl,-init=begin -Wl,--fini=begin; do
+  refused_link "$option" "make the function one"
+done
+expect_code 0 "$patchc" cc entry.c -Wl,-Ttext=0x800000 -no-pie -o entry
+expect_match "where code lies" "note: -Ttext=0x800000 has no effect" "$output"
+echo 'INPUT(also.o)' >names.ld
+echo 'int also(void) { return 3; }' >also.c
+echo 'extern int also(void); int main(void) { return also(); }' >uses.c
+"$patchc" cc -c also.c -o also.o
+expect_code 0 "$patchc" cc uses.c names.ld -o uses
+expect_code 3 ./uses
+
+# Instrumentation whose runtime knows native code only, and passes of others.
+for option in -fsplit-stack -fxray-instrument -fmemory-profile -fsanitize-coverage=trace-pc-guard \
+  -fpass-plugin=absent.so; do
+  expect_code 1 "$patchc" cc -c entry.c "$option" -o entry.o
+  expect_match "$option is refused" "${option%%=*} cannot be hosted" "$output"
+done
+expect_code 0 "$patchc" cc -flto -fwhole-program-vtables entry.c -o entry
+expect_match "an option for -flto" "-fwhole-program-vtables is dropped" "$output"
