@@ -1,6 +1,8 @@
 #include "jit/tls_pool.h"
 
+#include <link.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,6 +32,33 @@ intptr_t PoolOffset() { return Block() - static_cast<char*>(__builtin_thread_poi
 
 // A function-local one would be constructed by whichever thread comes first, with a guard.
 thread_local TlsPool::Thread this_thread __attribute__((tls_model("initial-exec")));
+
+// What libc copies into the executable's block of each new thread.
+struct BlockTemplate {
+  char* bytes = nullptr;  // null: there is none
+  bool is_read_only = false;
+};
+
+// For dl_iterate_phdr, whose first object is the executable.
+int FindTemplate(dl_phdr_info* executable, size_t /*size*/, void* result) {
+  const auto at = [executable](const ElfW(Phdr) & header) {
+    return reinterpret_cast<char*>(executable->dlpi_addr + header.p_vaddr);
+  };
+  auto& found = *static_cast<BlockTemplate*>(result);
+  const ElfW(Phdr)* relro = nullptr;
+  for (int i = 0; i < executable->dlpi_phnum; ++i) {
+    const ElfW(Phdr) & header = executable->dlpi_phdr[i];
+    if (header.p_type == PT_GNU_RELRO) relro = &header;
+    if (header.p_type != PT_TLS || executable->dlpi_tls_data == nullptr) continue;
+    const ptrdiff_t offset = StaticPool() - static_cast<char*>(executable->dlpi_tls_data);
+    // An executable that was linked with an older block has none of it in its file.
+    if (offset < 0 || static_cast<size_t>(offset) + MEND_STATIC_POOL_SIZE > header.p_filesz) break;
+    found.bytes = at(header) + offset;
+  }
+  found.is_read_only =
+      relro != nullptr && found.bytes >= at(*relro) && found.bytes < at(*relro) + relro->p_memsz;
+  return 1;
+}
 
 size_t AlignUp(size_t offset, size_t alignment) {
   return (offset + alignment - 1) / alignment * alignment;
@@ -123,9 +152,24 @@ void TlsPool::SetImage(intptr_t offset, const void* bytes, size_t size) {
   memcpy(image_.data() + begin, bytes, size);
 }
 
+void TlsPool::UpdateTemplate(size_t offset, size_t size) {
+  if (!ExecutableHasBlock() || size == 0) return;
+  BlockTemplate block;
+  dl_iterate_phdr(&FindTemplate, &block);
+  if (block.bytes == nullptr) return;
+  char* const at = block.bytes + offset;
+  char* const page = at - reinterpret_cast<uintptr_t>(at) % static_cast<size_t>(getpagesize());
+  const auto length = static_cast<size_t>(at + size - page);
+  if (block.is_read_only && mprotect(page, length, PROT_READ | PROT_WRITE) != 0) return;
+  memcpy(at, image_.data() + offset, size);
+  if (block.is_read_only) mprotect(page, length, PROT_READ);
+}
+
 void TlsPool::Publish(intptr_t offset, size_t size) {
   const size_t begin = static_cast<size_t>(offset - PoolOffset());
   const MutexLock lock(&mu_);
+  // Before the first thread's start, InitializeThread takes all at once.
+  if (threads_ != nullptr) UpdateTemplate(begin, size);
   for (Thread* thread = threads_; thread != nullptr; thread = thread->next) {
     memcpy(thread->bytes + begin, image_.data() + begin, size);
   }
@@ -138,6 +182,7 @@ void TlsPool::InitializeThread() {
     other->Unlist(&this_thread);
   }
   const MutexLock lock(&mu_);
+  if (threads_ == nullptr) UpdateTemplate(0, image_.size());
   char* const block = Block();
   if (!image_.empty()) memcpy(block, image_.data(), image_.size());
   this_thread.pool = this;

@@ -7,7 +7,8 @@
 //
 // The loader assigns offsets; after linking it sets the initial images; each thread copies them
 // before it runs hosted code (InitializeThread), and threads that did so already get what is added
-// later from Publish: nobody uses those bytes before.
+// later from Publish: nobody uses those bytes before. Threads that libc makes by itself, past
+// pthread_create (SIGEV_THREAD), have them from the executable's template of the block.
 //
 // Thread safety: all methods are thread-safe.
 #ifndef MEND_JIT_TLS_POOL_H_
@@ -61,6 +62,7 @@ class TlsPool {
 
  private:
   void Unlist(Thread* thread) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void UpdateTemplate(size_t offset, size_t size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   mutable Mutex mu_;
   size_t used_ ABSL_GUARDED_BY(mu_) = 0;
