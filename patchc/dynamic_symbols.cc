@@ -47,9 +47,11 @@ absl::StatusOr<std::vector<ExportedSymbol>> ReadExports(const std::string& path)
     const uint8_t type = symbol.getELFType();
     // What code generation and loader agree on is nobody else's.
     if (!is_exported || name->empty() || name->starts_with("__mend_")) continue;
-    if (type != llvm::ELF::STT_FUNC && type != llvm::ELF::STT_OBJECT) continue;
+    // One that a resolver chooses (ifunc) is a function to others.
+    const bool is_function = type == llvm::ELF::STT_FUNC || type == llvm::ELF::STT_GNU_IFUNC;
+    if (!is_function && type != llvm::ELF::STT_OBJECT) continue;
     exports.push_back({.name = name->str(),
-                       .is_function = type == llvm::ELF::STT_FUNC,
+                       .is_function = is_function,
                        .is_weak = binding == llvm::ELF::STB_WEAK,
                        .size = symbol.getSize()});
   }
