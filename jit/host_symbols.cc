@@ -41,12 +41,19 @@ const void* ObjectOf(const void* address) {
 
 constexpr const char* kThreadCreation = "pthread_create";
 
+// A handle of this library, which nobody closes; null: the loader does not find it by its name.
+void* OpenOwnLibrary() {
+  Dl_info own;
+  if (dladdr(reinterpret_cast<void*>(&GuestAtExit), &own) == 0) return nullptr;
+  return dlopen(own.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+}
+
 // A handle of this library, if libc's functions come before those that it has in front of them.
 void* OwnLibraryIfLate() {
   Dl_info own;
   if (dladdr(reinterpret_cast<void*>(&GuestAtExit), &own) == 0) return nullptr;
   if (!ComesLate(kThreadCreation, own.dli_fbase)) return nullptr;
-  void* const library = dlopen(own.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+  void* const library = OpenOwnLibrary();
   if (library == nullptr) return nullptr;
   return ObjectOf(dlsym(library, kThreadCreation)) == own.dli_fbase ? library : nullptr;
 }
@@ -66,6 +73,15 @@ void* FindInProcess(const char* name) {
 constexpr intptr_t kStaticTlsMax = intptr_t{4} << 20;
 
 }  // namespace
+
+void* FindInFrontOf(void* found, const char* name) {
+  const void* const here = ObjectOf(reinterpret_cast<void*>(&GuestAtExit));
+  static void* const own = OpenOwnLibrary();
+  void* const front = own != nullptr ? dlsym(own, name) : nullptr;
+  if (front == nullptr || front == found || ObjectOf(front) != here) return nullptr;
+  void* const behind = dlsym(RTLD_NEXT, name);
+  return behind != nullptr && ObjectOf(found) == ObjectOf(behind) ? front : nullptr;
+}
 
 HostSymbols::HostSymbols(std::map<std::string, void*> overrides, void* dso_handle)
     : own_(OwnLibraryIfLate()), overrides_(std::move(overrides)) {

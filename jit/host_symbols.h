@@ -15,6 +15,10 @@
 
 namespace mend::jit {
 
+// This library's function of that name if it stands in front of `found`, which a search past this
+// library came to, by a version or the handle of libc; null: there is none.
+void* FindInFrontOf(void* found, const char* name);
+
 class HostSymbols {
  public:
   // `overrides` win over the libraries. `dso_handle` is a word within reach of hosted text, whose

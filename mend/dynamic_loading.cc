@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "jit/guest_libc/stand_ins.h"
+#include "jit/host_symbols.h"
 #include "jit/imports.h"
 #include "mend/guest_file.h"
 #include "mend/guest_opening.h"
@@ -141,10 +142,24 @@ std::optional<void*> FindHosted(void* handle, const char* name, const void* call
   return std::nullopt;
 }
 
+// What hosted code has in the place of a library's function that the native loader `found` for it;
+// null: that function.
+void* FindInPlaceOf(void* found, const char* name) {
+  if (found == nullptr) return nullptr;
+  static const std::map<std::string, void*>& loading =
+      *new std::map<std::string, void*>(DynamicLoadingSymbols());
+  const auto own = loading.find(name);
+  if (own == loading.end()) return jit::FindInFrontOf(found, name);
+  return found == dlsym(RTLD_DEFAULT, name) ? own->second : nullptr;
+}
+
 void* HostedDlsym(void* handle, const char* name) {
   ForgetError();
   if (const std::optional<void*> found = FindHosted(handle, name, __builtin_return_address(0))) {
     return HostedAnswer(*found);
+  }
+  if (void* const own = FindInPlaceOf(dlsym(NativeHandle(handle), name), name)) {
+    return HostedAnswer(own);
   }
   [[clang::musttail]] return dlsym(NativeHandle(handle), name);
 }
@@ -162,6 +177,9 @@ void* HostedDlvsym(void* handle, const char* name, const char* version) {
   if (void* const found = FindVersion(handle, name, version)) return HostedAnswer(found);
   if (const std::optional<void*> found = FindHosted(handle, name, __builtin_return_address(0))) {
     return HostedAnswer(*found);
+  }
+  if (void* const own = FindInPlaceOf(dlvsym(NativeHandle(handle), name, version), name)) {
+    return HostedAnswer(own);
   }
   [[clang::musttail]] return dlvsym(NativeHandle(handle), name, version);
 }

@@ -65,6 +65,46 @@ loading() {
 }
 both_ways loading
 
+# dlopen as a program that stands in front of it has it, and an exported function that a resolver
+# chooses.
+cat >chosen.c <<'C'
+static int one(void) { return 41; }
+static void* choose(void) { return (void*)one; }
+int chosen(void) __attribute__((ifunc("choose")));
+C
+cat >by_pointer.c <<'C'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+int main(void) {
+  void* (*open_next)(const char*, int) = (void* (*)(const char*, int))dlsym(RTLD_NEXT, "dlopen");
+  void* (*find)(void*, const char*) =
+      (void* (*)(void*, const char*))dlsym(dlopen("libc.so.6", RTLD_NOW), "dlsym");
+  int (*chosen)(void) = (int (*)(void))find(open_next("./libchosen.so", RTLD_NOW), "chosen");
+  printf("%d\n", chosen());
+}
+C
+echo 'extern int printf(const char*, ...), chosen(void); int main(void) { printf("%d\n", chosen()); return 0; }' \
+  >chosen_main.c
+by_pointer() {
+  $C -O1 -fPIC -shared ../chosen.c -o libchosen.so
+  $C -O1 ../by_pointer.c -o program
+}
+chosen_linked() {
+  $C -O1 -fPIC -shared ../chosen.c -o libchosen.so
+  $C -O1 ../chosen_main.c -L. -lchosen '-Wl,-rpath,$ORIGIN' -o program
+}
+chosen_shown() {
+  clang-22 -O1 -fPIC -shared -Dmain=asked ../chosen_main.c -o plugin.so
+  $C -O1 -rdynamic ../chosen.c -x c - -o program <<'C'
+#include <dlfcn.h>
+int main(void) { return ((int (*)(void))dlsym(dlopen("./plugin.so", RTLD_NOW), "asked"))() & 0; }
+C
+}
+both_ways by_pointer
+both_ways chosen_linked
+both_ways chosen_shown
+
 # Of several definitions the first one counts, be it weak.
 cat >weak.c <<'C'
 __attribute__((weak)) int number(void) { return NUMBER; }
