@@ -1,6 +1,8 @@
 #include "jit/host_symbols.h"
 
 #include <dlfcn.h>
+#include <gnu/libc-version.h>
+#include <link.h>
 #include <sys/auxv.h>
 
 #include <utility>
@@ -48,15 +50,24 @@ void* OpenOwnLibrary() {
   return dlopen(own.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
 }
 
-// A handle of this library, if libc's functions come before those that it has in front of them.
-void* OwnLibraryIfLate() {
-  Dl_info own;
-  if (dladdr(reinterpret_cast<void*>(&GuestAtExit), &own) == 0) return nullptr;
-  if (!ComesLate(kThreadCreation, own.dli_fbase)) return nullptr;
-  void* const library = OpenOwnLibrary();
-  if (library == nullptr) return nullptr;
-  return ObjectOf(dlsym(library, kThreadCreation)) == own.dli_fbase ? library : nullptr;
+// Whether libc lies before this library in the process, as when that was opened by dlopen.
+bool ComesBehindLibc() {
+  Dl_info info;
+  link_map* own = nullptr;
+  link_map* libc = nullptr;
+  const auto find = [&info](auto* function, link_map** map) {
+    return dladdr1(reinterpret_cast<void*>(function), &info, reinterpret_cast<void**>(map),
+                   RTLD_DL_LINKMAP) != 0;
+  };
+  if (!find(&GuestAtExit, &own) || !find(&gnu_get_libc_version, &libc)) return false;
+  const link_map* map = libc;
+  while (map != nullptr && map != own) map = map->l_next;
+  return map == own;
 }
+
+// A handle of this library, if libc's functions come before those that it has in front of them.
+// What others have in front of both, as what is preloaded, counts for hosted code, too.
+void* OwnLibraryIfLate() { return ComesBehindLibc() ? OpenOwnLibrary() : nullptr; }
 
 // What the process sees under the name.
 void* FindInProcess(const char* name) {
