@@ -21,6 +21,7 @@
 #include "mend/guest_opening.h"
 #include "mend/host.h"
 #include "mend/open_libraries.h"
+#include "mend/program_exports.h"
 #include "runtime/control/refusal.h"
 
 namespace mend {
@@ -81,6 +82,17 @@ void* FindInProgram(const char* name) {
   return Libraries().FindGlobal(name);
 }
 
+// The same, as dlsym has it: natively it does not find what the linker has not shown. That is
+// shown, too, which a library defines as well.
+void* FindShownInProgram(const char* name) {
+  void* const found = FindInProgram(name);
+  if (found == nullptr || IsShownToLibraries(name) || Libraries().FindGlobal(name) != nullptr) {
+    return found;
+  }
+  static void* const process = dlopen(nullptr, RTLD_LAZY);
+  return dlsym(process, name) != nullptr ? found : nullptr;
+}
+
 bool IsProgramHandle(void* handle) {
   if (handle == RTLD_NEXT) return false;
   void* const program = dlopen(nullptr, RTLD_LAZY | RTLD_NOLOAD);
@@ -114,7 +126,7 @@ std::optional<void*> FindNext(const char* name, const void* caller) {
 // RTLD_DEFAULT: what all see comes first, then what the caller's module needs. Nothing when the
 // native loader should be asked.
 std::optional<void*> FindForCaller(const char* name, const void* caller) {
-  if (void* const found = FindInProgram(name); found != nullptr) return found;
+  if (void* const found = FindShownInProgram(name); found != nullptr) return found;
   void* const own =
       Host::Get()->session().FindSymbolFor(CodeAddress{reinterpret_cast<uintptr_t>(caller)}, name);
   if (own == nullptr || dlsym(RTLD_DEFAULT, name) != nullptr) return std::nullopt;
@@ -135,7 +147,7 @@ std::optional<void*> FindHosted(void* handle, const char* name, const void* call
   }
   if (handle == RTLD_DEFAULT) return FindForCaller(name, caller);
   if (IsProgramHandle(handle)) {
-    if (void* const found = FindInProgram(name); found != nullptr) return found;
+    if (void* const found = FindShownInProgram(name); found != nullptr) return found;
   } else if (handle == RTLD_NEXT) {
     return FindNext(name, caller);
   }

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -20,6 +21,9 @@
 
 namespace mend {
 namespace {
+
+// Set once, before anything of the program runs; null: it is an embedding host's.
+constinit const std::set<std::string>* shown_names = nullptr;
 
 constexpr char kLibraryName[] = "mend-exports";
 
@@ -225,13 +229,19 @@ std::vector<AbsoluteSymbol> ExportsOfModule(const GuestModule& module) {
 
 absl::Status ShowProgramToLibraries(const jit::Session& session) {
   std::vector<AbsoluteSymbol> symbols;
-  for (std::string& name : NamesInExecutable(kExportsSection)) {
+  std::vector<std::string> names = NamesInExecutable(kExportsSection);
+  shown_names = new std::set<std::string>(names.begin(), names.end());
+  for (std::string& name : names) {
     // A copy of a library's datum, which hosted code refers to where it is.
     const absl::StatusOr<CodeAddress> address = session.Lookup(name);
     if (address.ok()) symbols.push_back({std::move(name), *address});
   }
   if (symbols.empty()) return absl::OkStatus();
   return SymbolLibrary::Open(symbols, /*stays=*/true).status();
+}
+
+bool IsShownToLibraries(const std::string& name) {
+  return shown_names == nullptr || shown_names->contains(name);
 }
 
 }  // namespace mend

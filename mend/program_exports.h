@@ -60,6 +60,9 @@ std::vector<AbsoluteSymbol> ExportsOfModule(const GuestModule& module);
 // Called once, when the program is linked, by its only thread. On an error libraries see nothing of
 // the program, and nothing else has changed; UNAVAILABLE says what the system refused.
 absl::Status ShowProgramToLibraries(const jit::Session& session);
+// Whether the linker would have shown the program's symbol of that name. All are where the program
+// is not one of the linker's (an embedding host).
+bool IsShownToLibraries(const std::string& name);
 
 }  // namespace mend
 

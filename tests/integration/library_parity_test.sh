@@ -105,6 +105,89 @@ both_ways by_pointer
 both_ways chosen_linked
 both_ways chosen_shown
 
+# What is preloaded stands in front of hosted code's libc, be it pthread_create itself.
+cat >preloaded.c <<'C'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+int open(const char* path, int flags, int mode) {
+  int (*next)(const char*, int, int) = (int (*)(const char*, int, int))dlsym(RTLD_NEXT, "open");
+  return next(strcmp(path, "/virtual") == 0 ? "/dev/null" : path, flags, mode);
+}
+struct start { void* (*routine)(void*); void* argument; };
+static void* run(void* handed) {
+  const struct start start = *(struct start*)handed;
+  free(handed);
+  return (char*)start.routine(start.argument) + 100;
+}
+int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*routine)(void*),
+                   void* argument) {
+  int (*next)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*) =
+      (int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*))dlsym(RTLD_NEXT, "pthread_create");
+  struct start* const start = malloc(sizeof *start);
+  *start = (struct start){routine, argument};
+  return next(thread, attributes, run, start);
+}
+C
+cat >preloading.c <<'C'
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+static __thread long counter = 5;
+static void* count(void* unused) { return (void*)counter++; }
+int main(int argc, char** argv) {
+  if (getenv("LD_PRELOAD") == NULL) {
+    setenv("LD_PRELOAD", "./preloaded.so", 1);
+    execv("/proc/self/exe", argv);
+  }
+  pthread_t thread;
+  void* result;
+  pthread_create(&thread, NULL, count, NULL);
+  pthread_join(thread, &result);
+  printf("%d %ld\n", open("/virtual", O_RDONLY) >= 0, (long)result);
+}
+C
+preloading() {
+  clang-22 -w -O1 -fPIC -fno-builtin -shared ../preloaded.c -o preloaded.so
+  $C -O1 ../preloading.c -o program
+}
+both_ways preloading
+
+# What dlsym finds of a program is what its link shows.
+echo 'int of_archive(void) { return 1; }' >of_archive.c
+cat >shows.c <<'C'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+int of_archive(void), variable = 3;
+int function(void) { return of_archive(); }
+__attribute__((visibility("hidden"))) int hidden(void) { return 2; }
+int main(void) {
+  const char* const names[] = {"function", "variable", "hidden", "of_archive", "main", "puts"};
+  void* const program = dlopen(NULL, RTLD_NOW);
+  for (int i = 0; i < 6; ++i) {
+    printf("%s %d %d\n", names[i], dlsym(program, names[i]) != NULL,
+           dlsym(RTLD_DEFAULT, names[i]) != NULL);
+  }
+}
+C
+echo '{ function; };' >shown.list
+echo '{ global: variable; local: *; };' >shown.map
+shows() {
+  $C -O1 -c ../of_archive.c -o of_archive.o
+  ar rc libof.a of_archive.o
+  # shellcheck disable=SC2086
+  $C -O1 $shown ../shows.c -L. -lof -o program
+}
+for shown in "" -rdynamic -Wl,--dynamic-list=../shown.list "-rdynamic -Wl,--version-script=../shown.map" \
+  -Wl,--export-dynamic-symbol=function "-rdynamic -Wl,--exclude-libs,ALL" "-rdynamic -fvisibility=hidden"; do
+  both_ways shows
+done
+
 # Of several definitions the first one counts, be it weak.
 cat >weak.c <<'C'
 __attribute__((weak)) int number(void) { return NUMBER; }
