@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "jit/guest_libc/stand_ins.h"
 #include "jit/program_loader.h"
 #include "runtime/safepoint/unwind_table.h"
 
@@ -15,10 +16,27 @@ int __cxa_atexit(void (*function)(void*), void* argument, void* dso) noexcept;
 int __cxa_at_quick_exit(void (*function)(void*), void* dso) noexcept;
 int __register_atfork(void (*prepare)(), void (*parent)(), void (*child)(), void* dso) noexcept;
 void __cxa_finalize(void* dso) noexcept;
+int __cxa_thread_atexit(void (*function)(void*), void* argument, void* dso) noexcept;
 }
 
 namespace mend::jit {
 namespace {
+
+// A destructor of a module's thread-local, for the thread that has the object.
+struct ThreadEnd {
+  void (*destructor)(void*);
+  void* object;
+  std::shared_ptr<std::atomic<unsigned>> pending;
+};
+
+void RunThreadEnd(void* argument) {
+  auto* const end = static_cast<ThreadEnd*>(argument);
+  end->destructor(end->object);
+  // ORDER[L1]: the destructor's work before it counts as done; pairs with HasThreadEnds.
+  end->pending->fetch_sub(1, std::memory_order_release);
+  const OwnAllocations own;
+  delete end;
+}
 
 // atexit and its kin are part of every object natively: they add the object's own handle to the
 // call. A thunk does so: it sets up to two argument registers and jumps to the real function.
@@ -135,11 +153,24 @@ absl::Status GuestLink::LinkObjects(const GuestLinkRequest& request) {
   return absl::OkStatus();
 }
 
+int GuestLink::AddThreadEnd(void (*destructor)(void*), void* object, void* handle) {
+  const GuestLink& link = **static_cast<GuestLink**>(handle);
+  ThreadEnd* end;
+  {
+    const OwnAllocations own;
+    end = new ThreadEnd{destructor, object, link.thread_ends_};
+  }
+  // Relaxed: who closes the module has no order with a thread that just comes to use it.
+  link.thread_ends_->fetch_add(1, std::memory_order_relaxed);
+  return __cxa_thread_atexit(&RunThreadEnd, end, handle);
+}
+
 absl::Status GuestLink::MakeHandle() {
   absl::StatusOr<uintptr_t> handle =
       arena_->Allocate(MemoryKind::kData, sizeof(void*), sizeof(void*));
   if (!handle.ok()) return handle.status();
   handle_ = reinterpret_cast<void*>(*handle);
+  *static_cast<GuestLink**>(handle_) = this;
   struct Thunk {
     const char* name;
     HandleArgument argument;
@@ -154,6 +185,7 @@ absl::Status GuestLink::MakeHandle() {
   if (!text.ok()) return text.status();
   overrides_ = program_->host.overrides();
   overrides_.erase("__dso_handle");
+  overrides_["__cxa_thread_atexit"] = reinterpret_cast<void*>(&AddThreadEnd);
   uintptr_t at = *text;
   for (const Thunk& thunk : thunks) {
     WriteThunk(at, thunk.argument, handle_, thunk.target);

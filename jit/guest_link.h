@@ -70,6 +70,12 @@ class GuestLink : public LinkedData {
   // order.
   void RunInitializers(int argc, char** argv, char** envp);
   void RunFinalizers();
+  // Whether a thread has yet to run a destructor of a thread-local of the module's: natively that
+  // keeps a library loaded.
+  bool HasThreadEnds() const {
+    // ORDER[L1]: that a destructor has ended, before its code goes; pairs with RunThreadEnd.
+    return thread_ends_->load(std::memory_order_acquire) != 0;
+  }
 
   // Declares what MEND_PARAM_... declared. INVALID_ARGUMENT when a table is damaged.
   absl::Status AddParameters(ModuleParameters& parameters) const;
@@ -101,16 +107,21 @@ class GuestLink : public LinkedData {
   absl::Status MakeHandle();
   // When exit comes to the module, or a finalizer does.
   void EndModule();
+  // The module's __cxa_thread_atexit.
+  static int AddThreadEnd(void (*destructor)(void*), void* object, void* handle);
 
   const HostedProgram* const program_;
   std::unique_ptr<ModuleArena> arena_;
-  void* handle_ = nullptr;  // the module's __dso_handle
+  void* handle_ = nullptr;  // the module's __dso_handle, which holds this object's address
   // Relaxed: who closes modules while another thread exits has no order to rely on.
   std::atomic<bool> is_finalized_{false};
   CodeRange thunks_;
   std::map<std::string, void*> overrides_;
   std::unique_ptr<LazyBindings> lazy_;  // null: none
   std::unique_ptr<HostedProgram> object_;
+  // Destructors that threads have yet to run; a thread's may outlive what is said of the module.
+  const std::shared_ptr<std::atomic<unsigned>> thread_ends_ =
+      std::make_shared<std::atomic<unsigned>>(0);
 };
 
 }  // namespace mend::jit

@@ -48,6 +48,8 @@ class GuestLibrary : public GuestModule {
   // Modules that are linked later, and patches of modules, find what it exports.
   void MakeGlobal() const { program_->guests.MakeGlobal(name_); }
 
+  // GuestLink::HasThreadEnds.
+  bool HasThreadEnds() const { return link_->HasThreadEnds(); }
   const std::string& file_name() const { return link_->object().file; }
   // GuestLink::FindSymbol.
   void* FindSymbol(const std::string& name) const {

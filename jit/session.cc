@@ -293,6 +293,10 @@ const std::string& Session::FileOf(const GuestModule& module) {
   return static_cast<const GuestLibrary&>(module).file_name();
 }
 
+bool Session::HasThreadEnds(const GuestModule& module) {
+  return static_cast<const GuestLibrary&>(module).HasThreadEnds();
+}
+
 const char* Session::FileAt(uintptr_t address) const {
   return state_->program->guests.FileAt(address);
 }

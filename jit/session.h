@@ -112,6 +112,8 @@ class Session : public CodeHost, public PatchLoader, public ModuleLoader {
   // What the module's file is called; and that of the module whose text or data contains the
   // address, null without one.
   static const std::string& FileOf(const GuestModule& module);
+  // Whether threads have yet to run destructors of the module's thread-locals.
+  static bool HasThreadEnds(const GuestModule& module);
   const char* FileAt(uintptr_t address) const;
   // FindSymbol for the module that the caller is code of, a patch's included; null, too, when it is
   // none's.

@@ -134,7 +134,9 @@ std::vector<ModuleRequest> RequestsFor(const std::vector<Opening>& openings,
     if ((flags & RTLD_GLOBAL) != 0) {
       request.linked = [name = opening.name](GuestModule* linked) { ShowToAll(linked, name); };
     }
-    request.is_unused = [](const GuestModule* module) { return Libraries().Hide(module); };
+    request.is_unused = [](const GuestModule* module) {
+      return !jit::Session::HasThreadEnds(*module) && Libraries().Hide(module);
+    };
     requests.push_back(std::move(request));
   }
   for (const size_t place : order) {
@@ -158,7 +160,8 @@ unsigned ReferencesInUse(const std::vector<ModuleRequest>& requests,
 }
 
 absl::Status CloseReference(const GuestModule* module, Host& host) {
-  if (Libraries().Close(module) && !Libraries().Hide(module)) {
+  if (Libraries().Close(module) &&
+      (!Libraries().Hide(module) || jit::Session::HasThreadEnds(*module))) {
     Libraries().Keep(module, &host);
     return absl::OkStatus();
   }

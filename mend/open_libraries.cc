@@ -68,7 +68,9 @@ std::vector<std::pair<const GuestModule*, Host*>> OpenLibraries::TakeUnkept() {
       if (shown.kept_by != nullptr) kept.emplace_back(module, shown);
     }
   }
-  std::erase_if(kept, [](const auto& entry) { return entry.second.library.IsKept(); });
+  std::erase_if(kept, [](const auto& entry) {
+    return entry.second.library.IsKept() || jit::Session::HasThreadEnds(*entry.first);
+  });
   std::vector<std::pair<const GuestModule*, Host*>> unkept;
   const MutexLock lock(&mu_);
   for (const auto& [module, shown] : kept) {

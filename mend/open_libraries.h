@@ -27,8 +27,8 @@ namespace mend {
 struct ShownModule {
   SymbolLibrary library;
   std::string name;
-  // The program has closed it, and the native loader has not: a library found a symbol there. Then
-  // it stays loaded, as natively.
+  // The program has closed it, and the native loader has not, since a library found a symbol there,
+  // or a thread has destructors of its thread-locals to run. Then it stays loaded, as natively.
   Host* kept_by = nullptr;
 };
 

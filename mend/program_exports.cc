@@ -189,6 +189,8 @@ void SymbolLibrary::Close() {
 }
 
 bool SymbolLibrary::IsKept() const {
+  // That would be the executable's name.
+  if (path_.empty()) return false;
   struct Search {
     const std::string& path;
     bool found;

@@ -3,7 +3,7 @@
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh" "$1"
 
 sources=$source_root/tests/integration/guest
-"$patchc" cc -O2 "$sources/opener.c" -o "$work/opener"
+"$patchc" cc -O2 -rdynamic "$sources/opener.c" -o "$work/opener"
 "$patchc" c++ -O2 -shared "$sources/plugin.cc" -o "$work/plugin.so"
 "$patchc" build -o "$work/plugin_patch.mendpatch" --explicit "$sources/plugin_patch.c" > "$work/build.log"
 

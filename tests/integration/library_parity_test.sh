@@ -105,6 +105,46 @@ both_ways by_pointer
 both_ways chosen_linked
 both_ways chosen_shown
 
+# A library stays until the destructors of its thread-locals have run.
+cat >thread_end.cc <<'C'
+#include <cstdio>
+struct Local {
+  int value = 3;
+  ~Local() { std::printf("local %d\n", value); }
+};
+thread_local Local local;
+struct Global {
+  ~Global() { std::puts("global"), std::fflush(stdout); }
+} global;
+extern "C" int use() { return ++local.value; }
+C
+cat >thread_end_main.cc <<'C'
+#include <dlfcn.h>
+#include <cstdio>
+#include <thread>
+int main(int argc, char**) {
+  void* const library = dlopen("./thread_end.so", RTLD_NOW);
+  const auto use = reinterpret_cast<int (*)()>(dlsym(library, "use"));
+  std::thread([use] { std::printf("%d\n", use()); }).join();
+  if (argc == 1) std::printf("%d\n", use());
+  std::printf("%d\n", dlclose(library));
+  std::puts("closed");
+  std::fflush(stdout);
+}
+C
+used_by_main_thread() {
+  $CXX -O1 -fPIC -shared ../thread_end.cc -o thread_end.so
+  $CXX -O1 ../thread_end_main.cc -o program
+}
+used_by_ended_thread() {
+  $CXX -O1 -fPIC -shared ../thread_end.cc -o thread_end.so
+  $CXX -O1 ../thread_end_main.cc -o hosted
+  printf '#!/bin/sh\nexec ./hosted more\n' >program
+  chmod +x program
+}
+both_ways used_by_main_thread
+both_ways used_by_ended_thread
+
 # What is preloaded stands in front of hosted code's libc, be it pthread_create itself.
 cat >preloaded.c <<'C'
 #define _GNU_SOURCE
