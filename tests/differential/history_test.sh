@@ -17,7 +17,7 @@ export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@example.org GIT_COMMITTER_NAME=a GIT
 unset MEND_OPTIONS
 mkdir "$folder/program"
 cd "$folder/program"
-git init -q .
+git init -q -b master .
 commit() {
   git add -A
   git commit -q -m "$1"
@@ -60,7 +60,7 @@ sed -i 's/int calls/\/* how often *\/ int calls/' main.c
 commit "a comment"
 
 walk() {
-  python3 "$history" "$build" .git --commits 9 --build 'make -s' --program program --log "$folder/log" "$@" > "$folder/out"
+  python3 "$history" "$build" .git --commits 9 --build 'make -s' --program program "$@" > "$folder/out"
 }
 fail() {
   cat "$folder/out"
@@ -73,3 +73,5 @@ walk --last HEAD~2 --commits 1 --control area && fail "the control was not found
 grep -q 'missed: shapes.cc area$' "$folder/out" || fail "the control is not named"
 walk --last HEAD~3 --commits 1 --control count && fail "the control was not found"
 grep -q 'missed: main.c count$' "$folder/out" || fail "the reader of a constant is not named"
+walk --last master --onto master~5 || fail "a commit is said to be wrong where it is tried on the first program"
+grep -q ', patch 2, .* missed 0, .* data 0, ' "$folder/out" || fail "other totals where all are tried on the first program"

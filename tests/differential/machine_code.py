@@ -34,7 +34,7 @@ class _Symbol:
 
 
 class ObjectFile:
-    """`functions` and `data` lead from a name to the sorted list of what has that name: C++ gives some of them twice."""
+    """`functions` and `data` lead from a name to the sorted list of what has it: C++ gives some names twice."""
 
     def __init__(self, path):
         with open(path, "rb") as file:
