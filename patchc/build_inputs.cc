@@ -93,6 +93,15 @@ std::string Head(std::string_view text) {
 
 constexpr std::string_view kGenerated = "generated";
 
+// Whether "generated" behind `before` is said of the source: not in "decodes the blocks generated".
+bool IsSaidOfTheSource(std::string_view before) {
+  static constexpr std::array<std::string_view, 14> kWords = {
+      "is",   "was",  "been",   "are",    "were",  "be",     "automatically",
+      "auto", "file", "header", "source", "table", "tables", "code"};
+  const std::vector<std::string_view> words = SplitWords(before, " \t*/#;:,.-");
+  return words.empty() || IsOneOf(kWords, words.back());
+}
+
 // What is called like a file in the lines of a head that say that the source is generated.
 std::vector<std::string_view> NamedIn(std::string_view head) {
   std::vector<std::string_view> named;
@@ -101,7 +110,10 @@ std::vector<std::string_view> NamedIn(std::string_view head) {
     if (begin == std::string_view::npos) continue;
     for (std::string_view word : SplitWords(line.substr(begin), " \t\r\n,;:()'\"`<>*")) {
       while (word.ends_with(".")) word.remove_suffix(1);
-      if (word.find('.') != std::string_view::npos) named.push_back(word);
+      if (word.find('.') == std::string_view::npos) continue;
+      // A program writes other things than sources.
+      if (IsUnitSource(std::string(word)) && !IsSaidOfTheSource(line.substr(0, begin))) continue;
+      named.push_back(word);
     }
   }
   return named;
@@ -115,6 +127,16 @@ bool IsCalledAfter(const fs::path& source, const fs::path& file) {
   if (stem.empty() || !rest.starts_with(stem)) return false;
   rest.remove_prefix(stem.size());
   return !rest.empty() && !absl::ascii_isalnum(static_cast<unsigned char>(rest.front()));
+}
+
+// `builtin.inc` of `builtin.jq`, `init.lua.h` of `init.lua`: what is read for its contents alone
+// has no head that tells.
+bool IsIncludedFor(const std::string& source, const std::string& file) {
+  static constexpr std::array<std::string_view, 4> kContents = {".inc", ".def", ".gen", ".tab"};
+  const std::string path = fs::path(source).replace_extension().string();
+  if (fs::path(path).filename() == fs::path(file).filename()) return true;
+  return IsOneOf(kContents, fs::path(source).extension().string()) &&
+         MayBeTheSame(fs::path(file).replace_extension().string(), path);
 }
 
 constexpr std::string_view kTemplate = ".in";
@@ -243,6 +265,9 @@ std::set<std::string> BuildInputs::NamesakesOf(std::string_view text, std::strin
     const bool is_made =
         file.ends_with(kTemplate) ? MayBeTheSame(made, path) : IsMadeOf(made, path, text);
     if (is_made) found.insert(file);
+  }
+  for (const std::string& file : data_) {
+    if (IsIncludedFor(std::string(path), file)) found.insert(file);
   }
   return found;
 }

@@ -30,7 +30,8 @@ class BuildInputs {
   //     `parse.proto`, since line directives may be switched off or taken out (php's releases have
   //     none); a `parse.h` may have been written beside the grammar: its text tells. `mod_sftp.h`
   //     is one of a `mod_sftp.h.in` that the diff changes in another way than autoheader would,
-  //     whose `#undef` lines say what the build may define.
+  //     whose `#undef` lines say what the build may define. `builtin.inc` is one of `builtin.jq`,
+  //     and `init.lua.h` one of `init.lua`.
   std::set<std::string> GeneratorsOf(std::string_view text, std::string_view path) const;
 
   // The build file (configure, a Makefile, a list of modules) whose added lines have the word; ""
