@@ -317,7 +317,8 @@ class Walk:
             for name in sorted(changed_data - new_data if is_patch else ()):
                 found["data"].append(self._place(new, name))
             for name in sorted(after.functions if is_patch else ()):
-                if name not in claimed[new.key] and changed_data & after.referred[name] & new_data:
+                if (name not in claimed[new.key] and changed_data & after.referred[name] & new_data and
+                        self._readers(old.compiled("mend"), new.compiled("mend"), name)):
                     found["data"].append(self._place(new, name) + " reads what changed")
         compared = {new.key: (old, new) for old, new in pairs}
         for (unit, name), reason in sorted(reasons.items()):
