@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "patchc/block_literals.h"
 
 namespace mend::patchc {
 
@@ -72,7 +73,11 @@ clang::QualType ValueOfStdAtomic(const clang::RecordDecl& record) {
 class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
  public:
   LayoutVisitor(clang::ASTContext& context, ObjectDescription* description)
-      : context_(context), names_(context), statics_(context), description_(description) {
+      : context_(context),
+        names_(context),
+        statics_(context),
+        blocks_(context),
+        description_(description) {
     ShouldVisitTemplateInstantiations = true;
     ShouldWalkTypesOfTypeLocs = false;
   }
@@ -81,6 +86,7 @@ class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
   void Finish(const SymbolOf& symbol_of) {
     statics_.Describe(symbol_of, description_->records);
     DescribeBodies();
+    DescribeBlocks();
   }
 
   bool dataTraverseStmtPre(clang::Stmt* statement) override {
@@ -114,7 +120,26 @@ class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
     return true;
   }
 
+  bool VisitBlockDecl(clang::BlockDecl* block) override {
+    if (block->isDependentContext() || IsSystem(*block)) return true;
+    if (const clang::FunctionDecl* function = FunctionAround(block->getDeclContext())) {
+      blocks_.Add(*block, *function);
+    }
+    return true;
+  }
+
+  bool VisitDeclRefExpr(clang::DeclRefExpr* use) override {
+    blocks_.AddUse(*use);
+    return true;
+  }
+
+  bool VisitCallExpr(clang::CallExpr* call) override {
+    blocks_.AddCall(*call);
+    return true;
+  }
+
   bool VisitVarDecl(clang::VarDecl* variable) override {
+    blocks_.AddVariable(*variable);
     if (!variable->hasGlobalStorage() ||
         variable->isThisDeclarationADefinition() == clang::VarDecl::DeclarationOnly ||
         variable->isInvalidDecl() || variable->getType()->isDependentType() ||
@@ -143,7 +168,7 @@ class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
     if (closure->isDependentContext() || IsSystem(*closure) || !closures_.insert(closure).second) {
       return true;
     }
-    const clang::FunctionDecl* function = FunctionAround(*closure);
+    const clang::FunctionDecl* function = FunctionAround(closure->getDeclContext());
     if (function == nullptr) return true;
     bodies_[{function, ""}].push_back(Printed(*lambda));
     if (lambda->capture_size() == 0) return true;
@@ -223,7 +248,7 @@ class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
   void AddLocalClass(const clang::RecordDecl& record) {
     const auto* local = llvm::dyn_cast<clang::CXXRecordDecl>(&record);
     if (local == nullptr || local->isLambda() || local->getName().empty()) return;
-    const clang::FunctionDecl* function = FunctionAround(*local);
+    const clang::FunctionDecl* function = FunctionAround(local->getDeclContext());
     if (function == nullptr) return;
     std::string text;
     llvm::raw_string_ostream stream(text);
@@ -247,6 +272,21 @@ class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
         description_->records.push_back(std::move(description));
       }
     }
+  }
+
+  void DescribeBlocks() {
+    const auto symbol_of = [this](const clang::FunctionDecl& function) {
+      return names_.getName(&function);
+    };
+    const auto add_capture = [this](const std::string& name, clang::QualType type,
+                                    RecordDescription& block) {
+      // Code generation has them in this order, but for their alignment.
+      const uint64_t offset_bits =
+          block.fields.empty() ? 0
+                               : block.fields.back().offset_bits + block.fields.back().size_bits;
+      AddMember({name, type, offset_bits}, block);
+    };
+    blocks_.Describe(symbol_of, add_capture, description_->records);
   }
 
   // Each enumerator by itself: nothing else tells unnamed enumerations apart. One with a value of
@@ -274,10 +314,10 @@ class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
            (class_record->isInjectedClassName() || class_record->isLambda());
   }
 
-  // The function that a lambda stands in, also within other lambdas; nullptr: in none.
-  static const clang::FunctionDecl* FunctionAround(const clang::CXXRecordDecl& closure) {
-    const clang::DeclContext* context = closure.getDeclContext();
+  // The function that a context is of, also within lambdas and blocks; nullptr: none.
+  static const clang::FunctionDecl* FunctionAround(const clang::DeclContext* context) {
     while (true) {
+      while (llvm::isa<clang::BlockDecl>(context)) context = context->getParent();
       const auto* method = llvm::dyn_cast<clang::CXXMethodDecl>(context);
       if (method == nullptr || !method->getParent()->isLambda()) break;
       context = method->getParent()->getDeclContext();
@@ -436,6 +476,7 @@ class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
   clang::ASTContext& context_;
   clang::ASTNameGenerator names_;
   StaticBlocks statics_;
+  BlockLiterals blocks_;
   ObjectDescription* description_;
   std::set<const clang::VarDecl*> variables_;       // those that are described
   std::set<const clang::CXXRecordDecl*> closures_;  // likewise

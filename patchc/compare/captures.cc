@@ -16,10 +16,11 @@ namespace {
 
 using Lambdas = std::vector<const RecordDescription*>;
 
-std::map<std::string, Lambdas> LambdasByFunction(const ObjectDescription& description) {
+std::map<std::string, Lambdas> ByFunction(const ObjectDescription& description,
+                                          const std::string& kind) {
   std::map<std::string, Lambdas> lambdas;
   for (const RecordDescription& record : description.records) {
-    if (record.kind == "lambda") lambdas[record.name].push_back(&record);
+    if (record.kind == kind) lambdas[record.name].push_back(&record);
   }
   return lambdas;
 }
@@ -157,13 +158,71 @@ Refusal RefusalFor(const std::string& function, const std::string& reached, cons
           absl::StrCat(DescribeDifference(**before, **after), why)};
 }
 
+// A replaced function that is the code of one of the function's blocks; empty if there is none.
+std::string ReplacedBlock(const std::string& function, const UnitDiff& diff) {
+  const std::string prefix = absl::StrCat("__", function, "_block_invoke");
+  const auto found = std::find_if(
+      diff.functions.begin(), diff.functions.end(),
+      [&prefix](const PatchedFunction& replaced) { return replaced.name.starts_with(prefix); });
+  return found == diff.functions.end() ? std::string() : DisplayName(found->name);
+}
+
+// Of one side's blocks of a function, by their order.
+Blocks BlockTexts(const Lambdas& blocks, size_t count) {
+  Blocks texts;
+  for (size_t i = 0; i < count; ++i) {
+    texts[absl::StrCat(i)] = {"reached", blocks[i]->initializer};
+  }
+  return texts;
+}
+
+// Blocks that may have been copied, in a function whose blocks are no longer those that they were:
+// the code that a copy runs is that of the block which has its number.
+void RefuseBlocks(const UnitSides& sides, const ObjectDescription& edited, const UnitDiff& diff,
+                  const std::set<std::string>& allowed, std::vector<Refusal>& refusals) {
+  const std::map<std::string, Lambdas> after = ByFunction(edited, "block");
+  for (const auto& [symbol, base] : ByFunction(sides.description, "block")) {
+    const std::string function = DisplayName(symbol);
+    const std::string record = absl::StrCat(function, "::(block)");
+    const auto found = after.find(symbol);
+    if (allowed.contains(record)) continue;
+    // None: the edited function has blocks at most that end with its frame.
+    const Lambdas blocks = found == after.end() ? Lambdas() : found->second;
+    const std::string reached = ReplacedBlock(symbol, diff);
+    if (reached.empty()) continue;
+    const size_t count = std::min(base.size(), blocks.size());
+    const auto [before, now] = std::mismatch(
+        base.begin(), base.begin() + static_cast<ptrdiff_t>(count), blocks.begin(), AreAlike);
+    const bool are_alike = before == base.begin() + static_cast<ptrdiff_t>(count);
+    if (base.size() == blocks.size() && !are_alike) {
+      refusals.push_back(
+          {RefusalCode::kRecordLayout,
+           absl::StrCat("a block of '", function, "': ", LayoutDifference(**before, **now)),
+           absl::StrCat(DescribeDifference(**before, **now), LivesOn(record, reached))});
+      continue;
+    }
+    const Blocks old_texts = BlockTexts(base, count);
+    const Blocks texts = BlockTexts(blocks, count);
+    // Of more or fewer ones than before, none may have changed: nothing else tells which is which.
+    const bool are_in_place = base.size() == blocks.size()
+                                  ? AreInPlace(old_texts, texts)
+                                  : !blocks.empty() && are_alike && old_texts == texts;
+    if (are_in_place) continue;
+    refusals.push_back({RefusalCode::kFunctionAmbiguous,
+                        absl::StrCat("blocks of '", function,
+                                     "' may have changed places: they are told apart by their "
+                                     "order"),
+                        LivesOn(record, reached)});
+  }
+}
+
 }  // namespace
 
 std::vector<Refusal> RefuseCaptures(const UnitSides& sides, const ObjectDescription& edited,
                                     const UnitDiff& diff, const std::set<std::string>& allowed) {
-  const std::map<std::string, Lambdas> old_lambdas = LambdasByFunction(sides.description);
+  const std::map<std::string, Lambdas> old_lambdas = ByFunction(sides.description, "lambda");
   std::vector<Refusal> refusals;
-  for (const auto& [symbol, lambdas] : LambdasByFunction(edited)) {
+  for (const auto& [symbol, lambdas] : ByFunction(edited, "lambda")) {
     const auto found = old_lambdas.find(symbol);
     if (found == old_lambdas.end() || HasOthersBesides(found->second, lambdas)) continue;
     const std::string function = DisplayName(symbol);
@@ -186,6 +245,7 @@ std::vector<Refusal> RefuseCaptures(const UnitSides& sides, const ObjectDescript
                                      "order"),
                         LivesOn(record, reached)});
   }
+  RefuseBlocks(sides, edited, diff, allowed, refusals);
   return refusals;
 }
 

@@ -16,7 +16,8 @@ namespace mend::patchc {
 // A refusal for each function with such ones, if code that belongs to one of them is replaced
 // and is called by its address, which tells what outlives a frame. What direct calls alone reach,
 // as an algorithm's predicate, is replaced with all its callers: its objects lie in their frames.
-// `allowed`: "FUNCTION::(lambda)" and "FUNCTION::CLASS", which the author answers for.
+// `allowed`: "FUNCTION::(lambda)", "FUNCTION::(block)" and "FUNCTION::CLASS", which the author
+// answers for.
 std::vector<Refusal> RefuseCaptures(const UnitSides& sides, const ObjectDescription& edited,
                                     const UnitDiff& diff, const std::set<std::string>& allowed);
 

@@ -179,8 +179,8 @@ using RecordsByName = std::map<std::string, std::vector<const RecordDescription*
 
 // What is compared in another way, or by others.
 bool IsNoRecord(const std::string& kind) {
-  return kind == "lambda" || kind == "body" || kind == "static" || kind == "constant" ||
-         kind == "assembler" || kind == "module";
+  return kind == "lambda" || kind == "block" || kind == "body" || kind == "static" ||
+         kind == "constant" || kind == "assembler" || kind == "module";
 }
 
 RecordsByName ByName(const std::vector<RecordDescription>& records) {

@@ -98,15 +98,17 @@ struct FieldDescription {
 // their text, since symbols only tell their order), "assembler" outside of functions,
 // and "module" (C++20), with a hash of the interface that the unit was compiled with.
 struct RecordDescription {
-  // Qualified; of a lambda and a body the symbol of the function that it stands in.
+  // Qualified; of a lambda, a block and a body the symbol of the function that it stands in.
   std::string name;
-  std::string kind;  // "struct", "class", "union", "enum", "lambda"; "variable"; and as above
+  // "struct", "class", "union", "enum", "lambda", "block"; "variable"; and as above.
+  std::string kind;
   uint64_t size_bytes = 0;
   uint64_t alignment_bytes = 0;
   std::vector<FieldDescription>
       fields;                       // bases and the vtable pointer included; enumerators of an enum
   std::vector<std::string> vtable;  // virtual functions in order
-  // Of a variable that is initialised when it is first reached: a hash of the expression.
+  // Of a variable that is initialised when it is first reached: a hash of the expression. Of a
+  // block: its text.
   std::string initializer;
 };
 

@@ -90,7 +90,7 @@ class CompareTest : public ::testing::Test {
       request.directory = folder_;
       request.language = name.ends_with(".cc") ? "c++" : "c";
       request.arguments = {"-O2", "-c", name};
-      if (!loops_flag_.empty()) request.arguments.push_back(loops_flag_);
+      if (!flag_.empty()) request.arguments.push_back(flag_);
       if (request.language == "c++") request.arguments.push_back("-std=c++20");
       request.output = name + ".o";
       CompileResult result = ClangRunner().Compile(request);
@@ -224,7 +224,7 @@ class CompareTest : public ::testing::Test {
   }
 
   std::string folder_;
-  std::string loops_flag_;                        // of the next program
+  std::string flag_;                              // of the next program
   std::deque<std::vector<std::string>> objects_;  // of the program, then of each module
   BaseObjects bases_;                             // the program first
   std::set<std::string> left_out_;                // by the last compilation

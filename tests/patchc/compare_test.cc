@@ -92,7 +92,7 @@ TEST_F(CompareTest, AChangeInAnEndlessFunctionIsWarnedOfWithTheWayOut) {
 }
 
 TEST_F(CompareTest, AnEditInsideOfAnOutlinedLoopIsOfItsBodyAlone) {
-  loops_flag_ = "-fmend-loops=drain";
+  flag_ = "-fmend-loops=drain";
   MakeProgram({{"main.c", kEndless}});
   const BuildReport endless =
       Build({{"main.c", Replaced(kEndless, "turns += step", "int n = 3; turns -= n + step")}});
@@ -105,7 +105,7 @@ TEST_F(CompareTest, AnEditInsideOfAnOutlinedLoopIsOfItsBodyAlone) {
 }
 
 TEST_F(CompareTest, AnOutlinedLoopWithOtherVariablesIsNoVersionOfTheOldOne) {
-  loops_flag_ = "-fmend-loops=drain";
+  flag_ = "-fmend-loops=drain";
   MakeProgram({{"main.c", kEndless}});
   const BuildReport endless = Build({{"main.c", Replaced(kEndless, "int turns", "long turns")}});
   EXPECT_THAT(Functions(endless), Contains("serve changed"));
