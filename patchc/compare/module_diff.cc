@@ -388,9 +388,10 @@ class UnitComparer {
       }
       changed = true;
       for (const std::string& target : Edited(name).references) {
-        if (!added.contains(DatumOf(target)) || target.starts_with("DW.ref.")) continue;
+        const std::string datum = DatumOf(target);
+        if (!added.contains(datum) || target.starts_with("DW.ref.")) continue;
         Refuse(RefusalCode::kNewDataConstructor,
-               absl::StrCat("variable '", ShownDatum(target), "'"));
+               absl::StrCat("variable '", ShownDatum(datum), "'"));
       }
     }
     if (changed) {

@@ -332,6 +332,15 @@ TEST_F(CompareTest, RefusesAVariableThatNeedsAConstructor) {
   EXPECT_THAT(OnlyRefusal(report), AllOf(HasSubstr("MEND-E0115"), HasSubstr("'h'")));
 }
 
+TEST_F(CompareTest, NamesAThreadLocalThatNeedsAConstructorAsItsSourceDoes) {
+  const std::string tracer = "struct Tracer { Tracer(); ~Tracer(); int n; };\n";
+  MakeProgram({{"g.cc", absl::StrCat(tracer, "int f() { return 1; }\n")}});
+  const BuildReport report = Build({{"g.cc", absl::StrCat(tracer,
+                                                          "static thread_local Tracer fresh;\n"
+                                                          "int f() { return fresh.n; }\n")}});
+  EXPECT_THAT(OnlyRefusal(report), AllOf(HasSubstr("MEND-E0115"), HasSubstr("'fresh'")));
+}
+
 TEST_F(CompareTest, RefusesAmbiguousStatics) {
   const std::string source =
       "int f(int a) { if (a) { static int n; return ++n; } else { static int n; return --n; } }\n";
