@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "jit/guest_libc/stand_ins.h"
 #include "jit/program_loader.h"
+#include "runtime/base/own_allocations.h"
 #include "runtime/safepoint/unwind_table.h"
 
 extern "C" {

@@ -22,6 +22,7 @@
 #include "mend/host.h"
 #include "mend/open_libraries.h"
 #include "mend/program_exports.h"
+#include "runtime/base/own_allocations.h"
 #include "runtime/control/refusal.h"
 
 namespace mend {
@@ -136,7 +137,7 @@ std::optional<void*> FindForCaller(const char* name, const void* caller) {
 // Nothing when the native loader should be asked.
 std::optional<void*> FindHosted(void* handle, const char* name, const void* caller) {
   // A malloc of the program's may ask for the one behind it.
-  const jit::OwnAllocations own;
+  const OwnAllocations own;
   if (Libraries().Has(handle)) {
     void* const found = jit::Session::FindSymbol(*static_cast<GuestModule*>(handle), name);
     if (found == nullptr) {

@@ -16,6 +16,7 @@
 #include "jit/guest_libc/program_threads.h"
 #include "jit/guest_libc/stand_ins.h"
 #include "runtime/base/check.h"
+#include "runtime/base/own_allocations.h"
 
 namespace mend::jit {
 namespace {

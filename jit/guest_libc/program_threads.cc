@@ -17,6 +17,7 @@
 #include "jit/guest_libc/stack_size.h"
 #include "jit/guest_libc/stand_ins.h"
 #include "runtime/base/check.h"
+#include "runtime/base/own_allocations.h"
 #include "runtime/base/uninterrupted.h"
 #include "runtime/safepoint/thread_registry.h"
 

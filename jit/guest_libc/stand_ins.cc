@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "jit/guest_libc/own_heap.h"
+#include "runtime/base/own_allocations.h"
 #include "runtime/base/raw_syscall.h"
 #include "runtime/format/stand_ins.h"
 #include "runtime/safepoint/thread_registry.h"
@@ -22,9 +23,6 @@
 extern "C" {
 // The executable's, where patchc has found anything that needs one.
 extern mend::StandInTable mend_stand_ins __attribute__((weak));
-// How many OwnAllocations the thread has.
-__attribute__((tls_model("initial-exec"),
-               visibility("hidden"))) thread_local constinit int mend_own_allocations = 0;
 }
 
 namespace mend::jit {
@@ -391,9 +389,6 @@ void* AllocateForProgram(size_t size) {
   auto* const allocate = ProgramMalloc();
   return allocate != nullptr && AllocatesForProgram() ? allocate(size) : malloc(size);
 }
-
-OwnAllocations::OwnAllocations() { ++mend_own_allocations; }
-OwnAllocations::~OwnAllocations() { --mend_own_allocations; }
 
 }  // namespace mend::jit
 

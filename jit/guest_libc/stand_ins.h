@@ -65,15 +65,6 @@ void* FindBehindProgram(const char* name);
 // malloc, for what the program is to free.
 void* AllocateForProgram(size_t size);
 
-// While one exists, the calling thread allocates for mend, not for the program.
-class OwnAllocations {
- public:
-  OwnAllocations();
-  ~OwnAllocations();
-  OwnAllocations(const OwnAllocations&) = delete;
-  OwnAllocations& operator=(const OwnAllocations&) = delete;
-};
-
 }  // namespace mend::jit
 
 #endif  // MEND_JIT_GUEST_LIBC_STAND_INS_H_
