@@ -276,6 +276,22 @@ class TargetVisitor {
   bool is_over_ ABSL_GUARDED_BY(mu_) = false;
 };
 
+Unreached UnreachedOf(const std::set<pid_t>& missing, const std::vector<pid_t>& silent) {
+  Unreached unreached;
+  for (const pid_t pid : missing) {
+    if (std::find(silent.begin(), silent.end(), pid) == silent.end()) {
+      unreached.without_socket.push_back(pid);
+      continue;
+    }
+    Target target;
+    target.pid = pid;
+    target.executable = ExecutableOf(absl::StrCat(pid));
+    target.name = target.executable.substr(target.executable.rfind('/') + 1);
+    unreached.silent.push_back(std::move(target));
+  }
+  return unreached;
+}
+
 absl::StatusOr<std::vector<Target>> FindByProcess(pid_t pid) {
   absl::Status failure = absl::NotFoundError(
       absl::StrCat("process ", pid,
@@ -350,8 +366,8 @@ absl::StatusOr<std::vector<Target>> FindTargets(const std::string& operand) {
   return matching;
 }
 
-absl::StatusOr<std::vector<pid_t>> VisitTargets(const std::string& operand, size_t at_once,
-                                                const std::function<void(const Visit&)>& visit) {
+absl::StatusOr<Unreached> VisitTargets(const std::string& operand, size_t at_once,
+                                       const std::function<void(const Visit&)>& visit) {
   const absl::StatusOr<std::vector<Target>> found = FindTargets(operand);
   if (!found.ok()) return found.status();
   TargetVisitor visitor(at_once, visit);
@@ -359,8 +375,9 @@ absl::StatusOr<std::vector<pid_t>> VisitTargets(const std::string& operand, size
   pid_t pid = 0;
   if (IsProcessId(operand, &pid) || operand.find('/') != std::string::npos) {
     visitor.AwaitIdle(absl::InfiniteDuration());
-    return std::vector<pid_t>();
+    return Unreached();
   }
+  std::vector<pid_t> silent;
   // Each has its time from when it was first seen: a server may fork all the time.
   std::map<pid_t, absl::Time> first_seen;
   absl::Time begin = absl::Now();
@@ -372,12 +389,13 @@ absl::StatusOr<std::vector<pid_t>> VisitTargets(const std::string& operand, size
     const bool is_over = std::all_of(missing.begin(), missing.end(), [&](pid_t process) {
       return now - first_seen.try_emplace(process, now).first->second > kSocketWait;
     });
-    if (is_over && is_idle) return std::vector<pid_t>(missing.begin(), missing.end());
-    if (now - begin > kFollowTime) return std::vector<pid_t>();
+    if (is_over && is_idle) return UnreachedOf(missing, silent);
+    if (now - begin > kFollowTime) return Unreached();
     if (is_idle) absl::SleepFor(kLookInterval);
     if (is_over) continue;
     std::vector<Target> matching;
-    for (Target& target : ListTargets()) {
+    silent.clear();
+    for (Target& target : ListTargets(&silent)) {
       if (::fnmatch(operand.c_str(), target.name.c_str(), 0) == 0) {
         matching.push_back(std::move(target));
       } else {
@@ -388,7 +406,12 @@ absl::StatusOr<std::vector<pid_t>> VisitTargets(const std::string& operand, size
   }
 }
 
-std::string UnreachedText(pid_t pid) {
+std::string SilentText(const Target& target) {
+  return absl::StrCat("process ", target.pid, " (", target.executable,
+                      ") runs the same program and does not answer: it is left as it is");
+}
+
+std::string WithoutSocketText(pid_t pid) {
   return absl::StrCat("process ", pid,
                       " runs the same program and has no control socket that is found here: it is "
                       "left as it is");

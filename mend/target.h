@@ -42,18 +42,25 @@ struct Visit {
   bool is_one_of_several;
 };
 
+// Processes of the same program that VisitTargets did not come to.
+struct Unreached {
+  std::vector<Target> silent;  // have a control socket, and do not answer
+  std::vector<pid_t> without_socket;
+};
+
 // Calls `visit` once for every target that `operand` names, for as many as `at_once` at a time,
 // each in a thread of its own; with 1, one after the other in this thread. So with many at once,
 // one that takes its time holds nobody up. A process that forks before its visit is over leaves a
 // child with the state from before, which is a target of its own only a moment later. So processes
 // of the same programs that are new are waited for and visited, until there are none: what is
-// forked from then on has what its parent has. Returns those that never got a control socket, by
-// process id. Errors are those of FindTargets, before any visit.
-absl::StatusOr<std::vector<pid_t>> VisitTargets(const std::string& operand, size_t at_once,
-                                                const std::function<void(const Visit&)>& visit);
+// forked from then on has what its parent has. Returns those that never got a control socket, or do
+// not answer. Errors are those of FindTargets, before any visit.
+absl::StatusOr<Unreached> VisitTargets(const std::string& operand, size_t at_once,
+                                       const std::function<void(const Visit&)>& visit);
 
-// What to say of one that VisitTargets could not reach.
-std::string UnreachedText(pid_t pid);
+// What to say of those of Unreached.
+std::string SilentText(const Target& target);
+std::string WithoutSocketText(pid_t pid);
 
 // Whether the target's process has ended.
 bool HasEnded(const Target& target);

@@ -25,20 +25,26 @@ struct TargetResult {
   Json answer;
 };
 
-TargetResult RunOn(const Target& target, bool several, bool json, const TargetVerb& verb) {
+TargetResult NotReached(const std::string& message) {
   TargetResult result;
+  result.exit_code = kExitUnreachable;
+  result.answer = {{"schema", 1},
+                   {"errno", "ECONNREFUSED"},
+                   {"message", message},
+                   {"exit_code", kExitUnreachable}};
+  return result;
+}
+
+TargetResult RunOn(const Target& target, bool several, bool json, const TargetVerb& verb) {
   const std::string prefix =
       several ? absl::StrCat(Printable(target.name), " (", target.pid, "): ") : "";
   const absl::StatusOr<Reply> reply = verb.request(Client(target.socket));
   if (!reply.ok()) {
-    result.exit_code = kExitUnreachable;
-    result.answer = {{"schema", 1},
-                     {"errno", "ECONNREFUSED"},
-                     {"message", std::string(reply.status().message())},
-                     {"exit_code", kExitUnreachable}};
-    std::fprintf(stderr, "%s%s\n", prefix.c_str(), std::string(reply.status().message()).c_str());
-    return result;
+    const std::string message(reply.status().message());
+    std::fprintf(stderr, "%s%s\n", prefix.c_str(), message.c_str());
+    return NotReached(message);
   }
+  TargetResult result;
   result.exit_code = ExitCodeOf(*reply);
   result.answer = verb.plain && !json ? Json(reply->body) : ParseAnswer(reply->body);
   // A transition that was reversed is an answer with a report; other errors have only a message.
@@ -71,7 +77,7 @@ int ReportFailure(const std::string& message, int exit_code, bool json) {
 
 int OnTargets(const std::string& operand, bool json, const TargetVerb& verb) {
   std::vector<std::pair<Target, TargetResult>> results;
-  const absl::StatusOr<std::vector<pid_t>> unreached =
+  const absl::StatusOr<Unreached> unreached =
       VisitTargets(operand, /*at_once=*/1, [&](const Visit& visit) {
         const auto& [target, number, several] = visit;
         if (several && HasEnded(target)) return;
@@ -83,7 +89,13 @@ int OnTargets(const std::string& operand, bool json, const TargetVerb& verb) {
   if (!unreached.ok()) {
     return ReportFailure(std::string(unreached.status().message()), kExitUnreachable, json);
   }
-  for (const pid_t pid : *unreached) std::fprintf(stderr, "mend: %s\n", UnreachedText(pid).c_str());
+  for (const Target& target : unreached->silent) {
+    std::fprintf(stderr, "mend: %s\n", SilentText(target).c_str());
+    results.emplace_back(target, NotReached(SilentText(target)));
+  }
+  for (const pid_t pid : unreached->without_socket) {
+    std::fprintf(stderr, "mend: %s\n", WithoutSocketText(pid).c_str());
+  }
   if (results.size() == 1) {
     if (json) PrintJson(results.front().second.answer);
     return results.front().second.exit_code;

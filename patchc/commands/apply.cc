@@ -60,7 +60,7 @@ class Applier {
 
   int Run() {
     if (const int code = FindReadyModule(); code != kExitOk) return code;
-    const absl::StatusOr<std::vector<pid_t>> unreached = VisitTargets(
+    const absl::StatusOr<Unreached> unreached = VisitTargets(
         options_.to, kTargetsAtOnce,
         [&](const Visit& visit) { Done(visit, ApplyTo(visit.target, visit.is_one_of_several)); });
     const absl::MutexLock lock(&mu_);
@@ -74,8 +74,14 @@ class Applier {
     if (!unreached.ok()) {
       return ReportErrorAs(kExitUnreachable, unreached.status(), options_.patch.json);
     }
-    for (const pid_t pid : *unreached) {
-      std::fprintf(stderr, "patchc: warning: %s\n", UnreachedText(pid).c_str());
+    for (const Target& target : unreached->silent) {
+      outcomes.push_back(
+          Failure(target, kExitUnreachable, SilentText(target), options_.patch.json));
+      targets.push_back(target);
+      PrintOutcome(outcomes.back());
+    }
+    for (const pid_t pid : unreached->without_socket) {
+      std::fprintf(stderr, "patchc: warning: %s\n", WithoutSocketText(pid).c_str());
     }
     if (options_.canary.watches()) StayWithCanaries(targets, outcomes);
     if (outcomes.size() == 1) {

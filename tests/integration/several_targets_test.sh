@@ -129,6 +129,25 @@ expect_code 6 "$mend" status stopped_two
 expect_match "status" "process ${stopped[1]} .* does not answer" "$output"
 for pid in "${stopped[@]}"; do kill -CONT "$pid"; done
 
+# One of those that a name means does not answer: it has not what the others have, and the command fails.
+cp "$work/serve" "$work/halting"
+halting=()
+for copy in one two; do
+  MEND_OPTIONS="--log /dev/null" ./halting 2>/dev/null &
+  started+=("$!") halting+=("$!")
+  hosted_pid=$!
+  await_target
+done
+kill -STOP "${halting[1]}"
+"$patchc" build -o halting.mendpatch --name halting --base halting serve.c >/dev/null
+expect_code 7 "$patchc" apply --json halting.mendpatch --to halting
+expect_match "the one that is stopped" "\"target\": *\"${halting[1]}\",\"message\":\"process ${halting[1]} .* does not answer" \
+  "$output"
+expect_code 7 "$mend" disable halting halting
+expect_match "the one that is stopped" "process ${halting[1]} .*halting. runs the same program and does not answer" \
+  "$output"
+kill -CONT "${halting[1]}"
+
 # What one of them keeps is kept for all: a worker may not be allowed to write where its parent is.
 cp "$work/serve" "$work/keeper"
 mkdir "$work/patches"
