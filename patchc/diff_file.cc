@@ -39,9 +39,8 @@ char TakeQuoted(std::string_view& text) {
   return static_cast<char>(value);
 }
 
-// "--- a/file.c\t2026-01-01 ..." -> "a/file.c".
-std::string PathOfHeader(std::string_view line) {
-  line.remove_prefix(4);
+// "a/file.c\t2026-01-01 ..." -> "a/file.c".
+std::string ReadPath(std::string_view line) {
   line = TrimEnd(line.substr(0, line.find('\t')));
   if (line.size() < 2 || line.front() != '"' || line.back() != '"') return std::string(line);
   line = line.substr(1, line.size() - 2);
@@ -89,6 +88,7 @@ class DiffParser {
   absl::StatusOr<std::vector<FileDiff>> Parse() {
     std::vector<FileDiff> files;
     for (; at_ < lines_.size(); ++at_) {
+      if (ReadGitHead(files)) continue;
       if (lines_[at_].starts_with("GIT binary patch")) return Refuse("a binary change");
       const bool is_header = lines_[at_].starts_with("--- ") && at_ + 1 < lines_.size() &&
                              lines_[at_ + 1].starts_with("+++ ");
@@ -100,8 +100,11 @@ class DiffParser {
         continue;
       }
       FileDiff file;
-      file.old_path = PathOfHeader(lines_[at_]);
-      file.new_path = PathOfHeader(lines_[at_ + 1]);
+      file.old_path = ReadPath(lines_[at_].substr(kPathBegin));
+      file.new_path = ReadPath(lines_[at_ + 1].substr(kPathBegin));
+      file.move = head_.move;
+      head_ = {};
+      in_head_ = false;
       at_ += 2;
       while (at_ < lines_.size() && lines_[at_].starts_with("@@ ")) {
         absl::StatusOr<Hunk> hunk = ParseHunk();
@@ -111,6 +114,7 @@ class DiffParser {
       --at_;
       if (!file.hunks.empty()) files.push_back(std::move(file));
     }
+    EndGitHead(files);
     if (files.empty()) {
       at_ = 0;
       return Refuse("no unified diff in it");
@@ -119,6 +123,37 @@ class DiffParser {
   }
 
  private:
+  static constexpr size_t kPathBegin = 4;  // behind "--- " and "+++ "
+
+  // Lines that git writes in front of a file's hunks, where it has any.
+  bool ReadGitHead(std::vector<FileDiff>& files) {
+    const std::string_view line = lines_[at_];
+    if (line.starts_with("diff --git ")) {
+      EndGitHead(files);
+      in_head_ = true;
+      prefix_ = line.find(" a/") != line.npos || line.find(" \"a/") != line.npos ? "a/" : "";
+      return true;
+    }
+    if (!in_head_) return false;
+    const auto read = [&](std::string_view start, Move move, std::string& path) {
+      if (!line.starts_with(start)) return false;
+      head_.move = move;
+      path = absl::StrCat(prefix_, ReadPath(line.substr(start.size())));
+      return true;
+    };
+    return read("rename from ", Move::kRenamed, head_.old_path) ||
+           read("rename to ", Move::kRenamed, head_.new_path) ||
+           read("copy from ", Move::kCopied, head_.old_path) ||
+           read("copy to ", Move::kCopied, head_.new_path);
+  }
+
+  // There are no hunks: the file is the other one.
+  void EndGitHead(std::vector<FileDiff>& files) {
+    if (head_.move != Move::kNone) files.push_back(std::move(head_));
+    head_ = {};
+    in_head_ = false;
+  }
+
   absl::Status Refuse(std::string_view what) const {
     return RefusalStatus({RefusalCode::kDiffMalformed,
                           absl::StrCat(Absl(name_), ":", at_ + 1, ": ", Absl(what)),
@@ -180,6 +215,9 @@ class DiffParser {
   const std::string_view name_;
   const std::vector<std::string_view> lines_;
   size_t at_ = 0;
+  bool in_head_ = false;  // behind git's first line for a file, before its hunks
+  const char* prefix_ = "";
+  FileDiff head_;  // what git's lines say of it
 };
 
 // A hunk without the context lines that fuzz lets go.

@@ -23,10 +23,14 @@ struct Hunk {
   std::vector<DiffLine> lines;
 };
 
+// What git says of a file beside its hunks: `new_path` is the old file, with the hunks applied.
+enum class Move { kNone, kRenamed, kCopied };
+
 struct FileDiff {
-  std::string old_path;  // "/dev/null": created
-  std::string new_path;  // "/dev/null": removed
-  std::vector<Hunk> hunks;
+  std::string old_path;     // "/dev/null": created
+  std::string new_path;     // "/dev/null": removed
+  std::vector<Hunk> hunks;  // none only where it moves
+  Move move = Move::kNone;
 
   bool Creates() const { return old_path == "/dev/null"; }
   // As `diff -N` without git writes it; an edit of an empty file looks the same.

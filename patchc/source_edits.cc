@@ -434,26 +434,40 @@ absl::Status SourceEdits::AddDiff(const std::string& file, const DiffOptions& op
   if (!text.ok()) return text.status();
   const absl::StatusOr<std::vector<FileDiff>> diffs = ParseDiff(*text, file);
   if (!diffs.ok()) return diffs.status();
-  // In order: a later one may edit what an earlier one creates.
-  std::vector<const FileDiff*> others;
+  // In order: a later one may edit what an earlier one creates. What git calls a copy is one of the
+  // file as it was before.
+  const bool has_copies = std::any_of(diffs->begin(), diffs->end(), [](const FileDiff& diff) {
+    return diff.move == Move::kCopied;
+  });
+  const Edits before = has_copies ? edits_ : Edits();
+  std::vector<FileDiff> others;
   for (const FileDiff& diff : *diffs) {
     absl::StatusOr<std::string> path =
         diff.Creates() ? absl::StatusOr<std::string>("") : MatchDiffPath(diff, options);
     if (!path.ok()) return path.status();
     if (path->empty()) {
-      others.push_back(&diff);
+      others.push_back(diff);
       continue;
     }
     ++matched_;
-    if (absl::Status applied = ApplyTo(*path, diff, file); !applied.ok()) return applied;
+    // A unit keeps the name by which its command calls it.
+    const bool is_unit_renamed = diff.move == Move::kRenamed && IsUnitSource(diff.old_path);
+    if (diff.move == Move::kNone || is_unit_renamed) {
+      if (absl::Status applied = ApplyTo(*path, diff, file); !applied.ok()) return applied;
+      continue;
+    }
+    absl::StatusOr<FileDiff> moved =
+        MovedFrom(*path, diff, diff.move == Move::kCopied ? before : edits_, file);
+    if (!moved.ok()) return moved.status();
+    others.push_back(*std::move(moved));
   }
   if (!options.source_dir.empty()) {
     diff_root_ = Normalized(fs::current_path().string(), options.source_dir);
     diff_roots_.insert(diff_root_);
   }
-  for (const FileDiff* diff : others) {
-    const std::string rest = StripComponents(diff->path(), options.strip.value_or(diff_strip_));
-    if (absl::Status added = AddOther(rest, *diff, file); !added.ok()) return added;
+  for (const FileDiff& diff : others) {
+    const std::string rest = StripComponents(diff.path(), options.strip.value_or(diff_strip_));
+    if (absl::Status added = AddOther(rest, diff, file); !added.ok()) return added;
   }
   return absl::OkStatus();
 }
@@ -507,6 +521,25 @@ bool SourceEdits::IsMissing(const std::string& rest) const {
                       });
   }
   return has_neighbours;
+}
+
+absl::StatusOr<FileDiff> SourceEdits::MovedFrom(const std::string& real, const FileDiff& diff,
+                                                const Edits& edits, const std::string& file) {
+  const Origin& origin = origins_.at(real).front();
+  const auto edit = edits.find({origin.object, origin.path});
+  const absl::StatusOr<std::string> text =
+      edit != edits.end() ? edit->second.new_text : OriginalText(origin.object, origin.path);
+  if (!text.ok()) return text.status();
+  const absl::StatusOr<std::string> result = ApplyDiff(*text, diff, file);
+  if (!result.ok()) return result.status();
+  FileDiff created;
+  created.old_path = "/dev/null";
+  created.new_path = diff.new_path;
+  Hunk& hunk = created.hunks.emplace_back();
+  for (const std::string_view line : SplitLines(*result)) {
+    hunk.lines.push_back({'+', std::string(line)});
+  }
+  return created;
 }
 
 absl::Status SourceEdits::ApplyTo(const std::string& real, const FileDiff& diff,

@@ -80,10 +80,16 @@ class SourceEdits {
     std::string hash;
   };
 
+  using Edits = std::map<std::pair<size_t, std::string>, SourceEdit>;  // by object and path
+
   void AddOrigin(size_t object, size_t unit, const SourceDescription& source);
   // nullptr: the object has no such source.
   const Origin* OriginIn(size_t object, const std::string& path) const;
   absl::StatusOr<SourceEdit*> Edit(size_t object, const std::string& path);
+  // The file that the diff makes of this one and calls otherwise, as one that it creates. `edits`:
+  // what this one is before that.
+  absl::StatusOr<FileDiff> MovedFrom(const std::string& real, const FileDiff& diff,
+                                     const Edits& edits, const std::string& file);
   absl::Status ApplyTo(const std::string& real, const FileDiff& diff, const std::string& file);
   // What a diff says of a file that is no source: one that it creates, or that an earlier diff has
   // created; else it is skipped. `rest` leads to it, from diff_root_.
@@ -120,8 +126,8 @@ class SourceEdits {
   // Of every file that is not the system's, by its path without links: one for each object and each
   // path under which that has it.
   std::map<std::string, std::vector<Origin>> origins_;
-  std::map<std::string, std::string> files_;                    // by path: its key in origins_
-  std::map<std::pair<size_t, std::string>, SourceEdit> edits_;  // by object and path
+  std::map<std::string, std::string> files_;  // by path: its key in origins_
+  Edits edits_;
   std::string diff_root_;             // where the last matched diff path began, or --source
   std::set<std::string> diff_roots_;  // where any did: sources, and a folder of what is generated
   size_t diff_strip_ = 1;             // components that the last one was matched without

@@ -404,6 +404,55 @@ TEST_F(CompareTest, AUnitThatADiffAddsIsWarnedOfUnlessItIsIncluded) {
   }
 }
 
+// As `git diff -M -C` writes it, and `git log -p` where the user has set that.
+TEST_F(CompareTest, FilesThatGitRenamesOrCopiesAreThereUnderTheirNewNames) {
+  MakeUsualProgram();
+  const std::string edit_of_main =
+      "diff --git a/main.c b/main.c\n--- a/main.c\n+++ b/main.c\n@@ -1 +1 @@\n-#include "
+      "\"shape.h\"\n"
+      "+#include \"form.h\"\n";
+  const std::string edit_of_shape =
+      "diff --git a/shape.c b/shape.c\n--- a/shape.c\n+++ b/shape.c\n@@ -1 +1 @@\n"
+      "-#include \"shape.h\"\n+#include \"form.h\"\n";
+  const std::string unchanged = "similarity index 100%\nrename from shape.h\nrename to form.h\n";
+  Write("renamed.patch",
+        absl::StrCat("diff --git a/shape.h b/form.h\n", unchanged, edit_of_main, edit_of_shape));
+  SourceEdits renamed(bases_);
+  ASSERT_TRUE(renamed.AddDiff(folder_ + "/renamed.patch", {}).ok());
+  EXPECT_THAT(renamed.notes(), IsEmpty());
+  EXPECT_THAT(Functions(Finish(renamed)), IsEmpty()) << "nothing changes";
+  // A copy is one of the file as it was, and that stays as it is but for its own hunks.
+  const std::string first = std::string(kHeader).substr(0, std::string(kHeader).find('\n') + 1);
+  const std::string head = absl::StrCat("@@ -1 +1,2 @@\n ", first);
+  Write("copied.patch",
+        absl::StrCat("diff --git a/shape.h b/shape.h\n--- a/shape.h\n+++ b/shape.h\n", head,
+                     "+#define OF_SHAPE 1\n"
+                     "diff --git a/shape.h b/form.h\nsimilarity index 90%\ncopy from shape.h\n"
+                     "copy to form.h\n--- a/shape.h\n+++ b/form.h\n",
+                     head, "+#define OF_FORM 1\n", edit_of_main));
+  SourceEdits copied(bases_);
+  ASSERT_TRUE(copied.AddDiff(folder_ + "/copied.patch", {}).ok());
+  const auto edited = copied.Edited(0);
+  ASSERT_TRUE(edited.contains(folder_ + "/form.h"));
+  EXPECT_THAT(edited.at(folder_ + "/form.h").new_text,
+              AllOf(HasSubstr("OF_FORM"), Not(HasSubstr("OF_SHAPE"))));
+  EXPECT_THAT(edited.at(folder_ + "/shape.h").new_text,
+              AllOf(HasSubstr("OF_SHAPE"), Not(HasSubstr("OF_FORM"))));
+}
+
+// A unit that git renames is compiled by the command that the program has of it.
+TEST_F(CompareTest, AUnitThatGitRenamesIsEditedUnderItsOldName) {
+  MakeUsualProgram();
+  Write(
+      "fix.patch",
+      "diff --git a/shape.c b/form.c\nsimilarity index 90%\nrename from shape.c\nrename to form.c\n"
+      "--- a/shape.c\n+++ b/form.c\n@@ -4 +4 @@\n-int helper(int a) { return a ^ 5; }\n"
+      "+int helper(int a) { return a ^ 6; }\n");
+  SourceEdits edits(bases_);
+  ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
+  EXPECT_THAT(Functions(Finish(edits)), ElementsAre("helper changed"));
+}
+
 TEST_F(CompareTest, LaterDiffsEditWhatEarlierOnesCreate) {
   const std::string part = "int part(int n) { return n; }\n";
   MakeProgram({{"part.c", part}});
