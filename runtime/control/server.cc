@@ -445,6 +445,8 @@ ControlServer::~ControlServer() {
 }
 
 bool ControlServer::HangUp() {
+  // Who does it must not wait in turn until this thread is seen asleep.
+  SingleThread::Leave();
   State* const state = state_.get();
   MutexLock lock(&state->mu);
   if (state->owner != ::getpid()) return false;
@@ -467,6 +469,8 @@ void ControlServer::AwaitNoConnection(absl::Duration patience) {
 }
 
 void ControlServer::Unlink() {
+  // As in HangUp.
+  SingleThread::Leave();
   State* const state = state_.get();
   MutexLock lock(&state->mu);
   // A child that was made by a raw system call must not take its parent's socket away.

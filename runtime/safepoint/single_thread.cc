@@ -32,6 +32,9 @@ constexpr int64_t kLookMaxNs = 5 * kMillisecond;
 constexpr int64_t kSignalDelayNs = 2 * kMillisecond;
 // A handler that has slept for this long may have been left by longjmp, and is not waited for.
 constexpr int64_t kHandlerMaxNs = 100 * kMillisecond;
+// Where the kernel does not tell (the program may open nothing any more): a thread that has come to
+// no poll by then, and that no signal has met in hosted text, passes for asleep.
+constexpr int64_t kUntoldMaxNs = 1000 * kMillisecond;
 
 // The program's thread; written before the mode becomes kOn, and never unset.
 constinit std::atomic<ThreadRecord*> sole_thread{nullptr};
@@ -56,8 +59,9 @@ std::atomic_ref<char> LibcWord() {
   return std::atomic_ref<char>(word == nullptr ? none : *word);
 }
 
-// Whether the kernel has the thread asleep where a signal would wake it. Without libc's help.
-bool SleepsInterruptibly(pid_t tid) {
+// Whether the kernel has the thread asleep where a signal would wake it; `untold` where that cannot
+// be read. Without libc's help.
+bool SleepsInterruptibly(pid_t tid, bool untold) {
   char path[48] = "/proc/self/";
   char* at = path + sizeof("/proc/self/") - 1;
   // Of the process's first thread this is told under a name that needs no id: /proc knows another
@@ -75,7 +79,7 @@ bool SleepsInterruptibly(pid_t tid) {
   for (const char c : {'s', 't', 'a', 't', '\0'}) *at++ = c;
   const long fd =
       RawSyscall(SYS_openat, AT_FDCWD, reinterpret_cast<long>(path), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return false;
+  if (fd < 0) return untold;
   char stat[128];
   const long got = RawSyscall(SYS_read, fd, reinterpret_cast<long>(stat), sizeof stat);
   RawSyscall(SYS_close, fd);
@@ -86,13 +90,14 @@ bool SleepsInterruptibly(pid_t tid) {
   return false;
 }
 
-// The same, and not in a signal handler of the program, however short.
-bool SleepsInOrder(const ThreadRecord& record, bool handlers_count) {
+// The same, and not in a signal handler of the program, however short. `waited_ns`: for that.
+bool SleepsInOrder(const ThreadRecord& record, int64_t waited_ns) {
   // Plain stores of the program's thread, which the kernel's switch to another orders.
   const uint32_t handlers = record.handlers_begun.load(std::memory_order_acquire);
   const bool in_handler = record.handler_depth.load(std::memory_order_acquire) != 0;
-  if (in_handler && handlers_count) return false;
-  return SleepsInterruptibly(record.tid.load(std::memory_order_relaxed)) &&
+  if (in_handler && waited_ns < kHandlerMaxNs) return false;
+  return SleepsInterruptibly(record.tid.load(std::memory_order_relaxed),
+                             waited_ns > kUntoldMaxNs) &&
          record.handlers_begun.load(std::memory_order_acquire) == handlers;
 }
 
@@ -177,7 +182,7 @@ void SingleThread::AwaitSafepoint() {
     if (safepoints_seen.load(std::memory_order_acquire) != seen) break;
     if (record.activity.Get() == Activity::kGone) break;
     const int64_t waited = MonotonicNs() - begin;
-    if (SleepsInOrder(record, waited < kHandlerMaxNs)) break;
+    if (SleepsInOrder(record, waited)) break;
     ArmPoll(record);
     if (waited > kSignalDelayNs) SendSafepointSignal(record);
     FutexWait(&safepoints_seen, seen, pause);
