@@ -44,7 +44,7 @@ for compiler in clang++-22 g++; do
   cmake --build "$work/build-$compiler" >"$work/build.log" 2>&1 || { cat "$work/build.log"; fail "$compiler"; }
   try_service "$work/build-$compiler/service"
   # Executables bring the block for hosted thread-locals. With it a library could not be opened by dlopen.
-  expect_match "what the executable brings" ' B __mend_static_pool$' "$(nm -D "$work/build-$compiler/service")"
+  expect_match "what the executable brings" ' D __mend_static_pool$' "$(nm -D "$work/build-$compiler/service")"
   grep -q __mend_static_pool <<<"$(nm "$work/build-$compiler/liblibrary.so")" && fail "the library brings it, too"
 done
 
@@ -55,7 +55,7 @@ expect "version by pkg-config" 0.1.0 "$(pkg-config --modversion mend)"
 clang++-22 -std=c++20 $(pkg-config --cflags mend) "$work/service/server.cc" \
   -o "$work/service/by-pkg-config" $(pkg-config --libs mend)
 try_service "$work/service/by-pkg-config"
-expect_match "what the executable brings" ' B __mend_static_pool$' "$(nm -D "$work/service/by-pkg-config")"
+expect_match "what the executable brings" ' D __mend_static_pool$' "$(nm -D "$work/service/by-pkg-config")"
 grep -q static_pool <<<"$(pkg-config --libs mend-library)" && fail "pkg-config gives it to libraries, too"
 
 # The installed compiler makes programs that run, under its one-word name too.
