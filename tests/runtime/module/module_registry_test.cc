@@ -243,6 +243,20 @@ class LateLinkTest : public ModuleRegistryTest {
     function.is_added = true;
     loader_.Know(Linger2());
   }
+  // The patch "third" takes "second" off, which replaces `linger`, while a thread is in that.
+  const PatchObject& ReplaceWhileAThreadLingers() {
+    loader_.LinkLate("chore", Chore2());
+    LingerIsAdded("second");
+    EXPECT_TRUE(LoadModule("mod").ok());
+    EnableAndWait(MakeLatePatch("second", {"chore"}));
+    Spawn([] { linger(0); });
+    gate_.AwaitWaiter();
+    auto made = MakeLatePatch("third", {"chore"});
+    made->replace = true;
+    const PatchObject& object = made->objects.back();
+    Enable(std::move(made));
+    return object;
+  }
 };
 
 TEST_F(LateLinkTest, APendingPatchIsLinkedEachTimeItsModuleComes) {
@@ -359,16 +373,7 @@ TEST_F(LateLinkTest, AddedFunctionsThatAPatchReplacesGoWithTheModule) {
 }
 
 TEST_F(LateLinkTest, APatchWithoutTheAddedFunctionLeadsBackToTheOneThatWasAdded) {
-  loader_.LinkLate("chore", Chore2());
-  LingerIsAdded("second");
-  ASSERT_TRUE(LoadModule("mod").ok());
-  EnableAndWait(MakeLatePatch("second", {"chore"}));
-  Spawn([] { linger(0); });
-  gate_.AwaitWaiter();
-  auto made = MakeLatePatch("third", {"chore"});
-  made->replace = true;
-  const PatchObject& object = made->objects.back();
-  Enable(std::move(made));
+  const PatchObject& object = ReplaceWhileAThreadLingers();
   EXPECT_FALSE(registry().Wait(kNotYet).ok()) << "a thread is in what it takes off";
   EXPECT_EQ(object.functions.size(), 2u) << "with a nop";
   gate_.Open();
@@ -380,16 +385,7 @@ TEST_F(LateLinkTest, APatchWithoutTheAddedFunctionLeadsBackToTheOneThatWasAdded)
 }
 
 TEST_F(LateLinkTest, AModuleThatGoesInATransitionTakesAddedFunctionsAndTheirNopsAlong) {
-  loader_.LinkLate("chore", Chore2());
-  LingerIsAdded("second");
-  ASSERT_TRUE(LoadModule("mod").ok());
-  EnableAndWait(MakeLatePatch("second", {"chore"}));
-  Spawn([] { linger(0); });
-  gate_.AwaitWaiter();
-  auto made = MakeLatePatch("third", {"chore"});
-  made->replace = true;
-  const PatchObject& object = made->objects.back();
-  Enable(std::move(made));
+  const PatchObject& object = ReplaceWhileAThreadLingers();
   EXPECT_FALSE(registry().Wait(kNotYet).ok());
   EXPECT_TRUE(*modules().Unload("mod"));
   EXPECT_EQ(object.functions.size(), 1u);
