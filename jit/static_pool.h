@@ -6,7 +6,7 @@
 #define MEND_JIT_STATIC_POOL_H_
 
 /* All hosted thread-locals together. Every thread's stack is larger by this much. */
-#define MEND_STATIC_POOL_SIZE (64 * 1024)
+#define MEND_STATIC_POOL_SIZE 65536
 #define MEND_STATIC_POOL_ALIGNMENT 64
 
 #ifdef __cplusplus

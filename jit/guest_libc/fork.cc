@@ -14,7 +14,6 @@
 #include "jit/guest_libc/exec.h"
 #include "jit/guest_libc/guest_libc.h"
 #include "jit/guest_libc/program_threads.h"
-#include "jit/guest_libc/stand_ins.h"
 #include "runtime/base/check.h"
 #include "runtime/base/own_allocations.h"
 

@@ -15,7 +15,6 @@
 #include "jit/guest_libc/guest_libc.h"
 #include "jit/guest_libc/signal_mask.h"
 #include "jit/guest_libc/stack_size.h"
-#include "jit/guest_libc/stand_ins.h"
 #include "runtime/base/check.h"
 #include "runtime/base/own_allocations.h"
 #include "runtime/base/uninterrupted.h"
