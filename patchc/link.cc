@@ -487,8 +487,9 @@ int LinkProgram(const LinkOptions& options, const llvm::opt::ArgStringList& argu
     llvm::errs() << "patchc: error: " << std::string(taken_apart.status().message()) << "\n";
     return 1;
   }
-  for (const std::string& note : taken_apart->notes)
+  for (const std::string& note : taken_apart->notes) {
     llvm::errs() << "patchc: note: " << note << "\n";
+  }
   return ProgramLink(options, *std::move(taken_apart)).Run();
 }
 

@@ -228,8 +228,9 @@ std::string SourceEdits::BuildFileNaming(const std::string& global) const {
   std::string file = build_inputs_.BuildFileNaming(global);
   if (file.empty()) return file;
   for (const auto& [key, edit] : edits_) {
-    if (given_.contains(FileAt(key.second)) && IdentifiersIn(edit.new_text).contains(global))
+    if (given_.contains(FileAt(key.second)) && IdentifiersIn(edit.new_text).contains(global)) {
       return {};
+    }
   }
   return file;
 }
