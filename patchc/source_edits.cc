@@ -1,6 +1,7 @@
 #include "patchc/source_edits.h"
 
 #include <algorithm>
+#include <deque>
 #include <filesystem>
 #include <iterator>
 #include <system_error>
@@ -142,6 +143,12 @@ absl::StatusOr<SourceEdit*> SourceEdits::Edit(size_t object, const std::string& 
   const absl::StatusOr<std::string> text = OriginalText(object, path);
   if (!text.ok()) return text.status();
   return &edits_.emplace(key, SourceEdit{*text, *text}).first->second;
+}
+
+absl::StatusOr<std::string> SourceEdits::TextIn(const Edits& edits, const Origin& origin) {
+  const auto edit = edits.find({origin.object, origin.path});
+  if (edit != edits.end()) return edit->second.new_text;
+  return OriginalText(origin.object, origin.path);
 }
 
 std::string SourceEdits::ForeignUnitOf(const std::string& file) const {
@@ -367,10 +374,7 @@ absl::Status SourceEdits::Check() {
 
 bool SourceEdits::MayApplyTo(const std::string& real, const FileDiff& diff) {
   for (const Origin& origin : origins_.at(real)) {
-    // Not by Edit(): a source that is only looked at is not one that the author edited.
-    const auto edit = edits_.find({origin.object, origin.path});
-    const absl::StatusOr<std::string> text =
-        edit != edits_.end() ? edit->second.new_text : OriginalText(origin.object, origin.path);
+    const absl::StatusOr<std::string> text = TextIn(edits_, origin);
     if (!text.ok() || ApplyDiff(*text, diff, real).ok()) return true;
   }
   return false;
@@ -441,13 +445,15 @@ absl::Status SourceEdits::AddDiff(const std::string& file, const DiffOptions& op
     return diff.move == Move::kCopied;
   });
   const Edits before = has_copies ? edits_ : Edits();
-  std::vector<FileDiff> others;
+  std::deque<FileDiff> created;
+  std::vector<const FileDiff*> others;
   for (const FileDiff& diff : *diffs) {
     absl::StatusOr<std::string> path =
         diff.Creates() ? absl::StatusOr<std::string>("") : MatchDiffPath(diff, options);
     if (!path.ok()) return path.status();
     if (path->empty()) {
-      others.push_back(diff);
+      // Whoever only moves what is no source changes nothing of the program.
+      if (!diff.hunks.empty()) others.push_back(&diff);
       continue;
     }
     ++matched_;
@@ -460,15 +466,15 @@ absl::Status SourceEdits::AddDiff(const std::string& file, const DiffOptions& op
     absl::StatusOr<FileDiff> moved =
         MovedFrom(*path, diff, diff.move == Move::kCopied ? before : edits_, file);
     if (!moved.ok()) return moved.status();
-    others.push_back(*std::move(moved));
+    others.push_back(&created.emplace_back(*std::move(moved)));
   }
   if (!options.source_dir.empty()) {
     diff_root_ = Normalized(fs::current_path().string(), options.source_dir);
     diff_roots_.insert(diff_root_);
   }
-  for (const FileDiff& diff : others) {
-    const std::string rest = StripComponents(diff.path(), options.strip.value_or(diff_strip_));
-    if (absl::Status added = AddOther(rest, diff, file); !added.ok()) return added;
+  for (const FileDiff* diff : others) {
+    const std::string rest = StripComponents(diff->path(), options.strip.value_or(diff_strip_));
+    if (absl::Status added = AddOther(rest, *diff, file); !added.ok()) return added;
   }
   return absl::OkStatus();
 }
@@ -526,10 +532,7 @@ bool SourceEdits::IsMissing(const std::string& rest) const {
 
 absl::StatusOr<FileDiff> SourceEdits::MovedFrom(const std::string& real, const FileDiff& diff,
                                                 const Edits& edits, const std::string& file) {
-  const Origin& origin = origins_.at(real).front();
-  const auto edit = edits.find({origin.object, origin.path});
-  const absl::StatusOr<std::string> text =
-      edit != edits.end() ? edit->second.new_text : OriginalText(origin.object, origin.path);
+  const absl::StatusOr<std::string> text = TextIn(edits, origins_.at(real).front());
   if (!text.ok()) return text.status();
   const absl::StatusOr<std::string> result = ApplyDiff(*text, diff, file);
   if (!result.ok()) return result.status();

@@ -86,6 +86,8 @@ class SourceEdits {
   // nullptr: the object has no such source.
   const Origin* OriginIn(size_t object, const std::string& path) const;
   absl::StatusOr<SourceEdit*> Edit(size_t object, const std::string& path);
+  // Not by Edit(): a source that is only looked at is not one that the author edited.
+  absl::StatusOr<std::string> TextIn(const Edits& edits, const Origin& origin);
   // The file that the diff makes of this one and calls otherwise, as one that it creates. `edits`:
   // what this one is before that.
   absl::StatusOr<FileDiff> MovedFrom(const std::string& real, const FileDiff& diff,

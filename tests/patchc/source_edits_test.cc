@@ -421,6 +421,16 @@ TEST_F(CompareTest, FilesThatGitRenamesOrCopiesAreThereUnderTheirNewNames) {
   ASSERT_TRUE(renamed.AddDiff(folder_ + "/renamed.patch", {}).ok());
   EXPECT_THAT(renamed.notes(), IsEmpty());
   EXPECT_THAT(Functions(Finish(renamed)), IsEmpty()) << "nothing changes";
+  // What is no source and only gets another name: nothing is generated anew, nothing is missed.
+  Write("grammar.patch",
+        absl::StrCat("diff --git a/shape.y b/form.y\nrename from shape.y\nrename to form.y\n"
+                     "diff --git a/other.h b/another.h\nrename from other.h\nrename to another.h\n",
+                     "diff --git a/shape.h b/form.h\n", unchanged, edit_of_main, edit_of_shape));
+  SourceEdits others(bases_);
+  const absl::Status added = others.AddDiff(folder_ + "/grammar.patch", {});
+  ASSERT_TRUE(added.ok()) << added;
+  EXPECT_THAT(others.notes(), IsEmpty());
+  EXPECT_TRUE(others.Check().ok());
   // A copy is one of the file as it was, and that stays as it is but for its own hunks.
   const std::string first = std::string(kHeader).substr(0, std::string(kHeader).find('\n') + 1);
   const std::string head = absl::StrCat("@@ -1 +1,2 @@\n ", first);
