@@ -10,8 +10,6 @@
 namespace mend::patchc {
 namespace {
 
-using Names = llvm::ArrayRef<llvm::StringRef>;
-
 // The options of one letter whose value may follow at once, and names with one dash that begin like
 // those all the same.
 constexpr llvm::StringRef kJoined = "FILORTefhlmouyz";
@@ -134,10 +132,12 @@ std::string WhyNotEntry(llvm::StringRef entry) {
 // A linker script among the inputs may name other inputs, as those of libraries do; whether it does
 // more.
 bool IsScriptThatDefines(llvm::StringRef path) {
-  auto file = llvm::MemoryBuffer::getFile(path, /*IsText=*/true);
+  auto file = llvm::MemoryBuffer::getFile(path, /*IsText=*/true, /*RequiresNullTerminator=*/false);
   if (!file) return false;
-  std::string text = (*file)->getBuffer().str();
-  if (text.find('\0') != std::string::npos || llvm::StringRef(text).starts_with("!<")) return false;
+  const llvm::StringRef contents = (*file)->getBuffer();
+  // Archives, and objects, which have a zero among their first bytes, are not read on.
+  if (contents.starts_with("!<") || contents.contains('\0')) return false;
+  std::string text = contents.str();
   for (size_t begin = 0; (begin = text.find("/*", begin)) != std::string::npos;) {
     const size_t end = text.find("*/", begin);
     text.erase(begin, end == std::string::npos ? end : end + 2 - begin);
