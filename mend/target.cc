@@ -406,13 +406,13 @@ absl::StatusOr<Unreached> VisitTargets(const std::string& operand, size_t at_onc
   }
 }
 
-std::string SilentText(const Target& target) {
-  return absl::StrCat("process ", target.pid, " (", target.executable,
+std::string UnreachedText(const Target& silent) {
+  return absl::StrCat("process ", silent.pid, " (", silent.executable,
                       ") runs the same program and does not answer: it is left as it is");
 }
 
-std::string WithoutSocketText(pid_t pid) {
-  return absl::StrCat("process ", pid,
+std::string UnreachedText(pid_t without_socket) {
+  return absl::StrCat("process ", without_socket,
                       " runs the same program and has no control socket that is found here: it is "
                       "left as it is");
 }

@@ -59,8 +59,8 @@ absl::StatusOr<Unreached> VisitTargets(const std::string& operand, size_t at_onc
                                        const std::function<void(const Visit&)>& visit);
 
 // What to say of those of Unreached.
-std::string SilentText(const Target& target);
-std::string WithoutSocketText(pid_t pid);
+std::string UnreachedText(const Target& silent);
+std::string UnreachedText(pid_t without_socket);
 
 // Whether the target's process has ended.
 bool HasEnded(const Target& target);

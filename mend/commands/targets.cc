@@ -90,11 +90,12 @@ int OnTargets(const std::string& operand, bool json, const TargetVerb& verb) {
     return ReportFailure(std::string(unreached.status().message()), kExitUnreachable, json);
   }
   for (const Target& target : unreached->silent) {
-    std::fprintf(stderr, "mend: %s\n", SilentText(target).c_str());
-    results.emplace_back(target, NotReached(SilentText(target)));
+    const std::string text = UnreachedText(target);
+    std::fprintf(stderr, "mend: %s\n", text.c_str());
+    results.emplace_back(target, NotReached(text));
   }
   for (const pid_t pid : unreached->without_socket) {
-    std::fprintf(stderr, "mend: %s\n", WithoutSocketText(pid).c_str());
+    std::fprintf(stderr, "mend: %s\n", UnreachedText(pid).c_str());
   }
   if (results.size() == 1) {
     if (json) PrintJson(results.front().second.answer);

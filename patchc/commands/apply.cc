@@ -76,12 +76,12 @@ class Applier {
     }
     for (const Target& target : unreached->silent) {
       outcomes.push_back(
-          Failure(target, kExitUnreachable, SilentText(target), options_.patch.json));
+          Failure(target, kExitUnreachable, UnreachedText(target), options_.patch.json));
       targets.push_back(target);
       PrintOutcome(outcomes.back());
     }
     for (const pid_t pid : unreached->without_socket) {
-      std::fprintf(stderr, "patchc: warning: %s\n", WithoutSocketText(pid).c_str());
+      std::fprintf(stderr, "patchc: warning: %s\n", UnreachedText(pid).c_str());
     }
     if (options_.canary.watches()) StayWithCanaries(targets, outcomes);
     if (outcomes.size() == 1) {
