@@ -41,21 +41,23 @@ DRIVER = {"c": "cc", "cc": "c++"}
 MANGLED_NUMBER = re.compile(r"[A-Za-z_](1\d\d)(?!\d)")
 
 
+# How what is edited is compiled, besides level and language.
+Form = collections.namedtuple("Form", "in_module flags", defaults=(False, ()))
+
+
 class Failure(Exception):
     pass
 
 
 class Trial:
-    """One program and one edit of it, of a module that it opens if `in_module`. `outcome` is "applied", "no change" or
-    the refusal's codes."""
+    """One program and one edit of it, or of a module that it opens. `outcome` is "applied", "no change" or the refusal's
+    codes."""
 
-    more_flags = []
-
-    def __init__(self, build, files, edited, level, language, in_module=False):
+    def __init__(self, build, files, edited, level, language, form=Form()):
         self.build = build
         self.level = level
         self.language = language
-        self.in_module = in_module
+        self.form = form
         main = "main." + language
         self.files = {**files, main: live.MAIN}
         self.edited = {**edited, main: live.MAIN}
@@ -88,7 +90,7 @@ class Trial:
         return os.path.join(self.build, "bin", name)
 
     def _flags(self):
-        return ["-w", self.level, *(["-std=c++20"] if self.language == "cc" else []), *Trial.more_flags]
+        return ["-w", self.level, *(["-std=c++20"] if self.language == "cc" else []), *self.form.flags]
 
     def _native(self, name, files):
         folder = os.path.join(self.folder, name)
@@ -106,7 +108,7 @@ class Trial:
         folder, program = os.path.join(self.folder, "base"), os.path.join(self.folder, "hosted")
         compiler = [self._tool("patchc"), DRIVER[self.language]]
         live.write_files(folder, self.files)
-        if self.in_module:
+        if self.form.in_module:
             module = os.path.join(self.folder, "part.so")
             files = {name: text for name, text in self.files.items() if name != "main." + self.language}
             error = live.compile_module(compiler, folder, files, self._flags(), module, program)
@@ -114,7 +116,7 @@ class Trial:
             error = live.compile_program(compiler, folder, self.files, self._flags(), program)
         if error:
             raise Failure("patchc does not compile it: " + error)
-        return [program, module] if self.in_module else [program]
+        return [program, module] if self.form.in_module else [program]
 
     def run_versions(self, chain):
         hosted = self._hosted()
@@ -178,8 +180,8 @@ class Trial:
         return re.findall(r"^  (?:replaced|added) +(.*)$", self.report, re.MULTILINE)
 
 
-def run_case(build, case, level, in_module):
-    trial = Trial(build, case.files, case.edited, level, case.language, in_module)
+def run_case(build, case, level, form):
+    trial = Trial(build, case.files, case.edited, level, case.language, form)
     try:
         trial.run(case.second)
         if case.outcomes[level] != trial.outcome:
@@ -191,8 +193,8 @@ def run_case(build, case, level, in_module):
         trial.close()
 
 
-def run_chain(build, chain, level, in_module):
-    trial = Trial(build, chain.versions[0], chain.versions[-1], level, chain.language, in_module)
+def run_chain(build, chain, level, form):
+    trial = Trial(build, chain.versions[0], chain.versions[-1], level, chain.language, form)
     try:
         trial.run_versions(chain)
         return "refused: " + chain.refusal if chain.refusal else "applied, one after the other"
@@ -202,9 +204,9 @@ def run_chain(build, chain, level, in_module):
         trial.close()
 
 
-def run_seed(build, seed, in_module):
+def run_seed(build, seed, form):
     generated = Generated(seed)
-    trial = Trial(build, generated.files, generated.edited, generated.level, generated.language, in_module)
+    trial = Trial(build, generated.files, generated.edited, generated.level, generated.language, form)
     try:
         trial.run()
         untouched = {str(number) for number, edits in generated.edits.items() if not edits}
@@ -287,14 +289,14 @@ def main():
         print("skipped: no " + ", ".join(CLANG.values()))
         return 77
     build = os.path.abspath(options.build)
-    Trial.more_flags = options.flags.split()
+    form = Form(options.in_modules, options.flags.split())
     tally = Tally()
     if options.control:
         run_controls(build)
         print("controls: wrong answers are found")
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         def submit(run, *what):
-            return pool.submit(run, build, *what, options.in_modules)
+            return pool.submit(run, build, *what, form)
 
         pending = set()
         if options.cases is not None:

@@ -10,10 +10,10 @@ of the commit as its build left it, with the unit's own flags and __LINE__ as 0;
 compared by machine_code.py. Of what comes out:
 
   missed     functions that differ and are not in the patch. Each is compiled by mend-cc, too: one that is the same
-             there differs only by what plain clang has inlined or concluded of a callee's body, which patchable code does not
-             have; those are counted as "facts". Or the new one has a function inlined that the old one calls, which gets
-             to the new version of that as it is: "calls". The others are holes in patchc, until somebody has looked: exit
-             code 1
+             there differs only by what plain clang has inlined or concluded of a callee's body, which patchable code
+             does not have; those are counted as "facts". Or the new one has a function inlined that the old one
+             calls, which gets to the new version of that as it is: "calls". The others are holes in patchc, until
+             somebody has looked: exit code 1
   data       the same for variables and constants, and for functions that read a changed constant
   too much   functions that are in the patch and differ in neither, with the reason that patchc gave
   avoidable  a refusal where nothing differs
@@ -36,6 +36,7 @@ import subprocess
 import sys
 import tempfile
 
+import live
 from machine_code import ObjectFile, differing, name_without_numbers
 
 SOURCE = re.compile(r"\.(c|cc|cpp|cxx|c\+\+|C|h|hh|hpp|hxx|inc|inl|def|ipp|tcc|y|l|yy|ll)$")
@@ -279,7 +280,7 @@ class Walk:
     def _outcome(report):
         codes = sorted({refusal["code"] for refusal in report.get("refusals", [])})
         message = report.get("message", "")  # where there was no comparison there is no JSON
-        codes += sorted(set(re.findall(r"MEND-E\d{4}", message)))
+        codes += live.codes_in(message)
         if message and not codes:
             return "failed: " + message
         return " ".join(codes) or ("no change" if report.get("no_change") else "patch")
