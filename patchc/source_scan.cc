@@ -6,6 +6,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "patchc/text.h"
 
 namespace mend::patchc {
@@ -23,13 +24,16 @@ bool IsDeclarationNoise(std::string_view word) {
   return words.contains(word);
 }
 
+bool IsUpperCase(std::string_view word) {
+  return std::none_of(word.begin(), word.end(),
+                      [](char c) { return absl::ascii_islower(static_cast<unsigned char>(c)); });
+}
+
 // Whether a word with parentheses behind others names the function, and those were a macro's or a
 // type's: `static MACRO(type) name(int x) {`. Upper case is an annotation: `name(int x) LOCKED(m)
 // {`.
 bool NamesFunctionAfterAll(std::string_view word) {
-  return !IsDeclarationNoise(word) && !word.starts_with("__") &&
-         std::any_of(word.begin(), word.end(),
-                     [](char c) { return absl::ascii_islower(static_cast<unsigned char>(c)); });
+  return !IsDeclarationNoise(word) && !word.starts_with("__") && !IsUpperCase(word);
 }
 
 enum class BraceKind { kTransparent, kFunction, kOther };
@@ -43,13 +47,15 @@ struct Brace {
 struct Head {
   std::string last_word;
   std::string name;  // the word before the parameters
+  std::vector<std::string> macro_arguments;
   size_t begin_line = 0;
   bool started = false;
   bool has_scope_word = false;
   bool has_equals = false;
-  bool after_closing = false;  // the last token was ')'
-  bool word_follows = false;   // after the name's parentheses
-  bool name_is_final = false;  // initialisers of members or the type to return have begun
+  bool after_closing = false;       // the last token was ')'
+  bool word_follows = false;        // after the name's parentheses
+  bool collects_arguments = false;  // in the parentheses of a name of upper case
+  bool name_is_final = false;       // initialisers of members or the type to return have begun
 };
 
 struct Nesting {
@@ -204,7 +210,10 @@ class Scanner {
     StartHead();
     if (now_.parentheses == 0 || head.name.empty()) head.last_word = word;
     head.after_closing = false;
-    if (now_.parentheses > 0) return;
+    if (now_.parentheses > 0) {
+      if (head.collects_arguments) head.macro_arguments.emplace_back(word);
+      return;
+    }
     head.word_follows = !head.name.empty();
     if (word == "namespace" || word == "class" || word == "struct" || word == "union" ||
         word == "extern") {
@@ -238,13 +247,18 @@ class Scanner {
     const bool declaring = AtDeclarationLevel();
     switch (c) {
       case '(':
-        if (declaring && now_.parentheses == 0 && NamesFunction(head)) head.name = head.last_word;
+        if (declaring && now_.parentheses == 0 && NamesFunction(head)) {
+          head.name = head.last_word;
+          head.macro_arguments.clear();
+          head.collects_arguments = IsUpperCase(head.name);
+        }
         head.word_follows = false;
         ++now_.parentheses;
         break;
       case ')':
         now_.parentheses = std::max(now_.parentheses - 1, 0);
         head.after_closing = now_.parentheses == 0;
+        if (head.after_closing) head.collects_arguments = false;
         return;
       case '{':
         OpenBrace();
@@ -282,7 +296,7 @@ class Scanner {
     }
     if (!head.name.empty() && !head.has_equals && now_.parentheses == 0) {
       now_.braces.push_back({BraceKind::kFunction, scan_.functions.size()});
-      scan_.functions.push_back({head.name, head.begin_line, line()});
+      scan_.functions.push_back({head.name, head.begin_line, line(), head.macro_arguments});
       return;
     }
     now_.braces.push_back(
@@ -336,11 +350,19 @@ class Scanner {
 
 }  // namespace
 
-std::string SourceScan::FunctionAt(size_t line) const {
+bool FunctionSpan::MayBe(std::string_view function) const {
+  if (function == name) return true;
+  if (macro_arguments.empty()) return false;
+  return std::find(macro_arguments.begin(), macro_arguments.end(), function) !=
+             macro_arguments.end() ||
+         function.ends_with(absl::StrCat("_", absl::StrJoin(macro_arguments, "_")));
+}
+
+const FunctionSpan* SourceScan::FunctionAt(size_t line) const {
   for (const FunctionSpan& function : functions) {
-    if (line >= function.begin && line <= function.end) return function.name;
+    if (line >= function.begin && line <= function.end) return &function;
   }
-  return {};
+  return nullptr;
 }
 
 SourceScan ScanSource(std::string_view text) { return Scanner(text).Scan(); }

@@ -28,14 +28,21 @@ struct FunctionSpan {
   std::string name;  // unqualified
   size_t begin = 0;  // lines from 0, end inclusive
   size_t end = 0;
+  // The words between its parentheses if the name is a macro's, which makes one of them: it has
+  // upper case alone.
+  std::vector<std::string> macro_arguments;
+
+  // Whether these lines may be a function of that name. A macro's are if it is one of the words, or
+  // ends with all of them: PHP_METHOD(DOMDocument, validate) is zim_DOMDocument_validate.
+  bool MayBe(std::string_view function) const;
 };
 
 struct SourceScan {
   std::vector<ScannedLine> lines;
   std::vector<FunctionSpan> functions;
 
-  // The name of the function around a line (from 0); empty outside of functions.
-  std::string FunctionAt(size_t line) const;
+  // The function around a line (from 0); null outside of functions.
+  const FunctionSpan* FunctionAt(size_t line) const;
 };
 
 SourceScan ScanSource(std::string_view text);

@@ -11,7 +11,6 @@
 #include "llvm/Demangle/Demangle.h"
 #include "patchc/line_directives.h"
 #include "patchc/loop_flags.h"
-#include "patchc/source_scan.h"
 
 namespace mend::patchc {
 namespace {
@@ -82,9 +81,8 @@ Reasons::Reasons(const std::map<std::string, SourceEdit>& edited) {
       const auto add = [&](const SourceScan& scan, size_t begin, size_t end) {
         for (size_t line = begin; line < end; ++line) {
           const std::string place = absl::StrCat(file, ":", line + 1);
-          const std::string function = scan.FunctionAt(line);
-          if (!function.empty()) {
-            places.functions.try_emplace(function, place);
+          if (const FunctionSpan* const function = scan.FunctionAt(line)) {
+            places.Add(*function, place);
           } else if (places.outside.empty()) {
             places.outside = place;
           }
@@ -96,12 +94,31 @@ Reasons::Reasons(const std::map<std::string, SourceEdit>& edited) {
   }
 }
 
+void Reasons::Places::Add(const FunctionSpan& span, const std::string& place) {
+  const auto is_same = [&span](const TouchedFunction& known) {
+    return known.span.name == span.name && known.span.macro_arguments == span.macro_arguments;
+  };
+  if (std::none_of(functions.begin(), functions.end(), is_same)) {
+    functions.push_back({span, place});
+  }
+}
+
+const Reasons::TouchedFunction* Reasons::Places::Find(const std::string& symbol) const {
+  const std::string name = SourceName(symbol);
+  const auto found =
+      std::find_if(functions.begin(), functions.end(),
+                   [&name](const TouchedFunction& known) { return known.span.MayBe(name); });
+  return found == functions.end() ? nullptr : &*found;
+}
+
 void Reasons::Explain(const std::set<std::string>& files, const CodeFacts& facts,
                       UnitDiff& diff) const {
   Places touched;
   for (const auto& [path, places] : places_) {
     if (!files.contains(path)) continue;
-    touched.functions.insert(places.functions.begin(), places.functions.end());
+    for (const TouchedFunction& function : places.functions) {
+      touched.Add(function.span, function.place);
+    }
     if (touched.outside.empty()) touched.outside = places.outside;
   }
   for (PatchedFunction& function : diff.functions) {
@@ -114,14 +131,13 @@ void Reasons::Explain(const std::set<std::string>& files, const CodeFacts& facts
 }
 
 void Reasons::ExplainOne(const Places& touched, const CodeFacts& facts, PatchedFunction& function) {
-  const auto own = touched.functions.find(SourceName(function.name));
-  if (own != touched.functions.end()) {
-    function.detail = own->second;
+  if (const TouchedFunction* const own = touched.Find(function.name)) {
+    function.detail = own->place;
     return;
   }
-  const std::vector<std::string> chain = InlineChain(
-      facts, function.name,
-      [&touched](const std::string& name) { return touched.functions.contains(SourceName(name)); });
+  const std::vector<std::string> chain =
+      InlineChain(facts, function.name,
+                  [&touched](const std::string& name) { return touched.Find(name) != nullptr; });
   if (!chain.empty()) {
     function.reason = ChangeReason::kInlines;
     function.detail = ShowChain(chain);
@@ -133,8 +149,12 @@ void Reasons::ExplainOne(const Places& touched, const CodeFacts& facts, PatchedF
   }
   // What it inlined before the edit, and does not any more.
   std::vector<std::string> causes;
-  for (const auto& [name, place] : touched.functions) {
-    if (causes.size() < kCausesMax) causes.push_back(name);
+  for (const TouchedFunction& cause : touched.functions) {
+    if (causes.size() == kCausesMax) break;
+    causes.push_back(cause.span.macro_arguments.empty()
+                         ? cause.span.name
+                         : absl::StrCat(cause.span.name, "(",
+                                        absl::StrJoin(cause.span.macro_arguments, ", "), ")"));
   }
   if (!causes.empty()) {
     function.detail =

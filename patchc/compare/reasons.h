@@ -14,6 +14,7 @@
 #include "patchc/codegen/code_facts.h"
 #include "patchc/compare/module_diff.h"
 #include "patchc/source_edits.h"
+#include "patchc/source_scan.h"
 
 namespace mend::patchc {
 
@@ -26,10 +27,19 @@ class Reasons {
   void Explain(const std::set<std::string>& files, const CodeFacts& facts, UnitDiff& diff) const;
 
  private:
+  struct TouchedFunction {
+    FunctionSpan span;
+    std::string place;  // FILE:LINE of the first change
+  };
+
   // Where an edit touches a file.
   struct Places {
-    std::map<std::string, std::string> functions;  // source name to FILE:LINE
-    std::string outside;                           // FILE:LINE of the first one outside functions
+    std::vector<TouchedFunction> functions;
+    std::string outside;  // FILE:LINE of the first one outside functions
+
+    void Add(const FunctionSpan& span, const std::string& place);
+    // Null if no function that is touched may be that one.
+    const TouchedFunction* Find(const std::string& symbol) const;
   };
 
   static void ExplainOne(const Places& touched, const CodeFacts& facts, PatchedFunction& function);

@@ -167,6 +167,11 @@ TEST(KeepLineNumbersTest, FollowsDirectivesOfTheTextItself) {
             "#line 100\nint a;\nint x;\n#line 101\nint b;\n");
 }
 
+std::string NameAt(const SourceScan& scan, size_t line) {
+  const FunctionSpan* const function = scan.FunctionAt(line);
+  return function == nullptr ? "" : function->name;
+}
+
 TEST(SourceScanTest, FindsFunctions) {
   const SourceScan scan = ScanSource(
       "#include <x.h>\n"
@@ -175,11 +180,11 @@ TEST(SourceScanTest, FindsFunctions) {
       "namespace n {\nstruct S : B {\n  int m() const { return 1; }\n};\n"
       "int S::far(int x) {\n  return x;\n}\n}\n"
       "LUAI_FUNC int (paren)(int x)\n{\n  return x;\n}\n");
-  EXPECT_EQ(scan.FunctionAt(1), "");
-  EXPECT_EQ(scan.FunctionAt(3), "helper");
-  EXPECT_EQ(scan.FunctionAt(10), "m");
-  EXPECT_EQ(scan.FunctionAt(13), "far");
-  EXPECT_EQ(scan.FunctionAt(18), "paren");
+  EXPECT_EQ(NameAt(scan, 1), "");
+  EXPECT_EQ(NameAt(scan, 3), "helper");
+  EXPECT_EQ(NameAt(scan, 10), "m");
+  EXPECT_EQ(NameAt(scan, 13), "far");
+  EXPECT_EQ(NameAt(scan, 18), "paren");
 }
 
 TEST(SourceScanTest, MacrosWithArgumentsAreNotTheFunction) {
@@ -190,20 +195,37 @@ TEST(SourceScanTest, MacrosWithArgumentsAreNotTheFunction) {
       "S::S(int x) : Base(x), n::member_(x) {\n  run();\n}\n"
       "auto trailing(int x) -> std::function<Type(int)> {\n  return x;\n}\n"
       "void quiet(int x) noexcept(true) {\n  run();\n}\n");
-  EXPECT_EQ(scan.FunctionAt(3), "cnt_recv");
-  EXPECT_EQ(scan.FunctionAt(6), "load");
-  EXPECT_EQ(scan.FunctionAt(9), "locked");
-  EXPECT_EQ(scan.FunctionAt(12), "S");
-  EXPECT_EQ(scan.FunctionAt(15), "trailing");
-  EXPECT_EQ(scan.FunctionAt(18), "quiet");
+  EXPECT_EQ(NameAt(scan, 3), "cnt_recv");
+  EXPECT_EQ(NameAt(scan, 6), "load");
+  EXPECT_EQ(NameAt(scan, 9), "locked");
+  EXPECT_EQ(NameAt(scan, 12), "S");
+  EXPECT_EQ(NameAt(scan, 15), "trailing");
+  EXPECT_EQ(NameAt(scan, 18), "quiet");
+}
+
+TEST(SourceScanTest, FunctionsWhoseNamesStandInsideOfAMacro) {
+  const SourceScan scan = ScanSource(
+      "PHP_METHOD(DOMDocument, validate)\n{\n  run();\n}\n"
+      "METHOD(ike_sa_t, get_id, char*,\n  private_t *this)\n{\n  return 0;\n}\n"
+      "int locked(int validate) {\n  return 1;\n}\n");
+  const FunctionSpan* const php = scan.FunctionAt(2);
+  const FunctionSpan* const strongswan = scan.FunctionAt(7);
+  const FunctionSpan* const plain = scan.FunctionAt(10);
+  ASSERT_TRUE(php != nullptr && strongswan != nullptr && plain != nullptr);
+  EXPECT_TRUE(php->MayBe("zim_DOMDocument_validate"));
+  EXPECT_FALSE(php->MayBe("zim_DOMElement_validate"));
+  EXPECT_TRUE(strongswan->MayBe("get_id"));
+  EXPECT_FALSE(strongswan->MayBe("destroy"));
+  EXPECT_TRUE(plain->MayBe("locked"));
+  EXPECT_FALSE(plain->MayBe("validate"));
 }
 
 TEST(SourceScanTest, BranchesOfAConditionalBeginAlike) {
   const SourceScan scan = ScanSource(
       "#ifdef A\nint f(int a) {\n#else\nint f(void) {\n#endif\n  return 1;\n}\n"
       "int g(void) {\n  return 2;\n}\n");
-  EXPECT_EQ(scan.FunctionAt(5), "f");
-  EXPECT_EQ(scan.FunctionAt(8), "g");
+  EXPECT_EQ(NameAt(scan, 5), "f");
+  EXPECT_EQ(NameAt(scan, 8), "g");
 }
 
 TEST(SourceScanTest, QuotesAndRawStringsAreSkipped) {
@@ -212,8 +234,8 @@ TEST(SourceScanTest, QuotesAndRawStringsAreSkipped) {
       "int f() {\n  return '{';\n}\nint g() {\n  return 2;\n}\n");
   EXPECT_FALSE(scan.lines[1].directive_may_precede);
   EXPECT_TRUE(scan.lines[3].directive_may_precede);
-  EXPECT_EQ(scan.FunctionAt(6), "f");
-  EXPECT_EQ(scan.FunctionAt(9), "g");
+  EXPECT_EQ(NameAt(scan, 6), "f");
+  EXPECT_EQ(NameAt(scan, 9), "g");
 }
 
 }  // namespace
