@@ -38,12 +38,15 @@ Json Part(const Json& object, const char* key) {
   return found != object.end() ? *found : Json();
 }
 
+std::string ShownFunction(const Json& function) {
+  const std::string object = TextField(function, "object");
+  return absl::StrCat(object, object.empty() ? "" : ":", DisplayName(TextField(function, "name")));
+}
+
 void TellFunctions(const Json& report, std::string& out) {
   std::vector<std::string> back;
   for (const Json& function : Part(report, "functions")) {
-    const std::string object = TextField(function, "object");
-    const std::string name =
-        absl::StrCat(object, object.empty() ? "" : ":", DisplayName(TextField(function, "name")));
+    const std::string name = ShownFunction(function);
     if (BoolField(function, "nop")) {
       back.push_back(name);
       continue;
@@ -56,6 +59,9 @@ void TellFunctions(const Json& report, std::string& out) {
                                                     detail.empty() ? "" : ")")
                                            .c_str()
                                      : absl::StrCat(reason, " ", detail).c_str());
+  }
+  for (const Json& function : Part(report, "added_functions")) {
+    absl::StrAppendFormat(&out, "  %-10s %s\n", "added", ShownFunction(function));
   }
   for (const std::string& name : back) {
     absl::StrAppendFormat(&out, "  %-10s %s\n", "original", name);

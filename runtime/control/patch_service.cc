@@ -52,7 +52,7 @@ FunctionStatus ToStatus(const PatchFunction& function) {
   return status;
 }
 
-void Describe(const Patch& patch, ApplyResult* report) {
+void Describe(const PatchModule& module, const Patch& patch, ApplyResult* report) {
   report->patch = patch.name;
   report->replace = patch.replace;
   for (const PatchObject& object : patch.objects) {
@@ -61,6 +61,17 @@ void Describe(const Patch& patch, ApplyResult* report) {
     }
   }
   for (const FunctionSite& site : patch.held) report->held.push_back(site.name);
+  for (const PatchUnit& unit : module.units) {
+    for (const std::string& name : unit.new_functions) {
+      // What an earlier patch has brought is replaced, as the program's own is.
+      const auto is_listed = [&](const FunctionStatus& replaced) {
+        return replaced.object == unit.module && replaced.name == name;
+      };
+      if (std::none_of(report->functions.begin(), report->functions.end(), is_listed)) {
+        report->added.push_back({unit.module, name});
+      }
+    }
+  }
 }
 
 // The patch of that name and content, whatever its generation; null without one.
@@ -237,7 +248,7 @@ absl::StatusOr<ApplyResult> PatchService::Apply(std::string_view module_bytes,
   (*patch)->file = std::make_shared<const std::string>(module_bytes);
   (*patch)->allow_inlined = options.allow_inlined;
   report.link_ns = SinceNs(start);
-  Describe(**patch, &report);
+  Describe(*module, **patch, &report);
   for (const PatchStatus& older : before.patches) {
     const bool goes = report.replace && older.enabled && older.replace_set == module->replace_set;
     if (goes) report.replaced_patches.push_back(older.name);

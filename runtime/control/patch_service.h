@@ -64,10 +64,17 @@ struct VerbReport {
   std::vector<ThreadStatus> stragglers;        // when one goes on
 };
 
+// A function that a patch brings and that replaces none.
+struct AddedFunction {
+  std::string object;  // guest module; empty: the program
+  std::string name;    // symbol
+};
+
 struct ApplyResult : VerbReport {
   bool replace = true;
   bool persisted = false;
   std::vector<FunctionStatus> functions;
+  std::vector<AddedFunction> added;
   std::vector<std::string> held;
   std::vector<std::string> replaced_patches;
   int64_t parse_ns = 0;

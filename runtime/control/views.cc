@@ -251,6 +251,10 @@ OrderedJson ApplyView(const ApplyResult& report) {
   document["patch"] = report.patch;
   document["replace"] = report.replace;
   document["functions"] = FunctionsView(report.functions);
+  document["added_functions"] = OrderedJson::array();
+  for (const AddedFunction& function : report.added) {
+    document["added_functions"].push_back({{"object", function.object}, {"name", function.name}});
+  }
   document["held"] = report.held;
   document["replaced_patches"] = report.replaced_patches;
   document["phases"] = {{"parse_ns", report.parse_ns},

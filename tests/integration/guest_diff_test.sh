@@ -216,5 +216,6 @@ expect_code 0 "$patchc" build -o helper.mendpatch --base tool --base-module part
 start "$work/tree/tool"
 hear
 expect_code 0 "$patchc" apply helper.mendpatch --to "$hosted_pid"
+expect_match "what the patch brings" '^  added +helper$' "$output"
 ask "" "41 $((42 * 100 + 42))"
 finish

@@ -48,6 +48,15 @@ TEST_F(PatchServiceTest, ApplyReportsWhatItDid) {
   EXPECT_EQ(report.transition_ns, 6000);
 }
 
+TEST_F(PatchServiceTest, ApplyReportsWhatReplacesNothing) {
+  PatchModule module = *ParsePatchModule(MakeModule("fix", {"f", "of_an_earlier_patch"}));
+  module.units.front().new_functions = {"helper", "of_an_earlier_patch"};
+  const ApplyResult report = Apply(SerializePatchModule(module));
+  ASSERT_EQ(report.added.size(), 1u);
+  EXPECT_EQ(report.added.front().object, "");
+  EXPECT_EQ(report.added.front().name, "helper");
+}
+
 TEST_F(PatchServiceTest, SameNameAndContentIsNothingToDo) {
   Apply(MakeModule("fix", {"f"}));
   const ApplyResult again = Apply(MakeModule("fix", {"f"}));
