@@ -134,8 +134,9 @@ absl::StatusOr<BuildReport> PatchBuilder::Build(const BuildOptions& options) {
     const bool is_cumulative = options.replace && options.replace_set.empty();
     if (!is_refused_) frame_only_.Check(affected_, is_cumulative, report_.frame_records);
   }
+  ExecutedOnce once(&objects_);
   for (size_t object = 0; object < objects_.size(); ++object) {
-    if (absl::Status explained = Explain(object); !explained.ok()) return explained;
+    if (absl::Status explained = Explain(object, once); !explained.ok()) return explained;
   }
   if (absl::Status filled = FillModule(options); !filled.ok()) return filled;
   report_.no_change = report_.refusals.empty() && report_.module.units.empty();
@@ -228,7 +229,7 @@ absl::Status PatchBuilder::CompileUnits(const std::vector<ReachedUnit>& units, s
   return CompileInOrder(order, jobs, compiler_);
 }
 
-absl::Status PatchBuilder::Explain(size_t object) {
+absl::Status PatchBuilder::Explain(size_t object, ExecutedOnce& once) {
   Base& base = objects_[object];
   Part& part = parts_[object];
   const Reasons reasons(part.edited);
@@ -236,7 +237,7 @@ absl::Status PatchBuilder::Explain(size_t object) {
     const CodeFacts& facts = part.facts[unit.unit];
     reasons.Explain(FilesOf(base.units()[unit.unit]), facts, unit.diff);
     absl::StatusOr<std::vector<std::string>> warnings =
-        EffectWarnings(base, unit.unit, facts, unit.diff);
+        EffectWarnings(base, unit.unit, facts, unit.diff, once);
     if (!warnings.ok()) return warnings.status();
     for (std::string& warning : *warnings) unit.diff.warnings.push_back(std::move(warning));
     for (Refusal& refusal : unit.diff.refusals) report_.refusals.push_back(std::move(refusal));

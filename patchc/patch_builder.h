@@ -18,6 +18,7 @@
 #include "patchc/base.h"
 #include "patchc/clang_runner.h"
 #include "patchc/compare/closure.h"
+#include "patchc/compare/executed_once.h"
 #include "patchc/compare/frame_only.h"
 #include "patchc/ordered_compile.h"
 #include "patchc/source_edits.h"
@@ -100,7 +101,7 @@ class PatchBuilder {
   // What is refused of the changes; those that may be fine go to frame_only_.
   std::vector<Refusal> RefuseLayouts(const ReachedUnit& unit, std::vector<LayoutChange> changes,
                                      const ObjectDescription& edited);
-  absl::Status Explain(size_t object);
+  absl::Status Explain(size_t object, ExecutedOnce& once);
   // A new variable that a list of the build names, such as a server's list of modules, is only
   // alive when the generated code registers it.
   void RefuseWhatTheBuildRegisters();

@@ -1,18 +1,8 @@
 #include "patchc/stack_switches.h"
 
 #include <llvm/ADT/SmallSet.h>
-#include <llvm/MC/MCAsmInfo.h>
-#include <llvm/MC/MCContext.h>
-#include <llvm/MC/MCDisassembler/MCDisassembler.h>
 #include <llvm/MC/MCInst.h>
-#include <llvm/MC/MCInstrInfo.h>
-#include <llvm/MC/MCRegisterInfo.h>
-#include <llvm/MC/MCSubtargetInfo.h>
-#include <llvm/MC/MCTargetOptions.h>
-#include <llvm/MC/TargetRegistry.h>
 #include <llvm/Object/ELFObjectFile.h>
-#include <llvm/Support/TargetSelect.h>
-#include <llvm/Support/raw_ostream.h>
 
 #include <algorithm>
 #include <map>
@@ -20,6 +10,7 @@
 #include <optional>
 #include <utility>
 
+#include "patchc/disassembler.h"
 #include "patchc/llvm_status.h"
 #include "patchc/object_writer.h"
 #include "runtime/format/stack_switch_names.h"
@@ -28,53 +19,6 @@ namespace mend::patchc {
 namespace {
 
 using ElfFile = llvm::object::ELFObjectFile<llvm::object::ELF64LE>;
-
-// LLVM's disassembler for x86-64, with what it needs.
-class Disassembler {
- public:
-  Disassembler() {
-    llvm::InitializeNativeTarget();
-    llvm::InitializeNativeTargetDisassembler();
-    const llvm::Triple triple("x86_64-unknown-linux-gnu");
-    std::string error;
-    const llvm::Target* const target = llvm::TargetRegistry::lookupTarget(triple, error);
-    if (target == nullptr) return;
-    registers_.reset(target->createMCRegInfo(triple));
-    assembly_.reset(target->createMCAsmInfo(*registers_, triple, options_));
-    features_.reset(target->createMCSubtargetInfo(triple, "", ""));
-    instructions_.reset(target->createMCInstrInfo());
-    context_ = std::make_unique<llvm::MCContext>(triple, assembly_.get(), registers_.get(),
-                                                 features_.get());
-    disassembler_.reset(target->createMCDisassembler(*features_, *context_));
-  }
-
-  // The size of the instruction at the beginning of `bytes`; 0: none.
-  uint64_t Decode(llvm::ArrayRef<uint8_t> bytes, llvm::MCInst* instruction) const {
-    uint64_t size = 0;
-    if (disassembler_ == nullptr ||
-        disassembler_->getInstruction(*instruction, size, bytes, 0, llvm::nulls()) !=
-            llvm::MCDisassembler::Success) {
-      return 0;
-    }
-    return size;
-  }
-  const llvm::MCInstrDesc& Describe(const llvm::MCInst& instruction) const {
-    return instructions_->get(instruction.getOpcode());
-  }
-  llvm::StringRef NameOf(const llvm::MCInst& instruction) const {
-    return instructions_->getName(instruction.getOpcode());
-  }
-  llvm::StringRef NameOfRegister(llvm::MCRegister reg) const { return registers_->getName(reg); }
-
- private:
-  llvm::MCTargetOptions options_;
-  std::unique_ptr<llvm::MCRegisterInfo> registers_;
-  std::unique_ptr<llvm::MCAsmInfo> assembly_;
-  std::unique_ptr<llvm::MCSubtargetInfo> features_;
-  std::unique_ptr<llvm::MCInstrInfo> instructions_;
-  std::unique_ptr<llvm::MCContext> context_;
-  std::unique_ptr<llvm::MCDisassembler> disassembler_;
-};
 
 // Follows which registers hold addresses of the function's own stack, in the order of its text.
 class StackFollower {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -164,35 +163,6 @@ void Reasons::ExplainOne(const Places& touched, const CodeFacts& facts, PatchedF
 
 namespace {
 
-// Whether anything of the program but calls by main and initialisers refers to the function. One
-// whose address these take, to start a thread or to hand it on, is called by others, whenever they
-// like.
-absl::StatusOr<bool> IsUsedLater(Base& base, size_t unit, const PatchedFunction& function) {
-  for (size_t i = 0; i < base.units().size(); ++i) {
-    if (function.binding == Binding::kLocal && i != unit) continue;
-    const absl::StatusOr<const ObjectSummary*> summary = base.Summary(i);
-    if (!summary.ok()) return summary.status();
-    const std::vector<std::string>& initializers = (*summary)->initializers;
-    for (const auto& [name, details] : (*summary)->details) {
-      const bool runs_once =
-          name == function.name || name == "main" ||
-          std::find(initializers.begin(), initializers.end(), name) != initializers.end();
-      if ((runs_once ? details.addresses : details.references).contains(function.name)) return true;
-    }
-  }
-  return false;
-}
-
-// Whether main refers to the function: what nobody refers to may be looked up by its name.
-absl::StatusOr<bool> IsUsedByMain(Base& base, const std::string& function) {
-  const std::optional<size_t> unit = base.Definer("main");
-  if (!unit) return false;
-  const absl::StatusOr<const ObjectSummary*> summary = base.Summary(*unit);
-  if (!summary.ok()) return summary.status();
-  const auto details = (*summary)->details.find("main");
-  return details != (*summary)->details.end() && details->second.references.contains(function);
-}
-
 constexpr char kOtherInterface[] =
     "the edit changes which variables its loop works on, or how it is left, so a loop that runs "
     "cannot go on with the new code";
@@ -258,6 +228,13 @@ absl::StatusOr<std::vector<std::string>> ConstantWarnings(Base& base, size_t uni
   return warnings;
 }
 
+// 'main' -> 'start': the last one is who calls.
+std::string ShowCallers(const std::vector<std::string>& chain) {
+  std::vector<std::string> names;
+  for (const std::string& name : chain) names.push_back(absl::StrCat("'", DisplayName(name), "'"));
+  return absl::StrJoin(names, " -> ");
+}
+
 // Whether a loop of the function has a body that is no version of the one it had.
 bool HasOtherBody(const ObjectDescription& unit, const std::string& function,
                   const UnitDiff& diff) {
@@ -285,7 +262,7 @@ std::string LoopHint(const ObjectDescription& unit, const std::string& function,
 
 absl::StatusOr<std::vector<std::string>> EffectWarnings(Base& base, size_t unit,
                                                         const CodeFacts& facts,
-                                                        const UnitDiff& diff) {
+                                                        const UnitDiff& diff, ExecutedOnce& once) {
   absl::StatusOr<std::vector<std::string>> constants = ConstantWarnings(base, unit, facts, diff);
   if (!constants.ok()) return constants.status();
   std::vector<std::string> warnings = *std::move(constants);
@@ -312,16 +289,13 @@ absl::StatusOr<std::vector<std::string>> EffectWarnings(Base& base, size_t unit,
     } else if (HasOtherBody(base.units()[unit].description, function.name, diff)) {
       warnings.push_back(absl::StrCat(shown, "changed: ", kOtherInterface));
     }
-    const absl::StatusOr<bool> by_main = IsUsedByMain(base, function.name);
-    if (!by_main.ok()) return by_main.status();
-    if (!*by_main) continue;
-    const absl::StatusOr<bool> later = IsUsedLater(base, unit, function);
-    if (!later.ok()) return later.status();
-    if (*later) continue;
-    warnings.push_back(absl::StrCat(
-        shown,
-        "is called by main alone: unless that is in a loop, the change has no effect once it has "
-        "run"));
+    if (!base.module().empty()) continue;
+    const absl::StatusOr<std::vector<std::string>> callers =
+        once.CallersOf(unit, function.name, function.binding);
+    if (!callers.ok()) return callers.status();
+    if (callers->empty()) continue;
+    warnings.push_back(absl::StrCat(shown, "is executed once, by ", ShowCallers(*callers),
+                                    ": if that has happened, the change has no effect"));
   }
   return warnings;
 }

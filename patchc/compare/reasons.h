@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "patchc/base.h"
 #include "patchc/codegen/code_facts.h"
+#include "patchc/compare/executed_once.h"
 #include "patchc/compare/module_diff.h"
 #include "patchc/source_edits.h"
 #include "patchc/source_scan.h"
@@ -47,12 +48,11 @@ class Reasons {
   std::map<std::string, Places> places_;  // by path
 };
 
-// Warnings about functions of the unit that may have run for the last time already (nothing but
-// main or the program's initialisers refers to them), or that no thread leaves, and about tables
-// of functions that others may have been told of.
+// Warnings about functions of the unit that may have run for the last time already, or that no
+// thread leaves, and about tables of functions that others may have been told of.
 absl::StatusOr<std::vector<std::string>> EffectWarnings(Base& base, size_t unit,
                                                         const CodeFacts& facts,
-                                                        const UnitDiff& diff);
+                                                        const UnitDiff& diff, ExecutedOnce& once);
 
 }  // namespace mend::patchc
 

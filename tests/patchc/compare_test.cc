@@ -160,11 +160,78 @@ TEST_F(CompareTest, WhatMainHandsOnByItsAddressRunsLaterToo) {
       "void elsewhere(int n) { on_signal(n + 2, 0); }\n";
   MakeProgram({{"main.c", main}, {"other.c", other}});
   const BuildReport called = Build({{"main.c", Replaced(main, "(n, 0)", "(n + 9, 0)")}});
-  EXPECT_THAT(called.warnings, ElementsAre(HasSubstr("'once' is called by main alone")));
+  EXPECT_THAT(called.warnings, ElementsAre(HasSubstr("'once' is executed once, by 'main'")));
   const BuildReport handed = Build({{"main.c", Replaced(main, "n + 1", "n + 8")},
                                     {"other.c", Replaced(other, "n + 2", "n + 7")}});
   EXPECT_THAT(Functions(handed), UnorderedElementsAre("here changed", "elsewhere changed"));
   EXPECT_THAT(handed.warnings, IsEmpty());
+}
+
+TEST_F(CompareTest, WhatRunsOnTheWayThroughMainAloneIsWarnedOf) {
+  // `early`, `first` and `last` run once, beside a jump through a table. `turn` is in main's loop,
+  // `again` in that of a function that runs once; `both` is called from either, `back` calls itself
+  // through another, and `known` may be called through the table.
+  const std::string main =
+      "#define NOINLINE __attribute__((noinline))\n"
+      "extern int read_option(void), setting, work(int);\n"
+      "void start(void), prepare(int);\n"
+      "NOINLINE void both(int n) { setting += n; }\n"
+      "NOINLINE static void turn(int n) { both(n + 1); work(n + 2); }\n"
+      "NOINLINE static void first(int n) { setting = n + 3; both(n); }\n"
+      "NOINLINE static void last(int n) { work(n + 4); }\n"
+      "NOINLINE void known(int n) { work(n + 5); }\n"
+      "void (*const table[])(int) = {known};\n"
+      "NOINLINE static void early(int n) { work(n + 14); }\n"
+      "int main(void) {\n"
+      "  int option;\n"
+      "  early(0);\n"
+      "  while ((option = read_option()) != 0) {\n"
+      "    switch (option) {\n"
+      "      case 1: setting = 1; break;\n"
+      "      case 2: setting = 5; work(3); break;\n"
+      "      case 3: setting = 9; work(4); break;\n"
+      "      case 4: setting = 3; work(5); break;\n"
+      "      case 5: setting = 2; work(6); break;\n"
+      "      default: work(option);\n"
+      "    }\n"
+      "  }\n"
+      "  known(1);\n"
+      "  if (__builtin_expect(setting == 2, 0)) first(setting);\n"
+      "  start();\n"
+      "  while (work(0)) turn(setting);\n"
+      "  last(setting);\n"
+      "  return setting;\n"
+      "}\n";
+  const std::string start =
+      "#define NOINLINE __attribute__((noinline))\n"
+      "extern int setting, work(int);\n"
+      "void prepare(int n);\n"
+      "NOINLINE static void again(int n) { work(n + 6); }\n"
+      "NOINLINE static void back(int n) { if (work(n + 7)) prepare(n); }\n"
+      "NOINLINE void prepare(int n) { if (n) back(n - 1); }\n"
+      "NOINLINE static void deep(int n) { setting += n + 8; }\n"
+      "NOINLINE static void middle(int n) { deep(n); work(9); }\n"
+      "NOINLINE void start(void) { middle(1); prepare(2); do again(3); while (work(10)); }\n";
+  MakeProgram({{"main.c", main}, {"start.c", start}});
+  std::string edited_main = main;
+  for (const char* const edit : {"n; }", "n + 1)", "n + 3;", "n + 4)", "n + 5)", "n + 14)"}) {
+    edited_main = Replaced(edited_main, edit, absl::StrCat("11 * ", edit));
+  }
+  std::string edited_start = start;
+  for (const char* const edit : {"n + 6)", "n + 7)", "n + 8;"}) {
+    edited_start = Replaced(edited_start, edit, absl::StrCat("11 * ", edit));
+  }
+  const BuildReport report = Build({{"main.c", edited_main}, {"start.c", edited_start}});
+  EXPECT_THAT(Functions(report),
+              UnorderedElementsAre("both changed", "turn changed", "early changed", "first changed",
+                                   "last changed", "known changed", "again changed", "back changed",
+                                   "deep changed"));
+  EXPECT_THAT(report.warnings,
+              UnorderedElementsAre(
+                  HasSubstr("main.c: 'early' is executed once, by 'main'"),
+                  HasSubstr("main.c: 'first' is executed once, by 'main': if that has happened"),
+                  HasSubstr("main.c: 'last' is executed once, by 'main'"),
+                  HasSubstr("start.c: 'deep' is executed once, by 'main' -> 'start' -> 'middle'")));
 }
 
 TEST_F(CompareTest, HeaderEditReachesAllUnits) {
