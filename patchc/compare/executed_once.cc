@@ -117,9 +117,11 @@ std::string_view CalleeOf(const ObjectView& view, const ViewRelocation& call) {
   return found.has_value() ? std::string_view(view.symbols()[*found].name) : std::string_view();
 }
 
-// Whether what runs at `from` may come to run again.
+// Whether what runs at `from` may come to run again. REQUIRES: there are instructions.
 bool IsInLoop(const Code& code, uint64_t from) {
-  std::set<uint64_t> seen;
+  const uint64_t begin = code.instructions.begin()->first;
+  const auto& [last, last_instruction] = *code.instructions.rbegin();
+  std::vector<bool> seen(last + last_instruction.size - begin);
   std::vector<uint64_t> pending = {from};
   while (!pending.empty()) {
     const auto at = code.instructions.find(pending.back());
@@ -135,7 +137,9 @@ bool IsInLoop(const Code& code, uint64_t from) {
     }
     for (const uint64_t place : next) {
       if (place == from) return true;
-      if (seen.insert(place).second) pending.push_back(place);
+      if (place < begin || place - begin >= seen.size() || seen[place - begin]) continue;
+      seen[place - begin] = true;
+      pending.push_back(place);
     }
   }
   return false;
