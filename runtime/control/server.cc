@@ -375,7 +375,10 @@ absl::Status StartListening(const std::shared_ptr<State>& state, const std::stri
   if (started.ok() && state->table == State::Table::kShared) return started;
   ::close(*listener);
   if (wake >= 0) ::close(wake);
-  if (!started.ok()) state->listener = state->wake = -1;
+  if (started.ok()) return started;
+  // By this thread, and at once: the program's own may be confined when it ends (see Unlink).
+  RemoveSocketFile(state.get());
+  state->listener = state->wake = -1;
   return started;
 }
 
@@ -481,10 +484,7 @@ void ControlServer::Unlink() {
   // Not by this thread: the program may have confined it to system calls that do not include this
   // one (seccomp), or to a root that does not contain the socket. Who does it may not be there yet.
   state->unlinking = true;
-  state->mu.Await([state]() ABSL_SHARED_LOCKS_REQUIRED(state->mu) {
-    return state->path.empty() || state->table == State::Table::kNobodyServes;
-  });
-  if (!state->path.empty()) RemoveSocketFile(state);
+  state->mu.Await([state]() ABSL_SHARED_LOCKS_REQUIRED(state->mu) { return state->path.empty(); });
 }
 
 std::string ControlServer::socket_path() const {

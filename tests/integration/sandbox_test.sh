@@ -16,6 +16,7 @@ cat >serve.c <<'SOURCE'
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -129,6 +130,23 @@ static int end_early(void) {
   return failed == 0 ? 7 : 8;
 }
 
+/* As OpenSSH's unprivileged child: there are descriptors for a part of what the runtime opens. */
+static int end_limited(void) {
+  int status;
+  for (rlim_t descriptors = 0; descriptors < 8; ++descriptors) {
+    pid_t child = fork();
+    if (child == 0) {
+      struct rlimit few = {descriptors, descriptors}, none = {0, 0};
+      if (setrlimit(RLIMIT_NOFILE, &few) != 0 || setrlimit(RLIMIT_NPROC, &none) != 0) exit(3);
+      confine(0);
+      exit(7);
+    }
+    if (child < 0 || waitpid(child, &status, 0) < 0) return 4;
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 7) return 20 + descriptors;
+  }
+  return 7;
+}
+
 /* The default of many filters is to kill the thread, and so the process that has one. */
 static int make_forbidden_call(int by_prctl) {
   struct sock_filter filter[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -146,6 +164,7 @@ static int make_forbidden_call(int by_prctl) {
 int main(int argc, char** argv) {
   if (argc > 1 && strncmp(argv[1], "forbidden", 9) == 0) return make_forbidden_call(strcmp(argv[1] + 9, "-prctl") == 0);
   if (argc > 1 && strcmp(argv[1], "early") == 0) return end_early();
+  if (argc > 1 && strcmp(argv[1], "limited") == 0) return end_limited();
   if (argc > 1 && strcmp(argv[1], "threads") == 0) return serve_in_threads();
   if (argc > 1 && strcmp(argv[1], "own") == 0) {
     confine_to_its_own();
@@ -250,5 +269,6 @@ finish 7
 expect "the socket of the confined child" "" "$(ls "$XDG_RUNTIME_DIR/mend")"
 
 expect_code 7 ./serve early
+expect_code 7 ./serve limited
 expect_code 159 timeout -s KILL 60 ./serve forbidden
 expect_code 159 timeout -s KILL 60 ./serve forbidden-prctl
