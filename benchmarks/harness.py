@@ -3,11 +3,13 @@
 A benchmark is a module with TITLE and run(bench) -> list of Table. It measures its variants in turns
 (interleave), so that the machine's moods meet all of them, and names its baseline first.
 """
+import http.client
 import json
 import os
 import pathlib
 import random
 import shutil
+import socket
 import statistics
 import subprocess
 import time
@@ -175,11 +177,29 @@ class Conversation:
             raise RuntimeError(f"no answer to '{line}'")
         return answer
 
+    @property
+    def control_socket(self):
+        return pathlib.Path(self.bench.environment["XDG_RUNTIME_DIR"], "mend", f"{self.pid}.sock")
+
+    def request(self, method, path, body=None):
+        """One request to the control socket, without a command's start; an answer that is an error raises."""
+        connection = http.client.HTTPConnection("mend")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        try:
+            connection.sock.connect(str(self.control_socket))
+            connection.request(method, path, body)
+            reply = connection.getresponse()
+            text = reply.read().decode()
+        finally:
+            connection.close()
+        if reply.status >= 300:
+            raise RuntimeError(f"{method} {path}: {reply.status} {text}")
+        return text
+
     def await_target(self):
         """Waits for the control socket."""
-        socket = pathlib.Path(self.bench.environment["XDG_RUNTIME_DIR"], "mend", f"{self.pid}.sock")
         deadline = time.monotonic() + 20
-        while not socket.exists():
+        while not self.control_socket.exists():
             if time.monotonic() > deadline or self.process.poll() is not None:
                 raise RuntimeError("the program did not become a target")
             time.sleep(0.01)

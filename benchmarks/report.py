@@ -140,7 +140,9 @@ class Report:
             if reason:
                 continue
             found = "\n".join(markdown(table) for table in tables)
-            text = re.sub(rf"(<!-- bench {name} -->\n).*?(<!-- end -->)",
-                          lambda m: f"{m.group(1)}{self.circumstances()}:\n\n{found}\n{m.group(2)}",
-                          text, flags=re.S)
+            text, places = re.subn(rf"(<!-- bench {name} -->\n).*?(<!-- end -->)",
+                                   lambda m: f"{m.group(1)}{self.circumstances()}:\n\n{found}\n{m.group(2)}",
+                                   text, flags=re.S)
+            if places != 1:
+                raise ValueError(f"{file} has {places} places for the tables of '{name}', wanted 1")
         file.write_text(text)

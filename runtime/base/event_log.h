@@ -38,8 +38,9 @@ struct Event {
 
 class EventLog {
  public:
-  // The newest this many events are kept for readers.
-  static constexpr size_t kEventsMax = 65536;
+  // The newest this many events are kept for readers: some 4 MB, sixteen transitions of a thousand
+  // threads.
+  static constexpr size_t kEventsMax = 16384;
 
   EventLog();
   ~EventLog();
