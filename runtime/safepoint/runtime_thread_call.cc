@@ -29,8 +29,8 @@ struct Place {
 };
 constinit Place places[kPlaces];
 
-// The call that is under way, written by the process's first thread alone. Its number grows, so
-// that what an earlier thread of a place has made does not count.
+// The call that is under way, written by the process's first thread alone. Its number grows from 1
+// on; a place that is taken begins with none made.
 constinit KernelCall current{};
 constinit uint32_t current_number = 0;
 
@@ -94,7 +94,8 @@ void Ask(size_t index, uint64_t thread) noexcept {
     return;
   }
   while (place.thread.load(std::memory_order_relaxed) == thread) {
-    const uint32_t made = place.made.load(std::memory_order_relaxed);
+    // ORDER[T27]: as in AskAll, for the places before it, which are looked at again.
+    const uint32_t made = place.made.load(std::memory_order_acquire);
     if (made == current_number) return;
     // Not for good: a thread that ends takes no signals any more.
     FutexWait(&place.made, made, kAwaitNs);
@@ -167,9 +168,13 @@ int TakeRuntimePlace() noexcept {
   for (size_t i = 0; i < kPlaces; ++i) {
     uint64_t thread = places[i].thread.load(std::memory_order_relaxed);
     if (IsOf(process, thread)) continue;
-    if (places[i].thread.compare_exchange_strong(thread, process, std::memory_order_relaxed)) {
-      return static_cast<int>(i);
+    if (!places[i].thread.compare_exchange_strong(thread, process, std::memory_order_relaxed)) {
+      continue;
     }
+    // What the thread that had the place has made, in a call that is under way, does not count.
+    // Relaxed: seen at the latest with the taker's own call (T27), before which it matters.
+    places[i].made.store(0, std::memory_order_relaxed);
+    return static_cast<int>(i);
   }
   return kNoPlace;
 }
