@@ -31,8 +31,12 @@ SignalScope::SignalScope() noexcept {
   // kernel's view of the thread.
   record->handlers_begun.store(record->handlers_begun.load(std::memory_order_relaxed) + 1,
                                std::memory_order_relaxed);
-  record->handler_depth.store(record->handler_depth.load(std::memory_order_relaxed) + 1,
-                              std::memory_order_relaxed);
+  const auto here = reinterpret_cast<uintptr_t>(this);
+  if (!record->HasLeftHandlers(here)) {
+    depth_before_ = record->handler_depth.load(std::memory_order_relaxed);
+  }
+  if (depth_before_ == 0) record->outermost_handler = here;
+  record->handler_depth.store(depth_before_ + 1, std::memory_order_relaxed);
   counted_ = true;
   const Activity activity = record->activity.Get();
   if (activity == Activity::kBlocked || activity == Activity::kClaimed) {
@@ -47,8 +51,8 @@ SignalScope::~SignalScope() {
   ThreadRecord* const record = tls_thread_words.record.load(std::memory_order_relaxed);
   if (record == nullptr) return;
   if (counted_) {
-    record->handler_depth.store(record->handler_depth.load(std::memory_order_relaxed) - 1,
-                                std::memory_order_relaxed);
+    record->handler_depth.store(depth_before_, std::memory_order_relaxed);
+    if (depth_before_ == 0) record->outermost_handler = 0;
   }
   record->anchor = anchor_;
   record->blocked_in.store(blocked_in_, std::memory_order_relaxed);

@@ -105,6 +105,7 @@ class SignalScope {
  private:
   bool counted_ = false;
   bool was_blocked_ = false;
+  uint32_t depth_before_ = 0;
   // The handler's own blocked regions use the record's anchor, which a region that was about to be
   // entered may have filled already.
   RegisterContext anchor_;

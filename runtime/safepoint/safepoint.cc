@@ -44,7 +44,7 @@ SwitchResult AnswerRequest(ThreadRecord& record, RegisterContext context, greg_t
 
 void HandleForRecord(ThreadRecord& record, ThreadWords& words, ucontext_t& context) noexcept
     [[clang::nonblocking]] {
-  SingleThread::NoteInterrupted(record, InterruptedContext(context).rip);
+  SingleThread::NoteInterrupted(record, InterruptedContext(context));
   if (record.in_slow_path.load(std::memory_order_relaxed)) {
     // The thread is answering an older request in the frame below; let it poll again. Answering
     // here would acknowledge a request while the older one is still in use.
@@ -186,7 +186,7 @@ void AnswerPoll(const RegisterContext& context) noexcept {
   words.poll.exchange(0, std::memory_order_acquire);
   ThreadRecord* const record = words.record.load(std::memory_order_relaxed);
   if (record == nullptr || record->activity.Get() != Activity::kRunning) return;
-  SingleThread::NoteSafepoint(*record);
+  SingleThread::NoteSafepoint(*record, context);
   record->in_slow_path.store(true, std::memory_order_relaxed);
   const SwitchResult result = AnswerRequest(*record, context, nullptr, SwitchWay::kPoll);
 #ifdef MEND_FAILPOINTS

@@ -148,7 +148,8 @@ bool SingleThread::Leave() {
   const bool was_told = LibcWord().exchange(0, std::memory_order_relaxed) != 0;
   // ORDER[T23]: what this thread did with libc before the mode; pairs with LeaveSlowPath.
   mode_.store(kOff, std::memory_order_seq_cst);
-  NoteSlowPath(*sole_thread.load(std::memory_order_relaxed));
+  NoteSlowPath(*sole_thread.load(std::memory_order_relaxed),
+               reinterpret_cast<uintptr_t>(__builtin_frame_address(0)));
   return was_told;
 }
 
@@ -190,18 +191,22 @@ void SingleThread::AwaitSafepoint() {
   awaited_.store(false, std::memory_order_relaxed);
 }
 
-void SingleThread::NoteSlowPath(const ThreadRecord& record) noexcept [[clang::nonblocking]] {
-  if (record.handler_depth.load(std::memory_order_relaxed) != 0) return;
+void SingleThread::NoteSlowPath(const ThreadRecord& record, uintptr_t rsp) noexcept
+    [[clang::nonblocking]] {
+  const bool in_handler = record.handler_depth.load(std::memory_order_relaxed) != 0;
+  if (in_handler && !record.HasLeftHandlers(rsp)) return;
   // ORDER[T23]: what this thread did before the count; pairs with AwaitSafepoint.
   safepoints_seen.fetch_add(1, std::memory_order_seq_cst);
   ThreadCalls::Wake(&safepoints_seen, 1 << 16);
 }
 
-void SingleThread::NoteInterruptedSlowPath(const ThreadRecord& record, uintptr_t pc) noexcept
+void SingleThread::NoteInterruptedSlowPath(const ThreadRecord& record,
+                                           const RegisterContext& context) noexcept
     [[clang::nonblocking]] {
   FdeEntry unused;
-  if (UnwindTable::Get().Find(CodeAddress{pc}, &unused) == UnwindTable::Lookup::kUnknown) return;
-  NoteSlowPath(record);
+  const CodeAddress pc{context.rip};
+  if (UnwindTable::Get().Find(pc, &unused) == UnwindTable::Lookup::kUnknown) return;
+  NoteSlowPath(record, context.rsp);
 }
 
 }  // namespace mend

@@ -31,6 +31,7 @@
 #include <cstdint>
 
 #include "runtime/base/raw_syscall.h"
+#include "runtime/safepoint/register_context.h"
 #include "runtime/safepoint/thread_record.h"
 
 namespace mend {
@@ -50,20 +51,21 @@ class SingleThread {
   // In a forked child: the runtime's threads are gone.
   static void ChildAfterFork();
 
-  // The program's thread is at a safepoint. Async-signal-safe.
-  static void NoteSafepoint(const ThreadRecord& record) noexcept [[clang::nonblocking]] {
+  // The program's thread is at a safepoint, where `context` says. Async-signal-safe.
+  static void NoteSafepoint(const ThreadRecord& record, const RegisterContext& context) noexcept
+      [[clang::nonblocking]] {
     if (awaited_.load(std::memory_order_relaxed)) [[unlikely]] {
-      NoteSlowPath(record);
+      NoteSlowPath(record, context.rsp);
     }
   }
 
-  // The safepoint signal has interrupted the program's thread at `pc`. Hosted text is outside of
-  // libc, whatever is below it on the stack: libc calls nobody in the middle of an operation.
+  // The safepoint signal has interrupted the program's thread at `context`. Hosted text is outside
+  // of libc, whatever is below it on the stack: libc calls nobody in the middle of an operation.
   // Async-signal-safe.
-  static void NoteInterrupted(const ThreadRecord& record, uintptr_t pc) noexcept
+  static void NoteInterrupted(const ThreadRecord& record, const RegisterContext& context) noexcept
       [[clang::nonblocking]] {
     if (awaited_.load(std::memory_order_relaxed)) [[unlikely]] {
-      NoteInterruptedSlowPath(record, pc);
+      NoteInterruptedSlowPath(record, context);
     }
   }
 
@@ -94,8 +96,10 @@ class SingleThread {
   }
   static void LeaveSlowPath();
   static void AwaitSafepoint();
-  static void NoteSlowPath(const ThreadRecord& record) noexcept [[clang::nonblocking]];
-  static void NoteInterruptedSlowPath(const ThreadRecord& record, uintptr_t pc) noexcept
+  static void NoteSlowPath(const ThreadRecord& record, uintptr_t rsp) noexcept
+      [[clang::nonblocking]];
+  static void NoteInterruptedSlowPath(const ThreadRecord& record,
+                                      const RegisterContext& context) noexcept
       [[clang::nonblocking]];
 
   // Threads of the runtime that may be using libc. One that has ended still counts until it has

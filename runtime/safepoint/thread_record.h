@@ -97,7 +97,8 @@ struct ThreadRecord {
   std::atomic<int> poll_credit{0};
   std::atomic<ThreadWords*> words{nullptr};
   std::atomic<pid_t> tid{0};
-  // The program's signal handlers that the thread is in, and how many have begun.
+  // The program's signal handlers that the thread is in (or has left by longjmp, until the next
+  // one: see HasLeftHandlers), and how many have begun.
   std::atomic<uint32_t> handler_depth{0};
   std::atomic<uint32_t> handlers_begun{0};
   std::atomic<const char*> blocked_in{nullptr};
@@ -139,6 +140,18 @@ struct ThreadRecord {
   ThreadRecord* next = nullptr;
   // Guarded by the thread registry's mutex.
   ThreadRecord* next_free = nullptr;
+  // Owning thread only: an address in the frame of the outermost of its handlers.
+  uintptr_t outermost_handler = 0;
+
+  // The thread itself, whose stack pointer is `rsp`: whether all handlers that it counts as being
+  // in have been left by longjmp, since their frames are on its stack no more.
+  bool HasLeftHandlers(uintptr_t rsp) const noexcept [[clang::nonblocking]] {
+    if (handler_depth.load(std::memory_order_relaxed) == 0) return false;
+    if (alternate_stack.Contains(outermost_handler)) {
+      return stack.Contains(rsp) && !alternate_stack.Contains(rsp);
+    }
+    return stack.Contains(outermost_handler) && stack.Contains(rsp) && outermost_handler < rsp;
+  }
 
   // The thread itself, after it stopped running: waits until nobody is about to signal it. Short:
   // the signal cannot be masked and is delivered as soon as it is sent. Bounded all the same, for

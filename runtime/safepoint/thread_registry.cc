@@ -105,6 +105,7 @@ ThreadRecord* ThreadRegistry::AddRecord() {
   record->words.store(nullptr, std::memory_order_relaxed);
   record->tid.store(0, std::memory_order_relaxed);
   record->blocked_in.store(nullptr, std::memory_order_relaxed);
+  record->handler_depth.store(0, std::memory_order_relaxed);
   record->adopted.store(false, std::memory_order_relaxed);
   record->suspended.store(false, std::memory_order_relaxed);
   // ORDER[T24]: after the id; pairs with PatchRegistry::State::MarkCanaryLocked.
@@ -117,6 +118,7 @@ ThreadRecord* ThreadRegistry::AddRecord() {
   record->suspension_mark = 0;
   record->is_listed = false;
   record->stack_owner = 0;
+  record->outermost_handler = 0;
   record->enter_depth = 0;
   record->outside_when_left = false;
   // Claimed: the coordinator takes it for a thread that is not done yet.

@@ -7,6 +7,7 @@ cat >"$work/single.c" <<'C'
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,21 @@ static volatile int stop_spinning;
 
 static void *Nothing(void *unused) { return unused; }
 static void Stop(int number) { stop_spinning = number; }
+static sigjmp_buf place;
+static void Jump(int number) { siglongjmp(place, number); }
+// Leaves a handler by a jump, out of a handler's handler too; on the handlers' own stack, or not.
+static void Raise(int number) { raise(SIGALRM); (void)number; }
+static void LeaveHandlers(int flags) {
+  static char stack[1 << 16];
+  const stack_t handlers = {.ss_sp = stack, .ss_size = sizeof stack};
+  sigaltstack(&handlers, NULL);
+  struct sigaction jump = {.sa_handler = Jump, .sa_flags = flags}, raised = {.sa_handler = Raise, .sa_flags = flags};
+  sigaction(SIGALRM, &jump, NULL);
+  sigaction(SIGVTALRM, &raised, NULL);
+  if (sigsetjmp(place, 1) == 0) raise(SIGALRM);
+  if (sigsetjmp(place, 1) == 0) raise(SIGVTALRM);
+}
+
 // Sleeps where the program may have been in the middle of anything.
 static void Nap(int number) { (void)number; usleep(30000); }
 
@@ -66,6 +82,8 @@ int main(void) {
   while (fgets(line, sizeof line, stdin) != NULL) {
     int answer = __libc_single_threaded;
     if (strcmp(line, "allocate\n") == 0) answer = Allocate();
+    if (strcmp(line, "leave\n") == 0) LeaveHandlers(0);
+    if (strcmp(line, "leave stack\n") == 0) LeaveHandlers(SA_ONSTACK);
     if (strcmp(line, "spin\n") == 0) {
       for (unsigned long i = 0; !stop_spinning; ++i) __asm__ volatile("" : : "r"(i));
       answer = __libc_single_threaded;
@@ -134,6 +152,19 @@ kill -USR1 "$hosted_pid"
 hear
 expect "the word after a loop without calls" 0 "$answer"
 finish
+
+# A handler that was left by a jump is over.
+for how in leave "leave stack"; do
+  fresh
+  ask "$how" 1
+  say spin
+  sleep 0.2
+  expect_code 0 timeout 20 "$mend" status "$hosted_pid"
+  kill -USR1 "$hosted_pid"
+  hear
+  expect "the word after a loop without calls, and a handler that was left" 0 "$answer"
+  finish
+done
 
 # As natively: the program's own thread ends it, and it stays so.
 fresh

@@ -274,8 +274,8 @@ constinit std::atomic<uint32_t> SingleThread::mode_{SingleThread::kOff};
 constinit std::atomic<bool> SingleThread::awaited_{false};
 void SingleThread::LeaveSlowPath() {}
 bool SingleThread::Leave() { return false; }
-void SingleThread::NoteSlowPath(const ThreadRecord&) noexcept [[clang::nonblocking]] {}
-void SingleThread::NoteInterruptedSlowPath(const ThreadRecord&, uintptr_t) noexcept
+void SingleThread::NoteSlowPath(const ThreadRecord&, uintptr_t) noexcept [[clang::nonblocking]] {}
+void SingleThread::NoteInterruptedSlowPath(const ThreadRecord&, const RegisterContext&) noexcept
     [[clang::nonblocking]] {}
 
 absl::Status StartRuntimeThread(const char* name, void* (*body)(void*), void* argument, pthread_t*,
