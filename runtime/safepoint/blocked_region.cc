@@ -38,8 +38,8 @@ SignalScope::SignalScope() noexcept {
   if (depth_before_ == 0) record->outermost_handler = here;
   record->handler_depth.store(depth_before_ + 1, std::memory_order_relaxed);
   counted_ = true;
-  const Activity activity = record->activity.Get();
-  if (activity == Activity::kBlocked || activity == Activity::kClaimed) {
+  // A host's thread may be claimed while it is outside, and stays there.
+  if (record->AwaitUnclaimed() == Activity::kBlocked) {
     internal::LeaveBlockedSlowPath(record);
     was_blocked_ = true;
   }

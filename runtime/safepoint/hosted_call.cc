@@ -14,7 +14,7 @@ HostedCall::HostedCall(const std::function<void()>& initialize_thread) {
   ThreadRegistry& registry = ThreadRegistry::Get();
   const ThreadRecord* const record = ThreadRegistry::CurrentRecord();
   if (record != nullptr) {
-    const Activity activity = record->activity.Get();
+    const Activity activity = record->AwaitUnclaimed();
     // A host's thread between two calls of hosted code.
     entered_ = activity == Activity::kOutside;
     if (entered_) registry.Enter();

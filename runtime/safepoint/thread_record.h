@@ -153,6 +153,13 @@ struct ThreadRecord {
     return stack.Contains(outermost_handler) && stack.Contains(rsp) && outermost_handler < rsp;
   }
 
+  // The thread itself: what it is doing, once nobody is looking at it any more.
+  Activity AwaitUnclaimed() const noexcept [[clang::nonblocking]] {
+    Activity now;
+    while ((now = activity.Get()) == Activity::kClaimed) ThreadCalls::Yield();
+    return now;
+  }
+
   // The thread itself, after it stopped running: waits until nobody is about to signal it. Short:
   // the signal cannot be masked and is delivered as soon as it is sent. Bounded all the same, for
   // a thread that blocked it by a raw system call: such a thread may see an EINTR, no worse.

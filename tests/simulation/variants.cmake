@@ -48,7 +48,7 @@ mend_variant(nops_not_anew transition runtime/transition/transition.cc
   "if (absl::Status added = AddNops(patch_, others_); !added.ok()) return added;" "")
 # The program's signal handlers run in the blocked region that they interrupt.
 mend_variant(handler_in_blocked_region blocked_region runtime/safepoint/blocked_region.cc
-  "if (activity == Activity::kBlocked || activity == Activity::kClaimed) {" "if (false) {")
+  "if (record->AwaitUnclaimed() == Activity::kBlocked) {" "if (false) {")
 # A thread that holds the core's mutex, or its own record's claim, runs the program's handlers.
 mend_variant(interrupted_in_core uninterrupted runtime/base/uninterrupted.cc
   "tls_state.mask = ChangeMask(SIG_BLOCK, kHeldBack);" "tls_state.mask = ChangeMask(SIG_BLOCK, 0);")
