@@ -157,7 +157,8 @@ CodeMemory::~CodeMemory() { munmap(reinterpret_cast<void*>(base_), size_); }
 absl::StatusOr<uintptr_t> CodeMemory::Allocate(MemoryKind kind, size_t size, size_t alignment) {
   MutexLock lock(&mu_);
   Area& area = areas_[static_cast<size_t>(kind)];
-  const size_t offset = RoundUp(area.used, alignment);
+  // Areas begin at pages, and a datum's alignment may be more than that.
+  const size_t offset = RoundUp(area.begin + area.used, alignment) - area.begin;
   const size_t capacity = area.end - area.begin;
   if (MEND_FAILPOINT("code_memory/allocate")) {
     return absl::ResourceExhaustedError("hosted memory (failpoint)");

@@ -48,6 +48,22 @@ TEST(CodeMemoryTest, EntryIsOpenedThroughItsSlotAndClosedAgain) {
   EXPECT_EQ(function(), 1);
 }
 
+TEST(CodeMemoryTest, AlignmentOfMoreThanAPageIsThatOfTheAddress) {
+  constexpr uintptr_t kPage = 4096;
+  constexpr size_t kAlignment = size_t{2} << 20;
+  for (uintptr_t page = 1; page < 4; ++page) {
+    // Where the kernel has room, the areas begin an odd number of pages away from an aligned place.
+    auto memory = CodeMemory::Create((uintptr_t{1} << 45) + page * kPage);
+    ASSERT_TRUE(memory.ok());
+    for (const MemoryKind kind : {MemoryKind::kText, MemoryKind::kConstant, MemoryKind::kData}) {
+      ASSERT_TRUE((*memory)->Allocate(kind, 100, 16).ok());
+      const auto aligned = (*memory)->Allocate(kind, 100, kAlignment);
+      ASSERT_TRUE(aligned.ok());
+      EXPECT_EQ(0u, *aligned % kAlignment);
+    }
+  }
+}
+
 // Collectors of garbage read all of it: what is told must be mapped, and writable data must be
 // told.
 TEST(CodeMemoryTest, RangesAreWhatIsInUse) {
