@@ -155,6 +155,7 @@ absl::StatusOr<CodeAddress> Session::LookupReference(const std::string& symbol) 
 }
 
 void Session::InitializeThread() { state_->tls->InitializeThread(); }
+void Session::ForgetThread() { state_->tls->ForgetThread(); }
 
 // The pool and the debug support are the last session's to lock, for all that share them.
 

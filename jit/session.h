@@ -82,6 +82,8 @@ class Session : public CodeHost, public PatchLoader, public ModuleLoader {
   // Gives the calling thread the initial values of the program's thread-locals. Each thread calls
   // it before it runs hosted code.
   void InitializeThread();
+  // The calling thread ends without its destructors.
+  void ForgetThread();
 
   std::vector<FunctionSite> Functions() const;
   SessionUsage Usage() const;

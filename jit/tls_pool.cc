@@ -192,6 +192,11 @@ void TlsPool::InitializeThread() {
   threads_ = &this_thread;
 }
 
+void TlsPool::ForgetThread() {
+  const MutexLock lock(&mu_);
+  if (this_thread.pool == this) Unlist(&this_thread);
+}
+
 size_t TlsPool::used() const {
   const MutexLock lock(&mu_);
   return used_;

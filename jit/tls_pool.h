@@ -45,6 +45,10 @@ class TlsPool {
   // Gives the calling thread its initial values, the first time.
   void InitializeThread() ABSL_LOCKS_EXCLUDED(mu_);
 
+  // The calling thread ends without its destructors (SYS_exit); nothing of hosted code runs in it
+  // any more.
+  void ForgetThread() ABSL_LOCKS_EXCLUDED(mu_);
+
   size_t used() const ABSL_LOCKS_EXCLUDED(mu_);
 
   // Around fork. In the child only the forking thread is left.

@@ -160,6 +160,7 @@ void Host::InstallHooks() {
     return Get()->session_->FileAt(address);
   });
   jit::SetThreadStartHook([] { Get()->session().InitializeThread(); });
+  jit::SetThreadEndHook([] { Get()->session().ForgetThread(); });
 }
 
 absl::Status Host::Serve() {

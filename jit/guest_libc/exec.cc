@@ -45,7 +45,7 @@ int Exec(const char* function, const Executed& file, Call call) {
     const LimitOfExec limit(file.folder, file.path, file.flags);
     return call();
   };
-  if (RawSyscall(SYS_getpid) != process_id) return limited_call();
+  if (!IsRememberedProcess()) return limited_call();
   const BlockedRegion region(function);
   return limited_call();
 }
@@ -131,6 +131,7 @@ void ReadArguments(const char* first, va_list rest, size_t count, char** to) {
 }  // namespace
 
 void RememberProcess() { process_id = RawSyscall(SYS_getpid); }
+bool IsRememberedProcess() { return RawSyscall(SYS_getpid) == process_id; }
 
 void PassToItself(const char* assignment, const char* of_child) {
   struct stat status;

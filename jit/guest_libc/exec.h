@@ -6,6 +6,7 @@ namespace mend::jit {
 
 // Remembers that the calling process is not the child of a vfork: at start, and after each fork.
 void RememberProcess();
+bool IsRememberedProcess();
 
 }  // namespace mend::jit
 

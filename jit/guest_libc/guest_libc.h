@@ -35,6 +35,10 @@ void SetForkHooks(const ForkHooks& hooks);
 // its start routine; the facade copies the initial images of thread-locals there.
 void SetThreadStartHook(void (*hook)());
 
+// Called by a thread of the program that ends past libc (SYS_exit), as the last: what the facade
+// keeps of it is to go, and no destructor does that.
+void SetThreadEndHook(void (*hook)());
+
 // Called by whoever calls `exit`, before any handler or destructor runs. What libc ends by itself
 // (error, err) does not come by.
 void SetExitHook(void (*hook)());

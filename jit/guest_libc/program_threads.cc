@@ -12,11 +12,13 @@
 #include <cstdint>
 
 #include "jit/guest_libc/blocking.h"
+#include "jit/guest_libc/exec.h"
 #include "jit/guest_libc/guest_libc.h"
 #include "jit/guest_libc/signal_mask.h"
 #include "jit/guest_libc/stack_size.h"
 #include "runtime/base/check.h"
 #include "runtime/base/own_allocations.h"
+#include "runtime/base/raw_syscall.h"
 #include "runtime/base/uninterrupted.h"
 #include "runtime/safepoint/thread_registry.h"
 
@@ -36,12 +38,24 @@ struct ThreadStart {
 
 // Set once, before there are other threads.
 void (*thread_start_hook)() = nullptr;
+void (*thread_end_hook)() = nullptr;
 
 // Threads of the program that have not ended; zero in a process whose program has no main thread
 // here (an embedding host).
 constinit std::atomic<int> live_threads{0};
 
 pthread_key_t end_key;
+
+// Of the process's first thread, if it has ended by SYS_exit: what the kernel makes the status of a
+// process that nobody ends as a whole.
+constinit std::atomic<int> first_threads_status{0};
+
+// Whether the caller is the last of the program's threads, and counts no more.
+// Relaxed: nothing is published through the count.
+bool CountsOutAsLast() {
+  return live_threads.load(std::memory_order_relaxed) != 0 &&
+         live_threads.fetch_sub(1, std::memory_order_relaxed) == 1;
+}
 
 // The end_key's destructor. libc calls destructors in rounds, as long as there are values, and in
 // each round in the order of the keys; the registry must lose the thread after everybody else's
@@ -54,11 +68,7 @@ void EndProgramThread(void* value) {
   }
   // libc ends the process with its last thread, but it counts the runtime's threads too. Exit
   // handlers are hosted code: the thread stays registered for them.
-  // Relaxed: nothing is published through the count.
-  if (live_threads.load(std::memory_order_relaxed) != 0 &&
-      live_threads.fetch_sub(1, std::memory_order_relaxed) == 1) {
-    exit(0);
-  }
+  if (CountsOutAsLast()) exit(0);
   // Handlers are hosted code: for good, since the thread does not count any more.
   Uninterrupted::Begin();
   ThreadRegistry::Get().EndThread();
@@ -158,6 +168,22 @@ int CreateProgramThread(pthread_t* thread, const pthread_attr_t* attributes, Rou
 }  // namespace
 
 void SetThreadStartHook(void (*hook)()) { thread_start_hook = hook; }
+void SetThreadEndHook(void (*hook)()) { thread_end_hook = hook; }
+
+void EndThreadByCall(int status) {
+  // Those that the program made by system calls, and that libc does not know, do not count.
+  if (!IsRememberedProcess() || pthread_getspecific(end_key) == nullptr) return;
+  if (RawSyscall(SYS_gettid) == RawSyscall(SYS_getpid)) {
+    first_threads_status.store(status, std::memory_order_relaxed);
+  }
+  if (CountsOutAsLast()) {
+    RawSyscall(SYS_exit_group, first_threads_status.load(std::memory_order_relaxed));
+  }
+  Uninterrupted::Begin();
+  if (thread_end_hook != nullptr) thread_end_hook();
+  ThreadRegistry::Get().EndThread();
+  RawSyscall(SYS_exit, status);
+}
 
 void RegisterProgramMainThread() {
   // A mask outlives exec: whoever started this process may have blocked the signal.

@@ -1,4 +1,4 @@
-// What the thread functions share with fork and chroot.
+// What the thread functions share with fork, chroot and system calls that the program makes itself.
 #ifndef MEND_JIT_GUEST_LIBC_PROGRAM_THREADS_H_
 #define MEND_JIT_GUEST_LIBC_PROGRAM_THREADS_H_
 
@@ -9,6 +9,11 @@ void ForgetOtherThreadsAfterFork();
 
 // Whether the hosted program has no thread but the calling one, which is the program's.
 bool ProgramHasOneThread();
+
+// SYS_exit: ends the calling thread past libc, without any destructor; with the program's last
+// thread the process, which has the status of its first. Returns in a process that is not the
+// program's (the child of a vfork): there the call is the caller's.
+void EndThreadByCall(int status);
 
 }  // namespace mend::jit
 

@@ -155,6 +155,9 @@ MEND_INTERPOSE(long, syscall, long number, long a, long b, long c, long d, long 
     case SYS_clone3:
       if (!IsFork(number, a, b)) break;
       return ForkBy([&] { return next_syscall(number, a, b, c, d, e, f); });
+    case SYS_exit:
+      EndThreadByCall(static_cast<int>(a));
+      break;
     case SYS_prctl:
       return mend_libc_prctl(static_cast<int>(a), b, c, d, e);
     // The calls that a program makes directly because libc had no name for them once.
