@@ -138,11 +138,11 @@ MEND_NEXT(int, pthread_create, pthread_t*, const pthread_attr_t*, Routine, void*
 
 int CreateProgramThread(pthread_t* thread, const pthread_attr_t* attributes, Routine routine,
                         void* argument) {
-  const EnlargedAttributes enlarged(attributes);
   ThreadRegistry& registry = ThreadRegistry::Get();
-  if (registry.IsRuntimeThread() || !IsRegisteredThread()) {
-    return next_pthread_create(thread, enlarged.get(), routine, argument);
-  }
+  const bool is_programs = !registry.IsRuntimeThread() && IsRegisteredThread();
+  const UnmaskedAttributes unmasked(is_programs ? attributes : nullptr);
+  const EnlargedAttributes enlarged(is_programs ? unmasked.get() : attributes);
+  if (!is_programs) return next_pthread_create(thread, enlarged.get(), routine, argument);
   // The new thread begins with this mask, and sets its own when it counts.
   const Uninterrupted uninterrupted;
   auto* start = static_cast<ThreadStart*>(malloc(sizeof(ThreadStart)));

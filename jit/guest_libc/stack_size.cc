@@ -1,9 +1,13 @@
 #include "jit/guest_libc/stack_size.h"
 
 #include <link.h>
+#include <sched.h>
+#include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <iterator>
 
 #include "jit/static_pool.h"
 
@@ -34,6 +38,45 @@ size_t FindOwnTlsSize() {
   return (size + page - 1) / page * page;
 }
 
+// What the attributes say of the processors that the thread may run on; without a say all bits are
+// set.
+void CopyAffinity(const pthread_attr_t* from, pthread_attr_t* to) {
+  cpu_set_t processors[64];  // 65536 of them
+  if (pthread_attr_getaffinity_np(from, sizeof processors, processors) != 0) return;
+  const auto* const bytes = reinterpret_cast<const unsigned char*>(processors);
+  const bool all = std::all_of(bytes, bytes + sizeof processors,
+                               [](unsigned char byte) { return byte == 0xff; });
+  if (!all) pthread_attr_setaffinity_np(to, sizeof processors, processors);
+}
+
+// All but the stack and the signal mask, into ones that have just been initialised.
+void CopyAttributes(const pthread_attr_t* from, pthread_attr_t* to) {
+  int value;
+  size_t size;
+  if (pthread_attr_getdetachstate(from, &value) == 0) pthread_attr_setdetachstate(to, value);
+  if (pthread_attr_getscope(from, &value) == 0) pthread_attr_setscope(to, value);
+  if (pthread_attr_getguardsize(from, &size) == 0) pthread_attr_setguardsize(to, size);
+  if (pthread_attr_getinheritsched(from, &value) == 0) pthread_attr_setinheritsched(to, value);
+  if (pthread_attr_getschedpolicy(from, &value) == 0) pthread_attr_setschedpolicy(to, value);
+  sched_param parameters;
+  if (pthread_attr_getschedparam(from, &parameters) == 0) {
+    pthread_attr_setschedparam(to, &parameters);
+  }
+  CopyAffinity(from, to);
+}
+
+// Where the program gave memory for the stack. Both are 0 without it.
+struct GivenStack {
+  void* base = nullptr;
+  size_t size = 0;
+};
+GivenStack StackOf(const pthread_attr_t* attributes) {
+  GivenStack stack;
+  pthread_attr_getstack(attributes, &stack.base, &stack.size);
+  if (reinterpret_cast<uintptr_t>(stack.base) + stack.size == 0) return {};
+  return stack;
+}
+
 // By its constructor: dl_iterate_phdr takes the loader's lock, which a creator may hold.
 size_t own_tls_size = 0;
 [[gnu::constructor(101)]] void InitializeOwnTlsSize() { own_tls_size = FindOwnTlsSize(); }
@@ -41,6 +84,26 @@ size_t own_tls_size = 0;
 }  // namespace
 
 size_t OwnStaticTlsSize() { return own_tls_size; }
+
+UnmaskedAttributes::UnmaskedAttributes(const pthread_attr_t* attributes) : used_(attributes) {
+  sigset_t mask;
+  if (attributes == nullptr || pthread_attr_getsigmask_np(attributes, &mask) != 0) return;
+  if (pthread_attr_init(&copy_) != 0) return;
+  owns_copy_ = true;
+  used_ = &copy_;
+  CopyAttributes(attributes, &copy_);
+  const GivenStack stack = StackOf(attributes);
+  size_t size = 0;
+  if (stack.size != 0) {
+    pthread_attr_setstack(&copy_, stack.base, stack.size);
+  } else if (pthread_attr_getstacksize(attributes, &size) == 0) {
+    pthread_attr_setstacksize(&copy_, size);
+  }
+}
+
+UnmaskedAttributes::~UnmaskedAttributes() {
+  if (owns_copy_) pthread_attr_destroy(&copy_);
+}
 
 EnlargedAttributes::EnlargedAttributes(const pthread_attr_t* attributes) : used_(attributes) {
   if (own_tls_size == 0) return;
@@ -56,11 +119,7 @@ EnlargedAttributes::EnlargedAttributes(const pthread_attr_t* attributes) : used_
     return;
   }
   if (pthread_attr_getstacksize(attributes, &size) != 0 || size >= kLargeStack) return;
-  void* base = nullptr;
-  size_t set_size = 0;
-  pthread_attr_getstack(attributes, &base, &set_size);
-  const bool has_own_stack = reinterpret_cast<uintptr_t>(base) + set_size != 0;
-  if (has_own_stack) {
+  if (StackOf(attributes).size != 0) {
     // The memory that the program gave cannot grow. Where most of it would be lost, libc's memory
     // is used instead.
     if (size < 4 * own_tls_size) ReplaceStack(attributes, size + own_tls_size);
@@ -80,20 +139,7 @@ void EnlargedAttributes::ReplaceStack(const pthread_attr_t* attributes, size_t s
   if (pthread_attr_init(&copy_) != 0) return;
   owns_copy_ = true;
   used_ = &copy_;
-  int value;
-  if (pthread_attr_getdetachstate(attributes, &value) == 0) {
-    pthread_attr_setdetachstate(&copy_, value);
-  }
-  if (pthread_attr_getinheritsched(attributes, &value) == 0) {
-    pthread_attr_setinheritsched(&copy_, value);
-  }
-  if (pthread_attr_getschedpolicy(attributes, &value) == 0) {
-    pthread_attr_setschedpolicy(&copy_, value);
-  }
-  sched_param parameters;
-  if (pthread_attr_getschedparam(attributes, &parameters) == 0) {
-    pthread_attr_setschedparam(&copy_, &parameters);
-  }
+  CopyAttributes(attributes, &copy_);
   pthread_attr_setstacksize(&copy_, size);
 }
 

@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -135,6 +136,56 @@ TEST(ThreadTest, KeepsTheCreatorsMask) {
   sigset_t after;
   pthread_sigmask(SIG_SETMASK, &before, &after);
   EXPECT_EQ(sigismember(&after, SIGUSR1), 0);
+}
+
+std::atomic<int> handled_in_order{0};
+std::atomic<int> handled_too_early{0};
+
+// libc gives the mask of its attributes to a thread before anything of it runs.
+TEST(ThreadTest, AttributesMaskLetsHandlersInWhenTheThreadCounts) {
+  struct sigaction action = {}, before_action;
+  action.sa_handler = [](int) {
+    const bool counts =
+        ThreadRegistry::CurrentRecord() != nullptr && OwnActivity() == Activity::kRunning;
+    ++(counts ? handled_in_order : handled_too_early);
+  };
+  ASSERT_EQ(sigaction(SIGUSR1, &action, &before_action), 0);
+  sigset_t blocked, wanted, before;
+  sigemptyset(&blocked);
+  sigaddset(&blocked, SIGUSR1);
+  pthread_sigmask(SIG_BLOCK, &blocked, &before);
+  sigemptyset(&wanted);
+  sigaddset(&wanted, SIGUSR2);
+  cpu_set_t processors;
+  ASSERT_EQ(sched_getaffinity(0, sizeof processors, &processors), 0);
+  int processor = 0;
+  while (!CPU_ISSET(processor, &processors)) ++processor;
+  CPU_ZERO(&processors);
+  CPU_SET(processor, &processors);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  ASSERT_EQ(pthread_attr_setsigmask_np(&attributes, &wanted), 0);
+  ASSERT_EQ(pthread_attr_setaffinity_np(&attributes, sizeof processors, &processors), 0);
+  ASSERT_EQ(pthread_attr_setstacksize(&attributes, 256 * 1024), 0);
+  ASSERT_EQ(kill(getpid(), SIGUSR1), 0);  // waits for a thread that takes it
+  pthread_t thread;
+  const auto body = [](void*) -> void* {
+    sigset_t now;
+    pthread_sigmask(SIG_BLOCK, nullptr, &now);
+    EXPECT_EQ(sigismember(&now, SIGUSR2), 1);
+    EXPECT_EQ(sigismember(&now, SIGUSR1), 0);
+    cpu_set_t own;
+    EXPECT_EQ(sched_getaffinity(0, sizeof own, &own), 0);
+    EXPECT_EQ(CPU_COUNT(&own), 1);
+    return nullptr;
+  };
+  ASSERT_EQ(pthread_create(&thread, &attributes, body, nullptr), 0);
+  ASSERT_EQ(pthread_join(thread, nullptr), 0);
+  pthread_attr_destroy(&attributes);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  sigaction(SIGUSR1, &before_action, nullptr);
+  EXPECT_EQ(handled_too_early, 0);
+  EXPECT_EQ(handled_in_order, 1);
 }
 
 // Uses `size` bytes of the stack.
