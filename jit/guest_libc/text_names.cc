@@ -37,15 +37,21 @@ const char* FileOf(uintptr_t address) {
   return file == nullptr ? program_invocation_name : file;
 }
 
-// As glibc writes it: FILE(SYMBOL+0xOFFSET) [0xADDRESS]; with the patch whose version it is.
-std::string HostedLine(const char* file, uintptr_t address, const FdeEntry& function) {
-  char line[512];
-  snprintf(line, sizeof line, "%s(%s%s%s+0x%lx) [0x%lx]", file, function.name,
-           function.patch == nullptr ? "" : "@", function.patch == nullptr ? "" : function.patch,
-           static_cast<unsigned long>(address - function.function.begin.value),
-           static_cast<unsigned long>(address));
-  return line;
-}
+// As glibc writes it: FILE(SYMBOL+0xOFFSET) [0xADDRESS]; with the patch whose version it is, and
+// without an end of the line. Allocates nothing.
+class HostedLine {
+ public:
+  HostedLine(const char* file, uintptr_t address, const FdeEntry& function) {
+    snprintf(text_, sizeof text_, "%s(%s%s%s+0x%lx) [0x%lx]", file, function.name,
+             function.patch == nullptr ? "" : "@", function.patch == nullptr ? "" : function.patch,
+             static_cast<unsigned long>(address - function.function.begin.value),
+             static_cast<unsigned long>(address));
+  }
+  const char* text() const { return text_; }
+
+ private:
+  char text_[512];
+};
 
 // False for what is not hosted.
 bool TellHosted(const void* address, Dl_info* info) {
@@ -88,7 +94,8 @@ MEND_INTERPOSE(char**, backtrace_symbols, void* const* addresses, int count) {
     mend::FdeEntry function;
     const auto address = reinterpret_cast<uintptr_t>(addresses[i]);
     if (mend::jit::FindHostedFunction(address, &function)) {
-      lines.push_back(mend::jit::HostedLine(mend::jit::FileOf(address), address, function));
+      lines.emplace_back(
+          mend::jit::HostedLine(mend::jit::FileOf(address), address, function).text());
     } else {
       char** const line = next_backtrace_symbols(&addresses[i], 1);
       if (line == nullptr) return nullptr;
@@ -116,9 +123,10 @@ MEND_INTERPOSE(void, backtrace_symbols_fd, void* const* addresses, int count, in
     mend::FdeEntry function;
     const auto address = reinterpret_cast<uintptr_t>(addresses[i]);
     if (mend::jit::FindHostedFunction(address, &function)) {
-      // Handlers of signals call it: no lock is taken to know the file.
-      const std::string line = mend::jit::HostedLine(program_invocation_name, address, function);
-      dprintf(fd, "%s\n", line.c_str());
+      // Handlers of signals call it, since it needs no malloc; nor is a lock taken to know the
+      // file.
+      const mend::jit::HostedLine line(program_invocation_name, address, function);
+      dprintf(fd, "%s\n", line.text());
     } else {
       next_backtrace_symbols_fd(&addresses[i], 1, fd);
     }

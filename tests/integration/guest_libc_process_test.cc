@@ -1,5 +1,6 @@
 // Threads begin and end, are cancelled, fork and exec.
 #include <errno.h>
+#include <execinfo.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
@@ -11,11 +12,13 @@
 #include <threads.h>
 #include <unistd.h>
 
+#include <new>
 #include <string>
 #include <vector>
 
 #include "jit/guest_libc/stack_size.h"
 #include "runtime/safepoint/runtime_thread.h"
+#include "runtime/safepoint/unwind_table.h"
 #include "tests/integration/guest_libc_threads.h"
 
 namespace mend::jit {
@@ -406,6 +409,49 @@ int exit_report;
   });
   std::thread([] { usleep(100'000); }).detach();
   pthread_exit(nullptr);
+}
+
+std::atomic<int> allocations{0};
+
+}  // namespace
+}  // namespace mend::jit
+
+// All of this program's, so that it can be seen who allocates.
+void* operator new(size_t size) {
+  ++mend::jit::allocations;
+  void* const block = malloc(size);
+  if (block == nullptr) throw std::bad_alloc();
+  return block;
+}
+void operator delete(void* block) noexcept { free(block); }
+void operator delete(void* block, size_t) noexcept { free(block); }
+
+namespace mend::jit {
+namespace {
+
+// Natively it is what handlers call that may have interrupted malloc.
+TEST(NamesTest, BacktraceToADescriptorAllocatesNothing) {
+  static const uint8_t no_unwind_data[16] = {};
+  static const char text[64] = {};
+  const CodeAddress begin{reinterpret_cast<uintptr_t>(text)};
+  const CodeRange range{begin, begin + sizeof text};
+  UnwindTable::Get().AddRegion(range, {{.function = range,
+                                        .fde = no_unwind_data,
+                                        .name = "a_function_whose_name_is_no_short_string"}});
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  void* const address = const_cast<char*>(text + 16);
+  const int before = allocations;
+  backtrace_symbols_fd(&address, 1, ends[1]);
+  EXPECT_EQ(allocations, before);
+  char line[512] = {};
+  EXPECT_GT(read(ends[0], line, sizeof line - 1), 0);
+  EXPECT_NE(std::string(line).find("(a_function_whose_name_is_no_short_string+0x10) ["),
+            std::string::npos)
+      << line;
+  close(ends[0]);
+  close(ends[1]);
+  UnwindTable::Get().RemoveRegion(range);
 }
 
 TEST(ExitTest, LastThreadEndsTheProcessAlthoughTheRuntimeHasThreads) {
