@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "runtime/base/high_descriptor.h"
 #include "runtime/base/standard_error.h"
+#include "runtime/base/uninterrupted.h"
 
 namespace mend {
 namespace {
@@ -126,6 +127,8 @@ void EventLog::WriteText(const std::string& text) {
 }
 
 void EventLog::Append(Event event) {
+  // Hosted code logs, too: a handler of the program's that forks would wait for the lock for ever.
+  const Uninterrupted uninterrupted;
   MutexLock lock(&mu_);
   event.seq = next_seq_++;
   event.time_ns = RealTimeNs();

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "runtime/base/uninterrupted.h"
 
 namespace mend {
 namespace {
@@ -49,6 +50,8 @@ class ABSL_SCOPED_LOCKABLE ShadowTable::Holder {
   Holder& operator=(const Holder&) = delete;
 
  private:
+  // A handler of the program's that forks would wait for the lock for ever.
+  const Uninterrupted uninterrupted_;
   ShadowTable* const table_;
 };
 

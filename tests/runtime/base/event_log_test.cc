@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -238,6 +240,37 @@ TEST(EventLogTest, OldestEventsGoWhenThereAreTooMany) {
   const std::vector<Event> events = log.ReadAfter(0, absl::ZeroDuration());
   ASSERT_EQ(events.size(), EventLog::kEventsMax);
   EXPECT_EQ(events.front().seq, 11u);
+}
+
+EventLog* log_of_handler = nullptr;
+volatile int handlers_run = 0;
+
+// It takes the log's lock, which its thread may hold.
+TEST(EventLogTest, HandlerThatForksMeetsNoLockOfItsOwnThread) {
+  EXPECT_EXIT(
+      {
+        alarm(20);
+        const ScratchFile file;
+        EventLog log;
+        log_of_handler = &log;
+        if (!log.OpenLines(file.path()).ok()) _exit(1);
+        struct sigaction action = {};
+        action.sa_handler = [](int) {
+          log_of_handler->PrepareFork();
+          log_of_handler->AfterFork();
+          handlers_run = handlers_run + 1;
+        };
+        sigaction(SIGPROF, &action, nullptr);
+        itimerval often = {};
+        often.it_interval.tv_usec = often.it_value.tv_usec = 1000;
+        setitimer(ITIMER_PROF, &often, nullptr);
+        while (handlers_run < 50) log.Append(LivepatchEvent("kind", "patch", "a line"));
+        const itimerval never = {};
+        setitimer(ITIMER_PROF, &never, nullptr);
+        unlink(file.path().c_str());
+        _exit(0);
+      },
+      ::testing::ExitedWithCode(0), "");
 }
 
 // The reader's wait is queued in the log's mutex when the process forks; the child has no such

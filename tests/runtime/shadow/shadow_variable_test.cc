@@ -3,7 +3,10 @@
 #include "runtime/shadow/shadow_variable.h"
 
 #include <gmock/gmock.h>
+#include <pthread.h>
+#include <signal.h>
 
+#include <atomic>
 #include <memory>
 #include <random>
 #include <thread>
@@ -181,6 +184,30 @@ TEST_F(ShadowVariableTest, V3_OneOfManyAllocates) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(constructed, 1);
   for (void* const result : results) EXPECT_EQ(result, results[0]);
+}
+
+std::atomic<bool> in_constructor = false;
+std::atomic<int> handled = 0;
+std::atomic<int> handled_in_constructor = 0;
+
+// A handler may fork, which takes the lock that its thread holds during a constructor.
+TEST_F(ShadowVariableTest, HandlersWaitForTheEndOfAConstructor) {
+  struct sigaction action = {}, before;
+  action.sa_handler = [](int) {
+    ++handled;
+    if (in_constructor) ++handled_in_constructor;
+  };
+  ASSERT_EQ(sigaction(SIGUSR1, &action, &before), 0);
+  const auto constructor = [](void*, void*, void*) {
+    in_constructor = true;
+    pthread_kill(pthread_self(), SIGUSR1);
+    in_constructor = false;
+    return 0;
+  };
+  EXPECT_NE(table_->Allocate(&object_, 1, {.size = 4, .constructor = constructor}), nullptr);
+  sigaction(SIGUSR1, &before, nullptr);
+  EXPECT_EQ(handled, 1);
+  EXPECT_EQ(handled_in_constructor, 0);
 }
 
 // Objects that share few buckets; the data says whose it is. Each object has an owner, who
