@@ -1,5 +1,7 @@
 #include "jit/graph_editor.h"
 
+#include <algorithm>
+
 #include "llvm/ADT/BitmaskEnum.h"
 #include "llvm/ExecutionEngine/JITLink/x86_64.h"
 
@@ -11,6 +13,17 @@ bool IsConstant(const llvm::jitlink::Section& section) {
   if (IsExecutable(section)) return false;
   const bool writable = HasProtection(section, llvm::orc::MemProt::Write);
   return !writable || section.getName().starts_with(".data.rel.ro");
+}
+
+bool IsSharedByConstants(const llvm::jitlink::Section& section) {
+  llvm::StringRef rest = section.getName();
+  if (!rest.consume_front(".rodata.cst") && !rest.consume_front(".rodata.str")) return false;
+  return !rest.empty() && rest.find_first_not_of("0123456789.") == llvm::StringRef::npos;
+}
+
+bool HasRelocations(const llvm::jitlink::Block& block) {
+  return std::any_of(block.edges().begin(), block.edges().end(),
+                     [](const llvm::jitlink::Edge& edge) { return edge.isRelocation(); });
 }
 
 bool HasSourceName(const llvm::jitlink::Symbol& symbol) {

@@ -58,6 +58,14 @@ inline bool IsAllocated(const llvm::jitlink::Section& section) {
 // Written only by relocations, before the program runs (RELRO in a native process), or not at all.
 bool IsConstant(const llvm::jitlink::Section& section);
 
+// Whether the section is one of those that a unit's mergeable constants share: `.rodata.cst16`,
+// `.rodata.str1.1`. Some have names in the source (a static array whose address nobody compares),
+// but what stands where between them differs from version to version: the block is no single datum,
+// and goes by its content.
+bool IsSharedByConstants(const llvm::jitlink::Section& section);
+
+bool HasRelocations(const llvm::jitlink::Block& block);
+
 // A symbol that the source's author would know: not one of the assembler's temporaries, not a
 // section's.
 bool HasSourceName(const llvm::jitlink::Symbol& symbol);

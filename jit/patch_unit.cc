@@ -31,21 +31,6 @@ namespace x86_64 = llvm::jitlink::x86_64;
 constexpr int64_t kDisplacementSize = 4;
 constexpr size_t kPage = 4096;
 
-// Whether the section is one of those that a unit's mergeable constants share: `.rodata.cst16`,
-// `.rodata.str1.1`. Some have names in the source (a static array whose address nobody compares),
-// but what stands where between them differs from version to version: the block is no single datum,
-// and goes by its content.
-bool IsSharedByConstants(const Section& section) {
-  llvm::StringRef rest = section.getName();
-  if (!rest.consume_front(".rodata.cst") && !rest.consume_front(".rodata.str")) return false;
-  return !rest.empty() && rest.find_first_not_of("0123456789.") == llvm::StringRef::npos;
-}
-
-bool HasRelocations(const Block& block) {
-  return std::any_of(block.edges().begin(), block.edges().end(),
-                     [](const Edge& edge) { return edge.isRelocation(); });
-}
-
 // Whether the edge leads to the very beginning of the function at `offset` of its block: a call, or
 // an address taken; and not to a label inside (a switch table, a cold part's jump back).
 bool LeadsToEntry(const Block& from, const Edge& edge, uint64_t offset) {
@@ -98,7 +83,6 @@ llvm::Error PatchUnitLink::BeforePrune(LinkGraph& graph) {
                      " and in the patch: ", absl::StrJoin(missing_, ", "))));
   }
   FindPins();
-  if (absl::Status slots = AllocateSlots(); !slots.ok()) return ToError(slots);
   return ToError(AllocateOwn());
 }
 
@@ -484,9 +468,14 @@ void PatchUnitLink::FindPins() {
     // It goes with the text, and leads to what the runtime calls alone.
     const bool is_own = own_.Contains(*block);
     for (const Edge& edge : block->edges()) {
-      if (is_own || !GivesAway(*block, edge)) continue;
-      is_pinned_ = true;
-      given_away_.emplace(*names_.at(&edge.getTarget().getBlock())->getName());
+      const Symbol& target = edge.getTarget();
+      if (is_own) continue;
+      if (GivesAway(*block, edge)) {
+        is_pinned_ = true;
+        given_away_.emplace(*names_.at(&target.getBlock())->getName());
+      } else if (target.isExternal() && edge.getKind() != x86_64::BranchPCRel32) {
+        plan_.given_away->emplace(*target.getName());
+      }
     }
     if (placement != Placement::kConstant && placement != Placement::kData) continue;
     data_bytes_ += block->getSize();
@@ -498,6 +487,16 @@ void PatchUnitLink::FindPins() {
       is_pinned_ = is_pinned_ || target->second == Placement::kModuleText ||
                    target->second == Placement::kModuleRest;
     }
+  }
+}
+
+void PatchUnitLink::TakeGivenAway() {
+  for (const Symbol* symbol : new_function_symbols_) {
+    const std::string name(*symbol->getName());
+    if (symbol->getScope() == Scope::Local) continue;
+    if (!plan_.serves_others && !plan_.given_away->contains(name)) continue;
+    is_pinned_ = true;
+    given_away_.insert(name);
   }
 }
 
@@ -541,6 +540,8 @@ llvm::Error PatchUnitLink::AfterFixup(LinkGraph& graph) {
     return ToError(absl::FailedPreconditionError(absl::StrCat(
         plan_.unit_name, ": the new version has no entry stub: ", absl::StrJoin(refused, ", "))));
   }
+  TakeGivenAway();
+  if (absl::Status slots = AllocateSlots(); !slots.ok()) return ToError(slots);
   for (Symbol* symbol : new_function_symbols_) {
     MakeReplaceable(*symbol);
     const CodeAddress entry{symbol->getAddress().getValue()};

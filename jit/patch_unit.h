@@ -52,6 +52,10 @@ class PatchUnitLink : public GraphEditor {
     const std::map<std::string, ModuleGlobal>* module_globals = nullptr;
     // Functions of earlier patches that the units of this one replace, and that all may refer to.
     const std::map<std::string, const HostedSymbol*>* added_before = nullptr;
+    // Of patch_globals, the functions whose address a unit takes that does not define them.
+    std::set<std::string>* given_away = nullptr;
+    // Units of other objects are linked later, and may take the address of any.
+    bool serves_others = false;
     // Offsets of thread-locals that the patch adds: by name, after "UNIT|" those local to a unit.
     std::map<std::string, intptr_t>* thread_locals = nullptr;
   };
@@ -153,6 +157,8 @@ class PatchUnitLink : public GraphEditor {
   // Whether it takes the address of a function that the patch adds: a program may keep that.
   bool GivesAway(const llvm::jitlink::Block& from, const llvm::jitlink::Edge& edge) const;
   void FindPins();
+  // Of all units' FindPins: new functions of this one whose address another may take.
+  void TakeGivenAway();
   absl::Status AllocateSlots();
   // So that later patches find the function, if its address may have been kept.
   void MakeReplaceable(llvm::jitlink::Symbol& symbol);

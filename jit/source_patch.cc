@@ -67,8 +67,8 @@ absl::Status SourcePatch::Load(std::shared_ptr<void> keep_alive,
   const std::vector<const PatchUnit*> own = UnitsOf(module.units, "");
   UnitsResult declared;
   if (!own.empty()) {
-    absl::StatusOr<UnitsResult> result =
-        LinkUnits(loaded->program_, *program, facts, {module.name, own, {}, {}});
+    absl::StatusOr<UnitsResult> result = LinkUnits(
+        loaded->program_, *program, facts, {module.name, own, {}, {}, loaded->ServesOthers("")});
     if (!result.ok()) return result.status();
     PatchObject object;
     for (PatchFunction& function : result->functions) {
@@ -174,6 +174,15 @@ absl::Status SourcePatch::ReadCallbacks(const UnitsResult& result, PatchObject& 
   return absl::OkStatus();
 }
 
+bool SourcePatch::ServesOthers(const std::string& object) const {
+  const std::vector<std::string> globals = program_->guests.Globals();
+  if (!object.empty() && std::find(globals.begin(), globals.end(), object) == globals.end()) {
+    return false;
+  }
+  return std::any_of(guest_units_.begin(), guest_units_.end(),
+                     [&object](const PatchUnit& unit) { return unit.module != object; });
+}
+
 std::map<std::string, uintptr_t> SourcePatch::ProgramGlobals() const {
   const auto program = linked_.find("");
   return program == linked_.end() ? std::map<std::string, uintptr_t>() : program->second.globals;
@@ -224,7 +233,8 @@ absl::Status SourcePatch::LinkObject(const std::shared_ptr<PatchedObject>& into,
   const std::vector<const PatchUnit*> units = UnitsOf(guest_units_, object.name);
   if (units.empty() || linked_.contains(object.name)) return absl::OkStatus();
   absl::StatusOr<UnitsResult> result =
-      LinkUnits(program_, *into, facts, {name_, units, ProgramGlobals(), ModuleGlobals()});
+      LinkUnits(program_, *into, facts,
+                {name_, units, ProgramGlobals(), ModuleGlobals(), ServesOthers(object.name)});
   if (!result.ok()) return result.status();
   if (absl::Status read = ReadCallbacks(*result, object); !read.ok()) return read;
   TakeLinked(std::move(result->functions), object);

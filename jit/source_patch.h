@@ -67,6 +67,8 @@ class SourcePatch : public LinkedPatch {
   // drops those that are no function of their own.
   static void TakeLinked(std::vector<PatchFunction> linked, PatchObject& object);
 
+  // Whether units of other objects of the patch see what it newly defines in `object`.
+  bool ServesOthers(const std::string& object) const;
   // What the patch newly defines in the program, and in those guest modules that serve others and
   // are linked.
   std::map<std::string, uintptr_t> ProgramGlobals() const;

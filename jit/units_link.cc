@@ -97,6 +97,7 @@ class Linking {
   std::map<uint32_t, const PatchUnit*> units_;  // by the object's unit
   std::vector<PatchUnitLink::Plan> plans_;
   std::set<std::string> patch_globals_;
+  std::set<std::string> given_away_;                         // of them
   std::map<std::string, intptr_t> thread_locals_;            // that the patch adds
   std::map<std::string, const HostedSymbol*> added_before_;  // globals among those of Replacement
   std::deque<std::string> rewritten_;  // objects that graphs are made of in place of the units'
@@ -128,6 +129,8 @@ absl::Status Linking::PlanUnit(const PatchUnit& unit, uint32_t number) {
   plan.patch_globals = &patch_globals_;
   plan.program_globals = &what_.program_globals;
   plan.module_globals = &what_.module_globals;
+  plan.given_away = &given_away_;
+  plan.serves_others = what_.serves_others;
   for (const PatchedFunction& function : unit.functions) {
     absl::Status planned = PlanFunction(unit, function, plan);
     if (!planned.ok()) return planned;

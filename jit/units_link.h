@@ -28,6 +28,8 @@ struct UnitsToLink {
   // The same in guest modules that were opened with RTLD_GLOBAL: they stay once a unit refers to
   // it.
   std::map<std::string, ModuleGlobal> module_globals;
+  // The patch has units of other objects, linked later, that see what these newly define.
+  bool serves_others = false;
 };
 
 struct UnitsResult {

@@ -212,6 +212,40 @@ TEST_F(GuestPatchTest, WhatThePatchAddsToTheProgramIsSeenByTheModule) {
   EXPECT_EQ(run(1), (1 + 6) * 100 + 60 + 7);
 }
 
+TEST_F(GuestPatchTest, WhatTheModuleHasTheAddressOfStaysInTheProgram) {
+  const auto load = [this](const std::string& value) {
+    PatchUnit program;
+    program.unit = UnitOf("program");
+    program.functions = {Replaces("answer")};
+    program.new_functions = {"helper"};
+    program.object = Compile("int shared; int helper(void) { return " + value +
+                             "; } int answer(void) { return helper(); }");
+    PatchUnit guest =
+        GuestUnit(Compile("int helper(void); static int hits; static int (*kept)(void);"
+                          "__attribute__((noinline)) static int step(int n) { hits += n;"
+                          " if (!kept) kept = helper; return kept(); }"
+                          "int run(int n) { return step(n); }"),
+                  {Replaces("step", Binding::kLocal)});
+    guest.new_data = {"kept"};
+    return LoadPatch(Module({program, guest}));
+  };
+  auto module = LinkGuest();
+  ASSERT_NE(module, nullptr);
+  auto* run = reinterpret_cast<int (*)(int)>(Session::FindSymbol(*module, "run"));
+  auto first = load("5");
+  ASSERT_NE(first, nullptr);
+  ASSERT_EQ(ResolveError(*first), "resolved");
+  Activate(first->objects[1]);
+  EXPECT_EQ(run(1), 5);
+  auto second = load("6");
+  ASSERT_NE(second, nullptr);
+  ASSERT_EQ(ResolveError(*second), "resolved");
+  Activate(second->objects[0]);
+  Activate(second->objects[1]);
+  first.reset();
+  EXPECT_EQ(run(1), 6);
+}
+
 TEST_F(GuestPatchTest, RefusalsNameTheModuleAndLeaveNothing) {
   auto module = LinkGuest();
   ASSERT_NE(module, nullptr);
