@@ -236,7 +236,11 @@ absl::Status SourcePatch::LinkObject(const std::shared_ptr<PatchedObject>& into,
       LinkUnits(program_, *into, facts,
                 {name_, units, ProgramGlobals(), ModuleGlobals(), ServesOthers(object.name)});
   if (!result.ok()) return result.status();
-  if (absl::Status read = ReadCallbacks(*result, object); !read.ok()) return read;
+  if (absl::Status read = ReadCallbacks(*result, object); !read.ok()) {
+    // As the destructor has it.
+    if (result->text->is_pinned()) into->Keep(std::move(result->text));
+    return read;
+  }
   TakeLinked(std::move(result->functions), object);
   object.added_text = std::move(result->added_text);
   object.held = std::move(result->unit_functions);

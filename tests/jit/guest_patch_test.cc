@@ -283,6 +283,35 @@ TEST_F(GuestPatchTest, RefusalsNameTheModuleAndLeaveNothing) {
   EXPECT_EQ(ResolveError(*patch), "resolved") << "a retry after refusals works";
 }
 
+TEST_F(GuestPatchTest, DataOfARefusedPatchKeepsTheTextItLeadsTo) {
+  auto module = LinkGuest();
+  ASSERT_NE(module, nullptr);
+  auto* run = reinterpret_cast<int (*)(int)>(Session::FindSymbol(*module, "run"));
+  PatchUnit declares = FixedUnit();
+  // struct mend_livepatch with one state, which a module's sources may not have.
+  declares.object = Compile(
+      std::string(kFixed) +
+      "struct object { const char* name; const void* funcs; void *pre, *post, *preun, *postun; };"
+      "struct state { unsigned long id; unsigned version; void* data; };"
+      "struct patch { const struct object* objects; struct state* states; _Bool replace; };"
+      "static struct state states[] = {{7, 1, 0}, {0, 0, 0}};"
+      "static const struct object objects[] = {{(const char*)~0UL, 0, 0, 0, 0, 0}};"
+      "static struct patch patch = {objects, states, 0};"
+      "__attribute__((used)) struct patch* const __mend_livepatch = &patch;");
+  for (const char* const name : {"states", "objects", "patch", "__mend_livepatch"}) {
+    declares.new_data.emplace_back(name);
+  }
+  auto refused = LoadPatch(Module({declares}));
+  ASSERT_NE(refused, nullptr);
+  EXPECT_THAT(ResolveError(*refused), HasSubstr("declares states"));
+  refused.reset();
+  auto patch = LoadPatch(Module({FixedUnit()}));
+  ASSERT_NE(patch, nullptr);
+  ASSERT_EQ(ResolveError(*patch), "resolved");
+  Activate(patch->objects[0]);
+  EXPECT_EQ(run(1), 8 + 101 * 1000) << "the table leads to the refused patch's function";
+}
+
 // What the patch marks MEND_UNIT in a module: a function of the module, and one that it adds.
 TEST_F(GuestPatchTest, MarkedFunctionsAreHeldWhenTheModuleIsThere) {
   PatchUnit unit = FixedUnit();
