@@ -4,7 +4,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <new>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -592,9 +591,8 @@ void ModuleRegistry::ChildAfterFork() {
     module->abandoned = module->busy = false;
     module->object.state.store(MEND_MODULE_LIVE, std::memory_order_relaxed);
   }
-  // The parent's waiters do not exist here, and must not be handed the lock later.
-  state_->mu.Unlock();
-  new (&state_->mu) Mutex;
+  // A waiter whose handler forked is here, and still counts.
+  state_->mu.ResetAfterFork();
 }
 
 }  // namespace mend

@@ -3,8 +3,13 @@
 #include "runtime/module/module_registry.h"
 
 #include <gmock/gmock.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <atomic>
+#include <functional>
 
 #include "runtime/base/errno_status.h"
 #include "runtime/safepoint/thread_registry.h"
@@ -475,6 +480,62 @@ TEST_F(ModuleRegistryTest, ForkedChildCanLoadAndUnload) {
   ASSERT_EQ(waitpid(child, &status, 0), child);
   EXPECT_EQ(status, 0);
   EXPECT_EQ(module_loader_.live, 1);
+}
+
+// The handler of a thread that waits forks: the child still wakes those that wait.
+TEST_F(ModuleRegistryTest, ForkedChildOfAWaiterWakesItsWaiters) {
+  static std::function<void()> handler;
+  static std::atomic<bool> goes_on;
+  std::atomic<bool> begun = false;
+  goes_on = false;
+  const pthread_t waiter = pthread_self();
+  module_loader_.makings["mod"].constructor = [&] {
+    begun = true;
+    usleep(100000);  // the other one waits by then
+    pthread_kill(waiter, SIGUSR1);
+    while (!goes_on) usleep(1000);
+  };
+  pid_t child = -1;
+  handler = [&] {
+    modules().PrepareFork();
+    registry().PrepareFork();
+    ThreadRegistry::Get().PrepareFork();
+    events_.PrepareFork();
+    child = fork();
+    events_.AfterFork();
+    if (child == 0) {
+      ThreadRegistry::Get().ChildAfterFork();
+      registry().ChildAfterFork();
+      modules().ChildAfterFork();
+      return;
+    }
+    ThreadRegistry::Get().ParentAfterFork();
+    registry().ParentAfterFork();
+    modules().ParentAfterFork();
+    goes_on = true;
+  };
+  struct sigaction action = {}, before;
+  action.sa_handler = [](int) { handler(); };
+  sigaction(SIGUSR1, &action, &before);
+  Spawn([&] { (void)Open("mod"); });
+  while (!begun) usleep(1000);
+  const absl::StatusOr<GuestModule*> opened = Open("mod");
+  if (child == 0) {
+    alarm(10);
+    begun = false;
+    module_loader_.makings["other"].constructor = [&] {
+      begun = true;
+      usleep(200000);
+    };
+    ProgramThread opener([&] { (void)Open("other"); });
+    while (!begun) usleep(1000);
+    _exit(Open("other").ok() ? 0 : 1);
+  }
+  sigaction(SIGUSR1, &before, nullptr);
+  EXPECT_TRUE(opened.ok()) << opened.status();
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
 }
 
 // --- a look without a change ---
