@@ -52,9 +52,14 @@ if(NOT MEND_LLD)
   message(FATAL_ERROR "mend needs lld 22: apt-get install lld-22 (or let ./dev build do it)")
 endif()
 
-# LLVM headers, as system headers.
+# LLVM's and Clang's headers, as system headers. Their folder is not searched itself: libc++abi-22-dev
+# puts a cxxabi.h there, which would hide libstdc++'s.
+file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/llvm_headers")
+foreach(folder IN ITEMS clang clang-c llvm llvm-c)
+  file(CREATE_LINK "${MEND_LLVM_ROOT}/include/${folder}" "${CMAKE_BINARY_DIR}/llvm_headers/${folder}" SYMBOLIC)
+endforeach()
 add_library(mend_llvm_headers INTERFACE)
-target_include_directories(mend_llvm_headers SYSTEM INTERFACE ${LLVM_INCLUDE_DIRS})
+target_include_directories(mend_llvm_headers SYSTEM INTERFACE "${CMAKE_BINARY_DIR}/llvm_headers")
 target_compile_definitions(mend_llvm_headers INTERFACE ${LLVM_DEFINITIONS_LIST})
 if(MEND_ADDRESS_SANITIZER)
   target_compile_options(mend_llvm_headers INTERFACE
