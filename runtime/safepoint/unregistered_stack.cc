@@ -27,6 +27,10 @@ bool OnSignalStack(uintptr_t rsp) noexcept [[clang::nonblocking]] {
   return (current.ss_flags & SS_DISABLE) == 0 && low <= rsp && rsp <= low + current.ss_size;
 }
 
+bool OnSignalStack(const ThreadRecord& record, uintptr_t rsp) noexcept [[clang::nonblocking]] {
+  return record.alternate_stack.Contains(rsp) || OnSignalStack(rsp);
+}
+
 }  // namespace
 
 void NoticeStack(const ThreadRecord& record, const RegisterContext& context,
@@ -35,7 +39,7 @@ void NoticeStack(const ThreadRecord& record, const RegisterContext& context,
   // A thread that was merely found may have gone to a context while its stack was being looked up;
   // nobody followed it.
   if (record.adopted.load(std::memory_order_relaxed)) return;
-  if (record.alternate_stack.Contains(context.rsp) || OnSignalStack(context.rsp)) return;
+  if (OnSignalStack(record, context.rsp)) return;
   pid_t none = 0;
   if (!seen_tid.compare_exchange_strong(none, static_cast<pid_t>(RawSyscall(SYS_gettid)),
                                         std::memory_order_relaxed)) {
@@ -43,6 +47,18 @@ void NoticeStack(const ThreadRecord& record, const RegisterContext& context,
   }
   seen_blocked_in.store(blocked_in, std::memory_order_relaxed);
   seen_pc.store(context.rip, std::memory_order_relaxed);
+}
+
+void NoticeJump(const ThreadRecord& record, uintptr_t from, uintptr_t to) noexcept
+    [[clang::nonblocking]] {
+  if (record.stack.Contains(to)) {
+    if (from <= to || !record.stack.Contains(from)) return;
+    // A signal stack may be an array on the thread's own, above what its handlers jump to.
+    if (OnSignalStack(record, from)) return;
+  }
+  RegisterContext there = {};
+  there.rsp = to;
+  NoticeStack(record, there, "longjmp");
 }
 
 std::optional<UnregisteredStack> FindUnregisteredStack() {

@@ -2,8 +2,8 @@
 // a longjmp to another stack), without telling the runtime. What is suspended on such a stack is
 // in nobody's walk. So once a thread has been seen on one, by a blocking call or a safepoint, the
 // process remembers it for good: patches are refused, and a transition does not complete, unless
-// the operator says so. The same when code that goes to one has run, as patchc finds it
-// (stack_switches.h). Not seen is one that other code goes to, or a longjmp, on which no blocking
+// the operator says so. The same when a longjmp has gone to one, or code that does so has run, as
+// patchc finds it (stack_switches.h). Not seen is one that other code goes to, on which no blocking
 // call is made and that no thread is on when it is asked; and those of threads that were merely
 // found (ThreadRecord::adopted).
 #ifndef MEND_RUNTIME_SAFEPOINT_UNREGISTERED_STACK_H_
@@ -34,6 +34,12 @@ struct UnregisteredStack {
 // make, a string literal; null at a safepoint. Async-signal-safe.
 void NoticeStack(const ThreadRecord& record, const RegisterContext& context,
                  const char* blocked_in) noexcept [[clang::nonblocking]];
+
+// The calling thread is about to jump: its stack pointer was `from` and will be `to`. Notices a
+// jump to another stack, or down its own, to what must have been suspended there.
+// Async-signal-safe.
+void NoticeJump(const ThreadRecord& record, uintptr_t from, uintptr_t to) noexcept
+    [[clang::nonblocking]];
 
 // The first one seen; none when they are to be ignored. Thread-safe.
 std::optional<UnregisteredStack> FindUnregisteredStack();

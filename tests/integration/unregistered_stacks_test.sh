@@ -5,6 +5,7 @@
 
 cat >"$work/serve.c" <<'SOURCE'
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,6 +64,49 @@ static void* hold(void* unused) {
   return unused;
 }
 
+/* A handler on a signal stack that is part of the thread's own; it jumps to a frame below it. */
+static sigjmp_buf outside, in_fiber;
+static void jump_out(int unused) {
+  (void)unused;
+  siglongjmp(outside, 1);
+}
+__attribute__((noinline)) static int raise_and_return(void) {
+  if (sigsetjmp(outside, 1) == 0) raise(SIGUSR2);
+  return 1;
+}
+__attribute__((noinline)) static void jump_from_signal_stack(void) {
+  char array[32 * 1024];
+  stack_t stack = {.ss_sp = array, .ss_size = sizeof array}, none = {.ss_flags = SS_DISABLE};
+  struct sigaction action = {.sa_handler = jump_out, .sa_flags = SA_ONSTACK};
+  if (sigaltstack(&stack, 0) != 0 || sigaction(SIGUSR2, &action, 0) != 0) abort();
+  if (raise_and_return() != 1 || sigaltstack(&none, 0) != 0) abort();
+}
+
+/* The unit again, on a fiber that was begun by a handler and is gone to by siglongjmp. */
+__attribute__((noinline)) void answer_by_jumps(void) {
+  int before = first();
+  if (sigsetjmp(in_fiber, 0) == 0) siglongjmp(outside, 1);
+  printf("%d %d\n", before, second());
+  fflush(stdout);
+  siglongjmp(outside, 1);
+}
+static void begin_by_signal(int unused) {
+  (void)unused;
+  if (sigsetjmp(in_fiber, 0) != 0) answer_by_jumps();
+}
+static void go_to_fiber(void) {
+  if (sigsetjmp(outside, 0) == 0) siglongjmp(in_fiber, 1);
+}
+static void begin_by_jumps(void) {
+  stack_t stack = {.ss_sp = fiber_stack, .ss_size = sizeof fiber_stack};
+  stack_t none = {.ss_flags = SS_DISABLE};
+  struct sigaction action = {.sa_handler = begin_by_signal, .sa_flags = SA_ONSTACK};
+  if (sigaltstack(&stack, 0) != 0 || sigaction(SIGUSR2, &action, 0) != 0) abort();
+  raise(SIGUSR2);
+  if (sigaltstack(&none, 0) != 0) abort();
+  go_to_fiber();
+}
+
 int main(void) {
   char line[64];
   pthread_t thread;
@@ -74,6 +118,13 @@ int main(void) {
     } else if (!strcmp(line, "resume")) {
       MendFiberSwitch(&main_sp, fiber_sp);
       continue;
+    } else if (!strcmp(line, "begin by jumps")) {
+      begin_by_jumps();
+    } else if (!strcmp(line, "resume by jumps")) {
+      go_to_fiber();
+      continue;
+    } else if (!strcmp(line, "jump")) {
+      jump_from_signal_stack();
     } else if (!strcmp(line, "signal")) {
       stack_t stack = {.ss_sp = signal_stack, .ss_size = sizeof signal_stack};
       struct sigaction action = {.sa_handler = sleep_a_little, .sa_flags = SA_ONSTACK};
@@ -106,9 +157,10 @@ diff -u serve.c edited.c >fix.patch || true
 attribute=threads/unregistered_stack
 seen_is() { expect "$attribute" "$1" "$("$mend" get "$hosted_pid" $attribute)"; }
 
-# A program that never went to one; its signal stack is no such stack.
+# A program that never went to one; its signal stack is no such stack, and may be jumped out of.
 start ./serve
 await_target
+ask jump done
 ask signal done
 seen_is none
 expect_code 0 "$patchc" apply fix.mendpatch --to "$hosted_pid"
@@ -141,6 +193,19 @@ expect_code 0 "$mend" set "$hosted_pid" $attribute refuse
 expect_code 3 "$mend" disable "$hosted_pid" fix
 expect_match "taking it off" "EBUSY.*MEND-E0144" "$output"
 ask go "2 2"
+finish
+
+# A fiber that is gone to by longjmp, and makes no call there that blocks.
+start ./serve
+await_target
+ask "begin by jumps" done
+expect_match "$attribute" "serve \\($hosted_pid\\) was in longjmp" \
+  "$("$mend" get "$hosted_pid" $attribute)"
+expect_code 3 "$patchc" apply fix.mendpatch --to "$hosted_pid"
+expect_match "the refusal" "MEND-E0144.*in longjmp" "$output"
+say "resume by jumps"
+hear
+expect "the unit that was left in its middle" "1 1" "$answer"
 finish
 
 # Seen while a transition runs: it does not complete, says why, and force ends it.
