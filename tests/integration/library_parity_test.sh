@@ -50,6 +50,9 @@ int main(void) {
   dlsym(module, "absent");
   void* staying = dlopen("./staying.so", RTLD_NOW);
   told("success after failure");
+  printf("%d\n", dlopen("./module.so", RTLD_GLOBAL) != NULL);
+  const char* const mode = dlerror();
+  puts(mode != NULL ? mode : "nothing");
   printf("%d %d\n", dlclose(module), dlclose(staying));
   puts("closed");
   printf("%d\n", dlopen("./module.so", RTLD_NOW | RTLD_NOLOAD) != NULL);
