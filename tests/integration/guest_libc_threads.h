@@ -7,7 +7,9 @@
 #include <time.h>
 
 #include <atomic>
+#include <fstream>
 #include <functional>
+#include <string>
 #include <thread>
 
 #include "gtest/gtest.h"
@@ -30,6 +32,14 @@ inline bool Await(const std::function<bool()>& condition) {
     if (condition()) return true;
   }
   return false;
+}
+
+// A thread that is about to make the call counts as blocked already: a signal would come too early.
+inline bool KernelHasItAsleep(const ThreadRecord& record) {
+  std::ifstream stat("/proc/self/task/" +
+                     std::to_string(record.tid.load(std::memory_order_relaxed)) + "/stat");
+  std::string line;
+  return std::getline(stat, line) && line.find(") S ") != std::string::npos;
 }
 
 // The tests' main thread is the main thread of a program.
@@ -64,7 +74,7 @@ class ProgramThread {
     const ThreadRecord& record = *record_.load(std::memory_order_relaxed);
     if (record.activity.Get() != Activity::kBlocked) return false;
     const char* const in = record.blocked_in.load(std::memory_order_relaxed);
-    return in != nullptr && strcmp(in, function) == 0;
+    return in != nullptr && strcmp(in, function) == 0 && KernelHasItAsleep(record);
   }
   const char* WhereAsleep() const {
     const char* const in = record_.load()->blocked_in.load(std::memory_order_relaxed);
