@@ -221,7 +221,7 @@ TEST_F(GuestPatchTest, WhatTheModuleHasTheAddressOfStaysInTheProgram) {
     program.object = Compile("int shared; int helper(void) { return " + value +
                              "; } int answer(void) { return helper(); }");
     PatchUnit guest =
-        GuestUnit(Compile("int helper(void); static int hits; static int (*kept)(void);"
+        GuestUnit(Compile("int helper(void); static int hits; int (*kept)(void);"
                           "__attribute__((noinline)) static int step(int n) { hits += n;"
                           " if (!kept) kept = helper; return kept(); }"
                           "int run(int n) { return step(n); }"),
@@ -301,10 +301,12 @@ TEST_F(GuestPatchTest, DataOfARefusedPatchKeepsTheTextItLeadsTo) {
   for (const char* const name : {"states", "objects", "patch", "__mend_livepatch"}) {
     declares.new_data.emplace_back(name);
   }
+  const uint64_t before = session_->Usage().module_bytes;
   auto refused = LoadPatch(Module({declares}));
   ASSERT_NE(refused, nullptr);
   EXPECT_THAT(ResolveError(*refused), HasSubstr("declares states"));
   refused.reset();
+  EXPECT_GT(session_->Usage().module_bytes, before);
   auto patch = LoadPatch(Module({FixedUnit()}));
   ASSERT_NE(patch, nullptr);
   ASSERT_EQ(ResolveError(*patch), "resolved");

@@ -532,7 +532,9 @@ TEST_F(ModuleRegistryTest, ForkedChildOfAWaiterWakesItsWaiters) {
     _exit(Open("other").ok() ? 0 : 1);
   }
   sigaction(SIGUSR1, &before, nullptr);
-  EXPECT_TRUE(opened.ok()) << opened.status();
+  threads_.clear();
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(modules().Close(*opened).ok());
   int status = 0;
   ASSERT_EQ(waitpid(child, &status, 0), child);
   EXPECT_EQ(status, 0);
