@@ -46,9 +46,8 @@ constinit std::atomic<int> live_threads{0};
 
 pthread_key_t end_key;
 
-// Of the process's first thread, if it has ended by SYS_exit: what the kernel makes the status of a
-// process that nobody ends as a whole.
-constinit std::atomic<int> first_threads_status{0};
+// Whether a thread has ended past libc, which goes on counting it: no other is libc's last then.
+constinit std::atomic<bool> some_left_by_call{false};
 
 // Whether the caller is the last of the program's threads, and counts no more.
 // Relaxed: nothing is published through the count.
@@ -68,7 +67,10 @@ void EndProgramThread(void* value) {
   }
   // libc ends the process with its last thread, but it counts the runtime's threads too. Exit
   // handlers are hosted code: the thread stays registered for them.
-  if (CountsOutAsLast()) exit(0);
+  if (CountsOutAsLast()) {
+    if (some_left_by_call.load(std::memory_order_relaxed)) RawSyscall(SYS_exit_group, 0);
+    exit(0);
+  }
   // Handlers are hosted code: for good, since the thread does not count any more.
   Uninterrupted::Begin();
   ThreadRegistry::Get().EndThread();
@@ -173,12 +175,8 @@ void SetThreadEndHook(void (*hook)()) { thread_end_hook = hook; }
 void EndThreadByCall(int status) {
   // Those that the program made by system calls, and that libc does not know, do not count.
   if (!IsRememberedProcess() || pthread_getspecific(end_key) == nullptr) return;
-  if (RawSyscall(SYS_gettid) == RawSyscall(SYS_getpid)) {
-    first_threads_status.store(status, std::memory_order_relaxed);
-  }
-  if (CountsOutAsLast()) {
-    RawSyscall(SYS_exit_group, first_threads_status.load(std::memory_order_relaxed));
-  }
+  some_left_by_call.store(true, std::memory_order_relaxed);
+  if (CountsOutAsLast()) RawSyscall(SYS_exit_group, status);
   Uninterrupted::Begin();
   if (thread_end_hook != nullptr) thread_end_hook();
   ThreadRegistry::Get().EndThread();
@@ -194,6 +192,7 @@ void RegisterProgramMainThread() {
 }
 
 void ForgetOtherThreadsAfterFork() {
+  some_left_by_call.store(false, std::memory_order_relaxed);
   if (live_threads.load(std::memory_order_relaxed) != 0) {
     live_threads.store(1, std::memory_order_relaxed);
   }

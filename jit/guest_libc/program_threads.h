@@ -11,7 +11,7 @@ void ForgetOtherThreadsAfterFork();
 bool ProgramHasOneThread();
 
 // SYS_exit: ends the calling thread past libc, without any destructor; with the program's last
-// thread the process, which has the status of its first. Returns in a process that is not the
+// thread the process, which has that one's status. Returns in a process that is not the
 // program's (the child of a vfork): there the call is the caller's.
 void EndThreadByCall(int status);
 

@@ -1,5 +1,5 @@
 // Threads and processes that end by the system call, past libc: no destructor runs, and the process
-// ends with its last thread, with the status of its first.
+// ends with its last thread, with the status of that.
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdio.h>
