@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "jit/entry_stubs.h"
+#include "jit/program_unit.h"
 #include "jit/status_conversion.h"
 #include "jit/unwind_records.h"
 #include "llvm/ADT/DenseSet.h"
@@ -313,7 +314,7 @@ void PatchUnitLink::BindExternal(Symbol& symbol) {
   if (thread_local_offset) {
     const auto offset = FindThreadOffset(name.substr(sizeof(kTlsOffsetPrefix) - 1));
     if (offset) value = static_cast<uintptr_t>(*offset);
-  } else if (const HostedSymbol* own = object_->index.FindGlobal(name)) {
+  } else if (const HostedSymbol* own = FindForUnit(*object_, plan_.unit, name)) {
     value = ReferenceAddress(*object_, *own);
   } else if (const auto added = plan_.program_globals->find(name);
              added != plan_.program_globals->end()) {

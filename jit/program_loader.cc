@@ -1,6 +1,8 @@
 #include "jit/program_loader.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -29,8 +31,6 @@ using llvm::jitlink::Scope;
 using llvm::jitlink::Section;
 using llvm::jitlink::Symbol;
 
-constexpr char kTableStart[] = "__start_";
-constexpr char kTableStop[] = "__stop_";
 constexpr std::string_view kGlobalOffsetTable = "_GLOBAL_OFFSET_TABLE_";
 
 constexpr char kNoLayout[] = ": a place in the layout of an executable; guest modules have none";
@@ -71,7 +71,9 @@ class Loader {
   void ShareWithLibraries();
   absl::Status BeginLayout();
   absl::Status LayOutTables();
-  absl::Status LayOutTable(const std::string& name);
+  absl::Status LayOutTable(uint32_t link, const std::string& name);
+  std::optional<uintptr_t> TableOf(const ProgramUnit& unit, const std::string& name) const;
+  void IndexTables();
   absl::Status BindExternals();
   // The value of a symbol that the program does not define; nullopt when nobody does.
   std::optional<uintptr_t> ValueOf(const ProgramUnit& unit, const std::string& name);
@@ -81,9 +83,10 @@ class Loader {
   const size_t threads_;
   std::vector<std::unique_ptr<ProgramUnit>> units_;
   llvm::DenseMap<llvm::orc::SymbolStringPtr, Definition> definitions_;
-  std::unique_ptr<LayoutSymbols> layout_;                 // null: nobody asks, or there is none
-  std::unordered_map<std::string, uintptr_t> tables_;     // __start_X and __stop_X
-  std::unordered_map<std::string, uintptr_t> absolutes_;  // the program's own
+  std::unique_ptr<LayoutSymbols> layout_;                   // null: nobody asks, or there is none
+  std::unordered_map<const ProgramUnit*, uint32_t> links_;  // ProgramObject's
+  std::map<std::string, std::map<uint32_t, uintptr_t>> tables_;  // __start_X and __stop_X, by link
+  std::unordered_map<std::string, uintptr_t> absolutes_;         // the program's own
   std::unordered_map<std::string, std::optional<uintptr_t>> host_;
 };
 
@@ -91,6 +94,7 @@ absl::Status Loader::Build(const std::vector<ProgramObject>& objects) {
   for (const ProgramObject& object : objects) {
     const uint32_t number = program_.index.AddUnit(std::string(object.name));
     units_.push_back(std::make_unique<ProgramUnit>(&program_, number));
+    links_[units_.back().get()] = object.link;
   }
   std::vector<absl::Status> built(units_.size());
   ParallelFor(threads_, units_.size(), [this, &objects, &built](size_t i) {
@@ -267,14 +271,19 @@ absl::Status Loader::LayOutTables() {
       }
     }
   }
+  std::set<uint32_t> links;
+  for (const auto& [unit, link] : links_) links.insert(link);
   for (const std::string& name : names) {
-    absl::Status laid_out = LayOutTable(name);
-    if (!laid_out.ok()) return laid_out;
+    for (const uint32_t link : links) {
+      absl::Status laid_out = LayOutTable(link, name);
+      if (!laid_out.ok()) return laid_out;
+    }
   }
   return absl::OkStatus();
 }
 
-absl::Status Loader::LayOutTable(const std::string& name) {
+// Each link has a table of its own, as natively: the linker makes it, and keeps it hidden.
+absl::Status Loader::LayOutTable(uint32_t link, const std::string& name) {
   struct Entry {
     ProgramUnit* unit;
     Block* block;
@@ -286,6 +295,7 @@ absl::Status Loader::LayOutTable(const std::string& name) {
   bool constant = true;
   bool text = false;
   for (const auto& unit : units_) {
+    if (links_.at(unit.get()) != link) continue;
     Section* section = unit->graph().findSectionByName(name);
     if (section == nullptr || !IsTableSection(*section)) continue;
     std::vector<Block*> blocks(section->blocks().begin(), section->blocks().end());
@@ -309,9 +319,31 @@ absl::Status Loader::LayOutTable(const std::string& name) {
   absl::StatusOr<uintptr_t> base = program_.Allocate(kind, size, alignment);
   if (!base.ok()) return base.status();
   for (const Entry& entry : entries) entry.unit->Reserve(*entry.block, *base + entry.offset);
-  tables_[absl::StrCat(kTableStart, name)] = *base;
-  tables_[absl::StrCat(kTableStop, name)] = *base + size;
+  tables_[absl::StrCat(kTableStart, name)][link] = *base;
+  tables_[absl::StrCat(kTableStop, name)][link] = *base + size;
   return absl::OkStatus();
+}
+
+// Its own link's table, else the first one in the dynamic linker's order.
+std::optional<uintptr_t> Loader::TableOf(const ProgramUnit& unit, const std::string& name) const {
+  const auto tables = tables_.find(name);
+  if (tables == tables_.end()) return std::nullopt;
+  const auto own = tables->second.find(links_.at(&unit));
+  return own != tables->second.end() ? own->second : tables->second.begin()->second;
+}
+
+// For patches, whose code has the names, too.
+void Loader::IndexTables() {
+  std::vector<HostedSymbol> symbols;
+  for (const auto& unit : units_) {
+    for (const auto& [name, by_link] : tables_) {
+      symbols.push_back({.name = name,
+                         .unit = unit->number(),
+                         .binding = Binding::kLocal,
+                         .address = *TableOf(*unit, name)});
+    }
+  }
+  program_.index.Add(std::move(symbols));
 }
 
 std::optional<uintptr_t> Loader::ValueOf(const ProgramUnit& unit, const std::string& name) {
@@ -321,7 +353,7 @@ std::optional<uintptr_t> Loader::ValueOf(const ProgramUnit& unit, const std::str
     if (!offset) return std::nullopt;
     return static_cast<uintptr_t>(*offset);
   }
-  if (const auto it = tables_.find(name); it != tables_.end()) return it->second;
+  if (const auto table = TableOf(unit, name)) return table;
   const auto [it, is_new] = host_.try_emplace(name);
   if (is_new) it->second = program_.host.Find(name);
   return it->second;
@@ -420,6 +452,7 @@ absl::Status Loader::Run(const std::vector<ProgramObject>& objects) {
   if (status.ok()) status = Link();
   if (!status.ok()) return status;
   for (const auto& unit : units_) unit->Publish();
+  IndexTables();
   for (const ProgramObject& object : objects) program_.objects.push_back(object.bytes);
   program_.index.Finish();
   return absl::OkStatus();

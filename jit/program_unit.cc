@@ -53,6 +53,11 @@ std::vector<Block*> BlocksInOrder(Section& section) {
 
 }  // namespace
 
+const HostedSymbol* FindForUnit(const HostedProgram& object, uint32_t unit, std::string_view name) {
+  const bool is_table = name.starts_with(kTableStart) || name.starts_with(kTableStop);
+  return is_table ? object.index.FindInUnit(unit, name) : object.index.FindGlobal(name);
+}
+
 bool IsTableSection(const Section& section) {
   const std::string_view name = View(section.getName());
   if (!IsAllocated(section) || name.empty() || name == "__patchable_function_entries") return false;

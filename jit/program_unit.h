@@ -114,8 +114,15 @@ class ProgramUnit : public GraphEditor {
   std::vector<std::pair<uintptr_t, std::string>> switches_;
 };
 
+// The names of a table's beginning and end.
+inline constexpr char kTableStart[] = "__start_";
+inline constexpr char kTableStop[] = "__stop_";
+
 // Whether a section is one of those whose beginning and end a program may name (__start_X).
 bool IsTableSection(const llvm::jitlink::Section& section);
+// What a unit of the object means by a name that it does not define and the object does: of tables
+// each unit has its own names in the index. Null without one.
+const HostedSymbol* FindForUnit(const HostedProgram& object, uint32_t unit, std::string_view name);
 
 }  // namespace mend::jit
 

@@ -403,7 +403,8 @@ class ProgramLink {
     objects.reserve(inputs_.objects.size());
     for (const LinkedObject& object : inputs_.objects) {
       const auto name = options_.names.find(object.name);
-      objects.push_back({name != options_.names.end() ? name->second : object.name, object.bytes});
+      objects.push_back(
+          {name != options_.names.end() ? name->second : object.name, object.bytes, object.link});
     }
     return objects;
   }

@@ -16,6 +16,7 @@ namespace mend::patchc {
 struct LinkedObject {
   std::string name;   // file, or archive(member)
   std::string bytes;  // ELF relocatable
+  uint32_t link = 0;  // ProgramObject's
 };
 
 struct SharedLibrary {

@@ -302,9 +302,11 @@ absl::StatusOr<JoinedObjects> JoinObjects(std::vector<LinkedModule> modules,
   // A module's constructors run before those of whoever needs it.
   JoinedObjects joined;
   joined.notes = joiner.notes();
-  for (LinkedModule& module : llvm::reverse(modules)) {
-    for (LinkedObject& object : module.objects) {
-      if (!joiner.IsShared(object)) joined.objects.push_back(std::move(object));
+  for (size_t i = modules.size(); i > 0; --i) {
+    for (LinkedObject& object : modules[i - 1].objects) {
+      if (joiner.IsShared(object)) continue;
+      object.link = static_cast<uint32_t>(i);
+      joined.objects.push_back(std::move(object));
     }
   }
   llvm::move(program, std::back_inserter(joined.objects));

@@ -380,6 +380,18 @@ class Closer {
                         "', which ", *user, " goes through from '__start_", set, "'"),
            {}});
     }
+    // Where nobody refers to its beginning, the program has no such table.
+    for (const std::string& name : unit.edited.undefined) {
+      if (!name.starts_with("__start_") && !name.starts_with("__stop_")) continue;
+      const absl::StatusOr<std::vector<size_t>> users = base_.Users(name);
+      if (!users.ok()) return users.status();
+      if (!users->empty()) continue;
+      unit.diff.refusals.push_back(
+          {RefusalCode::kLinkerSet,
+           absl::StrCat(SourceOf(unit.unit), ": refers to '", name,
+                        "', of a table that the running program does not have"),
+           {}});
+    }
     return absl::OkStatus();
   }
 

@@ -17,6 +17,7 @@ constexpr size_t kHeaderSize = 16;
 constexpr size_t kRowSize = 32;
 constexpr size_t kAlignment = 16;
 constexpr size_t kNumberRoom = 4;
+constexpr unsigned kLinkShift = 32;  // in the word that has the size of the name, too
 
 size_t AlignUp(size_t size) { return (size + kAlignment - 1) / kAlignment * kAlignment; }
 
@@ -34,6 +35,12 @@ bool ReadAt(std::string_view bytes, uint64_t offset, T* value) {
   if (!Slice(bytes, offset, sizeof(T), &part)) return false;
   std::memcpy(value, part.data(), sizeof(T));
   return true;
+}
+
+// Copies the part to its place; where the next one is.
+size_t Place(std::string_view part, size_t at, std::string& image) {
+  if (!part.empty()) std::memcpy(image.data() + at, part.data(), part.size());
+  return at + AlignUp(part.size());
 }
 
 bool IsModuleNameCharacter(char c) {
@@ -55,13 +62,14 @@ std::string SerializeProgramImage(const std::vector<ProgramObject>& objects) {
   size_t row = kHeaderSize;
   size_t at = AlignUp(kHeaderSize + objects.size() * kRowSize);
   for (const ProgramObject& object : objects) {
-    for (const std::string_view part : {object.name, object.bytes}) {
-      WriteLittleEndian64(image, row, at);
-      WriteLittleEndian64(image, row + 8, part.size());
-      if (!part.empty()) std::memcpy(image.data() + at, part.data(), part.size());
-      row += 16;
-      at += AlignUp(part.size());
-    }
+    const uint64_t link_word = uint64_t{object.link} << kLinkShift;
+    WriteLittleEndian64(image, row, at);
+    WriteLittleEndian64(image, row + 8, object.name.size() | link_word);
+    at = Place(object.name, at, image);
+    WriteLittleEndian64(image, row + 16, at);
+    WriteLittleEndian64(image, row + 24, object.bytes.size());
+    at = Place(object.bytes, at, image);
+    row += kRowSize;
   }
   return image;
 }
@@ -77,8 +85,10 @@ absl::StatusOr<std::vector<ProgramObject>> ParseProgramImage(std::string_view im
   std::vector<ProgramObject> objects(count);
   for (uint64_t i = 0; i < count; ++i) {
     const size_t row = kHeaderSize + i * kRowSize;
+    const uint64_t name_size = ReadLittleEndian64(image, row + 8);
     const uint64_t bytes_offset = ReadLittleEndian64(image, row + 16);
-    if (!Slice(image, ReadLittleEndian64(image, row), ReadLittleEndian64(image, row + 8),
+    objects[i].link = static_cast<uint32_t>(name_size >> kLinkShift);
+    if (!Slice(image, ReadLittleEndian64(image, row), static_cast<uint32_t>(name_size),
                &objects[i].name) ||
         !Slice(image, bytes_offset, ReadLittleEndian64(image, row + 24), &objects[i].bytes) ||
         bytes_offset % kAlignment != 0) {

@@ -14,7 +14,7 @@
 // have a NUL behind them.
 //
 //   "MENDPROG", u64 number of objects,
-//   per object: u64 offset and u64 size of its name, u64 offset and u64 size of its bytes
+//   per object: u64 offset and u32 size of its name, u32 link, u64 offset and u64 size of its bytes
 //   (offsets from the beginning of the image, 16-aligned, little-endian), then the names and bytes.
 #ifndef MEND_RUNTIME_FORMAT_PROGRAM_IMAGE_H_
 #define MEND_RUNTIME_FORMAT_PROGRAM_IMAGE_H_
@@ -39,6 +39,9 @@ inline constexpr char kExportsSection[] = "mend_exports";
 struct ProgramObject {
   std::string_view name;   // file, or archive(member), as the linker named it
   std::string_view bytes;  // ELF relocatable; 16-aligned in the image
+  // Whose link it is of, natively: 0 the program's or guest module's own, n that of the nth guest
+  // module that the program was linked with.
+  uint32_t link = 0;
 };
 
 std::string SerializeProgramImage(const std::vector<ProgramObject>& objects);

@@ -110,6 +110,45 @@ C
 expect_code 1 "$patchc" cc -O1 clash.c -L. -lmodule -o clash
 expect_match "a module with an init" "libmodule.so: has a MEND_MODULE_INIT" "$output"
 
+# What stands between __start_NAME and __stop_NAME are the entries of one link, as natively (libfrr and each of
+# FRR's daemons register their own), for the code of patches, too.
+cat >table.h <<'C'
+#include <stdio.h>
+extern const int *const __start_entries[1] VISIBLE, *const __stop_entries[1] VISIBLE;
+#define ENTRY(n) static const int value_##n = n; \
+  static const int *const entry_##n __attribute__((used, section("entries"))) = &value_##n
+#define LIST(name) fputs(name, stdout); \
+  for (const int *const *entry = __start_entries; entry != __stop_entries; entry++) printf(" %d", **entry)
+C
+echo '#define VISIBLE __attribute__((weak))
+#include "table.h"
+ENTRY(1); ENTRY(2); void low(void) { LIST("low"); }' >low.c
+echo '#define VISIBLE __attribute__((visibility("hidden")))
+#include "table.h"
+ENTRY(3); extern void low(void); void high(void) { low(); LIST(" high"); }' >high.c
+echo '#define VISIBLE __attribute__((visibility("hidden")))
+#include "table.h"
+ENTRY(4); ENTRY(5); extern void high(void);
+__attribute__((noinline)) static void list(void) { high(); LIST(" main"); puts(""); }
+int main(void) { char line[16]; setvbuf(stdout, NULL, _IOLBF, 0); while (fgets(line, sizeof line, stdin)) list(); }' >tables.c
+for compiler in clang-22 "$patchc cc"; do
+  $compiler -O1 -fPIC -shared low.c -o liblow.so
+  $compiler -O1 -fPIC -shared high.c -L. -llow -o libhigh.so
+  $compiler -O1 tables.c -L. -lhigh -llow -o tables
+  expect "tables of each link, by $compiler" "low 1 2 high 3 main 4 5" "$(echo ask | LD_LIBRARY_PATH=. ./tables)"
+done
+exec 7>&- 8>&-
+start "$work/source/tables"
+await_target
+ask list "low 1 2 high 3 main 4 5"
+sed -i 's/"low"/"LOW"/' low.c
+sed -i 's/" main"/" MAIN"/' tables.c
+expect_code 0 "$patchc" apply low.c tables.c --to "$hosted_pid"
+ask list "LOW 1 2 high 3 MAIN 4 5"
+sed -i 's/LIST(" high");/LIST(" high"); extern int __start_none[] __attribute__((weak)); if (__start_none) puts("none");/' high.c
+expect_code 3 "$patchc" apply high.c --to "$hosted_pid"
+expect_match "a new table" "MEND-E0119: .*high.c: refers to '__start_none', of a table that the running program does not have" "$output"
+
 # libtool takes from `-v` what the compiler adds to a library by itself, and adds it then: nothing of ours may be there.
 "$patchc" cc -shared -v common.o -o libcommon.so >commands 2>&1
 expect_match "the compiler's own link" "crtbeginS.o.* common.o" "$(cat commands)"

@@ -289,12 +289,14 @@ TEST(SourcesTest, AnyBytesSurvive) {
 
 TEST(ProgramImageTest, ObjectsKeepOrderBytesAndAlignment) {
   const std::string image =
-      SerializeProgramImage({{"a.o", "12345"}, {"lib.a(b.o)", ""}, {"c.o", "x"}});
+      SerializeProgramImage({{"a.o", "12345", 2}, {"lib.a(b.o)", ""}, {"c.o", "x"}});
   const auto objects = ParseProgramImage(image);
   ASSERT_TRUE(objects.ok()) << objects.status();
   ASSERT_EQ(objects->size(), 3u);
   EXPECT_EQ((*objects)[0].bytes, "12345");
+  EXPECT_EQ((*objects)[0].link, 2u);
   EXPECT_EQ((*objects)[1].name, "lib.a(b.o)");
+  EXPECT_EQ((*objects)[1].link, 0u);
   EXPECT_EQ(((*objects)[2].bytes.data() - image.data()) % 16, 0);
 }
 
