@@ -10,7 +10,6 @@
 #include <clang/AST/RecordLayout.h>
 #include <clang/Basic/Diagnostic.h>
 #include <clang/Basic/SourceManager.h>
-#include <llvm/ADT/MapVector.h>
 #include <llvm/ADT/STLExtras.h>
 #include <llvm/Support/xxhash.h>
 
@@ -72,11 +71,12 @@ clang::QualType ValueOfStdAtomic(const clang::RecordDecl& record) {
 
 class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
  public:
-  LayoutVisitor(clang::ASTContext& context, ObjectDescription* description)
+  LayoutVisitor(clang::ASTContext& context, ObjectDescription* description, LocalBodies* bodies)
       : context_(context),
         names_(context),
         statics_(context),
         blocks_(context),
+        bodies_(bodies),
         description_(description) {
     ShouldVisitTemplateInstantiations = true;
     ShouldWalkTypesOfTypeLocs = false;
@@ -85,7 +85,6 @@ class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
   // When all declarations have been visited.
   void Finish(const SymbolOf& symbol_of) {
     statics_.Describe(symbol_of, description_->records);
-    DescribeBodies();
     DescribeBlocks();
   }
 
@@ -169,9 +168,8 @@ class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
       return true;
     }
     const clang::FunctionDecl* function = FunctionAround(closure->getDeclContext());
-    if (function == nullptr) return true;
-    bodies_[{function, ""}].push_back(Printed(*lambda));
-    if (lambda->capture_size() == 0) return true;
+    bodies_->AddLambda(*lambda, function, Printed(*lambda));
+    if (function == nullptr || lambda->capture_size() == 0) return true;
     RecordDescription description;
     description.name = names_.getName(function);
     description.kind = "lambda";
@@ -253,25 +251,7 @@ class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
     std::string text;
     llvm::raw_string_ostream stream(text);
     local->print(stream, Policy());
-    bodies_[{function, local->getNameAsString()}].push_back(std::move(text));
-  }
-
-  // Of functions with several lambdas, or several classes of one name, whose order is all that
-  // their symbols tell.
-  void DescribeBodies() {
-    for (auto& [place, bodies] : bodies_) {
-      if (bodies.size() < 2) continue;
-      for (std::string& body : bodies) {
-        FieldDescription field;
-        field.name = place.second;
-        field.type = std::move(body);
-        RecordDescription description;
-        description.name = names_.getName(place.first);
-        description.kind = "body";
-        description.fields.push_back(std::move(field));
-        description_->records.push_back(std::move(description));
-      }
-    }
+    bodies_->AddClass(*local, *function, std::move(text));
   }
 
   void DescribeBlocks() {
@@ -477,26 +457,22 @@ class LayoutVisitor : public clang::DynamicRecursiveASTVisitor {
   clang::ASTNameGenerator names_;
   StaticBlocks statics_;
   BlockLiterals blocks_;
+  LocalBodies* bodies_;
   ObjectDescription* description_;
   std::set<const clang::VarDecl*> variables_;       // those that are described
   std::set<const clang::CXXRecordDecl*> closures_;  // likewise
-  // Of a function's lambdas (""), or its classes of one name, as they are printed; all in the order
-  // of the source.
-  llvm::MapVector<std::pair<const clang::FunctionDecl*, std::string>, std::vector<std::string>,
-                  std::map<std::pair<const clang::FunctionDecl*, std::string>, unsigned>>
-      bodies_;
-  std::map<std::string, int> variable_numbers_;  // how many of a name are
+  std::map<std::string, int> variable_numbers_;     // how many of a name are
 };
 
 class RecordCollector : public clang::ASTConsumer {
  public:
-  RecordCollector(ObjectDescription* description, SymbolOf symbol_of)
-      : description_(description), symbol_of_(std::move(symbol_of)) {}
+  RecordCollector(ObjectDescription* description, LocalBodies* bodies, SymbolOf symbol_of)
+      : description_(description), bodies_(bodies), symbol_of_(std::move(symbol_of)) {}
 
   void HandleTranslationUnit(clang::ASTContext& context) override {
     if (context.getDiagnostics().hasErrorOccurred()) return;
     const clang::SourceManager& sources = context.getSourceManager();
-    LayoutVisitor visitor(context, description_);
+    LayoutVisitor visitor(context, description_, bodies_);
     // What a preamble holds (preamble_cache.h) stays there: it is the same as before.
     for (clang::Decl* declaration : context.getTranslationUnitDecl()->noload_decls()) {
       // A whole declaration of a system header is skipped at once: there are many.
@@ -509,14 +485,15 @@ class RecordCollector : public clang::ASTConsumer {
 
  private:
   ObjectDescription* description_;
+  LocalBodies* bodies_;
   const SymbolOf symbol_of_;
 };
 
 }  // namespace
 
 std::unique_ptr<clang::ASTConsumer> CreateRecordCollector(ObjectDescription* description,
-                                                          SymbolOf symbol_of) {
-  return std::make_unique<RecordCollector>(description, std::move(symbol_of));
+                                                          LocalBodies* bodies, SymbolOf symbol_of) {
+  return std::make_unique<RecordCollector>(description, bodies, std::move(symbol_of));
 }
 
 }  // namespace mend::patchc

@@ -11,15 +11,16 @@
 #include <memory>
 #include <string>
 
+#include "patchc/local_bodies.h"
 #include "patchc/static_blocks.h"
 #include "runtime/format/object_description.h"
 
 namespace mend::patchc {
 
-// Fills `description`'s records (those of StaticBlocks among them) and variables when the
-// translation unit is complete and without errors. `description` must live as long as the consumer.
+// Fills `description`'s records (those of StaticBlocks among them) and variables, and `bodies`,
+// when the translation unit is complete and without errors. Both must live as long as the consumer.
 std::unique_ptr<clang::ASTConsumer> CreateRecordCollector(ObjectDescription* description,
-                                                          SymbolOf symbol_of);
+                                                          LocalBodies* bodies, SymbolOf symbol_of);
 
 // What a record or enum is described under: its qualified name, or that of the typedef of an
 // unnamed one, with the function that it is local to; empty: it has none. Several may share a name,

@@ -58,7 +58,7 @@ void StaticBlocks::Describe(const SymbolOf& symbol_of,
       if (described.block != nullptr) described.block->printPretty(stream, nullptr, policy);
       RecordDescription record;
       const bool is_of_lambda = described.variable->getParentFunctionOrMethod() != group.first;
-      record.name = is_of_lambda ? symbol_of(*described.variable) : described.name;
+      record.name = is_of_lambda ? symbol_of(described.variable) : described.name;
       record.kind = "static";
       record.fields.push_back(std::move(block));
       records.push_back(std::move(record));

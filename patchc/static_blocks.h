@@ -5,6 +5,7 @@
 
 #include <clang/AST/ASTContext.h>
 #include <clang/AST/Decl.h>
+#include <clang/AST/GlobalDecl.h>
 #include <clang/AST/Stmt.h>
 
 #include <functional>
@@ -17,8 +18,8 @@
 
 namespace mend::patchc {
 
-// The symbol of a static variable of a function.
-using SymbolOf = std::function<std::string(const clang::VarDecl& variable)>;
+// The symbol of a variable or function, as code generation has it.
+using SymbolOf = std::function<std::string(clang::GlobalDecl declaration)>;
 
 // The visitor of a unit's syntax tree tells it of each statement that it is in, and of each static
 // variable of a function. Thread safety: none.

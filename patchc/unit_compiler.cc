@@ -80,6 +80,21 @@ class DateCollector : public clang::PPCallbacks {
   uint64_t& source_date_s_;
 };
 
+// Keeps the syntax tree while machine code is made, if somebody asks it afterwards.
+class TreeKeeper : public clang::ASTConsumer {
+ public:
+  TreeKeeper(const LocalBodies& bodies, clang::CodeGenOptions& options)
+      : bodies_(bodies), options_(options) {}
+
+  void HandleTranslationUnit(clang::ASTContext& /*context*/) override {
+    if (bodies_.AreSeveral()) options_.ClearASTBeforeBackend = false;
+  }
+
+ private:
+  const LocalBodies& bodies_;
+  clang::CodeGenOptions& options_;
+};
+
 // Emits an object; collects what its description needs while the syntax tree exists.
 class DescribingAction : public clang::EmitObjAction {
  public:
@@ -96,10 +111,10 @@ class DescribingAction : public clang::EmitObjAction {
         clang.getPreprocessorOpts(), result_.description.source_date_s));
     std::vector<std::unique_ptr<clang::ASTConsumer>> consumers;
     // First: code generation may reuse what the syntax tree holds.
-    consumers.push_back(
-        CreateRecordCollector(&result_.description, [this](const clang::VarDecl& variable) {
-          return getCodeGenerator()->GetMangledName(clang::GlobalDecl(&variable)).str();
-        }));
+    consumers.push_back(CreateRecordCollector(
+        &result_.description, &bodies_,
+        [this](clang::GlobalDecl declaration) { return MangledName(declaration); }));
+    consumers.push_back(std::make_unique<TreeKeeper>(bodies_, clang.getCodeGenOpts()));
     consumers.push_back(std::move(emitter));
     return std::make_unique<clang::MultiplexConsumer>(std::move(consumers));
   }
@@ -107,6 +122,12 @@ class DescribingAction : public clang::EmitObjAction {
   void EndSourceFileAction() override {
     // A preamble's sources are read when they are asked for, which changes the table of files.
     if (!result_.used_preamble) CollectSources(getCompilerInstance(), include_names_, result_);
+    if (bodies_.AreSeveral()) {
+      bodies_.Describe(
+          getCompilerInstance().getASTContext(),
+          [this](clang::GlobalDecl declaration) { return MangledName(declaration); },
+          result_.description.records);
+    }
     const auto reader = isCurrentFileAST() ? getCurrentASTUnit().getASTReader()
                                            : getCompilerInstance().getASTReader();
     if (reader != nullptr) CollectModules(getCompilerInstance(), *reader, result_);
@@ -114,7 +135,12 @@ class DescribingAction : public clang::EmitObjAction {
   }
 
  private:
+  std::string MangledName(clang::GlobalDecl declaration) {
+    return getCodeGenerator()->GetMangledName(declaration).str();
+  }
+
   UnitResult& result_;
+  LocalBodies bodies_;
   IncludeNames include_names_;
 };
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -52,15 +53,23 @@ std::vector<std::string> MarkersOf(const std::string& local) {
   return {absl::StrCat("::", local, "::")};
 }
 
+// Whether a name may begin behind that: of a function, or, outside of functions, of a namespace's
+// or class's lambda.
+bool IsWhole(const std::string& function, std::string_view before) {
+  if (function.empty() && before.ends_with("::")) {
+    before.remove_suffix(2);
+    return !before.ends_with(")") || before.ends_with("(anonymous namespace)");
+  }
+  return before.empty() || (!absl::ascii_isalnum(static_cast<unsigned char>(before.back())) &&
+                            before.back() != '_' && before.back() != ':');
+}
+
 // Whether a demangled name belongs to what is called `local` in the function.
 bool MentionsLocal(const std::string& function, const std::string& local, const std::string& name) {
   for (const std::string& marker : MarkersOf(local)) {
-    const std::string whole = absl::StrCat(function, marker);
+    const std::string whole = function.empty() ? marker.substr(2) : absl::StrCat(function, marker);
     for (size_t at = name.find(whole); at != std::string::npos; at = name.find(whole, at + 1)) {
-      const bool is_whole =
-          at == 0 || (!absl::ascii_isalnum(static_cast<unsigned char>(name[at - 1])) &&
-                      name[at - 1] != '_' && name[at - 1] != ':');
-      if (is_whole) return true;
+      if (IsWhole(function, std::string_view(name).substr(0, at))) return true;
     }
   }
   return false;
@@ -240,11 +249,13 @@ std::vector<Refusal> RefuseCaptures(const UnitSides& sides, const ObjectDescript
     const std::string reached = ReplacedCodeOfLiving(function, local, sides, diff);
     if (reached.empty()) continue;
     const std::string shown = local == kLambdas ? "lambdas" : absl::StrCat("classes '", local, "'");
-    refusals.push_back({RefusalCode::kFunctionAmbiguous,
-                        absl::StrCat(shown, " of '", function,
-                                     "' may have changed places: they are told apart by their "
-                                     "order"),
-                        LivesOn(record, reached)});
+    refusals.push_back(
+        {RefusalCode::kFunctionAmbiguous,
+         absl::StrCat(shown,
+                      function.empty() ? std::string(" outside of functions")
+                                       : absl::StrCat(" of '", function, "'"),
+                      " may have changed places: they are told apart by their order"),
+         LivesOn(record, reached)});
   }
   RefuseBlocks(sides, edited, diff, allowed, refusals);
   return refusals;

@@ -266,5 +266,53 @@ TEST_F(IdentityTest, WhatAPatchAddsIsDescribedForThoseBehindIt) {
   EXPECT_TRUE(added(record, "char *n", options).at("struct T").is_allowed);
 }
 
+// Code generation counts lambdas, and a function's classes of one name, as it comes upon them.
+TEST_F(CompareTest, LambdasThatLiveOnDoNotTakeEachOthersPlace) {
+  const std::string keep =
+      "int (*codes[4])(const void *, int);\n"
+      "template <typename F> int call(const void *f, int x) {\n"
+      "  return (*static_cast<const F *>(f))(x);\n"
+      "}\n"
+      "template <typename F> void keep(int i, F) { codes[i] = call<F>; }\n";
+  const std::string outside =
+      "static auto one = [](int x) { return x + 1; };\n"
+      "static auto two = [](int x) { return x + 2; };\n";
+  const std::string local =
+      "auto one = [](int x) { return x + 1; }, two = [](int x) { return x + 2; }; ";
+  const std::string uses = "keep(0, one); keep(1, two);";
+  const std::string other_uses = "keep(1, two); keep(0, one);";
+  const auto refusal = [&](const std::string& before, const std::string& after) {
+    MakeProgram({{"l.cc", keep + before}});
+    return OnlyRefusal(Build({{"l.cc", keep + after}}));
+  };
+  EXPECT_THAT(refusal("void set() { " + local + uses + " }\n",
+                      "void set() { " + local + other_uses + " }\n"),
+              HasSubstr("MEND-E0123: lambdas of 'set()' may have changed places"));
+  const std::string set = "void set() { " + uses + " }\n";
+  EXPECT_THAT(refusal(outside + set, outside + "void set() { " + other_uses + " }\n"),
+              HasSubstr("MEND-E0123: lambdas outside of functions may have changed places"));
+  EXPECT_THAT(refusal(outside + set, outside + "void early() { keep(2, two); }\n" + set),
+              HasSubstr("MEND-E0123: lambdas outside of functions may have changed places"));
+  const auto in_space = [](const std::string& code) { return "namespace n {\n" + code + "}\n"; };
+  EXPECT_THAT(
+      refusal(in_space(outside + set), in_space(outside + "void set() { " + other_uses + " }\n")),
+      HasSubstr("MEND-E0123: lambdas outside of functions may have changed places"));
+  // Classes of a static function, of which other units do not know.
+  const auto classes = [](const std::string& first, const std::string& second) {
+    return "static void set(bool b) {\n" + first + second +
+           "}\nvoid sets() { set(codes[0]); set(!codes[1]); }\n";
+  };
+  const std::string c1 =
+      "  if (b) { struct C { int operator()(int x) const { return x + 1; } }; keep(0, C()); }\n";
+  const std::string c2 =
+      "  if (!b) { struct C { int operator()(int x) const { return x + 2; } }; keep(1, C()); }\n";
+  EXPECT_THAT(refusal(classes(c1, c2), classes(c2, c1)),
+              HasSubstr("MEND-E0123: classes 'C' of 'set(bool)' may have changed places"));
+  // What they do may change.
+  MakeProgram({{"l.cc", keep + outside + set}});
+  EXPECT_THAT(Build({{"l.cc", keep + Replaced(outside, "x + 2", "x + 3") + set}}).refusals,
+              IsEmpty());
+}
+
 }  // namespace
 }  // namespace mend::patchc
