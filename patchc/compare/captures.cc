@@ -47,11 +47,14 @@ bool HasOthersBesides(const Lambdas& base, const Lambdas& edited) {
 constexpr char kLambdas[] = "";
 
 // What follows a function's name in the demangled names of its lambdas ("f()::$_0",
-// "f()::'lambda'(int)"), or of what a class in it has ("f()::Class::g()").
+// "f()::'lambda'(int)"), or of what a class in it has, or is an argument of ("f()::Class::g()",
+// "g<f()::Class>()").
 std::vector<std::string> MarkersOf(const std::string& local) {
   if (local == kLambdas) return {"::$_", "::'lambda"};
-  return {absl::StrCat("::", local, "::")};
+  return {absl::StrCat("::", local)};
 }
+
+bool IsWordByte(char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_'; }
 
 // Whether a name may begin behind that: of a function, or, outside of functions, of a namespace's
 // or class's lambda.
@@ -60,8 +63,7 @@ bool IsWhole(const std::string& function, std::string_view before) {
     before.remove_suffix(2);
     return !before.ends_with(")") || before.ends_with("(anonymous namespace)");
   }
-  return before.empty() || (!absl::ascii_isalnum(static_cast<unsigned char>(before.back())) &&
-                            before.back() != '_' && before.back() != ':');
+  return before.empty() || (!IsWordByte(before.back()) && before.back() != ':');
 }
 
 // Whether a demangled name belongs to what is called `local` in the function.
@@ -69,7 +71,10 @@ bool MentionsLocal(const std::string& function, const std::string& local, const 
   for (const std::string& marker : MarkersOf(local)) {
     const std::string whole = function.empty() ? marker.substr(2) : absl::StrCat(function, marker);
     for (size_t at = name.find(whole); at != std::string::npos; at = name.find(whole, at + 1)) {
-      if (IsWhole(function, std::string_view(name).substr(0, at))) return true;
+      const size_t end = at + whole.size();
+      // Of lambdas there may be more of the name.
+      const bool ends = local == kLambdas || end == name.size() || !IsWordByte(name[end]);
+      if (ends && IsWhole(function, std::string_view(name).substr(0, at))) return true;
     }
   }
   return false;

@@ -278,7 +278,7 @@ TEST_F(CompareTest, LambdasThatLiveOnDoNotTakeEachOthersPlace) {
       "static auto one = [](int x) { return x + 1; };\n"
       "static auto two = [](int x) { return x + 2; };\n";
   const std::string local =
-      "auto one = [](int x) { return x + 1; }, two = [](int x) { return x + 2; }; ";
+      "auto one = [](int x) { return x + 1; }; auto two = [](int x) { return x + 2; }; ";
   const std::string uses = "keep(0, one); keep(1, two);";
   const std::string other_uses = "keep(1, two); keep(0, one);";
   const auto refusal = [&](const std::string& before, const std::string& after) {
