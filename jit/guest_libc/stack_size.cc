@@ -41,7 +41,7 @@ size_t FindOwnTlsSize() {
 // What the attributes say of the processors that the thread may run on; without a say all bits are
 // set.
 void CopyAffinity(const pthread_attr_t* from, pthread_attr_t* to) {
-  cpu_set_t processors[64];  // 65536 of them
+  cpu_set_t processors[8];  // 8192 of them, as many as Linux knows: creators may have small stacks
   if (pthread_attr_getaffinity_np(from, sizeof processors, processors) != 0) return;
   const auto* const bytes = reinterpret_cast<const unsigned char*>(processors);
   const bool all = std::all_of(bytes, bytes + sizeof processors,
