@@ -46,6 +46,9 @@ Strength StrengthOf(const Symbol& symbol) {
   return symbol.getSection().getName() == "__common" ? Strength::kCommon : Strength::kWeak;
 }
 
+// Beginnings (or ends) of the tables of one name; never empty.
+using TablesByLink = std::map<uint32_t, uintptr_t>;
+
 class Loader {
  public:
   Loader(HostedProgram& program, size_t threads) : program_(program), threads_(threads) {}
@@ -72,7 +75,7 @@ class Loader {
   absl::Status BeginLayout();
   absl::Status LayOutTables();
   absl::Status LayOutTable(uint32_t link, const std::string& name);
-  std::optional<uintptr_t> TableOf(const ProgramUnit& unit, const std::string& name) const;
+  uintptr_t TableOf(const ProgramUnit& unit, const TablesByLink& tables) const;
   void IndexTables();
   absl::Status BindExternals();
   // The value of a symbol that the program does not define; nullopt when nobody does.
@@ -85,8 +88,8 @@ class Loader {
   llvm::DenseMap<llvm::orc::SymbolStringPtr, Definition> definitions_;
   std::unique_ptr<LayoutSymbols> layout_;                   // null: nobody asks, or there is none
   std::unordered_map<const ProgramUnit*, uint32_t> links_;  // ProgramObject's
-  std::map<std::string, std::map<uint32_t, uintptr_t>> tables_;  // __start_X and __stop_X, by link
-  std::unordered_map<std::string, uintptr_t> absolutes_;         // the program's own
+  std::map<std::string, TablesByLink> tables_;              // __start_X and __stop_X
+  std::unordered_map<std::string, uintptr_t> absolutes_;    // the program's own
   std::unordered_map<std::string, std::optional<uintptr_t>> host_;
 };
 
@@ -324,12 +327,11 @@ absl::Status Loader::LayOutTable(uint32_t link, const std::string& name) {
   return absl::OkStatus();
 }
 
-// Its own link's table, else the first one in the dynamic linker's order.
-std::optional<uintptr_t> Loader::TableOf(const ProgramUnit& unit, const std::string& name) const {
-  const auto tables = tables_.find(name);
-  if (tables == tables_.end()) return std::nullopt;
-  const auto own = tables->second.find(links_.at(&unit));
-  return own != tables->second.end() ? own->second : tables->second.begin()->second;
+// Of the tables of one name that of the unit's own link, else the first one in the dynamic linker's
+// order.
+uintptr_t Loader::TableOf(const ProgramUnit& unit, const TablesByLink& tables) const {
+  const auto own = tables.find(links_.at(&unit));
+  return own != tables.end() ? own->second : tables.begin()->second;
 }
 
 // For patches, whose code has the names, too.
@@ -340,7 +342,7 @@ void Loader::IndexTables() {
       symbols.push_back({.name = name,
                          .unit = unit->number(),
                          .binding = Binding::kLocal,
-                         .address = *TableOf(*unit, name)});
+                         .address = TableOf(*unit, by_link)});
     }
   }
   program_.index.Add(std::move(symbols));
@@ -353,7 +355,9 @@ std::optional<uintptr_t> Loader::ValueOf(const ProgramUnit& unit, const std::str
     if (!offset) return std::nullopt;
     return static_cast<uintptr_t>(*offset);
   }
-  if (const auto table = TableOf(unit, name)) return table;
+  if (const auto table = tables_.find(name); table != tables_.end()) {
+    return TableOf(unit, table->second);
+  }
   const auto [it, is_new] = host_.try_emplace(name);
   if (is_new) it->second = program_.host.Find(name);
   return it->second;

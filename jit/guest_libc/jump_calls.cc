@@ -7,22 +7,25 @@
 
 #include <bit>
 #include <cstdint>
+#include <type_traits>
 
 #include "jit/guest_libc/next_function.h"
 #include "runtime/safepoint/thread_registry.h"
 #include "runtime/safepoint/unregistered_stack.h"
 
-MEND_NEXT(void, longjmp, __jmp_buf_tag*, int);
-MEND_NEXT(void, _longjmp, __jmp_buf_tag*, int);
-MEND_NEXT(void, siglongjmp, __jmp_buf_tag*, int);
-MEND_NEXT(void, __longjmp_chk, __jmp_buf_tag*, int);
+using JumpTarget = std::remove_extent_t<jmp_buf>;
+
+MEND_NEXT(void, longjmp, JumpTarget*, int);
+MEND_NEXT(void, _longjmp, JumpTarget*, int);
+MEND_NEXT(void, siglongjmp, JumpTarget*, int);
+MEND_NEXT(void, __longjmp_chk, JumpTarget*, int);
 
 namespace mend::jit {
 namespace {
 
 // As glibc has it on x86-64 (jmpbuf-offsets.h, pointer_guard.h): rotated, and xored with a word of
 // the thread's header.
-uintptr_t StackPointer(const __jmp_buf_tag& target) {
+uintptr_t StackPointer(const JumpTarget& target) {
   constexpr int kStackPointer = 6;
   constexpr int kRotation = 17;
   uintptr_t guard = 0;
@@ -30,7 +33,7 @@ uintptr_t StackPointer(const __jmp_buf_tag& target) {
   return std::rotr(static_cast<uintptr_t>(target.__jmpbuf[kStackPointer]), kRotation) ^ guard;
 }
 
-void NoticeJumpTo(const __jmp_buf_tag& target) {
+void NoticeJumpTo(const JumpTarget& target) {
   const ThreadRecord* const record = ThreadRegistry::CurrentRecord();
   if (record == nullptr) return;
   NoticeJump(*record, reinterpret_cast<uintptr_t>(__builtin_frame_address(0)),
@@ -40,22 +43,22 @@ void NoticeJumpTo(const __jmp_buf_tag& target) {
 }  // namespace
 }  // namespace mend::jit
 
-MEND_INTERPOSE(void, longjmp, __jmp_buf_tag* target, int value) {
+MEND_INTERPOSE(void, longjmp, JumpTarget* target, int value) {
   mend::jit::NoticeJumpTo(*target);
   next_longjmp(target, value);
 }
 
-MEND_INTERPOSE(void, _longjmp, __jmp_buf_tag* target, int value) {
+MEND_INTERPOSE(void, _longjmp, JumpTarget* target, int value) {
   mend::jit::NoticeJumpTo(*target);
   next__longjmp(target, value);
 }
 
-MEND_INTERPOSE(void, siglongjmp, __jmp_buf_tag* target, int value) {
+MEND_INTERPOSE(void, siglongjmp, JumpTarget* target, int value) {
   mend::jit::NoticeJumpTo(*target);
   next_siglongjmp(target, value);
 }
 
-MEND_INTERPOSE(void, __longjmp_chk, __jmp_buf_tag* target, int value) {
+MEND_INTERPOSE(void, __longjmp_chk, JumpTarget* target, int value) {
   mend::jit::NoticeJumpTo(*target);
   next___longjmp_chk(target, value);
 }

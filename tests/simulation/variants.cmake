@@ -86,13 +86,13 @@ mend_variant(poll_cleared_late safepoint runtime/safepoint/safepoint.cc
   "  words.poll.exchange(0, std::memory_order_acquire);
   ThreadRecord* const record = words.record.load(std::memory_order_relaxed);
   if (record == nullptr || record->activity.Get() != Activity::kRunning) return;
-  SingleThread::NoteSafepoint(*record);
+  SingleThread::NoteSafepoint(*record, context);
   record->in_slow_path.store(true, std::memory_order_relaxed);
   const SwitchResult result = AnswerRequest(*record, context, nullptr, SwitchWay::kPoll);
 "
   "  ThreadRecord* const record = words.record.load(std::memory_order_relaxed);
   if (record == nullptr || record->activity.Get() != Activity::kRunning) return;
-  SingleThread::NoteSafepoint(*record);
+  SingleThread::NoteSafepoint(*record, context);
   record->in_slow_path.store(true, std::memory_order_relaxed);
   const SwitchResult result = AnswerRequest(*record, context, nullptr, SwitchWay::kPoll);
   words.poll.exchange(0, std::memory_order_acquire);
