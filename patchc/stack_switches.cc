@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <map>
-#include <memory>
 #include <optional>
 #include <utility>
 
@@ -33,8 +32,9 @@ class StackFollower {
     const bool moves = name.starts_with("MOV64r") || name.starts_with("MOV32r") ||
                        name.starts_with("LEA64") || name.starts_with("CMOV64");
     const bool from_own = moves && ComesFromOwn(instruction, description.getNumDefs());
-    if (name.starts_with("XCHG64") || name.starts_with("POP64r"))
+    if (name.starts_with("XCHG64") || name.starts_with("POP64r")) {
       return ChangesStackPointer(instruction);
+    }
     for (unsigned i = 0; i < description.getNumDefs(); ++i) {
       const std::string target = RegisterAt(instruction, i);
       if (target.empty()) continue;

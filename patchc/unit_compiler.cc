@@ -3,7 +3,6 @@
 #include <clang/AST/GlobalDecl.h>
 #include <clang/Basic/DiagnosticIDs.h>
 #include <clang/Basic/DiagnosticOptions.h>
-#include <clang/Basic/SourceManager.h>
 #include <clang/CodeGen/CodeGenAction.h>
 #include <clang/CodeGen/ModuleBuilder.h>
 #include <clang/Frontend/ASTUnit.h>
@@ -29,7 +28,6 @@
 #include <llvm/TargetParser/Triple.h>
 #include <time.h>
 
-#include <algorithm>
 #include <map>
 #include <memory>
 #include <set>
