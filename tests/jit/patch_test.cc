@@ -8,7 +8,6 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "jit/entry_stubs.h"
 #include "jit/scratch_memory.h"
 #include "jit/session.h"
 #include "runtime/base/failpoint.h"
@@ -19,33 +18,6 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-
-PatchUnit Unit(const std::string& name, std::string object,
-               std::vector<PatchedFunction> functions) {
-  PatchUnit unit;
-  unit.unit = UnitOf(name);
-  unit.functions = std::move(functions);
-  unit.object = std::move(object);
-  return unit;
-}
-
-void Activate(Session& session, const Patch& patch) {
-  std::vector<EntryWrite> writes;
-  for (const PatchFunction& function : patch.objects[0].functions) {
-    *function.old.slot = function.new_body.value;
-    writes.push_back({function.old.entry, OpenEntry(function.old.entry, function.old.slot)});
-  }
-  ASSERT_TRUE(session.WriteEntries(writes).ok());
-}
-
-void Deactivate(Session& session, const Patch& patch) {
-  std::vector<EntryWrite> writes;
-  for (const PatchFunction& function : patch.objects[0].functions) {
-    *function.old.slot = function.old.entry.value + kEntryStubSize;
-    writes.push_back({function.old.entry, kClosedEntry});
-  }
-  ASSERT_TRUE(session.WriteEntries(writes).ok());
-}
 
 std::string LoadError(Session& session, const PatchModule& module) {
   auto patch = session.Load(module);

@@ -5,8 +5,10 @@
 
 #include <fstream>
 #include <sstream>
+#include <utility>
 
 #include "gtest/gtest.h"
+#include "jit/entry_stubs.h"
 #include "runtime/format/object_description.h"
 
 namespace mend::jit {
@@ -135,6 +137,33 @@ std::unique_ptr<Session> Host(const std::vector<std::string>& objects) {
   char* arguments[] = {nullptr};
   (*session)->RunInitializers(0, arguments, environ);
   return *std::move(session);
+}
+
+PatchUnit Unit(const std::string& name, std::string object,
+               std::vector<PatchedFunction> functions) {
+  PatchUnit unit;
+  unit.unit = UnitOf(name);
+  unit.functions = std::move(functions);
+  unit.object = std::move(object);
+  return unit;
+}
+
+void Activate(Session& session, const Patch& patch) {
+  std::vector<EntryWrite> writes;
+  for (const PatchFunction& function : patch.objects[0].functions) {
+    *function.old.slot = function.new_body.value;
+    writes.push_back({function.old.entry, OpenEntry(function.old.entry, function.old.slot)});
+  }
+  ASSERT_TRUE(session.WriteEntries(writes).ok());
+}
+
+void Deactivate(Session& session, const Patch& patch) {
+  std::vector<EntryWrite> writes;
+  for (const PatchFunction& function : patch.objects[0].functions) {
+    *function.old.slot = function.old.entry.value + kEntryStubSize;
+    writes.push_back({function.old.entry, kClosedEntry});
+  }
+  ASSERT_TRUE(session.WriteEntries(writes).ok());
 }
 
 }  // namespace mend::jit

@@ -28,6 +28,12 @@ std::string UnitOf(const std::string& name);
 // The patch "fix".
 PatchModule Module(std::vector<PatchUnit> units);
 PatchedFunction Replaces(const std::string& function, Binding binding = Binding::kGlobal);
+// Of unit NAME (as CompileUnit has it).
+PatchUnit Unit(const std::string& name, std::string object, std::vector<PatchedFunction> functions);
+
+// Has the program's functions lead to the patch's, or back to themselves. The core is not here.
+void Activate(Session& session, const Patch& patch);
+void Deactivate(Session& session, const Patch& patch);
 
 // A session that hosts the objects, named 0.o, 1.o, ...; its constructors have run. The strings
 // must outlive it.
