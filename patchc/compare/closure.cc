@@ -41,6 +41,7 @@ class Closer {
       if (absl::Status checked = CheckGoneFunctions(unit); !checked.ok()) return checked;
       if (absl::Status warned = WarnOfKeptAddresses(unit); !warned.ok()) return warned;
       if (absl::Status checked = CheckLinkerSets(unit); !checked.ok()) return checked;
+      if (absl::Status checked = RefuseUnknownTables(unit); !checked.ok()) return checked;
       CheckMadeGlobal(unit);
     }
     return absl::OkStatus();
@@ -380,7 +381,11 @@ class Closer {
                         "', which ", *user, " goes through from '__start_", set, "'"),
            {}});
     }
-    // Where nobody refers to its beginning, the program has no such table.
+    return absl::OkStatus();
+  }
+
+  // Where nobody refers to its beginning or end, the program has no such table.
+  absl::Status RefuseUnknownTables(AffectedUnit& unit) {
     for (const std::string& name : unit.edited.undefined) {
       if (!name.starts_with("__start_") && !name.starts_with("__stop_")) continue;
       const absl::StatusOr<std::vector<size_t>> users = base_.Users(name);

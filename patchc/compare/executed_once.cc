@@ -6,6 +6,7 @@
 #include <set>
 #include <string_view>
 
+#include "patchc/compare/module_diff.h"
 #include "patchc/llvm_status.h"
 #include "patchc/object_view.h"
 
@@ -167,13 +168,6 @@ absl::StatusOr<bool> HasSymbol(std::string_view object, const std::string& name)
   return false;
 }
 
-const FunctionDescription* FindFunction(const ObjectSummary& summary, const std::string& name) {
-  const auto found =
-      std::find_if(summary.functions.begin(), summary.functions.end(),
-                   [&name](const FunctionDescription& known) { return known.name == name; });
-  return found == summary.functions.end() ? nullptr : &*found;
-}
-
 // Whether another symbol is the same function: who calls that one calls this.
 bool HasAlias(const ObjectSummary& summary, const std::string& name) {
   const auto own = summary.details.find(name);
@@ -188,7 +182,7 @@ bool HasAlias(const ObjectSummary& summary, const std::string& name) {
 absl::StatusOr<std::vector<std::string>> ExecutedOnce::CallersOf(size_t unit,
                                                                  const std::string& function,
                                                                  Binding binding) {
-  if (!program().module().empty() || function == "main") return std::vector<std::string>();
+  if (function == "main") return std::vector<std::string>();
   if (binding != Binding::kLocal) unit = program().Definer(function).value_or(unit);
   absl::StatusOr<std::vector<std::string>> chain = ChainTo(unit, function);
   if (chain.ok() && !chain->empty()) chain->pop_back();
@@ -203,7 +197,7 @@ absl::StatusOr<std::vector<std::string>> ExecutedOnce::ChainTo(size_t unit,
   const absl::StatusOr<const ObjectSummary*> summary = program().Summary(unit);
   if (!summary.ok()) return summary.status();
   if (function == "main" || IsInitializer(**summary, function)) return known->second = {function};
-  const FunctionDescription* const own = FindFunction(**summary, function);
+  const FunctionDescription* const own = FindNamed((*summary)->functions, function);
   if (own == nullptr || HasAlias(**summary, function)) return known->second;
   std::vector<Place> callers;
   const bool is_local = own->binding == Binding::kLocal;
@@ -238,12 +232,12 @@ absl::StatusOr<bool> ExecutedOnce::AddCallers(size_t unit, const std::string& fu
   if (!*has_symbol) return true;
   const absl::StatusOr<const ObjectSummary*> summary = program().Summary(unit);
   if (!summary.ok()) return summary.status();
-  const FunctionDescription* const namesake = FindFunction(**summary, function);
+  const FunctionDescription* const namesake = FindNamed((*summary)->functions, function);
   const bool is_another = !is_local && namesake != nullptr && namesake->binding == Binding::kLocal;
   if (is_another) return true;
   for (const auto& [name, details] : (*summary)->details) {
     if (!details.references.contains(function)) continue;
-    if (details.addresses.contains(function) || FindFunction(**summary, name) == nullptr) {
+    if (details.addresses.contains(function) || FindNamed((*summary)->functions, name) == nullptr) {
       return false;
     }
     const absl::StatusOr<bool> again = CallsInLoop({unit, name}, function);
