@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # fetch_source.sh PACKAGE DIR [N]: unpacks Debian's source of PACKAGE into DIR. Of Debian's patches,
 # which stay in DIR/debian/patches, the first N of the series are applied (default: none). Nothing of it
-# is part of this repository. Exits 77, after saying why, where it cannot be fetched.
+# is part of this repository. It is the newest version that can be fetched. Exits 77, after saying why,
+# where there is none.
 #
 # MEND_SOURCES names a directory with such sources, unpatched, by package: those are copied instead. The
 # system's own package lists are not changed: source entries are enabled in a private copy.
@@ -26,9 +27,19 @@ fetch() {
     -o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root)
   timeout 120 apt-get "${apt[@]}" -qq update >"$work/log" 2>&1 ||
     skip "apt-get update failed: $(tail -n 1 "$work/log")"
-  (cd "$work/download" &&
-    timeout 120 apt-get "${apt[@]}" -qq source --only-source --download-only "$package") \
-    >"$work/log" 2>&1 || skip "the source of $package could not be fetched: $(tail -n 1 "$work/log")"
+  # An archive's index may name a version whose files are gone already: then the next older one.
+  local version fetched=
+  echo 'no package source has it' >"$work/log"
+  for version in $(apt-cache "${apt[@]}" showsrc --only-source "$package" 2>/dev/null |
+    sed -n 's/^Version: //p' | sort -ruV); do
+    if (cd "$work/download" && timeout 120 apt-get "${apt[@]}" -qq source --only-source \
+      --download-only "$package=$version") >"$work/log" 2>&1; then
+      fetched=$version
+      break
+    fi
+    rm -f "$work"/download/*
+  done
+  [ -n "$fetched" ] || skip "the source of $package could not be fetched: $(tail -n 1 "$work/log")"
   dpkg-source --no-check --skip-patches -x "$work"/download/*.dsc "$directory" >/dev/null
 }
 
