@@ -54,6 +54,7 @@ def run(bench):
     for _ in range(bench.rounds(5, 2)):
         with harness.Conversation(bench, folder / "hosted") as hosted, \
              harness.Conversation(bench, folder / "native") as native, \
+             harness.Conversation(bench, folder / "native") as native_again, \
              harness.Conversation(bench, folder / "plt") as plt, \
              harness.Conversation(bench, folder / "no-plt") as no_plt:
             hosted.await_target()
@@ -63,7 +64,7 @@ def run(bench):
                     for _ in range(3):
                         samples[manner][name].append(float(hosted.ask(manner)))
                         for variant, program in (("native", native), ("PLT", plt),
-                                                 ("native again", native), ("-fno-plt", no_plt)):
+                                                 ("native again", native_again), ("-fno-plt", no_plt)):
                             samples[manner][variant].append(float(program.ask(manner)))
 
             measure_beside("hosted")

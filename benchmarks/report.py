@@ -1,4 +1,5 @@
 """What a run of the benchmarks found: report.json, report.html and the tables of docs/performance.md."""
+import dataclasses
 import datetime
 import html
 import json
@@ -86,19 +87,42 @@ def plot(table):
             f'<text x="{PLOT_WIDTH - 90}" y="{y + 15}">{number(top)} {table.unit}</text></svg>')
 
 
+@dataclasses.dataclass
+class Section:
+    """What one benchmark found."""
+    name: str
+    title: str
+    tables: list
+    skipped: str  # why, if it was
+    circumstances: str  # the date, the machine, and what else ran on it
+
+
+def place_in_docs(name):
+    return re.compile(rf"(<!-- bench {name} -->\n).*?(<!-- end -->)", re.S)
+
+
+def require_places_in_docs(file, names):
+    """Raises before anything is measured whose tables would have nowhere to go."""
+    text = file.read_text()
+    for name in names:
+        places = len(place_in_docs(name).findall(text))
+        if places != 1:
+            raise ValueError(f"{file} has {places} places for the tables of '{name}', wanted 1")
+
+
 class Report:
     def __init__(self, quick):
         self.date = datetime.date.today().isoformat()
         self.machine = machine()
         self.load_at_start = os.getloadavg()[0]
         self.quick = quick
-        self.sections = []  # name, title, tables, reason of a skip
+        self.sections = []
 
     def add(self, name, title, tables):
-        self.sections.append((name, title, tables, ""))
+        self.sections.append(Section(name, title, tables, "", self.circumstances()))
 
     def skip(self, name, title, reason):
-        self.sections.append((name, title, [], reason))
+        self.sections.append(Section(name, title, [], reason, self.circumstances()))
 
     def circumstances(self):
         load = max(self.load_at_start, os.getloadavg()[0])
@@ -109,22 +133,22 @@ class Report:
 
     def write(self, folder):
         folder.mkdir(exist_ok=True)
-        sections = [{"name": name, "title": title, "skipped": reason,
+        sections = [{"name": section.name, "title": section.title, "skipped": section.skipped,
                      "tables": [{"title": t.title, "unit": t.unit, "variants": t.variants,
                                  "summary": t.summary, "goal": t.goal, "noise": t.noise(),
                                  "too_noisy": t.is_too_noisy(),
                                  "rows": [{"label": label, "samples": s} for label, s in t.rows]}
-                                for t in tables]}
-                    for name, title, tables, reason in self.sections]
+                                for t in section.tables]}
+                    for section in self.sections]
         (folder / "report.json").write_text(json.dumps(
             {"schema": 1, "date": self.date, "machine": self.machine, "quick": self.quick,
              "circumstances": self.circumstances(), "sections": sections}, indent=1))
         body = [f"<p>{html.escape(self.circumstances())}</p>"]
-        for _, title, tables, reason in self.sections:
-            body.append(f"<h2>{html.escape(title)}</h2>")
-            if reason:
-                body.append(f"<p>skipped: {html.escape(reason)}</p>")
-            for table in tables:
+        for section in self.sections:
+            body.append(f"<h2>{html.escape(section.title)}</h2>")
+            if section.skipped:
+                body.append(f"<p>skipped: {html.escape(section.skipped)}</p>")
+            for table in section.tables:
                 body.append(f"<h3>{html.escape(table.title)}</h3>{plot(table)}"
                             f"<p>{html.escape(verdict(table))}</p>"
                             f"<pre>{html.escape(markdown(table))}</pre>")
@@ -134,15 +158,10 @@ class Report:
             "<h1>mend: benchmarks</h1>" + "".join(body))
 
     def write_docs(self, file):
-        """Replaces what stands between <!-- bench NAME --> and <!-- end --> for what was measured."""
-        text = file.read_text()
-        for name, _, tables, reason in self.sections:
-            if reason:
-                continue
-            found = "\n".join(markdown(table) for table in tables)
-            text, places = re.subn(rf"(<!-- bench {name} -->\n).*?(<!-- end -->)",
-                                   lambda m: f"{m.group(1)}{self.circumstances()}:\n\n{found}\n{m.group(2)}",
-                                   text, flags=re.S)
-            if places != 1:
-                raise ValueError(f"{file} has {places} places for the tables of '{name}', wanted 1")
-        file.write_text(text)
+        """Replaces what stands between <!-- bench NAME --> and <!-- end --> by what was last measured."""
+        section = self.sections[-1]
+        if section.skipped:
+            return
+        found = "\n".join(markdown(table) for table in section.tables)
+        file.write_text(place_in_docs(section.name).sub(
+            lambda m: f"{m.group(1)}{section.circumstances}:\n\n{found}\n{m.group(2)}", file.read_text()))
