@@ -77,13 +77,16 @@ SwitchResult Handshake::Attempt(ThreadRecord& record, const SwitchRequest& reque
   }
   // ORDER[T5]: the new epoch, and all that the thread did in the old state, before the ack; pairs
   // with Coordinator::Visit.
-  record.ack.store(request.generation, std::memory_order_release);
+  // ORDER[T29]: and the ack before what is left; see CountDown.
+  record.ack.store(request.generation, std::memory_order_seq_cst);
   CountDown(request);
   return meets ? SwitchResult::kAlreadySwitched : SwitchResult::kSwitched;
 }
 
 void Handshake::CountDown(const SwitchRequest& request) noexcept [[clang::nonblocking]] {
-  uint32_t left = request.left.load(std::memory_order_relaxed);
+  // ORDER[T29]: the ack before what a scan left; pairs with Coordinator::Scan, which looks at the
+  // acks again: it finds this one, or it is counted down here.
+  uint32_t left = request.left.load(std::memory_order_seq_cst);
   while (left != 0 &&
          !request.left.compare_exchange_weak(left, left - 1, std::memory_order_relaxed)) {
   }

@@ -55,7 +55,8 @@ struct SwitchRequest {
   SwitchTally* tally = nullptr;                // outlives the request
 
   // Threads that the latest scan left; whoever switches itself counts it down, the last wakes the
-  // coordinator. Inexact while threads come and go: the coordinator looks again anyway.
+  // coordinator. Inexact while threads come and go, and zero while a scan goes on: the coordinator
+  // looks again anyway.
   mutable std::atomic<uint32_t> left{0};
 
   // The epoch of a thread that meets the target.

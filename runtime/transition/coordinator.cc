@@ -76,9 +76,23 @@ unsigned Coordinator::Scan(const SwitchRequest& request) {
     for (ThreadRecord* record = registry.first(); record != nullptr; record = record->next) {
       if (!Visit(*record, request)) ++left;
     }
-    request.left.store(left, std::memory_order_relaxed);
-  } while (left == 0 && registry.births() != births);
+    // ORDER[T29]: what is left, before the answers; pairs with Handshake::CountDown.
+    request.left.store(left, std::memory_order_seq_cst);
+  } while (left == 0 ? registry.births() != births : CountUnanswered(request) < left);
   return left;
+}
+
+unsigned Coordinator::CountUnanswered(const SwitchRequest& request) {
+  unsigned unanswered = 0;
+  for (const ThreadRecord* record = ThreadRegistry::Get().first(); record != nullptr;
+       record = record->next) {
+    // ORDER[T29]: see Scan.
+    if (record->activity.Get() != Activity::kGone && request.Asks(*record) &&
+        record->ack.load(std::memory_order_seq_cst) < request.generation) {
+      ++unanswered;
+    }
+  }
+  return unanswered;
 }
 
 bool Coordinator::Visit(ThreadRecord& record, const SwitchRequest& request) {

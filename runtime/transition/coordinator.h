@@ -52,6 +52,9 @@ class Coordinator {
   Straggler StragglerOf(const ThreadRecord& record, uint32_t epoch) const;
 
  private:
+  // Threads that are still to acknowledge it. A thread that runs may have done so while the scan
+  // looked at others.
+  static unsigned CountUnanswered(const SwitchRequest& request);
   // True when the thread has acknowledged the request.
   bool Visit(ThreadRecord& record, const SwitchRequest& request);
   bool VisitClaimable(ThreadRecord& record, Activity activity, const SwitchRequest& request);

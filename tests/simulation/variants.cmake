@@ -28,8 +28,8 @@ mend_variant(no_grace_round registry_state runtime/transition/registry_state.cc
   "(void)coordinator_.Scan(*look_);")
 # A thread acknowledges what is asked when it has checked, not what was asked before.
 mend_variant(late_generation handshake runtime/safepoint/handshake.cc
-  "record.ack.store(request.generation, std::memory_order_release);\n  CountDown"
-  "record.ack.store(Current()->generation, std::memory_order_release);\n  CountDown")
+  "record.ack.store(request.generation, std::memory_order_seq_cst);\n  CountDown"
+  "record.ack.store(Current()->generation, std::memory_order_seq_cst);\n  CountDown")
 # A new thread passes for switched like its creator, and is not.
 mend_variant(state_not_inherited thread_registry runtime/safepoint/thread_registry.cc
   "child->epoch.store(creator->epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);"
@@ -59,7 +59,7 @@ mend_variant(canary_joined handshake runtime/safepoint/handshake.cc
   "SetEpoch(record, request->joining_epoch());" "SetEpoch(record, request->target_epoch());")
 # The scan does not look again when threads were born meanwhile.
 mend_variant(births_ignored coordinator runtime/transition/coordinator.cc
-  "while (left == 0 && registry.births() != births)" "while (false)")
+  "left == 0 ? registry.births() != births" "left == 0 ? false")
 # The safepoint signal is sent to threads in blocked regions too.
 mend_variant(signal_while_blocked safepoint runtime/safepoint/safepoint.cc
   "      record.activity.Get() != Activity::kRunning) {" "      false) {")
