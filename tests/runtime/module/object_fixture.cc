@@ -10,11 +10,6 @@ std::function<void()> call_when_stay_is_left;
 
 }  // namespace
 
-MEND_NATIVE(alpha) { return Opaque(argument + 1); }
-MEND_NATIVE(alpha_2) { return Opaque(argument + 2); }
-MEND_NATIVE(alpha_3) { return Opaque(argument + 3); }
-MEND_NATIVE(beta) { return Opaque(argument + 10); }
-MEND_NATIVE(beta_2) { return Opaque(argument + 20); }
 MEND_NATIVE(stay) {
   gate->Await(true);
   if (call_when_stay_is_left) call_when_stay_is_left();
@@ -34,11 +29,6 @@ MEND_NATIVE(toil) {
 }
 MEND_NATIVE(toil_2) { return Opaque(argument + 8); }
 
-NativeFunction Alpha() { return MEND_NATIVE_FUNCTION(alpha); }
-NativeFunction Alpha2() { return MEND_NATIVE_FUNCTION(alpha_2); }
-NativeFunction Alpha3() { return MEND_NATIVE_FUNCTION(alpha_3); }
-NativeFunction Beta() { return MEND_NATIVE_FUNCTION(beta); }
-NativeFunction Beta2() { return MEND_NATIVE_FUNCTION(beta_2); }
 NativeFunction Stay() { return MEND_NATIVE_FUNCTION(stay); }
 NativeFunction Stay2() { return MEND_NATIVE_FUNCTION(stay_2); }
 NativeFunction Work() { return MEND_NATIVE_FUNCTION(work); }

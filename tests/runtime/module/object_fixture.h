@@ -1,5 +1,5 @@
-// What tests of patches of modules share: functions of the program and of two modules, "mod" and
-// "busy", in versions that return distinct numbers, and patches for them.
+// What tests of patches of modules share: functions of two modules, "mod" and "busy", in versions
+// that return distinct numbers, one of the program that waits, and patches for them.
 #ifndef MEND_TESTS_RUNTIME_MODULE_OBJECT_FIXTURE_H_
 #define MEND_TESTS_RUNTIME_MODULE_OBJECT_FIXTURE_H_
 
@@ -9,11 +9,9 @@
 #include <vector>
 
 #include "tests/runtime/module/module_fixture.h"
+#include "tests/runtime/transition/versioned_functions.h"
 
-// Of the program.
-extern "C" int alpha(int argument);
-extern "C" int beta(int argument);
-// Waits at the gate of the test that runs.
+// Of the program. Waits at the gate of the test that runs.
 extern "C" int stay(int argument);
 // Of the module "mod".
 extern "C" int work(int argument);
@@ -23,11 +21,6 @@ extern "C" int toil(int argument);
 
 namespace mend::testing {
 
-NativeFunction Alpha();
-NativeFunction Alpha2();
-NativeFunction Alpha3();
-NativeFunction Beta();
-NativeFunction Beta2();
 NativeFunction Stay();
 NativeFunction Stay2();
 NativeFunction Work();

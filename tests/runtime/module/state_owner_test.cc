@@ -11,6 +11,7 @@
 #include "runtime/base/failpoint.h"
 #include "runtime/shadow/shadow_variable.h"
 #include "tests/runtime/module/module_fixture.h"
+#include "tests/runtime/transition/versioned_functions.h"
 
 namespace mend::testing {
 namespace {
@@ -21,19 +22,15 @@ using ::testing::IsEmpty;
 
 Gate* gate = nullptr;
 
-MEND_NATIVE(alpha) { return Opaque(argument + 1); }
-MEND_NATIVE(alpha_2) { return Opaque(argument + 2); }
-MEND_NATIVE(beta) { return Opaque(argument + 10); }
-MEND_NATIVE(beta_2) { return Opaque(argument + 20); }
 MEND_NATIVE(stay) {
   gate->Await(true);
   return Opaque(argument + 1);
 }
 MEND_NATIVE(stay_2) { return Opaque(argument + 2); }
 
-Replacement Alpha() { return {MEND_NATIVE_FUNCTION(alpha), MEND_NATIVE_FUNCTION(alpha_2)}; }
-Replacement Beta() { return {MEND_NATIVE_FUNCTION(beta), MEND_NATIVE_FUNCTION(beta_2)}; }
-Replacement Stay() { return {MEND_NATIVE_FUNCTION(stay), MEND_NATIVE_FUNCTION(stay_2)}; }
+Replacement AlphaReplaced() { return {Alpha(), Alpha2()}; }
+Replacement BetaReplaced() { return {Beta(), Beta2()}; }
+Replacement StayReplaced() { return {MEND_NATIVE_FUNCTION(stay), MEND_NATIVE_FUNCTION(stay_2)}; }
 
 constexpr unsigned long kState = 7;
 constexpr unsigned long kOtherState = 8;
@@ -117,22 +114,22 @@ class StateOwnerTest : public ModuleTest {
 constexpr ObjectCallbacks kCallbacks = {PrePatch, PostPatch, PreUnpatch, PostUnpatch};
 
 TEST_F(StateOwnerTest, AppearsAndVanishesAroundTheObjectsCallbacks) {
-  EnableAndWait(WithStates("fix", true, Alpha(), {{kState}}, kCallbacks));
+  EnableAndWait(WithStates("fix", true, AlphaReplaced(), {{kState}}, kCallbacks));
   EXPECT_THAT(Called(), ElementsAre("setup 7 v1", "pre_patch", "post_patch", "enable 7 v1"));
   DisableAndWait("fix");
   EXPECT_THAT(Called(), ElementsAre("disable 7 v1", "pre_unpatch", "post_unpatch", "release 7 v1"));
 }
 
 TEST_F(StateOwnerTest, EachFunctionIsOptional) {
-  EnableAndWait(WithStates("fix", true, Alpha(), {{kState, 1, {.enable = EnableState}}}));
+  EnableAndWait(WithStates("fix", true, AlphaReplaced(), {{kState, 1, {.enable = EnableState}}}));
   DisableAndWait("fix");
   EXPECT_THAT(Called(), ElementsAre("enable 7 v1"));
 }
 
 TEST_F(StateOwnerTest, StaysWhileAnotherPatchHasIt) {
-  EnableAndWait(WithStates("fix", false, Alpha(), {{kState, 1}}));
+  EnableAndWait(WithStates("fix", false, AlphaReplaced(), {{kState, 1}}));
   (void)Called();
-  EnableAndWait(WithStates("more", false, Beta(), {{kState, 2}, {kOtherState, 1}}));
+  EnableAndWait(WithStates("more", false, BetaReplaced(), {{kState, 2}, {kOtherState, 1}}));
   EXPECT_THAT(Called(), ElementsAre("setup 8 v1", "enable 8 v1"));
   DisableAndWait("more");
   EXPECT_THAT(Called(), ElementsAre("disable 8 v1", "release 8 v1"));
@@ -142,10 +139,10 @@ TEST_F(StateOwnerTest, StaysWhileAnotherPatchHasIt) {
 
 TEST_F(StateOwnerTest, IsHandedOverToACumulativePatch) {
   int data = 0;
-  EnableAndWait(WithStates("fix", true, Alpha(), {{kState, 1}}));
+  EnableAndWait(WithStates("fix", true, AlphaReplaced(), {{kState, 1}}));
   Record(0)->data = &data;
   (void)Called();
-  EnableAndWait(WithStates("next", true, Beta(), {{kState, 2}}));
+  EnableAndWait(WithStates("next", true, BetaReplaced(), {{kState, 2}}));
   EXPECT_THAT(Called(), IsEmpty());
   EXPECT_EQ(Record(1)->data, &data);
   DisableAndWait("next");
@@ -154,10 +151,10 @@ TEST_F(StateOwnerTest, IsHandedOverToACumulativePatch) {
 
 TEST_F(StateOwnerTest, DataGoesBackWithAReversedHandOver) {
   int data = 0;
-  EnableAndWait(WithStates("fix", true, Alpha(), {{kState, 1}}));
+  EnableAndWait(WithStates("fix", true, AlphaReplaced(), {{kState, 1}}));
   Record(0)->data = &data;
   Occupy();
-  ASSERT_TRUE(registry().Enable(WithStates("next", true, Stay(), {{kState, 2}})).ok());
+  ASSERT_TRUE(registry().Enable(WithStates("next", true, StayReplaced(), {{kState, 2}})).ok());
   EXPECT_EQ(Record(1)->data, &data);
   ASSERT_EQ(registry().Reverse("next"), absl::OkStatus());
   Await();
@@ -166,9 +163,9 @@ TEST_F(StateOwnerTest, DataGoesBackWithAReversedHandOver) {
 }
 
 TEST_F(StateOwnerTest, VanishesWhenACumulativePatchDoesNotKnowIt) {
-  EnableAndWait(WithStates("fix", true, Alpha(), {{kState}}, kCallbacks));
+  EnableAndWait(WithStates("fix", true, AlphaReplaced(), {{kState}}, kCallbacks));
   (void)Called();
-  EnableAndWait(WithStates("next", true, Beta(), {{kOtherState, 3}}, kCallbacks));
+  EnableAndWait(WithStates("next", true, BetaReplaced(), {{kOtherState, 3}}, kCallbacks));
   EXPECT_THAT(Called(), ElementsAre("setup 8 v3", "disable 7 v1", "pre_patch", "post_patch",
                                     "enable 8 v3", "release 7 v1"));
   // And comes again with the patch that has it.
@@ -180,8 +177,8 @@ TEST_F(StateOwnerTest, VanishesWhenACumulativePatchDoesNotKnowIt) {
 
 TEST_F(StateOwnerTest, SR1_OneThatCannotVanishKeepsACumulativePatchOut) {
   for (const StateOwner& owner : {StateOwner{}, StateOwner{.setup = SetUpState}}) {
-    EnableAndWait(WithStates("fix", true, Alpha(), {{kState, 1, owner}}));
-    const auto refused = registry().Enable(WithStates("next", true, Beta(), {}));
+    EnableAndWait(WithStates("fix", true, AlphaReplaced(), {{kState, 1, owner}}));
+    const auto refused = registry().Enable(WithStates("next", true, BetaReplaced(), {}));
     EXPECT_EQ(ErrnoOf(refused.status()).error, EINVAL);
     DisableAndWait("fix");
     ASSERT_EQ(registry().Remove("fix"), absl::OkStatus());
@@ -190,21 +187,21 @@ TEST_F(StateOwnerTest, SR1_OneThatCannotVanishKeepsACumulativePatchOut) {
 
 TEST_F(StateOwnerTest, ARefusedSetupReleasesThoseBeforeIt) {
   setup_results[kOtherState] = -EDOM;
-  const auto refused =
-      registry().Enable(WithStates("fix", true, Alpha(), {{kState}, {kOtherState}}, kCallbacks));
+  const auto refused = registry().Enable(
+      WithStates("fix", true, AlphaReplaced(), {{kState}, {kOtherState}}, kCallbacks));
   EXPECT_EQ(ErrnoOf(refused.status()).error, EDOM);
   EXPECT_THAT(std::string(refused.status().message()), HasSubstr("setup of state 8"));
   EXPECT_THAT(Called(), ElementsAre("setup 7 v1", "setup 8 v1", "release 7 v1"));
   EXPECT_EQ(alpha(0), 1);
   EXPECT_THAT(registry().Status().patches, IsEmpty());
   setup_results.clear();
-  EnableAndWait(WithStates("fix", true, Alpha(), {{kState}, {kOtherState}}));
+  EnableAndWait(WithStates("fix", true, AlphaReplaced(), {{kState}, {kOtherState}}));
   EXPECT_EQ(alpha(0), 2);
 }
 
 TEST_F(StateOwnerTest, ARefusedSetupOfWhatARevertBringsBackKeepsThePatch) {
-  EnableAndWait(WithStates("fix", true, Alpha(), {{kState}}));
-  EnableAndWait(WithStates("next", true, Beta(), {}));
+  EnableAndWait(WithStates("fix", true, AlphaReplaced(), {{kState}}));
+  EnableAndWait(WithStates("next", true, BetaReplaced(), {}));
   (void)Called();
   setup_results[kState] = -EDOM;
   EXPECT_EQ(ErrnoOf(registry().Revert().status()).error, EDOM);
@@ -221,17 +218,17 @@ TEST_F(StateOwnerTest, ARefusedSetupOfWhatARevertBringsBackKeepsThePatch) {
 TEST_F(StateOwnerTest, IsReleasedWhenThePatchDoesNotComeAbout) {
   ObjectCallbacks veto = kCallbacks;
   veto.pre_patch = Veto;
-  EXPECT_FALSE(registry().Enable(WithStates("fix", true, Alpha(), {{kState}}, veto)).ok());
+  EXPECT_FALSE(registry().Enable(WithStates("fix", true, AlphaReplaced(), {{kState}}, veto)).ok());
   EXPECT_THAT(Called(), ElementsAre("setup 7 v1", "veto", "release 7 v1"));
   // Nothing had begun when the first step failed.
   ASSERT_TRUE(failpoint::Arm("transition/allocate_text", 0, 1));
-  EXPECT_FALSE(registry().Enable(WithStates("fix", true, Alpha(), {{kState}})).ok());
+  EXPECT_FALSE(registry().Enable(WithStates("fix", true, AlphaReplaced(), {{kState}})).ok());
   EXPECT_THAT(Called(), IsEmpty());
 }
 
 TEST_F(StateOwnerTest, ReversedInBothDirections) {
   Occupy();
-  ASSERT_TRUE(registry().Enable(WithStates("fix", true, Stay(), {{kState}})).ok());
+  ASSERT_TRUE(registry().Enable(WithStates("fix", true, StayReplaced(), {{kState}})).ok());
   ASSERT_EQ(registry().Reverse("fix"), absl::OkStatus());
   Await();
   EXPECT_THAT(Called(), ElementsAre("setup 7 v1", "release 7 v1"));
@@ -242,9 +239,9 @@ TEST_F(StateOwnerTest, ReversedInBothDirections) {
 }
 
 TEST_F(StateOwnerTest, AVanishingThatIsReversedEnablesAgain) {
-  std::unique_ptr<Patch> patch = WithStates("fix", true, Alpha(), {{kState}});
+  std::unique_ptr<Patch> patch = WithStates("fix", true, AlphaReplaced(), {{kState}});
   // Its threads are held on both sides.
-  patch->held.push_back(SiteOf(Stay().old_function));
+  patch->held.push_back(SiteOf(StayReplaced().old_function));
   EnableAndWait(std::move(patch));
   (void)Called();
   Occupy();
@@ -258,11 +255,11 @@ TEST_F(StateOwnerTest, AVanishingThatIsReversedEnablesAgain) {
 TEST_F(StateOwnerTest, ShadowVariablesGoWithIt) {
   int object = 0;
   const StateOwner owner = {.owns_shadow = true, .shadow_dtor = DestroyShadow};
-  EnableAndWait(WithStates("fix", true, Alpha(), {{kState, 1, owner}}));
+  EnableAndWait(WithStates("fix", true, AlphaReplaced(), {{kState, 1, owner}}));
   ShadowTable& shadows = ShadowTable::Get();
   ASSERT_NE(shadows.Allocate(&object, kState, {.size = 8}), nullptr);
   ASSERT_NE(shadows.Allocate(&object, kOtherState, {.size = 8}), nullptr);
-  EnableAndWait(WithStates("next", true, Beta(), {{kState, 2, owner}}));
+  EnableAndWait(WithStates("next", true, BetaReplaced(), {{kState, 2, owner}}));
   EXPECT_NE(shadows.Find(&object, kState), nullptr) << "the state was handed over";
   DisableAndWait("next");
   EXPECT_EQ(shadows.Find(&object, kState), nullptr);

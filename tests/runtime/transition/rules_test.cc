@@ -12,6 +12,7 @@
 #include "runtime/base/failpoint.h"
 #include "runtime/safepoint/blocked_region.h"
 #include "tests/runtime/transition/core_fixture.h"
+#include "tests/runtime/transition/versioned_functions.h"
 
 namespace mend::testing {
 namespace {
@@ -23,12 +24,6 @@ using ::testing::IsEmpty;
 Gate* gate = nullptr;
 std::function<void()> call_when_stay_is_left;
 
-MEND_NATIVE(alpha) { return Opaque(argument + 1); }
-MEND_NATIVE(alpha_2) { return Opaque(argument + 2); }
-MEND_NATIVE(alpha_3) { return Opaque(argument + 3); }
-MEND_NATIVE(beta) { return Opaque(argument + 10); }
-MEND_NATIVE(beta_2) { return Opaque(argument + 20); }
-MEND_NATIVE(beta_3) { return Opaque(argument + 30); }
 // Versions that wait inside.
 MEND_NATIVE(sleeper) {
   gate->Await(true);
@@ -60,12 +55,6 @@ MEND_NATIVE(descend) {
   return Opaque(descend(Opaque(argument - 1)) + 1);
 }
 
-NativeFunction Alpha() { return MEND_NATIVE_FUNCTION(alpha); }
-NativeFunction Alpha2() { return MEND_NATIVE_FUNCTION(alpha_2); }
-NativeFunction Alpha3() { return MEND_NATIVE_FUNCTION(alpha_3); }
-NativeFunction Beta() { return MEND_NATIVE_FUNCTION(beta); }
-NativeFunction Beta2() { return MEND_NATIVE_FUNCTION(beta_2); }
-NativeFunction Beta3() { return MEND_NATIVE_FUNCTION(beta_3); }
 NativeFunction Sleeper() { return MEND_NATIVE_FUNCTION(sleeper); }
 NativeFunction Sleeper2() { return MEND_NATIVE_FUNCTION(sleeper_2); }
 NativeFunction Sleeper3() { return MEND_NATIVE_FUNCTION(sleeper_3); }
