@@ -4,7 +4,7 @@
 //
 // A preamble stands only for the text and the files that it was made from: the cache checks both
 // before every use. That a unit comes out the same with it and without is shown by
-// tests/patchc/compare_test.cc, which builds every edit both ways.
+// tests/patchc/compare_fixture.h, which builds every edit both ways.
 //
 // One thread at a time.
 #ifndef MEND_PATCHC_PREAMBLE_CACHE_H_

@@ -1,5 +1,5 @@
 # Refusals by `patchc check`, each by its code and with what it names; those that need a running program
-# are in refusals_test.sh, those of the comparison alone in tests/patchc/compare_test.cc.
+# are in refusals_test.sh, those of the comparison alone in tests/patchc.
 . "$(dirname "$0")/lib.sh"
 cd "$work"
 

@@ -16,6 +16,8 @@ using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
+using BlocksTest = CompareTest;
+
 constexpr char kBlocks[] =
     "typedef int (^op)(int);\n"
     "void *_Block_copy(const void *block);\n"
@@ -30,7 +32,7 @@ constexpr char kBlocks[] =
     "  return all;\n"
     "}\n";
 
-TEST_F(CompareTest, ABlockThatMayHaveBeenCopiedIsFoundByItsOrder) {
+TEST_F(BlocksTest, ABlockThatMayHaveBeenCopiedIsFoundByItsOrder) {
   flag_ = "-fblocks";
   MakeProgram({{"b.c", kBlocks}});
   const auto edit = [](std::string_view from, std::string_view to) {
@@ -55,7 +57,7 @@ TEST_F(CompareTest, ABlockThatMayHaveBeenCopiedIsFoundByItsOrder) {
   EXPECT_THAT(Build(edit("+ n; });\n", "+ n; });\n" + other)).refusals, IsEmpty());
 }
 
-TEST_F(CompareTest, ABlockThatIsOnlyCalledMayCaptureAnything) {
+TEST_F(BlocksTest, ABlockThatIsOnlyCalledMayCaptureAnything) {
   flag_ = "-fblocks";
   MakeProgram({{"b.c", kBlocks}});
   const BuildReport report =

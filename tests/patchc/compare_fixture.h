@@ -73,6 +73,14 @@ class CompareTest : public ::testing::Test {
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
+  // Forgets the program and its files, for a test of several.
+  void StartOver() {
+    TearDown();
+    bases_.clear();
+    objects_.clear();
+    SetUp();
+  }
+
   void Write(const std::string& name, const std::string& text) {
     std::ofstream(folder_ + "/" + name) << text;
   }

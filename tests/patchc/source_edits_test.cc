@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "patchc/macro_values.h"
+#include "patchc/source_edits.h"
 #include "tests/patchc/compare_fixture.h"
 
 namespace mend::patchc {
@@ -23,7 +23,9 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::UnorderedElementsAre;
 
-TEST(SourceEditsTest, NormalizesPathsAsTheLibraryDoes) {
+using SourceEditsTest = CompareTest;
+
+TEST_F(SourceEditsTest, NormalizesPathsAsTheLibraryDoes) {
   for (const char* path : {"/a/b.h",  "/a/.b/..c/...", "/a//b",    "//a",    "/a/./b",
                            "/a/../b", "/a/.",          "/a/..",    "/a/...", "/",
                            "/.",      "a/b",           "./a",      "../a",   "",
@@ -34,7 +36,7 @@ TEST(SourceEditsTest, NormalizesPathsAsTheLibraryDoes) {
   }
 }
 
-TEST_F(CompareTest, DiffOfASeriesAppliesInOrderAndSkipsForeignFiles) {
+TEST_F(SourceEditsTest, DiffOfASeriesAppliesInOrderAndSkipsForeignFiles) {
   MakeUsualProgram();
   Write("one.patch",
         "--- a/shape.c\n+++ b/shape.c\n@@ -4 +4 @@\n-int helper(int a) { return a ^ 5; }\n"
@@ -53,66 +55,7 @@ TEST_F(CompareTest, DiffOfASeriesAppliesInOrderAndSkipsForeignFiles) {
               HasSubstr("MEND-E0006"));
 }
 
-// A diff with a changed file that is no source of the program.
-std::string DiffWith(const std::string& foreign, const std::string& added) {
-  return absl::StrCat(
-      "--- a/shape.c\n+++ b/shape.c\n@@ -4 +4 @@\n-int helper(int a) { return a ^ 5; }\n"
-      "+int helper(int a) { return a ^ 6; }\n"
-      "--- a/",
-      foreign, "\n+++ b/", foreign, "\n@@ -1 +1 @@\n-x\n+", added, "\n");
-}
-
-TEST_F(CompareTest, RefusesADiffOfWhatASourceIsGeneratedFrom) {
-  const std::string parser = "#line 3 \"grammar/parse.y\"\nint parse(int x) { return x + 1; }\n";
-  MakeProgram({{"shape.h", kHeader}, {"main.c", kMain}, {"shape.c", kShape}, {"parse.c", parser}});
-  Write("fix.patch", DiffWith("grammar/parse.y", "y"));
-  SourceEdits edits(bases_);
-  ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
-  const std::string refusal(Std(edits.Check().message()));
-  EXPECT_THAT(refusal, HasSubstr("MEND-E0010"));
-  EXPECT_THAT(refusal, HasSubstr("parse.c is generated from a/grammar/parse.y"));
-  // With what the build made of it there is nothing left to do.
-  Write("edited/parse.c", Replaced(parser, "x + 1", "x + 2"));
-  ASSERT_TRUE(edits.AddFile(folder_ + "/edited/parse.c").ok());
-  EXPECT_TRUE(edits.Check().ok());
-  EXPECT_THAT(Functions(Finish(edits)), UnorderedElementsAre("helper changed", "parse changed"));
-  // Another file of that name, and a manual.
-  Write("other.patch", DiffWith("tools/parse.y", "y"));
-  SourceEdits others(bases_);
-  ASSERT_TRUE(others.AddDiff(folder_ + "/other.patch", {}).ok());
-  EXPECT_TRUE(others.Check().ok());
-}
-
-// As re2c -i and bison -l write them, and as php releases them.
-TEST_F(CompareTest, RefusesADiffOfWhatASourceWithoutLineDirectivesIsGeneratedFrom) {
-  const std::string parser = "int parse(int x) { return x + 1; }\n";
-  MakeProgram({{"shape.h", kHeader},
-               {"parse.h", "int parse(int);\n"},
-               {"main.c", kMain},
-               {"shape.c", kShape},
-               {"parse.tab.c", "#include \"parse.h\"\n" + parser}});
-  for (const std::string grammar : {"parse.y", "parse.re"}) {
-    Write("fix.patch", DiffWith(grammar, "y"));
-    SourceEdits edits(bases_);
-    ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
-    const std::string refusal(Std(edits.Check().message()));
-    EXPECT_THAT(refusal, HasSubstr("MEND-E0010"));
-    EXPECT_THAT(refusal, HasSubstr("parse.tab.c is generated from a/" + grammar));
-    EXPECT_THAT(refusal, Not(HasSubstr("parse.h")));
-    Write("edited/parse.tab.c", Replaced(parser, "x + 1", "x + 2"));
-    ASSERT_TRUE(edits.AddFile(folder_ + "/edited/parse.tab.c").ok());
-    EXPECT_TRUE(edits.Check().ok());
-  }
-  // A grammar of something else, and what is no grammar.
-  for (const std::string other : {"pars.y", "tools/parse.y", "parse.phpt"}) {
-    Write("other.patch", DiffWith(other, "y"));
-    SourceEdits others(bases_);
-    ASSERT_TRUE(others.AddDiff(folder_ + "/other.patch", {}).ok());
-    EXPECT_TRUE(others.Check().ok()) << other;
-  }
-}
-
-TEST_F(CompareTest, RefusesToEditAHeaderOfWhichTheBuildMadeACopy) {
+TEST_F(SourceEditsTest, RefusesToEditAHeaderOfWhichTheBuildMadeACopy) {
   // As postfix does, whose folders include the copies of each other's headers.
   const std::string header = "#define LIMIT 4\n";
   std::filesystem::create_directories(folder_ + "/include");
@@ -138,7 +81,7 @@ TEST_F(CompareTest, RefusesToEditAHeaderOfWhichTheBuildMadeACopy) {
   EXPECT_THAT(Functions(Finish(edits)), UnorderedElementsAre("a changed", "b changed"));
 }
 
-TEST_F(CompareTest, RefusesADiffOfAHeaderOfWhichTheProgramReadsACopyAlone) {
+TEST_F(SourceEditsTest, RefusesADiffOfAHeaderOfWhichTheProgramReadsACopyAlone) {
   std::filesystem::create_directories(folder_ + "/include");
   MakeProgram({{"include/limit.h", "#define LIMIT 4\n"},
                {"a.c", "#include \"include/limit.h\"\nint a(int x) { return x + LIMIT; }\n"}});
@@ -158,105 +101,7 @@ TEST_F(CompareTest, RefusesADiffOfAHeaderOfWhichTheProgramReadsACopyAlone) {
   EXPECT_TRUE(edits.Check().ok());
 }
 
-TEST_F(CompareTest, RefusesADiffOfWhatAHeaderIsFilledInFrom) {
-  // As config.status begins it.
-  const std::string header =
-      absl::StrCat("/* shape.h.  Generated from shape.h.in by configure.  */\n", kHeader);
-  MakeProgram({{"shape.h", header}, {"main.c", kMain}, {"shape.c", kShape}});
-  // ProFTPD's fix of CVE-2023-48795 adds an option to mod_sftp.h.in.
-  Write("fix.patch", DiffWith("shape.h.in", "#define LIMIT 7"));
-  SourceEdits edits(bases_);
-  ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
-  const std::string refusal(Std(edits.Check().message()));
-  EXPECT_THAT(refusal, HasSubstr("MEND-E0010"));
-  EXPECT_THAT(refusal, HasSubstr("shape.h is generated from a/shape.h.in"));
-  Write("edited/shape.h", absl::StrCat(header, "#define LIMIT 7\n"));
-  ASSERT_TRUE(edits.AddFile(folder_ + "/edited/shape.h").ok());
-  EXPECT_TRUE(edits.Check().ok());
-  // What configure may find, and a template of something else.
-  for (const std::string& other : {DiffWith("shape.h.in", "#undef HAVE_LIMIT"),
-                                   DiffWith("shape.conf.in", "#define LIMIT 7")}) {
-    Write("other.patch", Replaced(other, "@@ -1 +1 @@\n-x\n", "@@ -0,0 +1 @@\n"));
-    SourceEdits others(bases_);
-    ASSERT_TRUE(others.AddDiff(folder_ + "/other.patch", {}).ok());
-    EXPECT_TRUE(others.Check().ok());
-  }
-}
-
-TEST_F(CompareTest, RefusesADiffOfWhatAHeadSaysThatASourceIsGeneratedFrom) {
-  // As PostgreSQL's build, whose scripts write no line directives.
-  MakeProgram(
-      {{"codes.h", "/* autogenerated from src/utils/codes.txt, do not edit */\n#define CODE 4\n"},
-       {"rows_d.h",
-        "/*\n * DO NOT EDIT THIS FILE!\n *\n * It has been GENERATED by"
-        " src/catalog/genrows.pl\n */\n#define ROWS 2\n"},
-       {"table.h", "/* By hand. Do not change the order. */\n#define TABLE 1\n"},
-       {"a.c",
-        "#include \"codes.h\"\n#include \"rows_d.h\"\n#include \"table.h\"\n"
-        "int a(void) { return CODE + ROWS + TABLE; }\n"}});
-  const auto check = [this](const std::string& file) {
-    const std::string diff = absl::StrCat(
-        "--- a/a.c\n+++ b/a.c\n@@ -4 +4 @@\n-int a(void) { return CODE + ROWS + TABLE; }\n"
-        "+int a(void) { return CODE - ROWS + TABLE; }\n--- a/",
-        file, "\n+++ b/", file, "\n@@ -1 +1 @@\n-x\n+y\n");
-    Write("fix.patch", diff);
-    SourceEdits edits(bases_);
-    EXPECT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
-    return std::string(Std(edits.Check().message()));
-  };
-  EXPECT_THAT(check("src/utils/codes.txt"),
-              HasSubstr("codes.h is generated from a/src/utils/codes.txt"));
-  EXPECT_THAT(check("src/catalog/genrows.pl"), HasSubstr("rows_d.h is generated from"));
-  EXPECT_THAT(check("src/include/rows.dat"), HasSubstr("rows_d.h is generated from"));
-  // What has another name, or is no input of a build.
-  for (const std::string& other :
-       {"src/codes.txt.old", "README.txt", "src/row.dat", "src/table.dat", "tests/rows.dat",
-        "src/test/sql/rows.sql", "src/rows.pl"}) {
-    EXPECT_EQ(check(other), "") << other;
-  }
-}
-
-TEST_F(CompareTest, WhatAnotherProgramGeneratesIsNotTheSource) {
-  // As LevelDB's block.cc says of block_builder.cc.
-  MakeProgram({{"shape.h", absl::StrCat("/* Describes the shapes generated by maker.c. */\n"
-                                        "/* Generated by tables.c. */\n",
-                                        kHeader)},
-               {"main.c", kMain},
-               {"shape.c", kShape}});
-  const auto check = [this](const std::string& file) {
-    Write("fix.patch", DiffWith(file, "y"));
-    SourceEdits edits(bases_);
-    EXPECT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
-    return std::string(Std(edits.Check().message()));
-  };
-  EXPECT_EQ(check("tools/maker.c"), "");
-  EXPECT_THAT(check("tools/tables.c"), HasSubstr("shape.h is generated from a/tools/tables.c"));
-}
-
-TEST_F(CompareTest, RefusesADiffOfWhatAnIncludedTextIsMadeOf) {
-  // As jq's build, which writes the definitions in its own language as numbers.
-  Write("builtin.inc", " 0144, 0145,\n");
-  MakeProgram({{"init.lua.h", "0x78, 0x79,\n"},
-               {"a.c",
-                "const char text[] = {\n#include \"builtin.inc\"\n#include \"init.lua.h\"\n};\n"
-                "int a(int x) { return text[x]; }\n"}});
-  const auto check = [this](const std::string& file) {
-    Write("fix.patch", absl::StrCat("--- a/a.c\n+++ b/a.c\n@@ -5 +5 @@\n"
-                                    "-int a(int x) { return text[x]; }\n"
-                                    "+int a(int x) { return text[x + 1]; }\n--- a/",
-                                    file, "\n+++ b/", file, "\n@@ -1 +1 @@\n-x\n+y\n"));
-    SourceEdits edits(bases_);
-    EXPECT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
-    return std::string(Std(edits.Check().message()));
-  };
-  EXPECT_THAT(check("builtin.jq"), HasSubstr("builtin.inc is generated from a/builtin.jq"));
-  EXPECT_THAT(check("init.lua"), HasSubstr("init.lua.h is generated from a/init.lua"));
-  for (const std::string other : {"tests/builtin.jq", "builtin.md", "init.sh", "a.jq", "init.jq"}) {
-    EXPECT_EQ(check(other), "") << other;
-  }
-}
-
-TEST_F(CompareTest, RefusesToEditOneOfTwoNamesOfAFile) {
+TEST_F(SourceEditsTest, RefusesToEditOneOfTwoNamesOfAFile) {
   // What a compiler cache does: the object of one folder stands in another one's program.
   std::filesystem::create_directories(folder_ + "/one");
   std::filesystem::create_directories(folder_ + "/two");
@@ -290,98 +135,7 @@ TEST_F(CompareTest, RefusesToEditOneOfTwoNamesOfAFile) {
   EXPECT_TRUE(edits.Check().ok());
 }
 
-TEST_F(CompareTest, RefusesANewVariableThatTheBuildRegisters) {
-  MakeUsualProgram();
-  for (const auto& [file, is_refused] :
-       std::map<std::string, bool>{{"auto/modules", true}, {"doc/modules.txt", false}}) {
-    Write("fix.patch", DiffWith(file, "added_module \\"));
-    SourceEdits edits(bases_);
-    ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
-    Write("more.patch", absl::StrCat("--- a/main.c\n+++ b/main.c\n@@ -20,1 +20,2 @@\n"
-                                     " int says(void) { return puts(\"hello\"); }\n"
-                                     "+int added_module = 5;\n"));
-    ASSERT_TRUE(edits.AddDiff(folder_ + "/more.patch", {}).ok());
-    const BuildReport report = Finish(edits);
-    if (!is_refused) {
-      EXPECT_THAT(report.refusals, IsEmpty());
-      continue;
-    }
-    ASSERT_EQ(report.refusals.size(), 1u);
-    EXPECT_EQ(report.refusals.front().code, RefusalCode::kGeneratedSource);
-    EXPECT_THAT(report.refusals.front().message, HasSubstr("auto/modules names 'added_module'"));
-  }
-}
-
-TEST_F(CompareTest, WarnsOfMacrosThatTheBuildWouldDefine) {
-  MakeUsualProgram();
-  Write("fix.patch", DiffWith("configure.ac", "AC_DEFINE([HAVE_FAST_XOR], [1])"));
-  SourceEdits edits(bases_);
-  ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
-  EXPECT_THAT(edits.MacroWarnings(), IsEmpty());
-  Write("more.patch",
-        "--- a/shape.c\n+++ b/shape.c\n@@ -4 +4,3 @@\n int helper(int a) { return a ^ 6; }\n"
-        "+#ifdef HAVE_FAST_XOR\n+#endif\n");
-  ASSERT_TRUE(edits.AddDiff(folder_ + "/more.patch", {}).ok());
-  EXPECT_THAT(edits.MacroWarnings(), ElementsAre(HasSubstr("HAVE_FAST_XOR")));
-}
-
-// BIND's fixes bring scripts that test them.
-TEST(MacroValuesTest, AreNumbersThatBothTextsDefine) {
-  const auto changed = [](const std::string& old_text, const std::string& new_text) {
-    std::vector<std::string> found;
-    for (const ChangedMacro& macro : ChangedMacroValues(old_text, new_text)) {
-      found.push_back(absl::StrCat(macro.name, ": ", macro.old_value, ", ", macro.new_value));
-    }
-    return found;
-  };
-  EXPECT_THAT(changed("#define A 4\n#define B (1 << 3)\n  #  define C 'c'\n#define D SIZE*2\n"
-                      "#define SAME 7\n#define GONE 1\n",
-                      "#define A 5 /* more */\n#define B (1 << \\\n 4)\n#define C 'd'\n"
-                      "#define D SIZE*3\n#define SAME 7 // as ever\n#define COME 1\n"),
-              ElementsAre("A: 4, 5", "B: (1 << 3), (1 << 4)", "C: 'c', 'd'", "D: SIZE*2, SIZE*3"));
-  // Text, code and what has parameters; in a comment, a string, or not at all.
-  EXPECT_THAT(
-      changed("#define NAME \"a\"\n#define CALL run(1)\n#define F(x) 1\n#define EMPTY\n"
-              "// #define X 1\n/*\n#define Y 1\n*/\nconst char *s = \"\\\n#define Z 1\";\n",
-              "#define NAME \"b\"\n#define CALL run(2)\n#define F(x) 2\n#define EMPTY\n"
-              "// #define X 2\n/*\n#define Y 2\n*/\nconst char *s = \"\\\n#define Z 2\";\n"),
-      IsEmpty());
-  // For two platforms, the second of which changes.
-  EXPECT_THAT(changed("#ifdef _WIN32\n#define N 1\n#else\n#define N 2\n#endif\n",
-                      "#ifdef _WIN32\n#define N 1\n#else\n#define N 3\n#endif\n"),
-              ElementsAre("N: 2, 3"));
-  EXPECT_THAT(changed("", "#define N"), IsEmpty());
-  EXPECT_THAT(changed("#define", "#define"), IsEmpty());
-  EXPECT_THAT(changed("#", "# 1 \"a\"\n"), IsEmpty());
-}
-
-TEST_F(CompareTest, WarnsOfAMacroThatStandsForAnotherNumber) {
-  const std::string header = "#define CLOSING 4\n#define UNUSED 1\n";
-  const std::string source =
-      "#include \"flags.h\"\nint closing(int flags) { return (flags & CLOSING) != 0; }\n";
-  MakeProgram({{"flags.h", header}, {"flags.c", source}});
-  const BuildReport report = Build({{"flags.h", Replaced(header, "4", "8")}});
-  EXPECT_THAT(report.refusals, IsEmpty());
-  EXPECT_THAT(Functions(report), ElementsAre("closing changed"));
-  EXPECT_THAT(report.warnings,
-              ElementsAre(HasSubstr("flags.h: 'CLOSING' is 8 in the patch, and 4 in the running")));
-  // Nothing of the program depends on it.
-  const BuildReport unused = Build({{"flags.h", Replaced(header, "1", "2")}});
-  EXPECT_TRUE(unused.no_change);
-  EXPECT_THAT(unused.warnings, IsEmpty());
-}
-
-TEST_F(CompareTest, AScriptThatADiffAddsUsesNoMacros) {
-  MakeUsualProgram();
-  Write("fix.patch", absl::StrCat(DiffWith("old/run.py", "socket(AF_INET)"),
-                                  "--- /dev/null\n+++ b/new/run.py\n@@ -0,0 +1,2 @@\n"
-                                  "+socket(AF_INET)\n+first, _ = pair\n"));
-  SourceEdits edits(bases_);
-  ASSERT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
-  EXPECT_THAT(edits.MacroWarnings(), IsEmpty());
-}
-
-TEST_F(CompareTest, AUnitThatADiffAddsIsWarnedOfUnlessItIsIncluded) {
+TEST_F(SourceEditsTest, AUnitThatADiffAddsIsWarnedOfUnlessItIsIncluded) {
   const std::string part = "int part(int n) { return n; }\n";
   MakeProgram({{"part.c", part}});
   const std::string added = "int more(int n) { return n + 1; }\n";
@@ -405,7 +159,7 @@ TEST_F(CompareTest, AUnitThatADiffAddsIsWarnedOfUnlessItIsIncluded) {
 }
 
 // As `git diff -M -C` writes it, and `git log -p` where the user has set that.
-TEST_F(CompareTest, FilesThatGitRenamesOrCopiesAreThereUnderTheirNewNames) {
+TEST_F(SourceEditsTest, FilesThatGitRenamesOrCopiesAreThereUnderTheirNewNames) {
   MakeUsualProgram();
   const std::string edit_of_main =
       "diff --git a/main.c b/main.c\n--- a/main.c\n+++ b/main.c\n@@ -1 +1 @@\n-#include "
@@ -451,7 +205,7 @@ TEST_F(CompareTest, FilesThatGitRenamesOrCopiesAreThereUnderTheirNewNames) {
 }
 
 // A unit that git renames is compiled by the command that the program has of it.
-TEST_F(CompareTest, AUnitThatGitRenamesIsEditedUnderItsOldName) {
+TEST_F(SourceEditsTest, AUnitThatGitRenamesIsEditedUnderItsOldName) {
   MakeUsualProgram();
   Write(
       "fix.patch",
@@ -463,7 +217,7 @@ TEST_F(CompareTest, AUnitThatGitRenamesIsEditedUnderItsOldName) {
   EXPECT_THAT(Functions(Finish(edits)), ElementsAre("helper changed"));
 }
 
-TEST_F(CompareTest, LaterDiffsEditWhatEarlierOnesCreate) {
+TEST_F(SourceEditsTest, LaterDiffsEditWhatEarlierOnesCreate) {
   const std::string part = "int part(int n) { return n; }\n";
   MakeProgram({{"part.c", part}});
   const std::string first =
@@ -488,7 +242,7 @@ TEST_F(CompareTest, LaterDiffsEditWhatEarlierOnesCreate) {
   }
 }
 
-TEST_F(CompareTest, RefusesToSkipASourceThatAnEarlierDiffWouldHaveMade) {
+TEST_F(SourceEditsTest, RefusesToSkipASourceThatAnEarlierDiffWouldHaveMade) {
   const std::string part = "int part(int n) { return n; }\n";
   MakeProgram({{"part.c", part}});
   const std::string edit = absl::StrCat("--- old/part.c\n+++ new/part.c\n@@ -1 +1,2 @@\n ", part,
@@ -511,14 +265,14 @@ TEST_F(CompareTest, RefusesToSkipASourceThatAnEarlierDiffWouldHaveMade) {
   EXPECT_THAT(other.notes(), ElementsAre(HasSubstr("tool.c is no part of the program")));
 }
 
-TEST_F(CompareTest, RefusesACompileErrorWithClangsWords) {
+TEST_F(SourceEditsTest, RefusesACompileErrorWithClangsWords) {
   MakeUsualProgram();
   EXPECT_THAT(
       OnlyRefusal(Build({{"main.c", Replaced(kMain, "calls++;", "calls+++;")}})),
       AllOf(HasSubstr("MEND-E0001"), HasSubstr("main.c:11:"), HasSubstr("error: expected")));
 }
 
-TEST_F(CompareTest, ACompileErrorForWantOfAGeneratedHeaderSaysSo) {
+TEST_F(SourceEditsTest, ACompileErrorForWantOfAGeneratedHeaderSaysSo) {
   MakeProgram({{"proto.h", "int first(int a);\n"},
                {"part.c", "int first(int a) { return a; }\n"},
                {"user.c", "#include \"proto.h\"\nint use(int a) { return first(a); }\n"}});
@@ -537,7 +291,7 @@ TEST_F(CompareTest, ACompileErrorForWantOfAGeneratedHeaderSaysSo) {
               AllOf(HasSubstr("MEND-E0001"), Not(HasSubstr("is new in"))));
 }
 
-TEST_F(CompareTest, RefusesSourcesThatAreUnknownOrUnclear) {
+TEST_F(SourceEditsTest, RefusesSourcesThatAreUnknownOrUnclear) {
   MakeUsualProgram();
   Write("edited/other.c", "int x;\n");
   SourceEdits edits(bases_);
@@ -545,7 +299,7 @@ TEST_F(CompareTest, RefusesSourcesThatAreUnknownOrUnclear) {
               HasSubstr("MEND-E0007"));
 }
 
-TEST_F(CompareTest, ASharedHeaderIsEditedInEachObjectAsThatWasBuiltFromIt) {
+TEST_F(SourceEditsTest, ASharedHeaderIsEditedInEachObjectAsThatWasBuiltFromIt) {
   MakeUsualProgram();
   // The module is newer: its header has one more line, and it has a static twice.
   const std::string unit =
@@ -568,7 +322,7 @@ TEST_F(CompareTest, ASharedHeaderIsEditedInEachObjectAsThatWasBuiltFromIt) {
               UnorderedElementsAre(":area,1", ":norm,1", "plugin:part,1", "plugin:part,2"));
 }
 
-TEST_F(CompareTest, ASourceOfTwoObjectsIsAmbiguousUnlessItIsTheSame) {
+TEST_F(SourceEditsTest, ASourceOfTwoObjectsIsAmbiguousUnlessItIsTheSame) {
   std::filesystem::create_directory(folder_ + "/a");
   std::filesystem::create_directory(folder_ + "/b");
   MakeProgram({{"a/unit.c", "int f(int a) { return a; }\n"}});
@@ -589,7 +343,7 @@ TEST_F(CompareTest, ASourceOfTwoObjectsIsAmbiguousUnlessItIsTheSame) {
   EXPECT_THAT(ModulesAndUnits(Finish(edits)), ElementsAre("plugin:f,1"));
 }
 
-TEST_F(CompareTest, OfSourcesThatEndAlikeADiffIsForTheOneThatItApplies) {
+TEST_F(SourceEditsTest, OfSourcesThatEndAlikeADiffIsForTheOneThatItApplies) {
   std::filesystem::create_directory(folder_ + "/lib");
   MakeProgram(
       {{"unit.c", "int f(int a) { return a; }\n"}, {"lib/unit.c", "int g(int a) { return a; }\n"}});
