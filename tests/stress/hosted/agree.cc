@@ -19,17 +19,10 @@
 #include "agree.h"
 
 #include <dlfcn.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/select.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <ucontext.h>
@@ -47,6 +40,8 @@
 #include <thread>
 #include <vector>
 
+#include "agree_waits.h"
+
 constexpr int kVersion = 0;
 
 std::atomic<unsigned> forces{0};
@@ -61,11 +56,6 @@ std::atomic<unsigned long> failures{0};  // of what the program itself tries
 void Fail(const char* what, int detail) {
   if (failures.fetch_add(1, std::memory_order_relaxed) < 10) {
     std::fprintf(stderr, "%s failed: %d\n", what, detail);
-  }
-}
-
-void Spin(int turns) {
-  for (volatile int i = 0; i < turns; i = i + 1) {
   }
 }
 
@@ -238,92 +228,12 @@ __attribute__((noinline)) void HeldLock() {
   EndUnit(unit, "HeldLock");
 }
 
-// Blocks in one of the ways below.
+// Blocks in one of the ways of agree_waits.h.
 __attribute__((noinline)) void HeldWait(void (*wait)()) {
   const Unit unit = BeginUnit();
   wait();
   EndUnit(unit, "HeldWait");
 }
-
-namespace {
-
-constexpr timespec kShort = {0, 600'000};
-int tick_pipe[2];
-FILE* tick_lines = nullptr;  // fed by the ticker, as the pipe
-int tick_lines_in = -1;
-int epoll_descriptor = -1;
-int silent_sockets[2];
-sem_t nobody_posts;
-pthread_rwlock_t read_write = PTHREAD_RWLOCK_INITIALIZER;
-
-timespec SoonRealtime() {
-  timespec time;
-  clock_gettime(CLOCK_REALTIME, &time);
-  time.tv_nsec += kShort.tv_nsec;
-  if (time.tv_nsec >= 1'000'000'000) {
-    time.tv_nsec -= 1'000'000'000;
-    ++time.tv_sec;
-  }
-  return time;
-}
-
-void SleepFor() { std::this_thread::sleep_for(std::chrono::microseconds(400)); }
-void ClockSleep() { clock_nanosleep(CLOCK_MONOTONIC, 0, &kShort, nullptr); }
-void ReadPipe() {
-  char byte;
-  (void)!read(tick_pipe[0], &byte, 1);
-}
-void ReadLine() {
-  char line[8];
-  (void)!fgets(line, sizeof line, tick_lines);
-}
-void PollNothing() {
-  pollfd nothing = {-1, 0, 0};
-  poll(&nothing, 1, 1);
-}
-void EpollNothing() {
-  epoll_event event;
-  epoll_wait(epoll_descriptor, &event, 1, 1);
-}
-void SelectNothing() {
-  timeval time = {0, 600};
-  select(0, nullptr, nullptr, nullptr, &time);
-}
-void Receive() {
-  char byte;
-  (void)!recv(silent_sockets[0], &byte, 1, 0);  // which has a time-out
-}
-void Semaphore() {
-  const timespec end = SoonRealtime();
-  sem_timedwait(&nobody_posts, &end);
-}
-void ReadLock() {
-  pthread_rwlock_rdlock(&read_write);
-  Spin(500);
-  pthread_rwlock_unlock(&read_write);
-}
-void WriteLock() {
-  pthread_rwlock_wrlock(&read_write);
-  nanosleep(&kShort, nullptr);
-  pthread_rwlock_unlock(&read_write);
-}
-void WaitForSignal() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGWINCH);
-  sigtimedwait(&set, nullptr, &kShort);
-}
-// No wrapper knows this one.
-void RawFutex() {
-  static std::atomic<int> word{0};
-  syscall(SYS_futex, &word, 0 /* FUTEX_WAIT */, 0, &kShort, nullptr, 0);
-}
-
-constexpr void (*kWaits[])() = {SleepFor,     ClockSleep,    ReadPipe, ReadLine,  PollNothing,
-                                EpollNothing, SelectNothing, Receive,  Semaphore, ReadLock,
-                                WriteLock,    WaitForSignal, RawFutex};
-
-}  // namespace
 
 // --- units that go from thread to thread ---
 
@@ -571,15 +481,12 @@ class Threads {
   // Feeds the readers, and signals one thread after the other.
   void TickUntilStopped() {
     for (size_t next = 0; !stopping.load(std::memory_order_relaxed); ++next) {
-      // Full pipes are left as they are: the readers are slower, and stop before this thread does.
-      (void)!write(tick_pipe[1], "x", 1);
-      (void)!write(tick_lines_in, "\n", 1);
+      FeedReaders();
       pthread_kill(threads_[next / 2 % threads_.size()].native_handle(),
                    next % 2 == 0 ? SIGUSR1 : SIGUSR2);
       usleep(700);
     }
-    close(tick_pipe[1]);
-    close(tick_lines_in);
+    StopFeedingReaders();
   }
 
   void Join() {
@@ -598,18 +505,7 @@ void Restless() {
 }
 
 bool Prepare() {
-  int lines[2];
-  if (pipe(tick_pipe) != 0 || pipe(lines) != 0) return false;
-  tick_lines = fdopen(lines[0], "r");
-  tick_lines_in = lines[1];
-  for (const int writer : {tick_pipe[1], tick_lines_in}) {
-    if (fcntl(writer, F_SETFL, O_NONBLOCK) != 0) return false;
-  }
-  epoll_descriptor = epoll_create1(0);
-  if (socketpair(AF_UNIX, SOCK_STREAM, 0, silent_sockets) != 0) return false;
-  const timeval time = {0, 600};
-  setsockopt(silent_sockets[0], SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
-  sem_init(&nobody_posts, 0, 0);
+  if (!PrepareWaits()) return false;
   InstallHandlers();
   return atexit(HeldAtExit) == 0;
 }
@@ -623,7 +519,7 @@ void Start(Threads* threads, int scale, const char* plugin) {
     threads->RepeatResting(scale, unit);
   }
   threads->RepeatResting(2 * scale, HeldLock);
-  for (void (*wait)() : kWaits) threads->RepeatResting(scale, [wait] { HeldWait(wait); });
+  for (void (*wait)() : waits) threads->RepeatResting(scale, [wait] { HeldWait(wait); });
   const bool has_fibers = getenv("AGREE_WITHOUT_FIBERS") == nullptr;
   for (int i = 0; has_fibers && i < 4 * scale; ++i) StartFiber(new Fiber);
   threads->RepeatResting(scale, HeldFiber);

@@ -1,5 +1,6 @@
-// What the parts of the tortured program share: the program itself (agree.cc), the guest module
-// that it opens and closes (agree_plugin.cc), and the explicit patches of both (agree_patch.cc).
+// What the parts of the tortured program share: the program itself (agree.cc, agree_waits.cc), the
+// guest module that it opens and closes (agree_plugin.cc), and the explicit patches of both
+// (agree_patch.cc).
 #ifndef MEND_TESTS_STRESS_HOSTED_AGREE_H_
 #define MEND_TESTS_STRESS_HOSTED_AGREE_H_
 
@@ -37,5 +38,11 @@ __attribute__((always_inline)) inline void EndUnit(const Unit& unit, const char*
 
 // A unit for the callbacks of patches.
 void HeldCallback();
+
+// Keeps its thread running.
+inline void Spin(int turns) {
+  for (volatile int i = 0; i < turns; i = i + 1) {
+  }
+}
 
 #endif  // MEND_TESTS_STRESS_HOSTED_AGREE_H_

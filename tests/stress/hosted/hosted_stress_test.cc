@@ -194,10 +194,12 @@ class Built {
     char name[] = "/tmp/mend-stress-XXXXXX";
     if (mkdtemp(name) == nullptr) std::abort();
     directory_ = name;
-    for (const char* file : {"agree.cc", "agree.h", "agree_plugin.cc", "agree_patch.cc"}) {
+    for (const char* file : {"agree.cc", "agree.h", "agree_waits.cc", "agree_waits.h",
+                             "agree_plugin.cc", "agree_patch.cc"}) {
       fs::copy_file(fs::path(MEND_AGREE_SOURCES) / file, directory_ / file);
     }
-    Compile(absl::StrCat(" c++ -std=c++20 -O2 -pthread ", In("agree.cc"), " -o ", program()));
+    Compile(absl::StrCat(" c++ -std=c++20 -O2 -pthread ", In("agree.cc"), " ", In("agree_waits.cc"),
+                         " -o ", program()));
     Compile(absl::StrCat(" c++ -std=c++20 -O2 -shared ", In("agree_plugin.cc"), " -o ", plugin()));
   }
   ~Built() { fs::remove_all(directory_); }
@@ -235,7 +237,9 @@ class Built {
     changed.replace(changed.find(line) + line.size(), 1, std::to_string(spec.version));
     const fs::path edited = directory_ / absl::StrCat("edited", spec.version);
     fs::create_directories(edited);
-    fs::copy_file(directory_ / "agree.h", edited / "agree.h", fs::copy_options::skip_existing);
+    for (const char* header : {"agree.h", "agree_waits.h"}) {
+      fs::copy_file(directory_ / header, edited / header, fs::copy_options::skip_existing);
+    }
     std::ofstream(edited / "agree.cc") << changed;
     return absl::StrCat(" --base ", program(), " ", (edited / "agree.cc").string());
   }
