@@ -43,11 +43,7 @@ for name in fix other third; do build_patch $name --name $name --no-replace "$wo
 log=$work/serve.events
 expected=$work/expected
 touch "$log" "$expected"
-mkfifo "$work/in" "$work/out"
-exec 7<>"$work/in" 8<>"$work/out"
-"$mend" run --name serve --log "$log" --poke-interval "$poke" "$work/serve" <"$work/in" >"$work/out" 2>"$work/program.err" 7>&- 8>&- &
-hosted_pid=$!
-started+=("$hosted_pid")
+launch "$mend" run --name serve --log "$log" --poke-interval "$poke" "$work/serve"
 await_target
 ask go "1 1"
 

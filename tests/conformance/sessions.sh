@@ -20,12 +20,7 @@ done
 "$patchc" build -o "$work/$demo.mendpatch" --explicit "$sources/$demo.c" -- -O2 > "$work/build.log"
 
 touch "$log" "$expected"
-rm -f "$work/in" "$work/out"
-mkfifo "$work/in" "$work/out"
-exec 7<>"$work/in" 8<>"$work/out"
-"$mend" run --name host --log "$log" "$work/host" <"$work/in" >"$work/out" 2>"$work/program.err" 7>&- 8>&- &
-hosted_pid=$!
-started+=("$hosted_pid")
+launch "$mend" run --name host --log "$log" "$work/host"
 hear
 expect "the program's first line" ready "$answer"
 

@@ -119,7 +119,7 @@ expect_code 0 "$mend" disable "$hosted_pid" fix
   --health-period 0.1 >"$work/held.log" 2>&1 &
 watcher=$!
 started+=("$watcher")
-until grep -q "the canary is held in 1 process" "$work/held.log"; do sleep 0.05; done
+await "the canary is held" grep "the canary is held in 1 process" "$work/held.log"
 kill -INT "$watcher"
 code=0
 wait "$watcher" || code=$?
@@ -130,7 +130,7 @@ ask go "1 1 2 2 main 1"
   --health-period 0.1 >"$work/other.log" 2>&1 &
 watcher=$!
 started+=("$watcher")
-until grep -q "the canary is held in 1 process" "$work/other.log"; do sleep 0.05; done
+await "the canary is held" grep "the canary is held in 1 process" "$work/other.log"
 expect_code 0 "$mend" disable "$hosted_pid" fix
 code=0
 wait "$watcher" || code=$?

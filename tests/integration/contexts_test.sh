@@ -101,15 +101,10 @@ apply=("$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid")
 ask_no_more() { hear; expect "after '$1'" done "$answer"; }
 disable() { "$mend" disable "$hosted_pid" fix >/dev/null; }
 # patched in mid-transition: those who are in no unit run the new code.
-await_version() {
-  local tries
-  for tries in $(seq 100); do
-    say version
-    hear
-    [ "$answer" = "$1" ] && return
-    sleep 0.05
-  done
-  fail "version is $answer after $tries tries"
+await_version() { await "the version is $1" has_version "$1"; }
+has_version() {
+  say version
+  read -r -t 20 -u 8 answer && [ "$answer" = "$1" ]
 }
 
 # A suspended context in the middle of a unit: waited for, by name.

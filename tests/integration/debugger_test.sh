@@ -33,13 +33,9 @@ debug() {
 finish_debugged() {
   wait "$hosted_pid" || fail "gdb ended with $?"
   exec 7>&- 8>&-
-  local tries
-  for tries in $(seq 200); do
-    [ -z "$(ls "$XDG_RUNTIME_DIR/mend")" ] && return
-    sleep 0.05
-  done
-  fail "the program did not end after $tries tries"
+  await "the program has ended" no_target
 }
+no_target() { [ -z "$(ls "$XDG_RUNTIME_DIR/mend")" ]; }
 
 # part NAME: what gdb said after `echo ==NAME`.
 part() { awk -v name="==$1" '/^==/ { on = ($0 == name) } on' "$work/gdb.log"; }

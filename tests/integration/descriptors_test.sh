@@ -238,18 +238,13 @@ sed 's/return 1; }/return 2; }/' "$work/errors.c" >"$work/errors/errors.c"
 "$patchc" cc -O1 "$work/errors.c" -o "$work/errors_program"
 "$patchc" build -o "$work/errors.mendpatch" --base "$work/errors_program" "$work/errors/errors.c" >/dev/null
 for how in open dup2 freopen; do
-  rm -f "$work/in" "$work/out"
-  mkfifo "$work/in" "$work/out"
-  exec 7<>"$work/in" 8<>"$work/out"
-  "$work/errors_program" "$how" "$work/errors.$how" <"$work/in" >"$work/out" 2>"$work/errors.first" 7>&- 8>&- &
-  hosted_pid=$!
-  started+=("$hosted_pid")
+  launch "$work/errors_program" "$how" "$work/errors.$how"
   await_target
   ask go 1
   expect_code 0 "$patchc" apply "$work/errors.mendpatch" --to "$hosted_pid"
   ask go 2
   finish
-  expect "the first standard error, $how" "" "$(cat "$work/errors.first")"
+  expect "the first standard error, $how" "" "$(cat "$work/program.err")"
   lines=$(grep -c '^livepatch: ' "$work/errors.$how" || true)
   if [ "$how" = open ]; then expect "lines in a file of the program's" 0 "$lines"; else [ "$lines" -gt 3 ] || fail "$how: $lines lines"; fi
 done

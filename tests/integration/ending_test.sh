@@ -79,8 +79,7 @@ hear
 rm -f in_init
 "$mend" load "$hosted_pid" "$work/stuck.so" >load.log 2>&1 &
 started+=("$!")
-for tries in $(seq 600); do [ -e in_init ] && break; sleep 0.05; done
-[ -e in_init ] || fail "the module's init has not begun: $(cat load.log)"
+await "the module's init has begun" test -e in_init
 ask exit ending
 ask "go on" ended
 finish 4

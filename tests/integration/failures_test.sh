@@ -37,15 +37,7 @@ sed 's/return 1;/return 2;/; s/"in %d/"In %d/' "$work/serve.c" >"$work/new/serve
 "$patchc" build -o "$work/fix.mendpatch" --name fix --base "$work/serve" "$work/new/serve.c" >/dev/null
 
 # await_status PATTERN: `mend status` comes to say so.
-await_status() {
-  local tries
-  for tries in $(seq 400); do
-    "$mend" status "$hosted_pid" >"$work/status.log" 2>&1
-    grep -qE "$1" "$work/status.log" && return
-    sleep 0.05
-  done
-  fail "after $tries looks the status is not '$1': $(cat "$work/status.log")"
-}
+await_status() { await "the status is '$1'" says "$1" "$mend" status "$hosted_pid"; }
 
 expect_code 126 env MEND_OPTIONS="--failpoint nowhere" "$work/serve"
 expect_match "no such failpoint" "no failpoint 'nowhere'|test builds only" "$output"
@@ -92,11 +84,7 @@ goes_in_and_out
 ask stay "in 1"
 "$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid" --timeout 3 >"$work/ended.out" 2>"$work/ended.log" &
 client=$!
-for tries in $(seq 400); do
-  grep -q "1 thread left; serve ($hosted_pid) is in stay" "$work/ended.log" && break
-  sleep 0.05
-done
-[ "$tries" -lt 400 ] || fail "apply says nothing of what it waits for: $(cat "$work/ended.log")"
+await "apply says what it waits for" grep "1 thread left; serve ($hosted_pid) is in stay" "$work/ended.log"
 kill -TERM "$client"
 code=0
 wait "$client" || code=$?
@@ -176,12 +164,7 @@ goes_in_and_out
 finish
 
 # A log and a patch directory that take nothing.
-rm -f "$work/in" "$work/out"
-mkfifo "$work/in" "$work/out"
-exec 7<>"$work/in" 8<>"$work/out"
-MEND_OPTIONS="--log /dev/full --patch-dir $work/patches" "$work/serve" <"$work/in" >"$work/out" 2>"$work/program.err" &
-hosted_pid=$!
-started+=("$hosted_pid")
+MEND_OPTIONS="--log /dev/full --patch-dir $work/patches" launch "$work/serve"
 await_target
 ask go 1
 goes_in_and_out
@@ -232,10 +215,7 @@ await_target
 kill -STOP "$hosted_pid"
 MEND_OPTIONS=--no-socket "$work/crowd" "$XDG_RUNTIME_DIR/mend/$hosted_pid.sock" >"$work/crowd.out" &
 started+=("$!")
-for tries in $(seq 200); do
-  [ -s "$work/crowd.out" ] && break
-  sleep 0.05
-done
+await "the crowd is there" test -s "$work/crowd.out"
 expect "the queue" full "$(cat "$work/crowd.out")"
 expect_code 6 "$mend" status "$hosted_pid"
 expect_match "its message" "does not take connections" "$output"

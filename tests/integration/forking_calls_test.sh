@@ -68,11 +68,16 @@ SOURCE
 mkdir edited && sed 's/return 1;/return 2;/' serve.c >edited/serve.c
 "$patchc" build --base serve edited/serve.c --name two -o two.mendpatch >/dev/null
 
+# are_speakers LINES COUNT: so many processes have said something twice since there were so many lines.
+are_speakers() {
+  [ "$(tail -n +$(($1 + 1)) serve.out | cut -d ' ' -f 1 | sort | uniq -d | wc -l)" -eq "$2" ]
+}
+
 # all_say VALUE: so does each of the three from now on.
 all_say() {
-  local lines who tries
+  local lines who
   lines=$(wc -l <serve.out)
-  sleep 0.3
+  await "each says something" are_speakers "$lines" 3
   for who in parent child grandchild; do
     expect "what the $who says" "$who $1 1" "$(tail -n +$((lines + 1)) serve.out | grep "^$who " | sort -u)"
   done

@@ -73,10 +73,8 @@ mkfifo broken.fifo
 apply=$!
 exec 8>broken.fifo # returns when it is read, thus after the targets were found
 lines=$(wc -l <churn.out)
-for _ in $(seq 600); do
-  [ "$(wc -l <churn.out)" -gt $((lines + 10)) ] && break
-  sleep 0.05
-done
+more_than() { [ "$(wc -l <churn.out)" -gt "$1" ]; }
+await "some workers have ended" more_than $((lines + 10))
 cat broken.patch >&8
 exec 8>&-
 code=0
@@ -103,10 +101,7 @@ exec 8>two.fifo # returns when it is read, thus after the targets were found
 rm "$XDG_RUNTIME_DIR/mend/${ending[1]}.sock"
 cat two.patch >&8
 exec 8>&-
-for _ in $(seq 600); do
-  grep -q ' 2$' ending1.out && break
-  sleep 0.05
-done
+await "the first one has the patch" grep ' 2$' ending1.out
 kill -KILL "${ending[1]}"
 code=0
 wait "$apply" || code=$?
@@ -134,12 +129,8 @@ started+=("$!")
 hosted_pid=$!
 await_target
 # The socket is there before the program runs, and forks.
-child=
-for _ in $(seq 100); do
-  child=$(pgrep -P "$hosted_pid") && break
-  sleep 0.05
-done
-[ -n "$child" ] || fail "the confined program has not forked"
+await "the confined program has forked" pgrep -P "$hosted_pid"
+child=$(pgrep -P "$hosted_pid")
 started+=("$child")
 expect_code 0 "$patchc" apply two.mendpatch --to confined
 sleep 0.2
@@ -218,20 +209,11 @@ ask go 2
 ask open 2
 child=$(pgrep -P "$parent")
 started+=("$child")
-await_child() {
-  local tries
-  for tries in $(seq 200); do
-    [ "$(tail -n 1 program.err)" = "child $1" ] && return
-    sleep 0.05
-  done
-  fail "the child does not answer $1 after $tries tries: $(tail -n 1 program.err)"
-}
+await_child() { await "the child answers $1" child_answers "$1"; }
+child_answers() { [ "$(tail -n 1 program.err)" = "child $1" ]; }
 await_child 2
 # Its control socket is made meanwhile.
-for tries in $(seq 100); do
-  "$mend" ls "$child" >/dev/null 2>&1 && break
-  sleep 0.05
-done
+await "the child is a target" "$mend" ls "$child"
 # It has the patch and the module, and is operated on by itself.
 expect "the child's module" plugin "$("$mend" ls "$child" module | grep plugin)"
 expect "the child's patch" 1 "$("$mend" get "$child" livepatch/forking/plugin/patched)"

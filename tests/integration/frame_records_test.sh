@@ -59,10 +59,7 @@ ask x "answer 40"
 "$patchc" apply resolve.c --to "$hosted_pid" --name wider --timeout 300 >report 2>&1 &
 apply=$!
 started+=("$apply")
-for tries in $(seq 400); do
-  "$mend" status "$hosted_pid" 2>/dev/null | grep -q wider && break
-  sleep 0.05
-done
+await "the transition runs" says wider "$mend" status "$hosted_pid"
 # Each answer is of one layout, whichever.
 for tries in $(seq 400); do
   say x

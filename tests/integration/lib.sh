@@ -44,15 +44,44 @@ expect_code() {
   [ "$code" -eq "$wanted" ] || fail "'$*' ended with $code, wanted $wanted: $output"
 }
 
-# start PROGRAM ARGS...: starts it with its standard input at descriptor 7 and its standard output at
-# descriptor 8; its pid is then in $hosted_pid, its event log in $work/events.log.
-start() {
-  rm -f "$work/in" "$work/out" "$work/events.log"
+# await WHAT COMMAND...: until the command succeeds; a minute, on the busiest machine. What it prints is shown
+# only if that does not happen, so it must not be what fails the test.
+await() {
+  local what=$1 tries
+  shift
+  for tries in $(seq 1200); do
+    "$@" >"$work/await.log" 2>&1 && return
+    sleep 0.05
+  done
+  fail "not within a minute: $what"
+}
+
+# says PATTERN COMMAND...: a line of the command's output matches, as for grep -E.
+says() {
+  local pattern=$1
+  shift
+  "$@" 2>/dev/null | grep -E -- "$pattern" >/dev/null
+}
+
+# await_sleep, await_running: the program's first thread is asleep, in whatever call, or runs.
+await_sleep() { await "the program sleeps" grep '^State:.S' "/proc/$hosted_pid/status"; }
+await_running() { await "the program runs" grep '^State:.R' "/proc/$hosted_pid/status"; }
+
+# launch PROGRAM ARGS...: starts it with its standard input at descriptor 7 and its standard output at
+# descriptor 8; its pid is then in $hosted_pid.
+launch() {
+  rm -f "$work/in" "$work/out"
   mkfifo "$work/in" "$work/out"
   exec 7<>"$work/in" 8<>"$work/out"
-  MEND_OPTIONS="--log $work/events.log" "$@" <"$work/in" >"$work/out" 2>"$work/program.err" 7>&- 8>&- &
+  "$@" <"$work/in" >"$work/out" 2>"$work/program.err" 7>&- 8>&- &
   hosted_pid=$!
   started+=("$hosted_pid")
+}
+
+# start PROGRAM ARGS...: the same, with an event log, $work/events.log.
+start() {
+  rm -f "$work/events.log"
+  MEND_OPTIONS="--log $work/events.log" launch "$@"
 }
 
 # A target that is still being exec'd has no socket yet.

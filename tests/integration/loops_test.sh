@@ -83,17 +83,6 @@ edited variables 'char line.64.;' 'char line[64]; long errors = 0;'
 sed -i 's|tally.turns += 1;|tally.turns += 2 + errors++;|' variables/server.c
 sed -i -e 's|long sum = 0;|long sum = 0, errors = 0;|' -e 's|<< sum|<< sum + ++errors|' variables/server.cc
 
-# The program waits for input again, in the middle of a turn: it says nothing else that could be waited
-# for when it does.
-await_sleep() {
-  local tries
-  for tries in $(seq 400); do
-    grep -q '^State:.S' "/proc/$hosted_pid/status" && return
-    sleep 0.05
-  done
-  fail "the program does not wait for input"
-}
-
 # take_turn LINE WANTED: the transition that has begun ends with this turn, which is an old one.
 take_turn() {
   ask "$1" "$2"

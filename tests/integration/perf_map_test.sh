@@ -44,14 +44,9 @@ start_mapped() {
   local preparation=$1
   shift
   [ $# -gt 0 ] || set -- "$work/mapped"
-  rm -f "$work/in" "$work/out"
-  mkfifo "$work/in" "$work/out"
-  exec 7<>"$work/in" 8<>"$work/out"
-  bash -c 'map=/tmp/perf-$$.map; '"$preparation"'; log=$1/events.log; shift
+  launch bash -c 'map=/tmp/perf-$$.map; '"$preparation"'; log=$1/events.log; shift
     exec "$0" run --perf --log "$log" "$@"' \
-    "$mend" "$work" "$@" <"$work/in" >"$work/out" 2>"$work/program.err" 7>&- 8>&- &
-  hosted_pid=$!
-  started+=("$hosted_pid")
+    "$mend" "$work" "$@"
   map=/tmp/perf-$hosted_pid.map
   maps+=("$map")
 }

@@ -46,16 +46,9 @@ for number in $(seq 20); do
   started+=("$!") pids+=("$!")
 done
 held=("${pids[0]}" "${pids[1]}")
-for pid in "${pids[@]}"; do
-  for tries in $(seq 400); do "$mend" status "$pid" >/dev/null 2>&1 && break; sleep 0.05; done
-done
-for pid in "${held[@]}"; do
-  for tries in $(seq 400); do
-    "$mend" threads "$pid" 2>/dev/null | grep -q "blocked in pause" && continue 2
-    sleep 0.05
-  done
-  fail "$pid does not get to its pause"
-done
+await_hold() { await "process $1 is in its pause" says "blocked in pause" "$mend" threads "$1"; }
+for pid in "${pids[@]}"; do await "process $pid is a target" "$mend" status "$pid"; done
+for pid in "${held[@]}"; do await_hold "$pid"; done
 
 # given PID ANSWER: whether that is its last one.
 given() { [ "$(grep "^$1 " answers 2>/dev/null | tail -n 1)" = "$1 $2" ]; }
@@ -65,30 +58,15 @@ given() { [ "$(grep "^$1 " answers 2>/dev/null | tail -n 1)" = "$1 $2" ]; }
 "$patchc" apply twenty.mendpatch --to prefork --timeout 300 >report 2>&1 &
 apply=$!
 started+=("$apply")
-for tries in $(seq 1200); do
-  "$mend" status "${held[1]}" 2>/dev/null | grep -q "twenty" && break
-  sleep 0.05
-done
+await "its transition has begun" says twenty "$mend" status "${held[1]}"
 kill -STOP "${held[1]}"
-for pid in "${pids[@]:2}"; do
-  for tries in $(seq 1200); do
-    given "$pid" 21 && continue 2
-    sleep 0.05
-  done
-  fail "process $pid waits for those that are held up"
-done
+for pid in "${pids[@]:2}"; do await "process $pid does not wait for those that are held up" given "$pid" 21; done
 kill -0 "$apply" || fail "the command is over, though two processes have not answered: $(cat report)"
 kill -CONT "${held[1]}"
 # A signal that comes while a continued thread is on its way back into its pause does not end that (natively, with
 # six more threads in the process, 35 of 1500 times).
-for pid in "${held[@]}"; do
-  for tries in $(seq 400); do
-    kill -USR1 "$pid"
-    given "$pid" 21 && continue 2
-    sleep 0.05
-  done
-  fail "process $pid does not leave its pause"
-done
+wake_until_given() { kill -USR1 "$1" && given "$1" "$2"; }
+for pid in "${held[@]}"; do await "process $pid leaves its pause" wake_until_given "$pid" 21; done
 code=0
 wait "$apply" || code=$?
 expect "the command's exit code" 0 "$code"
@@ -101,10 +79,7 @@ expect_code 0 "$mend" disable prefork twenty
 MEND_OPTIONS="--log /dev/null" ./prefork held 2>/dev/null &
 late=$!
 started+=("$late")
-for tries in $(seq 400); do
-  "$mend" threads "$late" 2>/dev/null | grep -q "blocked in pause" && break
-  sleep 0.05
-done
+await_hold "$late"
 expect_code 7 "$patchc" apply --json twenty.mendpatch --to prefork --timeout 2
 expect "those that took it" 20 "$(grep -o '"outcome":"complete"' <<<"$output" | wc -l)"
 expect "the one that did not" 1 "$(grep -o '"outcome":"reversed"' <<<"$output" | wc -l)"

@@ -72,13 +72,8 @@ mkdir edited patches && sed 's/return 1;/return 2;/' serve.c >edited/serve.c
 export PATH=$work:$PATH
 
 start_server() {
-  rm -f in out
-  mkfifo in out
-  exec 7<>in 8<>out
   MEND_OPTIONS="--log $work/events.log --patch-dir $work/patches --name again --socket $work/own.sock" \
-    ./serve <in >out 2>program.err 7>&- 8>&- &
-  hosted_pid=$!
-  started+=("$hosted_pid")
+    launch ./serve
 }
 start_server
 ask go 1

@@ -203,7 +203,7 @@ patch_computing() {
   ask go 1
   goes_in_and_out
   say on
-  sleep 0.1
+  await_running
   expect_code 0 "$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid"
   hear
   ask go 2

@@ -42,28 +42,20 @@ done
 
 # targets COUNT: waits until so many processes of the name are there; their pids are in $pids.
 pids=
-targets() {
-  local tries
-  for tries in $(seq 200); do
-    # Other programs may be hosted on this machine.
-    pids=$("$mend" ps --json 2>/dev/null | grep -oE '"pid":"[0-9]+","name":"serve"' |
-      grep -oE '[0-9]+' || true)
-    [ "$(wc -w <<<"$pids")" -eq "$1" ] && return
-    sleep 0.05
-  done
-  fail "not $1 targets after $tries tries: $pids"
+targets() { await "there are $1 targets" are_targets "$1"; }
+are_targets() {
+  # Other programs may be hosted on this machine.
+  pids=$("$mend" ps --json 2>/dev/null | grep -oE '"pid":"[0-9]+","name":"serve"' |
+    grep -oE '[0-9]+' || true)
+  [ "$(wc -w <<<"$pids")" -eq "$1" ]
 }
 # everyone ANSWER: each of $pids comes to give that answer.
 everyone() {
-  local pid tries
-  for pid in $pids; do
-    for tries in $(seq 200); do
-      [ "$(grep "^$pid " answers 2>/dev/null | tail -n 1)" = "$pid $1" ] && continue 2
-      sleep 0.05
-    done
-    fail "process $pid does not answer $1 after $tries tries"
-  done
+  local pid
+  for pid in $pids; do await "process $pid answers $1" given "$pid" "$1"; done
 }
+# given PID ANSWER: whether that is its last one.
+given() { [ "$(grep "^$1 " answers 2>/dev/null | tail -n 1)" = "$1 $2" ]; }
 targets 3
 # The child is no child of this shell's.
 started+=($pids)
@@ -92,15 +84,7 @@ held=$!
 started+=("$held")
 targets 4
 # It has a socket before it is where the patch cannot pass.
-await_hold() {
-  local tries
-  for tries in $(seq 400); do
-    "$mend" threads "$held" 2>/dev/null | grep -q "blocked in pause" && return
-    sleep 0.05
-  done
-  fail "$held does not get to its pause"
-}
-await_hold
+await "process $held is in its pause" says "blocked in pause" "$mend" threads "$held"
 expect_code 7 "$patchc" apply --json serve.c --to serve --name twenty --timeout 1
 expect_match "the one that is held up" '"outcome": *"reversed"' "$output"
 pids=$(for pid in $pids; do [ "$pid" = "$held" ] || echo "$pid"; done)
@@ -117,7 +101,7 @@ for copy in one two three four; do
 done
 for pid in "${stopped[@]}"; do
   # A socket that is there may be about to listen yet.
-  for tries in $(seq 200); do "$mend" status "$pid" >/dev/null 2>&1 && break; sleep 0.05; done
+  await "process $pid is a target" "$mend" status "$pid"
   kill -STOP "$pid"
 done
 output=$("$mend" ps 2>&1)

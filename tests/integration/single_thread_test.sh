@@ -146,7 +146,7 @@ finish
 
 fresh
 say spin
-sleep 0.2
+await_running
 expect_code 0 "$mend" status "$hosted_pid"
 kill -USR1 "$hosted_pid"
 hear
@@ -158,7 +158,7 @@ for how in leave "leave stack"; do
   fresh
   ask "$how" 1
   say spin
-  sleep 0.2
+  await_running
   expect_code 0 timeout 20 "$mend" status "$hosted_pid"
   kill -USR1 "$hosted_pid"
   hear

@@ -26,7 +26,7 @@ exec 9<>"$work/rounds"
 "$patchc" watch --to "$hosted_pid" --json >"$work/rounds" 2>"$work/watch.err" 7>&- 8>&- 9>&- &
 watch_pid=$!
 started+=("$watch_pid")
-for tries in $(seq 200); do grep -q watching "$work/watch.err" && break; sleep 0.05; done
+await "patchc watch says that it watches" grep watching "$work/watch.err"
 expect_match "what is watched" 'watching 1 source\(s\) of greet' "$(cat "$work/watch.err")"
 
 ask Ada "Hello Ada, you are number 1"
@@ -82,7 +82,7 @@ edited Bonjour | save
   2>"$work/watch.err" &
 watch_pid=$!
 started+=("$watch_pid")
-for tries in $(seq 200); do grep -q 'applied to greet' "$work/text.log" && break; sleep 0.05; done
+await "the patch is applied" grep 'applied to greet' "$work/text.log"
 expect_match "the report" "patch 'watch(~[0-9]+)?' applied to greet" "$(cat "$work/text.log")"
 ask Mary "Bonjour Mary, you are number 10"
 finish
