@@ -10,18 +10,16 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "mend/json.h"
 
 namespace mend {
 namespace {
-
-using Json = nlohmann::json;
 
 // Why nobody answers on the socket, in the system's words: the HTTP library only says "Connection".
 absl::Status ExplainConnection(const std::string& socket_path) {
@@ -107,17 +105,6 @@ class NoBrokenPipe {
   bool was_pending_ = false;
 };
 
-// The object in a reply's body; null when the body is something else.
-Json ReplyObject(const Reply& reply) {
-  Json object = Json::parse(reply.body, nullptr, /*allow_exceptions=*/false);
-  return object.is_object() ? object : Json();
-}
-
-std::string StringField(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
 }  // namespace
 
 absl::StatusOr<Reply> Client::Get(const std::string& path, const RequestOptions& options) const {
@@ -177,11 +164,9 @@ absl::StatusOr<Reply> Client::Follow(
 }
 
 int ExitCodeOf(const Reply& reply) {
-  const Json object = ReplyObject(reply);
-  if (!object.is_null()) {
-    const auto found = object.find("exit_code");
-    const bool is_number = found != object.end() && found->is_number_integer();
-    const int64_t code = is_number ? found->get<int64_t>() : int64_t{-1};
+  const Json answer = ParseObject(reply.body);
+  if (FieldOf(answer, "exit_code").is_number_integer()) {
+    const int64_t code = NumberOf(answer, "exit_code");
     if (code >= kExitOk && code <= kExitSomeFailed) return static_cast<int>(code);
   }
   return reply.ok() ? kExitOk : kExitInternal;
@@ -189,10 +174,10 @@ int ExitCodeOf(const Reply& reply) {
 
 std::string ErrorText(const Reply& reply) {
   if (reply.ok()) return {};
-  const Json object = ReplyObject(reply);
-  const std::string message = StringField(object, "message");
+  const Json answer = ParseObject(reply.body);
+  const std::string message = StringOf(answer, "message");
   if (message.empty()) return absl::StrCat("EIO: the target answered HTTP status ", reply.status);
-  const std::string error = StringField(object, "errno");
+  const std::string error = StringOf(answer, "errno");
   return error.empty() ? message : absl::StrCat(error, ": ", message);
 }
 

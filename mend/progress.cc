@@ -7,43 +7,35 @@
 #include <cstdio>
 #include <functional>
 #include <future>
-#include <nlohmann/json.hpp>
 #include <string_view>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "mend/json.h"
 
 namespace mend {
 namespace {
-
-std::string StringField(const nlohmann::json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
 
 // "3 threads left; worker (124) is in handle_request"; "" when nothing can be said.
 std::string DescribeTransition(const Client& client) {
   const absl::StatusOr<Reply> reply = client.Get("/status", {.timeout = absl::Seconds(2)});
   if (!reply.ok() || !reply->ok()) return {};
-  const nlohmann::json status = nlohmann::json::parse(reply->body, nullptr, false);
-  if (!status.is_object() || !status.contains("transition") || !status["transition"].is_object()) {
-    return {};
-  }
-  const auto left = status["transition"].find("threads_left");
-  if (left == status["transition"].end() || !left->is_number_unsigned()) return {};
-  const uint64_t threads = left->get<uint64_t>();
+  const Json status = ParseObject(reply->body);
+  const Json& transition = FieldOf(status, "transition");
+  if (!transition.is_object()) return {};
+  const int64_t threads = NumberOf(transition, "threads_left");
   std::string text = absl::StrCat(threads, threads == 1 ? " thread left" : " threads left");
-  const auto stragglers = status.find("stragglers");
-  if (stragglers == status.end() || !stragglers->is_array() || stragglers->empty()) return text;
-  const nlohmann::json& first = stragglers->front();
-  absl::StrAppend(&text, "; ", StringField(first, "name"), " (", StringField(first, "tid"), ")");
-  const auto straggler = first.find("straggler");
-  if (straggler != first.end() && straggler->is_object()) {
-    const std::string function = StringField(*straggler, "function");
-    absl::StrAppend(&text, function.empty() ? " is " + StringField(*straggler, "reason")
-                                            : " is in " + function);
+  const Json& stragglers = FieldOf(status, "stragglers");
+  if (!stragglers.is_array() || stragglers.empty()) return text;
+  const Json& first = stragglers.front();
+  absl::StrAppend(&text, "; ", StringOf(first, "name"), " (", StringOf(first, "tid"), ")");
+  const Json& straggler = FieldOf(first, "straggler");
+  if (straggler.is_object()) {
+    const std::string function = StringOf(straggler, "function");
+    absl::StrAppend(
+        &text, function.empty() ? " is " + StringOf(straggler, "reason") : " is in " + function);
   }
   return text;
 }

@@ -13,7 +13,6 @@
 #include <deque>
 #include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <thread>
@@ -31,6 +30,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "mend/client.h"
+#include "mend/json.h"
 #include "runtime/control/socket_place.h"
 
 namespace mend {
@@ -43,27 +43,21 @@ constexpr absl::Duration kFollowTime = absl::Seconds(5);
 constexpr absl::Duration kLookInterval = absl::Milliseconds(20);
 constexpr size_t kAskedAtOnce = 32;
 
-// A string field of an answer; "" when it is missing or something else.
-std::string StringField(const nlohmann::json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
 // Asks the program behind a socket who it is.
 absl::StatusOr<Target> AskTarget(const std::string& socket) {
   const absl::StatusOr<Reply> reply =
       Client(socket).Get("/program", {.timeout = absl::Seconds(5), .content_type = ""});
   if (!reply.ok()) return reply.status();
-  const nlohmann::json object = nlohmann::json::parse(reply->body, nullptr, false);
-  if (!reply->ok() || !object.is_object()) {
+  const Json answer = ParseObject(reply->body);
+  if (!reply->ok() || answer.is_null()) {
     return absl::PermissionDeniedError(
         absl::StrCat("target at '", socket, "' refuses: ", ErrorText(*reply)));
   }
   Target target;
   target.socket = socket;
-  target.name = StringField(object, "name");
-  target.executable = StringField(object, "executable");
-  if (!absl::SimpleAtoi(StringField(object, "pid"), &target.pid)) {
+  target.name = StringOf(answer, "name");
+  target.executable = StringOf(answer, "executable");
+  if (!absl::SimpleAtoi(StringOf(answer, "pid"), &target.pid)) {
     return absl::UnavailableError(absl::StrCat("'", socket, "' is no control socket of mend"));
   }
   return target;

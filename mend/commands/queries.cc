@@ -21,8 +21,7 @@ std::string EnabledPatches(const Json& status) {
 Json StatusOf(const Target& target) {
   const absl::StatusOr<Reply> reply =
       Client(target.socket).Get("/status", {.timeout = absl::Seconds(5)});
-  Json status = reply.ok() ? Json::parse(reply->body, nullptr, false) : Json();
-  return status.is_object() ? status : Json::object();
+  return reply.ok() ? ParseObject(reply->body) : Json();
 }
 
 // One event as a line for people: its text, or its kind and subject when it has none.
@@ -77,7 +76,7 @@ int ListPrograms(bool json) {
     for (const pid_t pid : silent) unanswered.push_back(std::to_string(pid));
     const Json document = {
         {"schema", 1}, {"programs", std::move(programs)}, {"silent", std::move(unanswered)}};
-    std::printf("%s\n", document.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+    PrintJson(document);
   } else if (table.empty()) {
     std::fputs("mend: no program of yours is running\n", stderr);
   } else {

@@ -15,10 +15,6 @@ Json ParseAnswer(const std::string& body) {
   return answer.is_discarded() ? Json(body) : answer;
 }
 
-void PrintJson(const Json& document) {
-  std::printf("%s\n", document.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
-}
-
 // What one target answered.
 struct TargetResult {
   int exit_code = kExitOk;

@@ -130,28 +130,6 @@ std::string Emphasize(std::string_view text) {
                 : std::string(text);
 }
 
-const Json& FieldOf(const Json& object, const char* key) {
-  static const Json* const null = new Json();
-  if (!object.is_object()) return *null;
-  const auto found = object.find(key);
-  return found == object.end() ? *null : *found;
-}
-
-std::string StringOf(const Json& object, const char* key) {
-  const Json& field = FieldOf(object, key);
-  return field.is_string() ? field.get<std::string>() : std::string();
-}
-
-int64_t NumberOf(const Json& object, const char* key) {
-  const Json& field = FieldOf(object, key);
-  return field.is_number_integer() ? field.get<int64_t>() : 0;
-}
-
-bool BoolOf(const Json& object, const char* key) {
-  const Json& field = FieldOf(object, key);
-  return field.is_boolean() && field.get<bool>();
-}
-
 std::string StatusText(const Json& status) {
   std::string text = absl::StrCat(Emphasize(Printable(StringOf(status, "name"))), " (pid ",
                                   StringOf(status, "pid"), ", ",

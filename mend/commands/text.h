@@ -3,14 +3,13 @@
 #define MEND_MEND_COMMANDS_TEXT_H_
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
-namespace mend {
+#include "mend/json.h"
 
-using Json = nlohmann::ordered_json;
+namespace mend {
 
 // Rows of cells in aligned columns, two blanks apart; the first row is the heading.
 class TextTable {
@@ -34,12 +33,6 @@ std::string FormatNs(int64_t ns);
 
 // Bold, on a terminal that takes colour (NO_COLOR is honoured); otherwise the text itself.
 std::string Emphasize(std::string_view text);
-
-// Fields of answers: empty, zero or null when they are missing or of another type.
-std::string StringOf(const Json& object, const char* key);
-int64_t NumberOf(const Json& object, const char* key);
-bool BoolOf(const Json& object, const char* key);
-const Json& FieldOf(const Json& object, const char* key);
 
 // What answers say, for people. Each ends with a newline.
 std::string StatusText(const Json& status);

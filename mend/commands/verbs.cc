@@ -46,7 +46,7 @@ absl::StatusOr<Reply> GetText(const Client& client, const std::string& path, con
     document[key] = std::string(absl::StripSuffix(reply->body, "\n"));
   }
   document["exit_code"] = kExitOk;
-  if (json) reply->body = document.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (json) reply->body = DumpJson(document);
   return reply;
 }
 

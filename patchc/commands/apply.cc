@@ -15,6 +15,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/synchronization/mutex.h"
 #include "mend/client.h"
+#include "mend/json.h"
 #include "mend/target.h"
 #include "patchc/commands/build_report.h"
 #include "patchc/commands/command.h"
@@ -26,8 +27,6 @@
 
 namespace mend::patchc {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr char kExamples[] =
     "\nexamples:\n"
@@ -85,7 +84,7 @@ class Applier {
     }
     if (options_.canary.watches()) StayWithCanaries(targets, outcomes);
     if (outcomes.size() == 1) {
-      if (options_.patch.json) Print(outcomes.front().json);
+      if (options_.patch.json) PrintJson(outcomes.front().json);
       return outcomes.front().exit_code;
     }
     return ReportSeveral(outcomes);
@@ -100,7 +99,7 @@ class Applier {
       if (!bytes.ok()) return ReportError(bytes.status(), options_.patch.json);
       if (!IsPatchModule(*bytes)) continue;
       if (inputs.size() > 1) {
-        std::fputs("patchc apply: a module goes alone\n", stderr);
+        std::fputs("patchc apply: a module goes alone, without sources or another one\n", stderr);
         return kExitUsage;
       }
       if (options_.patch.HasBuildOptions()) {
@@ -133,8 +132,8 @@ class Applier {
     std::vector<HeldCanary> held;
     for (size_t i = 0; i < outcomes.size(); ++i) {
       const Json& json = outcomes[i].json;
-      if (outcomes[i].exit_code != kExitOk || TextField(json, "outcome") != "canary") continue;
-      held.push_back({targets[i], TextField(json, "patch"), &outcomes[i]});
+      if (outcomes[i].exit_code != kExitOk || StringOf(json, "outcome") != "canary") continue;
+      held.push_back({targets[i], StringOf(json, "patch"), &outcomes[i]});
     }
     if (!held.empty()) WatchCanaries(std::move(held), options_.canary, options_.send);
   }
@@ -227,19 +226,15 @@ class Applier {
     std::set<int> codes;
     for (const Outcome& outcome : outcomes) {
       // One that has ended says nothing about the others: all of those may be refused.
-      if (TextField(outcome.json, "outcome") != kEnded) codes.insert(outcome.exit_code);
+      if (StringOf(outcome.json, "outcome") != kEnded) codes.insert(outcome.exit_code);
       json["targets"].push_back(outcome.json);
     }
     const int code = codes.empty()       ? static_cast<int>(kExitOk)
                      : codes.size() == 1 ? *codes.begin()
                                          : static_cast<int>(kExitSomeFailed);
     json["exit_code"] = code;
-    if (options_.patch.json) Print(json);
+    if (options_.patch.json) PrintJson(json);
     return code;
-  }
-
-  static void Print(const Json& json) {
-    std::printf("%s\n", json.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
   }
 
   const ApplyOptions options_;
@@ -259,7 +254,7 @@ int RunApply(const CommandArguments& arguments) {
   app.footer(kExamples);
   ApplyOptions options;
   AddPatchOptions(app, options.patch);
-  app.add_option("--to", options.to, "target: pid, socket, name or glob of names")->required();
+  app.add_option("--to", options.to, "process id, socket path, name or glob of names")->required();
   app.add_option("--param", options.send.parameters, "K=V: a parameter of the module")
       ->allow_extra_args(false);
   app.add_flag("--allow-inlined", options.send.allow_inlined,

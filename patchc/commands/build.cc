@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "mend/client.h"
+#include "mend/json.h"
 #include "mend/target.h"
 #include "patchc/commands/build_explicit.h"
 #include "patchc/commands/build_report.h"
@@ -17,8 +18,6 @@
 
 namespace mend::patchc {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr char kBuildExamples[] =
     "\nexamples:\n"
@@ -97,7 +96,7 @@ int Build(const std::string& base, const std::string& output, const PatchOptions
   json["exit_code"] = code;
   FillJson(*report, json);
   json["output"] = write ? output : "";
-  std::printf("%s\n", json.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+  PrintJson(json);
   return code;
 }
 

@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "mend/client.h"
+#include "mend/json.h"
 #include "patchc/clang_runner.h"
 #include "patchc/object_view.h"
 #include "patchc/object_writer.h"
@@ -111,15 +111,15 @@ int BuildExplicit(const std::string& base, const PatchOptions& options,
                 module->objects.size(), output.c_str());
     return kExitOk;
   }
-  nlohmann::ordered_json json;
+  Json json;
   json["schema"] = 1;
   json["exit_code"] = kExitOk;
   json["patch"] = module->name;
   json["explicit"] = true;
-  json["objects"] = nlohmann::ordered_json::array();
+  json["objects"] = Json::array();
   for (const ExplicitObject& object : module->objects) json["objects"].push_back(object.name);
   json["output"] = output;
-  std::printf("%s\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+  PrintJson(json);
   return kExitOk;
 }
 

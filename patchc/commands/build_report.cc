@@ -76,17 +76,17 @@ void PrintContents(std::FILE* file, const BuildReport& report) {
   }
 }
 
-void FillUnits(const BuildReport& report, nlohmann::ordered_json& json) {
-  json["units"] = nlohmann::ordered_json::array();
+void FillUnits(const BuildReport& report, Json& json) {
+  json["units"] = Json::array();
   for (const UnitDiff& unit : report.units) {
-    nlohmann::ordered_json functions = nlohmann::ordered_json::array();
+    Json functions = Json::array();
     for (const PatchedFunction& function : unit.functions) {
       functions.push_back({{"name", function.name},
                            {"display", DisplayName(function.name)},
                            {"reason", ChangeReasonName(function.reason)},
                            {"detail", function.detail}});
     }
-    nlohmann::ordered_json references = nlohmann::ordered_json::array();
+    Json references = Json::array();
     for (const DataReference& reference : unit.references) references.push_back(reference.name);
     json["units"].push_back({{"module", unit.module},
                              {"unit", unit.unit},
@@ -98,7 +98,7 @@ void FillUnits(const BuildReport& report, nlohmann::ordered_json& json) {
   }
 }
 
-void FillJson(const BuildReport& report, nlohmann::ordered_json& json) {
+void FillJson(const BuildReport& report, Json& json) {
   json["patch"] = report.name;
   json["no_change"] = report.no_change;
   json["units_compiled"] = report.units_compiled;
@@ -107,13 +107,13 @@ void FillJson(const BuildReport& report, nlohmann::ordered_json& json) {
   json["replace"] = report.module.replace;
   json["held"] = report.module.hold;
   FillUnits(report, json);
-  json["frame_records"] = nlohmann::ordered_json::array();
+  json["frame_records"] = Json::array();
   for (const FrameOnlyRecord& record : report.frame_records) {
     json["frame_records"].push_back({{"change", record.change},
                                      {"detail", record.detail},
                                      {"functions", Displayed(record.functions)}});
   }
-  json["refusals"] = nlohmann::ordered_json::array();
+  json["refusals"] = Json::array();
   for (const Refusal& refusal : report.refusals) {
     json["refusals"].push_back({{"code", RefusalId(refusal.code)},
                                 {"message", refusal.message},

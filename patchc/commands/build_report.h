@@ -3,8 +3,8 @@
 #define MEND_PATCHC_COMMANDS_BUILD_REPORT_H_
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
+#include "mend/json.h"
 #include "patchc/patch_builder.h"
 
 namespace mend::patchc {
@@ -16,10 +16,10 @@ void PrintProblems(std::FILE* file, const BuildReport& report);
 void PrintContents(std::FILE* file, const BuildReport& report);
 
 // Everything; "schema" is for the caller to put first.
-void FillJson(const BuildReport& report, nlohmann::ordered_json& json);
+void FillJson(const BuildReport& report, Json& json);
 
 // Only what the patch contains, unit by unit, under "units".
-void FillUnits(const BuildReport& report, nlohmann::ordered_json& json);
+void FillUnits(const BuildReport& report, Json& json);
 
 // "12.3 ms".
 std::string ShowDuration(int64_t nanoseconds);

@@ -1,9 +1,9 @@
 // patchc explain CODE: what a refusal means and the way out of it.
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "mend/client.h"
+#include "mend/json.h"
 #include "patchc/commands/command.h"
 #include "patchc/commands/patch_options.h"
 #include "patchc/refusals.h"
@@ -11,15 +11,13 @@
 namespace mend::patchc {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 void ListRefusals(bool json) {
   Json report = {{"schema", 1}, {"codes", Json::array()}};
   for (const RefusalText& text : AllRefusals()) {
     if (!json) std::printf("%s  %s\n", RefusalId(text.code).c_str(), text.title);
     report["codes"].push_back({{"code", RefusalId(text.code)}, {"title", text.title}});
   }
-  if (json) std::printf("%s\n", report.dump().c_str());
+  if (json) PrintJson(report);
 }
 
 }  // namespace
@@ -37,7 +35,8 @@ int RunExplain(const CommandArguments& arguments) {
   }
   const RefusalText* const text = FindRefusal(id);
   if (text == nullptr) {
-    std::fprintf(stderr, "patchc explain: there is no code '%s'\n", id.c_str());
+    std::fprintf(stderr, "patchc explain: there is no code '%s'; without one it lists them\n",
+                 id.c_str());
     return kExitUsage;
   }
   if (json) {
@@ -47,7 +46,7 @@ int RunExplain(const CommandArguments& arguments) {
     report["title"] = text->title;
     report["explanation"] = text->explanation;
     report["way_out"] = text->way_out;
-    std::printf("%s\n", report.dump().c_str());
+    PrintJson(report);
     return kExitOk;
   }
   std::printf("%s: %s\n\n%s\n\nWay out: %s\n", RefusalId(text->code).c_str(), text->title,

@@ -7,13 +7,13 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "mend/client.h"
+#include "mend/json.h"
 #include "mend/target.h"
 #include "patchc/text.h"
 #include "runtime/format/program_image.h"
@@ -46,20 +46,16 @@ absl::Status AddLoadedModules(const Client& client, BaseObjects& objects) {
   if (!reply.ok()) return absl::UnavailableError(reply.status().message());
   // A host without guest modules.
   if (!reply->ok()) return absl::OkStatus();
-  const nlohmann::json list =
-      nlohmann::json::parse(reply->body, nullptr, /*allow_exceptions=*/false);
-  const auto modules = list.is_object() ? list.find("modules") : list.end();
-  if (modules == list.end() || !modules->is_array()) return absl::OkStatus();
-  for (const nlohmann::json& module : *modules) {
-    const auto name = module.find("name");
-    if (name == module.end() || !name->is_string()) continue;
-    const std::string text = name->get<std::string>();
+  const Json list = ParseObject(reply->body);
+  for (const Json& module : FieldOf(list, "modules")) {
+    const std::string name = StringOf(module, "name");
+    if (name.empty()) continue;
     const absl::StatusOr<Reply> file =
-        client.Get(absl::StrCat("/modules/", EncodeSegment(text), "/file"));
+        client.Get(absl::StrCat("/modules/", EncodeSegment(name), "/file"));
     if (!file.ok()) return absl::UnavailableError(file.status().message());
     // It has gone meanwhile.
     if (!file->ok()) continue;
-    absl::StatusOr<Base> base = Base::FromModule(text, text, file->body);
+    absl::StatusOr<Base> base = Base::FromModule(name, name, file->body);
     if (!base.ok()) return base.status();
     objects.push_back(*std::move(base));
   }
@@ -256,13 +252,12 @@ int ReportError(const absl::Status& status, bool json) {
 int ReportErrorAs(int code, const absl::Status& status, bool json) {
   const std::string message(Std(status.message()));
   if (json) {
-    nlohmann::ordered_json report;
+    Json report;
     report["schema"] = 1;
     report["exit_code"] = code;
     report["code"] = message.starts_with("MEND-E") ? message.substr(0, message.find(':')) : "";
     report["message"] = message;
-    std::printf("%s\n",
-                report.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+    PrintJson(report);
   } else {
     std::fprintf(stderr, "patchc: %s\n", message.c_str());
   }

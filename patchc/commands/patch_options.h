@@ -25,9 +25,8 @@ struct PatchOptions {
   std::string replace_set;
   std::vector<std::string> hold;
   std::vector<std::string> allow_layout;
-  std::vector<std::string>
-      base_modules;  // [NAME=]FILE: guest modules besides those that are loaded
-  size_t jobs = 0;   // 0: as many as there are processors and memory for
+  std::vector<std::string> base_modules;  // [NAME=]FILE: not loaded ones
+  size_t jobs = 0;                        // 0: as many as there are processors and memory for
   bool keep_going = false;
   bool json = false;
 

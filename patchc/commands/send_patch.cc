@@ -7,14 +7,13 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "mend/client.h"
+#include "mend/json.h"
 #include "mend/progress.h"
 #include "patchc/commands/build_report.h"
 #include "patchc/text.h"
 
 namespace mend::patchc {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 std::string RequestPath(const SendOptions& options) {
   std::string path = absl::StrCat(
@@ -27,51 +26,41 @@ std::string RequestPath(const SendOptions& options) {
   return path;
 }
 
-int64_t Number(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_number() ? found->get<int64_t>() : 0;
-}
-
-// An array or object of the reply; empty when the target sent none.
-Json Part(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() ? *found : Json();
-}
-
 std::string ShownFunction(const Json& function) {
-  const std::string object = TextField(function, "object");
-  return absl::StrCat(object, object.empty() ? "" : ":", DisplayName(TextField(function, "name")));
+  const std::string object = StringOf(function, "object");
+  return absl::StrCat(object, object.empty() ? "" : ":", DisplayName(StringOf(function, "name")));
+}
+
+// Why a function is replaced: "changed (server.c:12)", "inlines parse".
+std::string ReasonText(const Json& function) {
+  const std::string reason = StringOf(function, "reason");
+  const std::string detail = StringOf(function, "detail");
+  if (!reason.empty() && reason != "changed") return absl::StrCat(reason, " ", detail);
+  return detail.empty() ? "changed" : absl::StrCat("changed (", detail, ")");
 }
 
 void TellFunctions(const Json& report, std::string& out) {
   std::vector<std::string> back;
-  for (const Json& function : Part(report, "functions")) {
+  for (const Json& function : FieldOf(report, "functions")) {
     const std::string name = ShownFunction(function);
-    if (BoolField(function, "nop")) {
+    if (BoolOf(function, "nop")) {
       back.push_back(name);
       continue;
     }
-    const std::string reason = TextField(function, "reason");
-    const std::string detail = TextField(function, "detail");
-    const bool is_changed = reason.empty() || reason == "changed";
-    absl::StrAppendFormat(&out, "  %-10s %-32s %s\n", "replaced", name.c_str(),
-                          is_changed ? absl::StrCat("changed", detail.empty() ? "" : " (", detail,
-                                                    detail.empty() ? "" : ")")
-                                           .c_str()
-                                     : absl::StrCat(reason, " ", detail).c_str());
+    absl::StrAppendFormat(&out, "  %-10s %-32s %s\n", "replaced", name, ReasonText(function));
   }
-  for (const Json& function : Part(report, "added_functions")) {
+  for (const Json& function : FieldOf(report, "added_functions")) {
     absl::StrAppendFormat(&out, "  %-10s %s\n", "added", ShownFunction(function));
   }
   for (const std::string& name : back) {
     absl::StrAppendFormat(&out, "  %-10s %s\n", "original", name);
   }
-  for (const Json& held : Part(report, "held")) {
+  for (const Json& held : FieldOf(report, "held")) {
     if (held.is_string()) {
       absl::StrAppendFormat(&out, "  %-10s %s\n", "held", DisplayName(held.get<std::string>()));
     }
   }
-  for (const Json& old : Part(report, "replaced_patches")) {
+  for (const Json& old : FieldOf(report, "replaced_patches")) {
     if (old.is_string()) {
       absl::StrAppendFormat(&out, "  %-10s patch '%s'\n", "retired",
                             old.get<std::string>().c_str());
@@ -81,36 +70,36 @@ void TellFunctions(const Json& report, std::string& out) {
 
 // What holds the thread up, and since when it has been seen there: it may have come earlier.
 void TellStraggler(const Json& thread, std::string& out) {
-  const Json straggler = Part(thread, "straggler");
+  const Json& straggler = FieldOf(thread, "straggler");
   std::string held;
   if (straggler.is_object()) {
-    const std::string function = TextField(straggler, "function");
-    const std::string detail = TextField(straggler, "detail");
+    const std::string function = StringOf(straggler, "function");
+    const std::string detail = StringOf(straggler, "detail");
     held = absl::StrCat(function.empty() ? "" : " in ", DisplayName(function),
                         detail.empty() ? "" : absl::StrCat(" (", detail, ")"), ", for at least ",
-                        ShowDuration(Number(straggler, "since_ns")));
+                        ShowDuration(NumberOf(straggler, "since_ns")));
   }
   absl::StrAppendFormat(&out, "  %-10s thread %s '%s'%s\n", "waits for",
-                        TextField(thread, "tid").c_str(), TextField(thread, "name").c_str(),
+                        StringOf(thread, "tid").c_str(), StringOf(thread, "name").c_str(),
                         held.c_str());
 }
 
 void TellTransition(const Json& report, Outcome& told) {
   std::vector<std::string> phases;
+  const Json& durations = FieldOf(report, "phases");
   for (const char* const phase : {"compile", "compare", "parse", "link", "check", "transition"}) {
-    const Json all = Part(report, "phases");
     const std::string key = absl::StrCat(phase, "_ns");
-    if (all.is_object() && all.contains(key)) {
-      phases.push_back(absl::StrCat(phase, " ", ShowDuration(Number(all, key.c_str()))));
+    if (durations.is_object() && durations.contains(key)) {
+      phases.push_back(absl::StrCat(phase, " ", ShowDuration(NumberOf(durations, key.c_str()))));
     }
   }
   if (!phases.empty()) {
     absl::StrAppendFormat(&told.out, "  %-10s %s\n", "phases", absl::StrJoin(phases, ", "));
   }
-  const Json transition = Part(report, "transition");
+  const Json& transition = FieldOf(report, "transition");
   if (transition.is_object()) {
     std::vector<std::string> ways;
-    const Json switched = Part(transition, "switched");
+    const Json& switched = FieldOf(transition, "switched");
     for (const auto& [way, count] : switched.items()) {
       if (count.is_number() && count.get<int64_t>() > 0) {
         ways.push_back(absl::StrCat(count.get<int64_t>(), " ", way));
@@ -119,12 +108,12 @@ void TellTransition(const Json& report, Outcome& told) {
     if (!ways.empty()) {
       absl::StrAppendFormat(&told.out, "  %-10s %s\n", "switched", absl::StrJoin(ways, ", "));
     }
-    const std::string forced = switched.is_object() ? ForcedText(Number(switched, "forced")) : "";
+    const std::string forced = switched.is_object() ? ForcedText(NumberOf(switched, "forced")) : "";
     if (!forced.empty()) absl::StrAppendFormat(&told.err, "patchc: %s\n", forced.c_str());
-    const std::string last = TextField(transition, "last_straggler");
+    const std::string last = StringOf(transition, "last_straggler");
     if (!last.empty()) absl::StrAppendFormat(&told.out, "  %-10s %s\n", "last", last.c_str());
   }
-  for (const Json& thread : Part(report, "stragglers")) TellStraggler(thread, told.out);
+  for (const Json& thread : FieldOf(report, "stragglers")) TellStraggler(thread, told.out);
 }
 
 std::string ShownTarget(const Target& target) {
@@ -134,8 +123,8 @@ std::string ShownTarget(const Target& target) {
 void TellOutcome(const Target& target, Outcome& told) {
   const Json& report = told.json;
   std::string& out = told.out;
-  const std::string outcome = TextField(report, "outcome");
-  const std::string patch = TextField(report, "patch");
+  const std::string outcome = StringOf(report, "outcome");
+  const std::string patch = StringOf(report, "patch");
   const std::string where = ShownTarget(target);
   if (outcome == "already_applied") {
     absl::StrAppendFormat(&out, "patch '%s' is applied to %s already: nothing to do\n",
@@ -157,23 +146,13 @@ std::vector<std::string> AppliedPatches(const Target& target) {
   const absl::StatusOr<Reply> reply = Client(target.socket).Get("/status");
   if (!reply.ok()) return names;
   const Json status = Json::parse(reply->body, nullptr, /*allow_exceptions=*/false);
-  for (const Json& patch : Part(status, "patches")) {
-    if (BoolField(patch, "enabled")) names.push_back(TextField(patch, "name"));
+  for (const Json& patch : FieldOf(status, "patches")) {
+    if (BoolOf(patch, "enabled")) names.push_back(StringOf(patch, "name"));
   }
   return names;
 }
 
 }  // namespace
-
-std::string TextField(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-bool BoolField(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_boolean() && found->get<bool>();
-}
 
 void PrintOutcome(const Outcome& outcome) {
   ClearProgress();
@@ -243,10 +222,10 @@ Outcome SendPatch(const Target& target, const std::string& module, const BuildRe
   Outcome outcome;
   outcome.exit_code = ExitCodeOf(*reply);
   outcome.json = Json::parse(reply->body, nullptr, /*allow_exceptions=*/false);
-  const bool has_report = !TextField(outcome.json, "outcome").empty();
+  const bool has_report = !StringOf(outcome.json, "outcome").empty();
   if (!has_report) return Failure(target, outcome.exit_code, ErrorText(*reply), options.json);
   if (built != nullptr) {
-    if (!Part(outcome.json, "phases").is_object()) outcome.json["phases"] = Json::object();
+    if (!FieldOf(outcome.json, "phases").is_object()) outcome.json["phases"] = Json::object();
     outcome.json["phases"]["compile_ns"] = absl::ToInt64Nanoseconds(built->compile_time);
     outcome.json["phases"]["compare_ns"] = absl::ToInt64Nanoseconds(built->compare_time);
     outcome.json["warnings"] = built->warnings;
@@ -261,7 +240,7 @@ Outcome SendPatch(const Target& target, const std::string& module, const BuildRe
       absl::StrAppendFormat(&outcome.err, "patchc: %s\n", ErrorText(*reply).c_str());
     }
     if (outcome.exit_code == kExitOk && options.mentions_persist && !options.persist &&
-        !options.dry_run && TextField(outcome.json, "outcome") == "complete") {
+        !options.dry_run && StringOf(outcome.json, "outcome") == "complete") {
       absl::StrAppendFormat(&outcome.err,
                             "patchc: the patch ends with the process; --persist keeps it\n");
     }
@@ -288,9 +267,9 @@ Outcome DisablePatch(const Target& target, const std::string& patch, const SendO
 }
 
 void AddWaitOptions(CLI::App& app, SendOptions& options) {
-  app.add_option("--timeout", options.wait.timeout_s, "seconds to wait (30)")
+  app.add_option("--timeout", options.wait.timeout_s, "seconds to wait (default: 30)")
       ->check(SecondsProblem, "SECONDS");
-  app.add_option("--on-timeout", options.wait.on_timeout, "what then: reverse, wait or force")
+  app.add_option("--on-timeout", options.wait.on_timeout, "what then (default: reverse)")
       ->check(CLI::IsMember({"reverse", "wait", "force"}));
 }
 

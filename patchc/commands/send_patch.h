@@ -3,11 +3,11 @@
 #define MEND_PATCHC_COMMANDS_SEND_PATCH_H_
 
 #include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "mend/client.h"
+#include "mend/json.h"
 #include "mend/target.h"
 #include "patchc/patch_builder.h"
 
@@ -30,15 +30,10 @@ void AddWaitOptions(CLI::App& app, SendOptions& options);
 // What became of one target. Nothing is printed before its turn: several are sent to at a time.
 struct Outcome {
   int exit_code = kExitInternal;
-  nlohmann::ordered_json json;
+  Json json;
   std::string out = {};  // for people, on stdout
   std::string err = {};  // on stderr; neither when JSON is wanted
 };
-
-// A field of what a target has answered, which may be anything; "" when it is no text.
-std::string TextField(const nlohmann::ordered_json& object, const char* key);
-// The same of a truth value; false when it is none.
-bool BoolField(const nlohmann::ordered_json& object, const char* key);
 
 // Prints what there is for people.
 void PrintOutcome(const Outcome& outcome);

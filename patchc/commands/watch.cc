@@ -16,6 +16,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
 #include "mend/client.h"
+#include "mend/json.h"
 #include "mend/target.h"
 #include "patchc/clang_runner.h"
 #include "patchc/commands/build_report.h"
@@ -30,7 +31,6 @@ namespace mend::patchc {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 
 constexpr char kExamples[] =
     "\nEvery save is one cumulative patch with all that differs from the running program. What\n"
@@ -110,10 +110,7 @@ class Watch {
     const Outcome outcome = ApplyEdits();
     PrintOutcome(outcome);
     if (outcome.exit_code == kExitUnreachable) is_target_gone_ = true;
-    if (options_.json) {
-      std::printf("%s\n",
-                  outcome.json.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
-    }
+    if (options_.json) PrintJson(outcome.json);
     std::fflush(stdout);
     // Only now, when nobody waits for it.
     const absl::MutexLock lock(&mu_);
@@ -179,7 +176,7 @@ int RunWatch(const CommandArguments& arguments) {
   SendOptions send;
   std::string to;
   app.add_option("SOURCE", patch.inputs, "sources to watch (default: all that the program has)");
-  app.add_option("--to", to, "target: pid, socket or name")->required();
+  app.add_option("--to", to, "process id, socket path or name")->required();
   AddNameOption(app, patch.name, "the patch's name (default: watch)");
   app.add_option("--hold", patch.hold, "[OBJECT:]FUNCTION[,POSITION] to hold as well")
       ->allow_extra_args(false);

@@ -15,14 +15,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "mend/client.h"
+#include "mend/json.h"
 #include "patchc/commands/interrupt.h"
 
 extern char** environ;
 
 namespace mend::patchc {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 // A health command that takes longer has failed.
 constexpr absl::Duration kHealthMax = absl::Seconds(60);
@@ -139,21 +138,21 @@ class Watcher {
   // Whether somebody else has decided, or the process is gone.
   bool IsSettled(const HeldCanary& canary) const {
     const absl::StatusOr<Reply> reply = Client(canary.target.socket).Get("/status");
-    const Json status = reply.ok() ? Json::parse(reply->body, nullptr, false) : Json();
-    if (!status.is_object()) {
+    const Json status = reply.ok() ? ParseObject(reply->body) : Json();
+    if (status.is_null()) {
       if (!HasEnded(canary.target)) return false;  // asked again
       Set(canary, kExitOk, "ended");
       Say(absl::StrCat(canary.target.name, " (", canary.target.pid, ") has ended"));
       return true;
     }
-    const Json transition = status.value("transition", Json());
-    if (TextField(transition, "patch") == canary.patch) {
-      if (transition.value("canary", Json()).is_object()) return false;
-      return SetSettled(canary, TextField(transition, "direction") == "patching");
+    const Json& transition = FieldOf(status, "transition");
+    if (StringOf(transition, "patch") == canary.patch) {
+      if (FieldOf(transition, "canary").is_object()) return false;
+      return SetSettled(canary, StringOf(transition, "direction") == "patching");
     }
     bool enabled = false;
-    for (const Json& patch : status.value("patches", Json::array())) {
-      if (TextField(patch, "name") == canary.patch) enabled = BoolField(patch, "enabled");
+    for (const Json& patch : FieldOf(status, "patches")) {
+      if (StringOf(patch, "name") == canary.patch) enabled = BoolOf(patch, "enabled");
     }
     return SetSettled(canary, enabled);
   }
@@ -220,7 +219,7 @@ class Watcher {
 void AddCanaryOptions(CLI::App& app, CanaryOptions& options) {
   app.add_option("--health", options.health,
                  "with --canary: shell command; when it fails the patch is disabled");
-  app.add_option("--health-period", options.period_s, "seconds between two runs of it (1)")
+  app.add_option("--health-period", options.period_s, "seconds between two runs of it (default: 1)")
       ->check(CLI::PositiveNumber);
   app.add_option("--promote-after", options.promote_after_s,
                  "with --canary: seconds after which all threads switch")
