@@ -12,29 +12,28 @@
 
 namespace {
 
-constexpr char kRunHelp[] =
-    "usage: mend run [--name N] [--socket PATH | --no-socket] [--patch-dir DIR] [--log FILE]\n"
-    "                [--poke-interval SEC] [--debugger] [--perf] OPERAND...\n"
-    "\n"
-    "Hosts a program. OPERAND is an executable made by patchc, followed by its arguments; or C "
-    "and\n"
-    "C++ sources, objects, archives, LLVM IR, -lNAME and -LDIR up to `--`, then the arguments.\n"
-    "The exit code is the program's own; 127: not found, 126: refused.\n"
-    "\n"
-    "  --name N             how operators find it (default: the executable's base name)\n"
-    "  --socket PATH        path of the control socket (default: in $XDG_RUNTIME_DIR/mend,\n"
-    "                       /run/mend for root, or $TMPDIR/mend-UID)\n"
-    "  --no-socket          serve no control socket\n"
-    "  --patch-dir DIR      apply its patch modules at the start; --persist keeps patches there\n"
-    "  --log FILE           append event lines to it (default: standard error)\n"
-    "  --poke-interval SEC  wake threads asleep in unknown host code after this long (default: "
-    "15)\n"
-    "  --debugger           tell gdb about hosted code: names, lines, variables\n"
-    "  --perf               tell perf: /tmp/perf-PID.map names hosted functions\n"
-    "\n"
-    "examples:\n"
-    "  mend run ./server --port 8080\n"
-    "  mend run --name counter counter.c -- 10\n";
+constexpr char kRunHelp[] = R"(usage: mend run [OPTION]... OPERAND...
+
+Hosts a program. OPERAND is an executable made by patchc, followed by its arguments; or C and C++
+sources, objects, archives, LLVM IR, -lNAME and -LDIR up to `--`, then the program's arguments.
+The exit code is the program's own; 127: not found, 126: refused.
+
+  --name N             how operators find it (default: the executable's base name)
+  --socket PATH        path of the control socket (default: in $XDG_RUNTIME_DIR/mend,
+                       /run/mend for root, or $TMPDIR/mend-UID)
+  --no-socket          serve no control socket
+  --patch-dir DIR      apply its patch modules at the start; --persist keeps patches there
+  --log FILE           append event lines to it (default: standard error)
+  --poke-interval SEC  wake threads asleep in unknown host code after this long (default: 15)
+  --debugger           tell gdb about hosted code: names, lines, variables
+  --perf               tell perf: /tmp/perf-PID.map names hosted functions
+
+An executable made by patchc also starts by itself, and takes these options from MEND_OPTIONS.
+
+examples:
+  mend run ./server --port 8080
+  mend run --name counter counter.c -- 10
+)";
 
 // The words of one command line that verbs take.
 struct CommandLine {
@@ -129,7 +128,7 @@ class Parser {
     command->add_flag("--no-wait", line_.wait.no_wait, "return once the transition has started");
     command->add_option("--timeout", line_.wait.timeout_s, "seconds to wait (default: 30)")
         ->check(mend::SecondsProblem, "SECONDS");
-    command->add_option("--on-timeout", line_.wait.on_timeout, "then (default: reverse)")
+    command->add_option("--on-timeout", line_.wait.on_timeout, "what then (default: reverse)")
         ->check(CLI::IsMember({"reverse", "wait", "force"}));
   }
 

@@ -32,19 +32,28 @@ void PrintUsage(std::FILE* file) {
   for (const mend::patchc::Command& command : kCommands) {
     std::fprintf(file, "  %-8s  %s\n", command.name, command.help);
   }
-  std::fputs("\npatchc VERB --help says more.\n", file);
+  std::fputs(
+      "\npatchc VERB --help says more (of cc and c++ it is clang's).\n"
+      "Exit codes, but for cc and c++, which have clang's: 0 done, 1 internal error, 2 usage,\n"
+      "3 refused, 4 timed out and reversed, 5 still migrating, 6 target unreachable,\n"
+      "7 some of several targets failed.\n"
+      "\nexamples:\n"
+      "  make CC='patchc cc' CXX='patchc c++'\n"
+      "  patchc check --base ./server --diff fix.patch\n"
+      "  patchc apply --diff fix.patch --to server\n",
+      file);
 }
 
-// A working directory that was removed has no name: those that are relative to it lead nowhere, as
-// they do in any folder that has no such files.
+// A working directory that was removed has no name. Relative paths lead nowhere from it; so they do
+// from a folder without such files.
 void LeaveRemovedDirectory() {
   std::error_code error;
   (void)std::filesystem::current_path(error);
   if (error) std::filesystem::current_path("/", error);
 }
 
-// Units are compiled again as they were, with what they say of that. An explicit patch is compiled
-// for the first time.
+// Units are compiled again with the include folders that they recorded, not with this command's
+// (CPATH and the like). An explicit patch is compiled for the first time.
 void ForgetIncludeFolders(const mend::patchc::CommandArguments& words) {
   if (std::find(words.begin(), words.end(), "--explicit") != words.end()) return;
   for (const auto& variable : mend::patchc::kIncludeVariables) unsetenv(variable.name);
@@ -78,7 +87,7 @@ int Run(const mend::patchc::CommandArguments& words) {
   for (const mend::patchc::Command& command : kCommands) {
     if (verb == command.name) return command.run({words.begin() + 1, words.end()});
   }
-  std::fprintf(stderr, "patchc: unknown verb '%s'; see patchc --help\n", verb.c_str());
+  std::fprintf(stderr, "patchc: there is no verb '%s'; see patchc --help\n", verb.c_str());
   return 2;
 }
 

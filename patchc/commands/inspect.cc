@@ -1,6 +1,4 @@
 // patchc inspect: what a program, an object or a patch module says of itself.
-#include <nlohmann/json.hpp>
-
 #include <cstdio>
 #include <string>
 #include <string_view>
@@ -8,7 +6,10 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "mend/client.h"
+#include "mend/json.h"
 #include "patchc/commands/command.h"
+#include "patchc/commands/patch_options.h"
 #include "patchc/header_sources.h"
 #include "runtime/base/read_file.h"
 #include "runtime/format/object_description.h"
@@ -18,10 +19,10 @@
 namespace mend::patchc {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-constexpr int kExitUsage = 2;
-constexpr int kExitRefused = 3;
+constexpr char kExamples[] =
+    "\nexamples:\n"
+    "  patchc inspect ./server\n"
+    "  patchc inspect --json fix.mendpatch\n";
 
 const char* BindingName(Binding binding) {
   switch (binding) {
@@ -277,40 +278,21 @@ void PrintText(const Json& description) {
 
 int Fail(const std::string& message, bool json) {
   std::fprintf(stderr, "patchc: inspect: %s\n", message.c_str());
-  const Json report = {{"schema", 1}, {"exit_code", kExitRefused}, {"message", message}};
-  if (json) {
-    std::printf("%s\n", report.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
-  }
+  if (json) PrintJson({{"schema", 1}, {"exit_code", kExitRefused}, {"message", message}});
   return kExitRefused;
 }
-
-constexpr char kUsage[] =
-    "usage: patchc inspect [--json] FILE\n"
-    "What a program, an object or a patch module says of itself.\n";
 
 }  // namespace
 
 int RunInspect(const CommandArguments& arguments) {
-  bool json = false;
+  CLI::App app("Shows what a program, a guest module, an object or a patch module says of itself.",
+               "patchc inspect");
+  app.footer(kExamples);
   std::string path;
-  for (const std::string& argument : arguments) {
-    if (argument == "--help" || argument == "-h") {
-      std::fputs(kUsage, stdout);
-      return 0;
-    }
-    if (argument == "--json") {
-      json = true;
-    } else if (path.empty() && !argument.empty() && argument[0] != '-') {
-      path = argument;
-    } else {
-      std::fputs(kUsage, stderr);
-      return kExitUsage;
-    }
-  }
-  if (path.empty()) {
-    std::fputs(kUsage, stderr);
-    return kExitUsage;
-  }
+  bool json = false;
+  app.add_option("FILE", path, "made by patchc")->required();
+  app.add_flag("--json", json, "one JSON object, with all that there is");
+  if (const int code = ParseArguments(app, arguments); code >= 0) return code;
   const absl::StatusOr<std::string> file = mend::ReadFile(path);
   if (!file.ok()) return Fail(std::string(file.status().message()), json);
   const absl::StatusOr<Json> description = Describe(path, *file);
@@ -322,7 +304,7 @@ int RunInspect(const CommandArguments& arguments) {
   } else {
     PrintText(*description);
   }
-  return 0;
+  return kExitOk;
 }
 
 }  // namespace mend::patchc

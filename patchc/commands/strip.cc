@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "mend/client.h"
 #include "patchc/commands/command.h"
+#include "patchc/commands/patch_options.h"
 #include "patchc/object_writer.h"
 #include "patchc/write_file.h"
 #include "runtime/base/read_file.h"
@@ -19,11 +21,9 @@
 namespace mend::patchc {
 namespace {
 
-constexpr int kExitUsage = 2;
-constexpr int kExitRefused = 3;
-constexpr char kUsage[] =
-    "usage: patchc strip FILE...\n"
-    "Removes the embedded sources from objects and programs.\n";
+constexpr char kExamples[] =
+    "\nexamples:\n"
+    "  patchc strip ./server\n";
 
 // The image lies in the middle of the executable's addresses, so it keeps its place: the stripped
 // objects, then zeros.
@@ -82,28 +82,23 @@ absl::Status StripFile(const std::string& path) {
 }  // namespace
 
 int RunStrip(const CommandArguments& arguments) {
-  for (const std::string& argument : arguments) {
-    if (argument == "--help" || argument == "-h") {
-      std::fputs(kUsage, stdout);
-      return 0;
-    }
-    if (!argument.empty() && argument[0] == '-') {
-      std::fputs(kUsage, stderr);
-      return kExitUsage;
-    }
-  }
-  if (arguments.empty()) {
-    std::fputs(kUsage, stderr);
-    return kExitUsage;
-  }
-  for (const std::string& path : arguments) {
+  CLI::App app(
+      "Removes the embedded sources from objects and programs. Patches for them can still be "
+      "built\n"
+      "where the sources are at hand.",
+      "patchc strip");
+  app.footer(kExamples);
+  std::vector<std::string> paths;
+  app.add_option("FILE", paths, "made by patchc")->required();
+  if (const int code = ParseArguments(app, arguments); code >= 0) return code;
+  for (const std::string& path : paths) {
     const absl::Status status = StripFile(path);
     if (status.ok()) continue;
     std::fprintf(stderr, "patchc: strip: %s: %s\n", path.c_str(),
                  std::string(status.message()).c_str());
     return kExitRefused;
   }
-  return 0;
+  return kExitOk;
 }
 
 }  // namespace mend::patchc
