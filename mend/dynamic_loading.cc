@@ -55,7 +55,7 @@ void SetError(const absl::Status& status) {
 
 // Nothing when it is the native loader's business.
 std::optional<void*> OpenHosted(const char* file, int flags) {
-  // Without either it opens nothing, and says so.
+  // Without either flag the native loader opens nothing, and says so.
   if ((flags & (RTLD_LAZY | RTLD_NOW)) == 0) return std::nullopt;
   if (IsPartOfProgram(file)) return dlopen(nullptr, flags);
   const std::optional<GuestFile> guest = FindGuestModule(file);

@@ -117,7 +117,7 @@ std::vector<ModuleRequest> RequestsFor(const std::vector<Opening>& openings,
     request.name = opening.name;
     request.source = {.path = opening.file.path, .file = opening.file.name};
     if (place != 0) request.source.brought_by = openings.front().name;
-    // One that nobody gives back. What an operator loads is the operator's to unload.
+    // A reference that nobody gives back. What an operator loads is the operator's to unload.
     if (opening.stays && !request.by_operator) ++request.references;
     request.must_be_open = opening.is_open;
     if (!opening.is_open) {

@@ -68,12 +68,14 @@ absl::StatusOr<HostOptions> ParseHostOptions(const std::vector<std::string>& wor
     const bool inline_value = equals != std::string::npos;
     if (!inline_value && i + 1 >= words.size()) {
       return absl::InvalidArgumentError(
-          absl::StrCat("option '", option, "' is unknown or lacks its value"));
+          absl::StrCat("option '", option, "' is unknown or lacks its value; see mend run --help"));
     }
     const std::string value = inline_value ? words[i].substr(equals + 1) : words[i + 1];
     const absl::StatusOr<bool> known = SetValue(option, value, &options);
     if (!known.ok()) return known.status();
-    if (!*known) return absl::InvalidArgumentError(absl::StrCat("unknown option '", option, "'"));
+    if (!*known)
+      return absl::InvalidArgumentError(
+          absl::StrCat("unknown option '", option, "'; see mend run --help"));
     if (!inline_value) ++i;
   }
 #ifndef MEND_FAILPOINTS

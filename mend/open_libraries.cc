@@ -1,9 +1,92 @@
 #include "mend/open_libraries.h"
 
+#include <algorithm>
+
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "jit/session.h"
 #include "runtime/base/event_log.h"
+#include "runtime/format/program_image.h"
 
 namespace mend {
+
+bool OpenLibraries::IsTaken(const std::string& name, const std::string& path) const {
+  for (const auto& [handle, library] : libraries_) {
+    if (library.name == name && library.path != path) return true;
+  }
+  return false;
+}
+
+std::string OpenLibraries::NameFor(const std::string& path,
+                                   const std::set<std::string>& taken) const {
+  const MutexLock lock(&mu_);
+  const std::string base = GuestModuleName(path);
+  std::string name = base;
+  for (unsigned number = 2; taken.contains(name) || IsTaken(name, path); ++number) {
+    name = absl::StrCat(base, "-", number);
+  }
+  return name;
+}
+
+void OpenLibraries::Opened(const GuestModule* module, const std::string& path,
+                           const std::string& name, bool is_global, unsigned references) {
+  const MutexLock lock(&mu_);
+  OpenLibrary& library = libraries_[module];
+  library.host = Host::Get();
+  library.path = path;
+  library.name = name;
+  if (is_global && library.global_place == 0) library.global_place = ++global_places_;
+  library.references += references;
+}
+
+bool OpenLibraries::Close(const void* handle) {
+  const MutexLock lock(&mu_);
+  const auto found = libraries_.find(handle);
+  if (found == libraries_.end() || --found->second.references != 0) return false;
+  libraries_.erase(found);
+  return true;
+}
+
+bool OpenLibraries::Has(const void* handle) const {
+  const MutexLock lock(&mu_);
+  return libraries_.find(handle) != libraries_.end();
+}
+
+bool OpenLibraries::HasPath(const std::string& path) const {
+  const MutexLock lock(&mu_);
+  return std::any_of(libraries_.begin(), libraries_.end(), [&path](const auto& entry) {
+    return entry.second.path == path && entry.second.host == Host::Get();
+  });
+}
+
+Host* OpenLibraries::HostOf(const void* handle) const {
+  const MutexLock lock(&mu_);
+  const auto found = libraries_.find(handle);
+  return found == libraries_.end() ? nullptr : found->second.host;
+}
+
+link_map* OpenLibraries::MapOf(void* handle) {
+  const MutexLock lock(&mu_);
+  const auto found = libraries_.find(handle);
+  if (found == libraries_.end()) return nullptr;
+  const std::string& file = jit::Session::FileOf(*static_cast<const GuestModule*>(handle));
+  found->second.map.l_name = const_cast<char*>(file.c_str());
+  return &found->second.map;
+}
+
+void* OpenLibraries::FindGlobal(const std::string& symbol) const {
+  const MutexLock lock(&mu_);
+  void* first = nullptr;
+  unsigned place = 0;
+  for (const auto& [handle, library] : libraries_) {
+    if (library.global_place == 0 || (place != 0 && library.global_place > place)) continue;
+    void* const found = jit::Session::FindSymbol(*static_cast<const GuestModule*>(handle), symbol);
+    if (found == nullptr) continue;
+    first = found;
+    place = library.global_place;
+  }
+  return first;
+}
 
 void OpenLibraries::Show(GuestModule* module, const std::string& name) {
   // The loader's locks are never taken under mu_.

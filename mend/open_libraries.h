@@ -14,11 +14,9 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/strings/str_cat.h"
 #include "mend/host.h"
 #include "mend/program_exports.h"
 #include "runtime/base/mutex.h"
-#include "runtime/format/program_image.h"
 #include "runtime/module/module_loader.h"
 
 namespace mend {
@@ -47,86 +45,29 @@ class OpenLibraries {
  public:
   // The name under which the file is, or would be, loaded; not one of `taken`.
   std::string NameFor(const std::string& path, const std::set<std::string>& taken) const
-      ABSL_LOCKS_EXCLUDED(mu_) {
-    const MutexLock lock(&mu_);
-    const std::string base = GuestModuleName(path);
-    std::string name = base;
-    for (unsigned number = 2; taken.contains(name) || IsTaken(name, path); ++number) {
-      name = absl::StrCat(base, "-", number);
-    }
-    return name;
-  }
+      ABSL_LOCKS_EXCLUDED(mu_);
 
   void Opened(const GuestModule* module, const std::string& path, const std::string& name,
-              bool is_global, unsigned references) ABSL_LOCKS_EXCLUDED(mu_) {
-    const MutexLock lock(&mu_);
-    OpenLibrary& library = libraries_[module];
-    library.host = Host::Get();
-    library.path = path;
-    library.name = name;
-    if (is_global && library.global_place == 0) library.global_place = ++global_places_;
-    library.references += references;
-  }
-
+              bool is_global, unsigned references) ABSL_LOCKS_EXCLUDED(mu_);
   // One reference less; false when it is not the last one.
-  bool Close(const void* handle) ABSL_LOCKS_EXCLUDED(mu_) {
-    const MutexLock lock(&mu_);
-    const auto found = libraries_.find(handle);
-    if (found == libraries_.end() || --found->second.references != 0) return false;
-    libraries_.erase(found);
-    return true;
-  }
+  bool Close(const void* handle) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Its symbols join the process's, behind all others.
   void Show(GuestModule* module, const std::string& name) ABSL_LOCKS_EXCLUDED(mu_);
-  // The other way round. False: the native loader keeps it, and the module has to stay.
+  // Takes them away again. False: the native loader keeps them, and the module has to stay.
   bool Hide(const GuestModule* module) ABSL_LOCKS_EXCLUDED(mu_);
   void Keep(const GuestModule* module, Host* host) ABSL_LOCKS_EXCLUDED(mu_);
   // The modules that need not be kept any more, and whose they are.
   std::vector<std::pair<const GuestModule*, Host*>> TakeUnkept() ABSL_LOCKS_EXCLUDED(mu_);
 
+  bool Has(const void* handle) const ABSL_LOCKS_EXCLUDED(mu_);
+  bool HasPath(const std::string& path) const ABSL_LOCKS_EXCLUDED(mu_);
   // Null when the handle is none of ours.
-  Host* HostOf(const void* handle) const ABSL_LOCKS_EXCLUDED(mu_) {
-    const MutexLock lock(&mu_);
-    const auto found = libraries_.find(handle);
-    return found == libraries_.end() ? nullptr : found->second.host;
-  }
+  Host* HostOf(const void* handle) const ABSL_LOCKS_EXCLUDED(mu_);
   // What dlinfo has of the module, until it is closed; null when the handle is none of ours.
-  link_map* MapOf(void* handle) ABSL_LOCKS_EXCLUDED(mu_) {
-    const MutexLock lock(&mu_);
-    const auto found = libraries_.find(handle);
-    if (found == libraries_.end()) return nullptr;
-    const std::string& file = jit::Session::FileOf(*static_cast<const GuestModule*>(handle));
-    found->second.map.l_name = const_cast<char*>(file.c_str());
-    return &found->second.map;
-  }
-  bool Has(const void* handle) const ABSL_LOCKS_EXCLUDED(mu_) {
-    const MutexLock lock(&mu_);
-    return libraries_.find(handle) != libraries_.end();
-  }
-  bool HasPath(const std::string& path) const ABSL_LOCKS_EXCLUDED(mu_) {
-    const MutexLock lock(&mu_);
-    for (const auto& [handle, library] : libraries_) {
-      if (library.path == path && library.host == Host::Get()) return true;
-    }
-    return false;
-  }
-
+  link_map* MapOf(void* handle) ABSL_LOCKS_EXCLUDED(mu_);
   // What the first module opened with RTLD_GLOBAL that exports it has; null if none does.
-  void* FindGlobal(const std::string& symbol) const ABSL_LOCKS_EXCLUDED(mu_) {
-    const MutexLock lock(&mu_);
-    void* first = nullptr;
-    unsigned place = 0;
-    for (const auto& [handle, library] : libraries_) {
-      if (library.global_place == 0 || (place != 0 && library.global_place > place)) continue;
-      void* const found =
-          jit::Session::FindSymbol(*static_cast<const GuestModule*>(handle), symbol);
-      if (found == nullptr) continue;
-      first = found;
-      place = library.global_place;
-    }
-    return first;
-  }
+  void* FindGlobal(const std::string& symbol) const ABSL_LOCKS_EXCLUDED(mu_);
 
   // Around fork, in the forking thread.
   void PrepareFork() ABSL_EXCLUSIVE_LOCK_FUNCTION(mu_) { mu_.Lock(); }
@@ -134,12 +75,7 @@ class OpenLibraries {
 
  private:
   bool IsTaken(const std::string& name, const std::string& path) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    for (const auto& [handle, library] : libraries_) {
-      if (library.name == name && library.path != path) return true;
-    }
-    return false;
-  }
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   mutable Mutex mu_;
   std::map<const void*, OpenLibrary> libraries_ ABSL_GUARDED_BY(mu_);

@@ -70,46 +70,38 @@ std::string PathOf(int descriptor) {
   return absl::StrCat(path, descriptor);
 }
 
-}  // namespace
+// What the dynamic section leads to.
+struct SymbolTables {
+  std::string strings = std::string(1, '\0');
+  size_t soname = 0;                                           // among the strings
+  std::vector<Elf64_Sym> symbols = std::vector<Elf64_Sym>(1);  // the first is nobody's
+  std::vector<uint32_t> hash;  // number of buckets, number of symbols, buckets, chains
+};
 
-std::string MakeSymbolLibrary(const std::vector<AbsoluteSymbol>& symbols) {
-  std::string strings(1, '\0');
-  const size_t soname = strings.size();
-  strings.append(kLibraryName, sizeof kLibraryName);
-  std::vector<Elf64_Sym> table(1);  // the first is nobody's
-  // As many buckets as symbols: number of buckets, number of symbols, buckets, chains.
+SymbolTables MakeTables(const std::vector<AbsoluteSymbol>& symbols) {
+  SymbolTables tables;
+  tables.soname = tables.strings.size();
+  tables.strings.append(kLibraryName, sizeof kLibraryName);
   const size_t buckets = symbols.empty() ? 1 : symbols.size();
-  std::vector<uint32_t> hash(2 + buckets + 1 + symbols.size());
-  hash[0] = static_cast<uint32_t>(buckets);
-  hash[1] = static_cast<uint32_t>(1 + symbols.size());
+  tables.hash.resize(2 + buckets + 1 + symbols.size());
+  tables.hash[0] = static_cast<uint32_t>(buckets);
+  tables.hash[1] = static_cast<uint32_t>(1 + symbols.size());
   for (const AbsoluteSymbol& symbol : symbols) {
-    const size_t index = table.size();
-    table.push_back({.st_name = static_cast<Elf64_Word>(strings.size()),
-                     .st_info = ELF64_ST_INFO(STB_GLOBAL, STT_NOTYPE),
-                     .st_other = STV_DEFAULT,
-                     .st_shndx = SHN_ABS,
-                     .st_value = symbol.address.value,
-                     .st_size = 0});
-    strings.append(symbol.name).push_back('\0');
-    uint32_t& bucket = hash[2 + HashName(symbol.name) % buckets];
-    hash[2 + buckets + index] = std::exchange(bucket, static_cast<uint32_t>(index));
+    const size_t index = tables.symbols.size();
+    tables.symbols.push_back({.st_name = static_cast<Elf64_Word>(tables.strings.size()),
+                              .st_info = ELF64_ST_INFO(STB_GLOBAL, STT_NOTYPE),
+                              .st_other = STV_DEFAULT,
+                              .st_shndx = SHN_ABS,
+                              .st_value = symbol.address.value,
+                              .st_size = 0});
+    tables.strings.append(symbol.name).push_back('\0');
+    uint32_t& bucket = tables.hash[2 + HashName(symbol.name) % buckets];
+    tables.hash[2 + buckets + index] = std::exchange(bucket, static_cast<uint32_t>(index));
   }
+  return tables;
+}
 
-  constexpr size_t kHeaders = 3;
-  const size_t symbols_at = sizeof(Elf64_Ehdr) + kHeaders * sizeof(Elf64_Phdr);
-  const size_t dynamic_at = symbols_at + table.size() * sizeof(Elf64_Sym);
-  Elf64_Dyn dynamic[7] = {};
-  const size_t hash_at = dynamic_at + sizeof dynamic;
-  const size_t strings_at = hash_at + hash.size() * sizeof(uint32_t);
-  const size_t size = strings_at + strings.size();
-  const std::pair<Elf64_Sxword, Elf64_Xword> entries[] = {
-      {DT_SONAME, soname},     {DT_HASH, hash_at},         {DT_SYMTAB, symbols_at},
-      {DT_STRTAB, strings_at}, {DT_STRSZ, strings.size()}, {DT_SYMENT, sizeof(Elf64_Sym)}};
-  for (size_t i = 0; i < std::size(entries); ++i) {
-    dynamic[i].d_tag = entries[i].first;
-    dynamic[i].d_un.d_val = entries[i].second;
-  }
-
+Elf64_Ehdr MakeHeader(Elf64_Half segments) {
   Elf64_Ehdr header = {};
   std::memcpy(header.e_ident, ELFMAG, SELFMAG);
   header.e_ident[EI_CLASS] = ELFCLASS64;
@@ -121,44 +113,58 @@ std::string MakeSymbolLibrary(const std::vector<AbsoluteSymbol>& symbols) {
   header.e_phoff = sizeof header;
   header.e_ehsize = sizeof header;
   header.e_phentsize = sizeof(Elf64_Phdr);
-  header.e_phnum = kHeaders;
-  constexpr size_t kPage = 4096;
-  const Elf64_Phdr segments[kHeaders] = {
-      // Writable: older loaders add the load address to what is in the dynamic section.
-      {.p_type = PT_LOAD,
-       .p_flags = PF_R | PF_W,
-       .p_offset = 0,
-       .p_vaddr = 0,
-       .p_paddr = 0,
-       .p_filesz = size,
-       .p_memsz = size,
-       .p_align = kPage},
-      {.p_type = PT_DYNAMIC,
-       .p_flags = PF_R | PF_W,
-       .p_offset = dynamic_at,
-       .p_vaddr = dynamic_at,
-       .p_paddr = dynamic_at,
-       .p_filesz = sizeof dynamic,
-       .p_memsz = sizeof dynamic,
-       .p_align = alignof(Elf64_Dyn)},
-      // Without it the loader would make all stacks executable.
-      {.p_type = PT_GNU_STACK,
-       .p_flags = PF_R | PF_W,
-       .p_offset = 0,
-       .p_vaddr = 0,
-       .p_paddr = 0,
-       .p_filesz = 0,
-       .p_memsz = 0,
-       .p_align = 16}};
+  header.e_phnum = segments;
+  return header;
+}
 
+// Of the file's bytes from `at` on, at the same place in memory. Writable: older loaders add the
+// load address to what is in the dynamic section.
+Elf64_Phdr MakeSegment(Elf64_Word type, size_t at, size_t size, size_t alignment) {
+  return {.p_type = type,
+          .p_flags = PF_R | PF_W,
+          .p_offset = at,
+          .p_vaddr = at,
+          .p_paddr = at,
+          .p_filesz = size,
+          .p_memsz = size,
+          .p_align = alignment};
+}
+
+}  // namespace
+
+std::string MakeSymbolLibrary(const std::vector<AbsoluteSymbol>& symbols) {
+  const SymbolTables tables = MakeTables(symbols);
+  constexpr size_t kSegments = 3;
+  Elf64_Dyn dynamic[7] = {};  // the last one ends it
+  const size_t symbols_at = sizeof(Elf64_Ehdr) + kSegments * sizeof(Elf64_Phdr);
+  const size_t dynamic_at = symbols_at + tables.symbols.size() * sizeof(Elf64_Sym);
+  const size_t hash_at = dynamic_at + sizeof dynamic;
+  const size_t strings_at = hash_at + tables.hash.size() * sizeof(uint32_t);
+  const size_t size = strings_at + tables.strings.size();
+  const std::pair<Elf64_Sxword, Elf64_Xword> entries[] = {
+      {DT_SONAME, tables.soname},        {DT_HASH, hash_at},
+      {DT_SYMTAB, symbols_at},           {DT_STRTAB, strings_at},
+      {DT_STRSZ, tables.strings.size()}, {DT_SYMENT, sizeof(Elf64_Sym)}};
+  static_assert(std::size(entries) < std::size(dynamic));
+  for (size_t i = 0; i < std::size(entries); ++i) {
+    dynamic[i].d_tag = entries[i].first;
+    dynamic[i].d_un.d_val = entries[i].second;
+  }
+  constexpr size_t kPage = 4096;
+  const Elf64_Ehdr header = MakeHeader(kSegments);
+  const Elf64_Phdr segments[kSegments] = {
+      MakeSegment(PT_LOAD, 0, size, kPage),
+      MakeSegment(PT_DYNAMIC, dynamic_at, sizeof dynamic, alignof(Elf64_Dyn)),
+      // Without it the loader would make all stacks executable.
+      MakeSegment(PT_GNU_STACK, 0, 0, 16)};
   std::string library;
   library.reserve(size);
   AppendBytes(library, &header, 1);
-  AppendBytes(library, segments, kHeaders);
-  AppendBytes(library, table.data(), table.size());
+  AppendBytes(library, segments, kSegments);
+  AppendBytes(library, tables.symbols.data(), tables.symbols.size());
   AppendBytes(library, dynamic, std::size(dynamic));
-  AppendBytes(library, hash.data(), hash.size());
-  library += strings;
+  AppendBytes(library, tables.hash.data(), tables.hash.size());
+  library += tables.strings;
   return library;
 }
 

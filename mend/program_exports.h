@@ -44,7 +44,7 @@ class SymbolLibrary {
   // The process does not see it any more, unless a library that is still loaded has found a symbol
   // in it: then the native loader keeps it until that one goes.
   void Close();
-  // The other way round, while the loader keeps it; false when it does not.
+  // Has the process see it again, while the loader keeps it; false when it does not.
   bool Reopen();
   bool IsKept() const;
 

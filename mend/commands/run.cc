@@ -112,7 +112,10 @@ absl::Status CheckExecutable(const std::string& file) {
   const size_t size = static_cast<size_t>(status.st_size);
   void* const bytes = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
   ::close(fd);
-  if (bytes == MAP_FAILED) return absl::InvalidArgumentError(std::strerror(errno));
+  if (bytes == MAP_FAILED) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("cannot run '", file, "': ", std::strerror(errno)));
+  }
   const bool hosted = FindProgramImage({static_cast<const char*>(bytes), size}).ok();
   ::munmap(bytes, size);
   if (hosted) return absl::OkStatus();
@@ -141,7 +144,10 @@ std::vector<char*> Pointers(std::vector<std::string>* words) {
 // Runs a command with its messages on standard error, and returns its exit code.
 int RunCommand(std::vector<std::string> words) {
   const pid_t child = ::fork();
-  if (child < 0) return Fail(kExitRefusedToRun, std::strerror(errno));
+  if (child < 0) {
+    return Fail(kExitRefusedToRun,
+                absl::StrCat("cannot run '", words[0], "': ", std::strerror(errno)));
+  }
   if (child == 0) {
     ::dup2(STDERR_FILENO, STDOUT_FILENO);
     ::execv(words[0].c_str(), Pointers(&words).data());
