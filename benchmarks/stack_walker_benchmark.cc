@@ -5,7 +5,6 @@
 #include <unwind.h>
 
 #include <cstdint>
-#include <cstdlib>
 
 #include "benchmark/benchmark.h"
 #include "runtime/safepoint/stack_walker.h"

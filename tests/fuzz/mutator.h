@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <random>
 #include <string>
-#include <string_view>
 
 namespace mend::fuzz {
 

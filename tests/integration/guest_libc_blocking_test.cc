@@ -25,7 +25,6 @@
 
 #include <condition_variable>
 #include <fstream>
-#include <memory>
 #include <mutex>
 #include <string>
 

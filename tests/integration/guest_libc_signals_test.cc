@@ -11,7 +11,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <utility>
 #include <vector>
 
 #include "runtime/base/raw_syscall.h"

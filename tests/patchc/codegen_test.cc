@@ -10,7 +10,6 @@
 
 #include "patchc/clang_runner.h"
 #include "patchc/codegen/stack_switch.h"
-#include "patchc/fingerprint.h"
 #include "patchc/object_view.h"
 #include "runtime/format/program_image.h"
 #include "runtime/format/stack_switch_names.h"

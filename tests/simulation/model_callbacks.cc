@@ -4,7 +4,6 @@
 #include <array>
 #include <cerrno>
 #include <initializer_list>
-#include <utility>
 
 #include "runtime/transition/patch_registry.h"
 #include "tests/simulation/hosted_model.h"

@@ -1,7 +1,6 @@
 #include "tests/simulation/registry_inspector.h"
 
 #include <algorithm>
-#include <atomic>
 
 #include "runtime/safepoint/handshake.h"
 #include "runtime/safepoint/thread_registry.h"

@@ -19,7 +19,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <string>
 #include <vector>
 
 // Stores the callee-saved registers on the stack that it leaves, and its stack pointer in *save_sp;

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <utility>
 
 #include "runtime/safepoint/handshake.h"
 #include "runtime/safepoint/single_thread.h"

@@ -8,7 +8,6 @@
 #include <atomic>
 #include <thread>
 
-#include <optional>
 
 #include "runtime/base/mutex.h"
 

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include <fstream>
-#include <iterator>
 #include <string>
 #include <thread>
 

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 
 #include <atomic>
-#include <functional>
 #include <mutex>
 #include <stdexcept>
 #include <string>

@@ -1,12 +1,10 @@
 #include "runtime/safepoint/safepoint_poll.h"
 
-#include <algorithm>
 #include <cfenv>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <random>
-#include <vector>
 
 #include "gtest/gtest.h"
 #include "runtime/safepoint/stack_walker.h"

@@ -7,7 +7,6 @@
 
 #include <atomic>
 #include <cstring>
-#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -4,7 +4,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <memory>
 #include <utility>
 
 #include "runtime/base/failpoint.h"
