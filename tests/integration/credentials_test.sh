@@ -7,7 +7,6 @@
 
 cat >"$work/drop.c" <<'C'
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,28 +15,13 @@ cat >"$work/drop.c" <<'C'
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "thread_status.h"
+
 int capset(cap_user_header_t header, cap_user_data_t data);
 
-// Threads in whose status the line that begins with `word` is not the first thread's.
-static int Different(const char *word) {
-  char path[300], line[200], first[200] = "";
-  int different = 0;
-  DIR *tasks = opendir("/proc/self/task");
-  for (struct dirent *entry; (entry = readdir(tasks)) != NULL;) {
-    snprintf(path, sizeof path, "/proc/self/task/%s/status", entry->d_name);
-    FILE *status = fopen(path, "r");
-    while (status != NULL && fgets(line, sizeof line, status)) {
-      if (strncmp(line, word, strlen(word)) != 0) continue;
-      if (first[0] == 0) strcpy(first, line);
-      different += strcmp(first, line) != 0;
-    }
-    if (status != NULL) fclose(status);
-  }
-  closedir(tasks);
-  return different;
+static int DifferentCapabilities(void) {
+  return DifferentThreads("CapPrm:") + DifferentThreads("CapEff:") + DifferentThreads("CapBnd:");
 }
-
-static int DifferentCapabilities(void) { return Different("CapPrm:") + Different("CapEff:") + Different("CapBnd:"); }
 
 static int SetCapabilities(int by_number) {
   struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, by_number ? 0 : getpid()};
@@ -55,7 +39,7 @@ static int Drop(int by_number) {
   if (DifferentCapabilities() != 0) return 5;
   // Only a thread that has kept the capability can.
   if (setresuid(-1, 0, -1) != 0) return 6;
-  if (Different("Uid:") != 0) return 7;
+  if (DifferentThreads("Uid:") != 0) return 7;
   if (setresuid(-1, 65534, -1) != 0) return 8;
   return DifferentCapabilities() != 0 ? 9 : 0;
 }
@@ -79,7 +63,7 @@ int main(void) {
   return 0;
 }
 C
-"$patchc" cc -O2 "$work/drop.c" -o "$work/drop"
+"$patchc" cc -O2 -I"$source_root/tests/integration" "$work/drop.c" -o "$work/drop"
 
 for before in nobody operator; do
   for how in name number; do

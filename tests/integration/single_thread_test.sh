@@ -5,7 +5,6 @@
 
 cat >"$work/single.c" <<'C'
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -14,6 +13,8 @@ cat >"$work/single.c" <<'C'
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "thread_status.h"
 
 extern char __libc_single_threaded;
 static volatile int stop_spinning;
@@ -57,24 +58,6 @@ static int Allocate(void) {
   return damaged;
 }
 
-static int DifferentUids(void) {
-  char path[300], line[200], first[200] = "";
-  int different = 0;
-  DIR *tasks = opendir("/proc/self/task");
-  for (struct dirent *entry; (entry = readdir(tasks)) != NULL;) {
-    snprintf(path, sizeof path, "/proc/self/task/%s/status", entry->d_name);
-    FILE *status = fopen(path, "r");
-    while (status != NULL && fgets(line, sizeof line, status)) {
-      if (strncmp(line, "Uid:", 4) != 0) continue;
-      if (first[0] == 0) strcpy(first, line);
-      different += strcmp(first, line) != 0;
-    }
-    if (status != NULL) fclose(status);
-  }
-  closedir(tasks);
-  return different;
-}
-
 int main(void) {
   char line[64];
   signal(SIGUSR1, Stop);
@@ -88,7 +71,7 @@ int main(void) {
       for (unsigned long i = 0; !stop_spinning; ++i) __asm__ volatile("" : : "r"(i));
       answer = __libc_single_threaded;
     }
-    if (strcmp(line, "uid\n") == 0) answer = 10 * DifferentUids() + (seteuid(65534) != 0) + 100 * DifferentUids();
+    if (strcmp(line, "uid\n") == 0) answer = 10 * DifferentThreads("Uid:") + (seteuid(65534) != 0) + 100 * DifferentThreads("Uid:");
     if (strcmp(line, "thread\n") == 0) {
       pthread_t thread;
       pthread_create(&thread, NULL, Nothing, NULL);
@@ -103,7 +86,7 @@ int main(void) {
 C
 # Large enough for its units to be linked by several threads, which are gone when it starts.
 echo 'char room[1 << 20] = {1};' >"$work/room.c"
-"$patchc" cc -O2 -pthread "$work/single.c" "$work/room.c" -o "$work/single"
+"$patchc" cc -O2 -pthread -I"$source_root/tests/integration" "$work/single.c" "$work/room.c" -o "$work/single"
 
 case $(getconf GNU_LIBC_VERSION) in
   "glibc 2.35") echo "skipped: libc decides otherwise before 2.36"; exit 77 ;;

@@ -2,6 +2,8 @@
 # nobody answered: that the program goes to such stacks is noted when the function runs that does it, in
 # inline assembly, in a naked function, outside of functions, and in a source in assembler.
 . "$(dirname "$0")/lib.sh"
+cd "$work"
+. "$source_root/tests/integration/unregistered_stacks.sh"
 
 cat >"$work/go.h" <<'SOURCE'
 #define SAVE "pushq %rbp; pushq %rbx; pushq %r12; pushq %r13; pushq %r14; pushq %r15;"
@@ -105,16 +107,7 @@ static void begin(void) {
   go(&main_sp, fiber_sp);
 }
 
-/* Stays in a function of the patch until told. */
-static int held[2];
-__attribute__((noinline)) int stay(void) {
-  char byte;
-  return (int)read(held[0], &byte, 1) + first() - second();
-}
-static void* hold(void* unused) {
-  stay();
-  return unused;
-}
+#include "held.h"
 
 int main(void) {
   char line[64];
@@ -147,17 +140,11 @@ int main(void) {
   return 0;
 }
 SOURCE
-cd "$work"
-sed 's/first(void) { return 1; }/first(void) { return 2; }/; s/second(void) { return 1; }/second(void) { return 2; }/' \
-  serve.c >edited.c
-diff -u serve.c edited.c >fix.patch || true
-
-attribute=threads/unregistered_stack
-seen_is() { expect "$1: $attribute" "$2" "$("$mend" get "$hosted_pid" $attribute)"; }
+make_fix
 
 for source in go_inline.c go_naked.c go_outside.c go_source.S; do
   "$patchc" cc -O2 -pthread -o serve serve.c $source
-  "$patchc" build --name fix --hold answer --hold stay -o fix.mendpatch --base serve --diff fix.patch >/dev/null
+  build_fix
 
   # The program has such code, and has not run it.
   start ./serve
@@ -184,18 +171,5 @@ for source in go_inline.c go_naked.c go_outside.c go_source.S; do
   ask resume "1 2"
   finish
 
-  # In the middle of a transition: it does not complete, and says why; force ends it.
-  start ./serve
-  await_target
-  ask hold done
-  expect_code 5 "$patchc" apply --timeout 0.1 --on-timeout wait fix.mendpatch --to "$hosted_pid"
-  ask begin done
-  ask release done
-  expect_code 5 "$mend" wait "$hosted_pid" --timeout 0.5
-  expect_match "$source: who holds it up" "go has gone to a stack" "$output"
-  expect_code 0 "$mend" force "$hosted_pid" fix
-  expect_code 0 "$mend" wait "$hosted_pid" --timeout 20
-  ask values "2 2"
-  expect_code 3 "$mend" disable "$hosted_pid" fix
-  finish
+  holds_up_a_transition $source "go has gone to a stack"
 done

@@ -2,6 +2,8 @@
 # nobody's walk. Once a thread has been seen on one, patches are refused by name, and a transition that
 # runs waits, until the operator says otherwise or forces it.
 . "$(dirname "$0")/lib.sh"
+cd "$work"
+. "$source_root/tests/integration/unregistered_stacks.sh"
 
 cat >"$work/serve.c" <<'SOURCE'
 #include <pthread.h>
@@ -53,16 +55,7 @@ static void begin(void) {
   MendFiberSwitch(&main_sp, fiber_sp);
 }
 
-/* Stays in a function of the patch until told. */
-static int held[2];
-__attribute__((noinline)) int stay(void) {
-  char byte;
-  return (int)read(held[0], &byte, 1) + first() - second();
-}
-static void* hold(void* unused) {
-  stay();
-  return unused;
-}
+#include "held.h"
 
 /* A handler on a signal stack that is part of the thread's own; it jumps to a frame below it. */
 static sigjmp_buf outside, in_fiber;
@@ -147,22 +140,16 @@ int main(void) {
 }
 SOURCE
 cp "$source_root/tests/simulation/fiber_switch.S" "$work/switch.S"
-cd "$work"
 "$patchc" cc -O2 -pthread -o serve serve.c switch.S
-sed 's/first(void) { return 1; }/first(void) { return 2; }/; s/second(void) { return 1; }/second(void) { return 2; }/' \
-  serve.c >edited.c
-diff -u serve.c edited.c >fix.patch || true
-"$patchc" build --name fix --hold answer --hold stay -o fix.mendpatch --base serve --diff fix.patch >/dev/null
-
-attribute=threads/unregistered_stack
-seen_is() { expect "$attribute" "$1" "$("$mend" get "$hosted_pid" $attribute)"; }
+make_fix
+build_fix
 
 # A program that never went to one; its signal stack is no such stack, and may be jumped out of.
 start ./serve
 await_target
 ask jump done
 ask signal done
-seen_is none
+seen_is "a program that never went to one" none
 expect_code 0 "$patchc" apply fix.mendpatch --to "$hosted_pid"
 ask go "2 2"
 expect_code 0 "$mend" disable "$hosted_pid" fix
@@ -186,7 +173,7 @@ expect "the unit that was left in its middle" "1 1" "$answer"
 expect_code 3 "$mend" set "$hosted_pid" $attribute maybe
 expect_match "a wrong value" "EINVAL" "$output"
 expect_code 0 "$mend" set "$hosted_pid" $attribute ignore
-seen_is ignored
+seen_is "on the operator's responsibility" ignored
 expect_code 0 "$patchc" apply fix.mendpatch --to "$hosted_pid"
 ask go "2 2"
 expect_code 0 "$mend" set "$hosted_pid" $attribute refuse
@@ -208,17 +195,5 @@ hear
 expect "the unit that was left in its middle" "1 1" "$answer"
 finish
 
-# Seen while a transition runs: it does not complete, says why, and force ends it.
-start ./serve
-await_target
-ask hold done
-expect_code 5 "$patchc" apply --timeout 0.1 --on-timeout wait fix.mendpatch --to "$hosted_pid"
-ask begin done
-ask release done
-expect_code 5 "$mend" wait "$hosted_pid" --timeout 0.5
-expect_match "who holds it up" "serve \\($hosted_pid\\) was in read" "$output"
-expect_code 0 "$mend" force "$hosted_pid" fix
-expect_code 0 "$mend" wait "$hosted_pid" --timeout 20
-ask go "2 2"
-expect_code 3 "$mend" disable "$hosted_pid" fix
-finish
+# Seen while a transition runs.
+holds_up_a_transition "a thread that was seen" "serve \\([0-9]+\\) was in read"
