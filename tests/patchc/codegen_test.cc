@@ -13,26 +13,10 @@
 #include "patchc/object_view.h"
 #include "runtime/format/program_image.h"
 #include "runtime/format/stack_switch_names.h"
+#include "tests/patchc/compile_unit.h"
 
 namespace mend::patchc {
 namespace {
-
-constexpr char kDirectory[] = "/";
-
-CompileResult Compile(std::string_view source, std::vector<std::string> flags = {"-O2"},
-                      const std::string& language = "c") {
-  const std::string file = language == "c" ? "unit.c" : "unit.cc";
-  CompileRequest request;
-  request.directory = kDirectory;
-  request.language = language;
-  request.arguments = std::move(flags);
-  request.arguments.push_back(file);
-  request.output = "unit.o";
-  request.overlay["/" + file] = std::string(source);
-  CompileResult result = ClangRunner().Compile(request);
-  EXPECT_TRUE(result.ok) << result.diagnostics;
-  return result;
-}
 
 const FunctionDescription* FindFunction(const CompileResult& result, std::string_view name) {
   for (const FunctionDescription& function : result.description.functions) {
@@ -82,7 +66,7 @@ bool Polls(const CompileResult& result, std::string_view function) {
 class EntryStubTest : public testing::TestWithParam<const char*> {};
 
 TEST_P(EntryStubTest, EveryFunctionOfEveryKindIsPatchable) {
-  const CompileResult result = Compile(R"(
+  const CompileResult result = CompileUnit(R"(
     #include <stdexcept>
     struct Base { virtual ~Base() {} virtual int get() { return 1; } };
     struct Derived : Base { int get() override { return 2; } int value = 3; };
@@ -94,7 +78,7 @@ TEST_P(EntryStubTest, EveryFunctionOfEveryKindIsPatchable) {
     Base* make() { return new Derived; }
     std::runtime_error global("at start");
   )",
-                                       {GetParam()}, "c++");
+                                           {GetParam()}, "c++");
   ASSERT_GE(result.description.functions.size(), 5U);
   for (const FunctionDescription& function : result.description.functions) {
     EXPECT_TRUE(function.patchable) << function.name;
@@ -105,13 +89,14 @@ INSTANTIATE_TEST_SUITE_P(Levels, EntryStubTest,
                          testing::Values("-O0", "-O1", "-O2", "-O3", "-Os", "-Oz"));
 
 TEST(CodegenTest, BranchProtectionDoesNotMoveTheStub) {
-  const CompileResult result = Compile("int f(int x) { return x; }", {"-O2", "-fcf-protection"});
+  const CompileResult result =
+      CompileUnit("int f(int x) { return x; }", {"-O2", "-fcf-protection"});
   ASSERT_NE(FindFunction(result, "f"), nullptr);
   EXPECT_TRUE(FindFunction(result, "f")->patchable);
 }
 
 TEST(CodegenTest, NakedAndNamedSectionFunctionsAreNotPatchable) {
-  const CompileResult result = Compile(R"(
+  const CompileResult result = CompileUnit(R"(
     __attribute__((naked)) void bare(void) { __asm__("ret"); }
     __attribute__((section("special"))) int placed(int x) { return x; }
     int ordinary(int x) { return x; }
@@ -124,7 +109,7 @@ TEST(CodegenTest, NakedAndNamedSectionFunctionsAreNotPatchable) {
 }
 
 TEST(CodegenTest, PartsOfCoroutinesAreNotPatchableButTheirRampIs) {
-  const CompileResult result = Compile(R"(
+  const CompileResult result = CompileUnit(R"(
     #include <coroutine>
     struct Task {
       struct promise_type;
@@ -142,7 +127,7 @@ TEST(CodegenTest, PartsOfCoroutinesAreNotPatchableButTheirRampIs) {
     int steps;
     Task run() { ++steps; co_await std::suspend_always(); ++steps; }
   )",
-                                       {"-std=c++20", "-O2"}, "c++");
+                                           {"-std=c++20", "-O2"}, "c++");
   int parts = 0;
   for (const FunctionDescription& function : result.description.functions) {
     const bool is_part = function.name.ends_with(".resume") ||
@@ -159,7 +144,7 @@ TEST(CodegenTest, PartsOfCoroutinesAreNotPatchableButTheirRampIs) {
 
 // Without the pass the optimiser knows the results and makes no call at all.
 TEST(DerefinableTest, CallersAbsorbNoFactsFromBodies) {
-  const CompileResult result = Compile(R"(
+  const CompileResult result = CompileUnit(R"(
     __attribute__((noinline)) static int answer(void) { return 42; }
     __attribute__((noinline)) int question(void) { return 41; }
     int both(void) { return answer() + answer() + question() + question(); }
@@ -169,7 +154,7 @@ TEST(DerefinableTest, CallersAbsorbNoFactsFromBodies) {
 }
 
 TEST(DerefinableTest, LinkageIsWhatTheSourceSays) {
-  const CompileResult result = Compile(R"(
+  const CompileResult result = CompileUnit(R"(
     static int unused(int x) { return x; }
     __attribute__((noinline)) static int hidden(int x) { return x; }
     __attribute__((weak)) int weak(int x) { return x; }
@@ -185,7 +170,7 @@ TEST(DerefinableTest, LinkageIsWhatTheSourceSays) {
 }
 
 TEST(PinStateTest, MutableStaticsKeepTheirSizeAndExistence) {
-  const CompileResult result = Compile(R"(
+  const CompileResult result = CompileUnit(R"(
     static int flag;
     static struct { int a, b; } pair;
     void set(void) { flag = 1; pair.b = 2; }
@@ -201,14 +186,14 @@ TEST(PinStateTest, MutableStaticsKeepTheirSizeAndExistence) {
 class TlsTest : public testing::TestWithParam<const char*> {};
 
 TEST_P(TlsTest, AccessesAreAbsoluteOffsets) {
-  const CompileResult result = Compile(R"(
+  const CompileResult result = CompileUnit(R"(
     static __thread int own = 7;
     __thread long shared;
     extern __thread int theirs;
     int* address(void) { return &own; }
     long all(int i) { own += i; return own + ++shared + theirs; }
   )",
-                                       {GetParam()});
+                                           {GetParam()});
   for (const char* name : {"own", "shared", "theirs"}) {
     const auto relocations = RelocationsTo(result, "all", std::string("__mend_tlsoff.") + name);
     ASSERT_FALSE(relocations.empty()) << name;
@@ -228,7 +213,7 @@ INSTANTIATE_TEST_SUITE_P(Levels, TlsTest, testing::Values("-O0", "-O1", "-O2", "
 
 TEST(CodegenTest, ThreadLocalsOfCxxCompileAtEveryLevel) {
   for (const char* level : {"-O0", "-O2"}) {
-    const CompileResult result = Compile(R"(
+    const CompileResult result = CompileUnit(R"(
       #include <string>
       thread_local std::string name = "none";
       inline thread_local int counter = 4;
@@ -238,14 +223,14 @@ TEST(CodegenTest, ThreadLocalsOfCxxCompileAtEveryLevel) {
       template <class T> thread_local T V<T>::value{3};
       std::string get() { return name + S::member + std::to_string(++counter + V<int>::value); }
     )",
-                                         {level, "-std=c++20", "-g"}, "c++");
+                                             {level, "-std=c++20", "-g"}, "c++");
     EXPECT_NE(FindData(result, "__mend_tls.counter"), nullptr);
     EXPECT_NE(FindData(result, "__mend_tls.__tls_guard"), nullptr);
   }
 }
 
 TEST(PollTest, OnlyLoopsThatMayRunLongWithoutCallsPoll) {
-  const CompileResult result = Compile(R"(
+  const CompileResult result = CompileUnit(R"(
     struct node { struct node* next; int value; };
     int external(int x);
     int chase(struct node* n) { int s = 0; while (n) { s += n->value; n = n->next; } return s; }
@@ -281,7 +266,7 @@ TEST(StackSwitchTest, LoadsOfAnotherStackAreTold) {
 }
 
 TEST(StackSwitchTest, FunctionsThatGoToAnotherStackHaveAFlag) {
-  const CompileResult result = Compile(R"(
+  const CompileResult result = CompileUnit(R"(
     void go(void **save, void *load) {
       __asm__ volatile("movq %%rsp, (%0); movq %1, %%rsp" : : "r"(save), "r"(load) : "memory");
     }
@@ -296,7 +281,7 @@ TEST(StackSwitchTest, FunctionsThatGoToAnotherStackHaveAFlag) {
 }
 
 TEST(StackSwitchTest, FunctionsInAssemblerAreNamed) {
-  const CompileResult result = Compile(R"(
+  const CompileResult result = CompileUnit(R"(
     __attribute__((naked)) void go(void **save, void *load) {
       __asm__("movq %rsp, (%rdi); movq %rsi, %rsp; ret");
     }
@@ -311,12 +296,12 @@ TEST(StackSwitchTest, FunctionsInAssemblerAreNamed) {
 }
 
 TEST(CodegenTest, AStaticFunctionsOwnAddressIsARelocation) {
-  const CompileResult result = Compile(R"(
+  const CompileResult result = CompileUnit(R"(
     void keep(void*);
     static int self(int x) { keep((void*)self); return x; }
     int call(int x) { return self(x) + self(x + 1); }
   )",
-                                       {"-O1", "-fno-inline"});
+                                           {"-O1", "-fno-inline"});
   const absl::StatusOr<ObjectView> view = ObjectView::Parse(result.object);
   ASSERT_TRUE(view.ok());
   const uint32_t text = SectionOf(*view, "self");
@@ -333,7 +318,7 @@ TEST(CodegenTest, AStaticFunctionsOwnAddressIsARelocation) {
 }
 
 TEST(CodegenTest, LtoIsDropped) {
-  const CompileResult result = Compile("int f(void) { return 1; }", {"-O2", "-flto"});
+  const CompileResult result = CompileUnit("int f(void) { return 1; }", {"-O2", "-flto"});
   EXPECT_NE(FindFunction(result, "f"), nullptr);
 }
 

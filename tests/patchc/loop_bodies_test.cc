@@ -6,11 +6,13 @@
 #include <algorithm>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "patchc/clang_runner.h"
 #include "patchc/loop_flags.h"
+#include "tests/patchc/compile_unit.h"
 
 namespace mend::patchc {
 namespace {
@@ -21,21 +23,6 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::SizeIs;
 using ::testing::StartsWith;
-
-CompileResult Compile(std::string_view source, std::vector<std::string> flags,
-                      const std::string& language = "c") {
-  const std::string file = language == "c" ? "unit.c" : "unit.cc";
-  CompileRequest request;
-  request.directory = "/";
-  request.language = language;
-  request.arguments = std::move(flags);
-  request.arguments.push_back(file);
-  request.output = "unit.o";
-  request.overlay["/" + file] = std::string(source);
-  CompileResult result = ClangRunner().Compile(request);
-  EXPECT_TRUE(result.ok) << result.diagnostics;
-  return result;
-}
 
 // The names of the unit's loop bodies.
 std::vector<std::string> Bodies(const CompileResult& result) {
@@ -49,7 +36,7 @@ std::vector<std::string> Bodies(const CompileResult& result) {
 
 std::vector<std::string> Bodies(std::string_view source, std::vector<std::string> flags,
                                 const std::string& language = "c") {
-  return Bodies(Compile(source, std::move(flags), language));
+  return Bodies(CompileUnit(source, std::move(flags), language));
 }
 
 constexpr char kServer[] = R"(
@@ -89,7 +76,7 @@ class LoopBodiesTest : public testing::TestWithParam<const char*> {
 
 TEST_P(LoopBodiesTest, AnEndlessLoopsBodyIsAPatchableFunction) {
   for (const char* debug : {"-g0", "-g1", "-g"}) {
-    const CompileResult result = Compile(kServer, {level(), debug, "-fmend-loops"});
+    const CompileResult result = CompileUnit(kServer, {level(), debug, "-fmend-loops"});
     ASSERT_THAT(Bodies(result), ElementsAre(StartsWith("serve.loop.0.")));
     for (const FunctionDescription& function : result.description.functions) {
       EXPECT_TRUE(function.patchable) << function.name;
@@ -106,9 +93,9 @@ TEST_P(LoopBodiesTest, NothingHappensUnasked) {
 }
 
 TEST_P(LoopBodiesTest, DebugInformationIsWhatTheUserAskedFor) {
-  EXPECT_EQ(Compile(kServer, {level(), "-fmend-loops"}).object.find(".debug_info"),
+  EXPECT_EQ(CompileUnit(kServer, {level(), "-fmend-loops"}).object.find(".debug_info"),
             std::string::npos);
-  EXPECT_NE(Compile(kServer, {level(), "-fmend-loops", "-g"}).object.find(".debug_info"),
+  EXPECT_NE(CompileUnit(kServer, {level(), "-fmend-loops", "-g"}).object.find(".debug_info"),
             std::string::npos);
 }
 
@@ -205,7 +192,7 @@ TEST_P(LoopBodiesTest, CxxLoopsWithCleanUps) {
     void quiet(Server& s) noexcept { for (;;) { std::string line = read(); s.lines.push_back(line); } }
   )";
   for (const char* debug : {"-g0", "-g"}) {
-    const CompileResult result = Compile(kSource, {level(), debug, "-fmend-loops"}, "c++");
+    const CompileResult result = CompileUnit(kSource, {level(), debug, "-fmend-loops"}, "c++");
     EXPECT_EQ(result.diagnostics, "");
     EXPECT_THAT(Bodies(result), ElementsAre(StartsWith("_Z5quietR6Server.loop.0."),
                                             StartsWith("_ZN6Server3runEv.loop.0."),
@@ -270,7 +257,7 @@ TEST_P(LoopBodiesTest, WhatCannotBeOutlinedIsLeftAloneAndSaidSo) {
   for (const Case& left : cases) {
     std::vector<std::string> flags = {level(), "-fmend-loops=f"};
     if (left.language == std::string("c++")) flags.push_back("-std=c++20");
-    const CompileResult result = Compile(left.source, flags, left.language);
+    const CompileResult result = CompileUnit(left.source, flags, left.language);
     EXPECT_THAT(Bodies(result), IsEmpty()) << left.source;
     EXPECT_THAT(result.diagnostics, HasSubstr("takes no patches while it runs: "));
     EXPECT_THAT(result.diagnostics, HasSubstr(left.reason)) << left.source;
@@ -279,13 +266,13 @@ TEST_P(LoopBodiesTest, WhatCannotBeOutlinedIsLeftAloneAndSaidSo) {
 }
 
 TEST_P(LoopBodiesTest, LoopsThatEndAreNoneOfItsBusiness) {
-  const CompileResult result = Compile(R"(
+  const CompileResult result = CompileUnit(R"(
     #include <setjmp.h>
     int step(int); jmp_buf b;
     int f(int n) { setjmp(b); for (int i = 0; i < n; ++i) step(i); for (;;) if (step(n)) return 1; }
     void g(void) { for (;;) ; }
   )",
-                                       {level(), "-fmend-loops"});
+                                           {level(), "-fmend-loops"});
   EXPECT_THAT(Bodies(result), IsEmpty());
   EXPECT_THAT(result.diagnostics, Not(HasSubstr("note")));
 }
