@@ -27,6 +27,4 @@ sleep 0.2
 expect_code 0 "$mend" disable waiters second
 tick 3 first
 exec 7>&-
-code=0
-wait "$hosted_pid" || code=$?
-expect "the program's exit code" 0 "$code"
+expect_end "the program's exit code" 0

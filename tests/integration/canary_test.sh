@@ -121,9 +121,7 @@ watcher=$!
 started+=("$watcher")
 await "the canary is held" grep "the canary is held in 1 process" "$work/held.log"
 kill -INT "$watcher"
-code=0
-wait "$watcher" || code=$?
-expect "exit code of the interrupted watch" 5 "$code"
+expect_end "exit code of the interrupted watch" 5 "$watcher"
 expect_match "interrupted" "is held: mend promote or mend disable it" "$(cat "$work/held.log")"
 ask go "1 1 2 2 main 1"
 "$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid" --canary 'db-*' --health true \
@@ -132,9 +130,7 @@ watcher=$!
 started+=("$watcher")
 await "the canary is held" grep "the canary is held in 1 process" "$work/other.log"
 expect_code 0 "$mend" disable "$hosted_pid" fix
-code=0
-wait "$watcher" || code=$?
-expect "exit code of the watch that was overtaken" 4 "$code"
+expect_end "exit code of the watch that was overtaken" 4 "$watcher"
 expect_match "overtaken" "was taken back" "$(cat "$work/other.log")"
 ask go "1 1 1 1 main 1"
 finish

@@ -43,9 +43,7 @@ ask a 11
 expect_code 0 "$patchc" apply --diff fix.patch --name fix --to "$hosted_pid"
 ask a 13
 say c
-code=0
-wait "$hosted_pid" || code=$?
-expect "death by SIGSEGV" 139 "$code"
+expect_end "death by SIGSEGV" 139
 core=$(ls "$work"/core* 2>/dev/null | head -n 1) || true
 [ -s "$core" ] || fail "there is no core dump: $(ls "$work")"
 

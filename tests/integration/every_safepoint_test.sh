@@ -34,9 +34,7 @@ await_stop() {
 }
 
 end() {
-  local code=0
-  wait "$hosted_pid" || code=$?
-  expect "exit code $*" "$exit_code" "$code"
+  expect_end "exit code $*" "$exit_code"
 }
 
 # is_past_the_end CODE: it stopped on its way out, when nobody can reach it any more. Not whoever answered, and

@@ -86,9 +86,7 @@ ask stay "in 1"
 client=$!
 await "apply says what it waits for" grep "1 thread left; serve ($hosted_pid) is in stay" "$work/ended.log"
 kill -TERM "$client"
-code=0
-wait "$client" || code=$?
-expect "the end of a client that is told to end" 143 "$code"
+expect_end "the end of a client that is told to end" 143 "$client"
 expect_match "what it leaves" "interrupted; the target goes on" "$(cat "$work/ended.log")"
 await_status "last transition: unpatching 'fix', reversed"
 ask on "out 1"
@@ -184,9 +182,7 @@ ask stay "in 1"
 client=$!
 await_status "transition: patching 'fix'"
 kill -KILL "$hosted_pid"
-code=0
-wait "$client" || code=$?
-expect "exit code of the client whose target ended" 6 "$code"
+expect_end "exit code of the client whose target ended" 6 "$client"
 expect_match "its message" "did not answer: it ended meanwhile" "$(cat "$work/ended.log")"
 wait "$hosted_pid" 2>/dev/null || true
 expect_code 6 "$patchc" apply "$work/fix.mendpatch" --to "$hosted_pid"

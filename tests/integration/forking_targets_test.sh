@@ -77,9 +77,7 @@ more_than() { [ "$(wc -l <churn.out)" -gt "$1" ]; }
 await "some workers have ended" more_than $((lines + 10))
 cat broken.patch >&8
 exec 8>&-
-code=0
-wait "$apply" || code=$?
-expect "apply of a patch that does not compile" 3 "$code"
+expect_end "apply of a patch that does not compile" 3 "$apply"
 expect_match "a worker that has ended" '"outcome":"ended"' "$(cat broken.out)"
 kill -KILL "$hosted_pid"
 
@@ -103,9 +101,7 @@ cat two.patch >&8
 exec 8>&-
 await "the first one has the patch" grep ' 2$' ending1.out
 kill -KILL "${ending[1]}"
-code=0
-wait "$apply" || code=$?
-expect "apply to one that ends" 0 "$code"
+expect_end "apply to one that ends" 0 "$apply"
 expect_match "the one that ended" "\(${ending[1]}\) ended meanwhile" "$(cat apply.out)"
 kill -KILL "${ending[0]}"
 

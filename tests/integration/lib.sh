@@ -44,6 +44,13 @@ expect_code() {
   [ "$code" -eq "$wanted" ] || fail "'$*' ended with $code, wanted $wanted: $output"
 }
 
+# expect_end WHAT CODE [PID]: the process (the hosted program's, if none is named) ends with that exit code.
+expect_end() {
+  local code=0
+  wait "${3:-$hosted_pid}" || code=$?
+  expect "$1" "$2" "$code"
+}
+
 # await WHAT COMMAND...: until the command succeeds; a minute, on the busiest machine. What it prints is shown
 # only if that does not happen, so it must not be what fails the test.
 await() {
@@ -130,9 +137,7 @@ goes_in_and_out() {
 
 # Ends the program by the end of its input; it must exit with the code (default 0).
 finish() {
-  local code=0
   exec 7>&-
-  wait "$hosted_pid" || code=$?
-  expect "the program's exit code" "${1:-0}" "$code"
+  expect_end "the program's exit code" "${1:-0}"
   exec 8>&-
 }

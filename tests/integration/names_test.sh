@@ -55,9 +55,7 @@ expect_code 0 "$patchc" apply --diff "$work/fix.patch" --name fix --to "$hosted_
 ask r 44
 ulimit -c 0
 say c
-code=0
-wait "$hosted_pid" || code=$?
-expect "death by SIGSEGV" 139 "$code"
+expect_end "death by SIGSEGV" 139
 report=$(cat "$work/program.err")
 expect_match "the signal" '^mend: names \([0-9]+\) died of SIGSEGV at address 0x8 in thread [0-9]+:' "$report"
 expect_match "the patched function" '^mend:   #0 0x[0-9a-f]+ read_it@fix\+0x' "$report"

@@ -124,10 +124,8 @@ expect "the file that a later link led to" untouched "$(cat "$work/victim")"
 rm "$map"
 finish
 
-code=0
 start_mapped 'mkdir "$map"'
-wait "$hosted_pid" || code=$?
-expect "the exit code of a program whose map cannot be written" 126 "$code"
+expect_end "the exit code of a program whose map cannot be written" 126
 expect_match "why" "--perf: cannot write '$map'" "$(cat "$work/program.err")"
 
 # --- nothing without the option ---

@@ -67,9 +67,7 @@ kill -CONT "${held[1]}"
 # six more threads in the process, 35 of 1500 times).
 wake_until_given() { kill -USR1 "$1" && given "$1" "$2"; }
 for pid in "${held[@]}"; do await "process $pid leaves its pause" wake_until_given "$pid" 21; done
-code=0
-wait "$apply" || code=$?
-expect "the command's exit code" 0 "$code"
+expect_end "the command's exit code" 0 "$apply"
 expect "a report of each, in their order" \
   "$(printf '%s\n' "${pids[@]}" | sort -n)" \
   "$(sed -n "s/^patch 'twenty' applied to prefork (\([0-9]*\))$/\1/p" report)"

@@ -125,9 +125,7 @@ expect_code 3 "$patchc" apply "$work/workers.cc" --to "$hosted_pid" --name much
 expect_match "what is too large" 'thread-local.*exceed' "$output"
 ask 0 "VISIT 11 ticket 104 note0000: worker 0 answer 6"
 exec 7>&-
-code=0
-wait "$hosted_pid" || code=$?
-expect "the program's exit code" 0 "$code"
+expect_end "the program's exit code" 0
 
 # A unit's thread-locals with constructors at file level share one guard, which is set already.
 cat >"$work/shared.cc" <<'SOURCE'

@@ -70,9 +70,7 @@ ask Karen "Hej Karen, you are number 8"
 
 # Ctrl-C ends watching; the patch stays.
 kill -INT "$watch_pid"
-code=0
-wait "$watch_pid" || code=$?
-expect "exit code after Ctrl-C" 0 "$code"
+expect_end "exit code after Ctrl-C" 0 "$watch_pid"
 ask Lynn "Hej Lynn, you are number 9"
 
 # A program whose sources have changed since takes them when watching begins. It is told, too, when
@@ -86,9 +84,7 @@ await "the patch is applied" grep 'applied to greet' "$work/text.log"
 expect_match "the report" "patch 'watch(~[0-9]+)?' applied to greet" "$(cat "$work/text.log")"
 ask Mary "Bonjour Mary, you are number 10"
 finish
-code=0
-wait "$watch_pid" || code=$?
-expect "exit code when the program has ended" 6 "$code"
+expect_end "exit code when the program has ended" 6 "$watch_pid"
 expect_match "why" 'has ended' "$(cat "$work/watch.err")"
 
 # Wrong operands.
