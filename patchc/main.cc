@@ -33,7 +33,7 @@ void PrintUsage(std::FILE* file) {
     std::fprintf(file, "  %-8s  %s\n", command.name, command.help);
   }
   std::fputs(
-      "\npatchc VERB --help says more (of cc and c++ it is clang's).\n"
+      "\npatchc VERB --help says more (of cc and c++: clang's options, and mend's own).\n"
       "Exit codes, but for cc and c++, which have clang's: 0 done, 1 internal error, 2 usage,\n"
       "3 refused, 4 timed out and reversed, 5 still migrating, 6 target unreachable,\n"
       "7 some of several targets failed.\n"

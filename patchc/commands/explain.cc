@@ -11,6 +11,10 @@
 namespace mend::patchc {
 namespace {
 
+constexpr char kExamples[] =
+    "\nexamples:\n"
+    "  patchc explain MEND-E0101\n";
+
 void ListRefusals(bool json) {
   Json report = {{"schema", 1}, {"codes", Json::array()}};
   for (const RefusalText& text : AllRefusals()) {
@@ -24,6 +28,7 @@ void ListRefusals(bool json) {
 
 int RunExplain(const CommandArguments& arguments) {
   CLI::App app("Explains a refusal (without a code: lists them).", "patchc explain");
+  app.footer(kExamples);
   std::string id;
   bool json = false;
   app.add_option("CODE", id, "for example MEND-E0101");

@@ -1,4 +1,4 @@
-// `patchc cc` as a build system sees it: files, exit codes and messages.
+// `patchc cc` as a build system sees it: files, exit codes and messages; and the other verbs' help.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
@@ -8,6 +8,7 @@
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/format/object_description.h"
@@ -272,6 +273,35 @@ TEST_F(DriverTest, StripRemovesTheSources) {
   EXPECT_EQ(Run(MEND_TEST_PATCHC " inspect --json program"), 0);
   EXPECT_NE(output_.find("\"embeds_sources\": false"), std::string::npos) << output_;
   EXPECT_EQ(ObjectsIn("program").size(), 1U);
+}
+
+TEST_F(DriverTest, EveryOtherVerbHasHelpWithAnExample) {
+  for (const std::string verb :
+       {"build", "check", "apply", "watch", "explain", "inspect", "strip"}) {
+    EXPECT_EQ(Run(MEND_TEST_PATCHC " --help"), 0);
+    EXPECT_NE(output_.find("\n  " + verb + " "), std::string::npos) << output_;
+    EXPECT_EQ(Run(MEND_TEST_PATCHC " " + verb + " --help"), 0);
+    EXPECT_NE(output_.find("\n  patchc " + verb + " "), std::string::npos) << output_;
+  }
+}
+
+TEST_F(DriverTest, WrongCommandLinesSayWhatIsWrong) {
+  const std::vector<std::pair<std::string, std::string>> wrong = {
+      {"", "usage: patchc VERB"},
+      {"frobnicate", "there is no verb 'frobnicate'"},
+      {"inspect", "FILE is required"},
+      {"inspect --jsn a", "--jsn"},
+      {"inspect a b", "b"},
+      {"strip", "FILE is required"},
+      {"strip --all a", "--all"},
+      {"apply --to nobody", "give a module, edited sources or --diff"},
+      {"build -o a", "give --base, and edited sources or --diff"},
+      {"check --base a", "give edited sources or --diff"},
+      {"explain MEND-E9999", "there is no code 'MEND-E9999'"}};
+  for (const auto& [words, message] : wrong) {
+    EXPECT_EQ(Run(MEND_TEST_PATCHC " " + words), 2) << words;
+    EXPECT_NE(output_.find(message), std::string::npos) << words << ": " << output_;
+  }
 }
 
 }  // namespace

@@ -194,7 +194,7 @@ TEST_F(TransitionTest, LC10_UnpatchingReversedToPatching) {
                           "'fix': completing patching transition", "'fix': patching complete"));
 }
 
-TEST_F(TransitionTest, ReversedTwice) {
+TEST_F(TransitionTest, EnabledAgainAfterAReversal) {
   OccupySleeper();
   // Held both ways by a thread that is asleep in a held function.
   ASSERT_TRUE(registry().Enable(MakePatch("fix", true, {{Alpha(), Alpha2()}}, {Sleeper()})).ok());
