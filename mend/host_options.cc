@@ -73,9 +73,10 @@ absl::StatusOr<HostOptions> ParseHostOptions(const std::vector<std::string>& wor
     const std::string value = inline_value ? words[i].substr(equals + 1) : words[i + 1];
     const absl::StatusOr<bool> known = SetValue(option, value, &options);
     if (!known.ok()) return known.status();
-    if (!*known)
+    if (!*known) {
       return absl::InvalidArgumentError(
           absl::StrCat("unknown option '", option, "'; see mend run --help"));
+    }
     if (!inline_value) ++i;
   }
 #ifndef MEND_FAILPOINTS
