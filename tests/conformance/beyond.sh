@@ -23,6 +23,28 @@ want_unpatching() {
 '$1': unpatching complete
 END
 }
+# The same of one that is turned round in the middle.
+want_patching_reversed() {
+  logged <<END
+enabling patch '$1'
+'$1': initializing patching transition
+'$1': starting patching transition
+'$1': reversing transition from patching to unpatching
+'$1': starting unpatching transition
+'$1': completing unpatching transition
+'$1': unpatching complete
+END
+}
+want_unpatching_reversed() {
+  logged <<END
+'$1': initializing unpatching transition
+'$1': starting unpatching transition
+'$1': reversing transition from unpatching to patching
+'$1': starting patching transition
+'$1': completing patching transition
+'$1': patching complete
+END
+}
 nothing_happened() {
   logged </dev/null
   expect "patches" "" "$("$mend" ls serve livepatch)"
@@ -55,15 +77,7 @@ ask go "1 1"
 ask stay "in 1"
 expect_code 4 "$patchc" apply "$work/fix.mendpatch" --to serve --timeout 0.3
 expect_match "who held it up" "waits for +thread $hosted_pid 'serve' in stay, for at least" "$output"
-logged <<'END'
-enabling patch 'fix'
-'fix': initializing patching transition
-'fix': starting patching transition
-'fix': reversing transition from patching to unpatching
-'fix': starting unpatching transition
-'fix': completing unpatching transition
-'fix': unpatching complete
-END
+want_patching_reversed fix
 value module/fix/refcnt 0
 expect_code 5 "$mend" enable serve fix --timeout 0.3 --on-timeout wait
 value livepatch/fix/transition 1
@@ -86,25 +100,11 @@ ask go "out 2"
 ask stay "In 2"
 expect_code 4 "$mend" disable serve fix --timeout 0.3
 value livepatch/fix/enabled 1
-logged <<'END'
-'fix': initializing unpatching transition
-'fix': starting unpatching transition
-'fix': reversing transition from unpatching to patching
-'fix': starting patching transition
-'fix': completing patching transition
-'fix': patching complete
-END
+want_unpatching_reversed fix
 # Applied again on its way out it stays.
 expect_code 5 "$mend" disable serve fix --no-wait
 apply fix
-logged <<'END'
-'fix': initializing unpatching transition
-'fix': starting unpatching transition
-'fix': reversing transition from unpatching to patching
-'fix': starting patching transition
-'fix': completing patching transition
-'fix': patching complete
-END
+want_unpatching_reversed fix
 ask go "out 2"
 expect_code 0 "$mend" disable serve fix
 want_unpatching fix
@@ -159,15 +159,7 @@ want_patching one
 ask stay "In 2"
 expect_code 5 "$patchc" apply "$work/both.mendpatch" --to serve --no-wait
 expect_code 0 "$mend" revert serve
-logged <<'END'
-enabling patch 'both'
-'both': initializing patching transition
-'both': starting patching transition
-'both': reversing transition from patching to unpatching
-'both': starting unpatching transition
-'both': completing unpatching transition
-'both': unpatching complete
-END
+want_patching_reversed both
 ask go "out 2"
 ask go "2 1"
 # What was removed cannot come back.
