@@ -83,12 +83,13 @@ all_say() {
   done
 }
 
+# By the program's own path: other tests have a `./serve fork` at the same time.
 for how in fork clone clone3 namespace; do
-  MEND_OPTIONS="--name $how --log $work/events.log" ./serve "$how" >serve.out 2>serve.err &
+  MEND_OPTIONS="--name $how --log $work/events.log" "$work/serve" "$how" >serve.out 2>serve.err &
   started+=("$!")
   hosted_pid=$!
   for _ in $(seq 200); do
-    [ "$(grep -c . <<<"$(pgrep -f "^./serve $how")")" -eq 3 ] && grep -q parent serve.out && break
+    [ "$(grep -c . <<<"$(pgrep -f "^$work/serve $how")")" -eq 3 ] && grep -q parent serve.out && break
     kill -0 "$hosted_pid" 2>/dev/null || break
     sleep 0.05
   done
@@ -98,7 +99,7 @@ for how in fork clone clone3 namespace; do
     [ "$how:$code" = namespace:77 ] && continue # not allowed here
     fail "$how: the program ended with $code"
   fi
-  processes=$(pgrep -f "^./serve $how")
+  processes=$(pgrep -f "^$work/serve $how")
   for pid in $processes; do started+=("$pid"); done
   expect_code 0 "$patchc" apply two.mendpatch --to "$how"
   all_say 2
