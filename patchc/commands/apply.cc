@@ -254,6 +254,7 @@ int RunApply(const CommandArguments& arguments) {
   app.footer(kExamples);
   ApplyOptions options;
   AddPatchOptions(app, options.patch);
+  app.get_option("INPUT")->description("a patch module, or edited source files");
   app.add_option("--to", options.to, "process id, socket path, name or glob of names")->required();
   app.add_option("--param", options.send.parameters, "K=V: a parameter of the module")
       ->allow_extra_args(false);
