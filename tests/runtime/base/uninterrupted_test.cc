@@ -8,7 +8,6 @@
 #include <atomic>
 #include <thread>
 
-
 #include "runtime/base/mutex.h"
 
 namespace mend {
