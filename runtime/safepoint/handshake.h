@@ -94,8 +94,6 @@ class Handshake {
   // The next generation and the next transition's epoch. Never reused, whatever becomes of them.
   uint64_t NextGeneration() { return ++last_generation_; }
   uint32_t NextEpoch();
-  // Forgets that epochs were handed out: the next is `epoch`.
-  void SetNextEpochForTest(uint32_t epoch) { last_epoch_ = epoch - 1; }
 
   // Makes `request` the one that threads answer. It must stay until every thread has acknowledged a
   // later one.
