@@ -280,6 +280,17 @@ std::optional<size_t> FindPlace(const std::vector<std::string_view>& lines, size
   return std::nullopt;
 }
 
+// Whether what the hunk makes of a file stands there, with all of its context.
+bool HasBeenApplied(const std::vector<std::string_view>& lines, size_t begin, const Hunk& hunk) {
+  HunkPart after;
+  bool adds = false;
+  for (const DiffLine& line : hunk.lines) {
+    if (line.kind != '-') after.old_lines.push_back(line.text);
+    adds = adds || line.kind == '+';
+  }
+  return adds && FindPlace(lines, begin, hunk.old_start, after).has_value();
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<FileDiff>> ParseDiff(std::string_view text, std::string_view name) {
@@ -287,7 +298,7 @@ absl::StatusOr<std::vector<FileDiff>> ParseDiff(std::string_view text, std::stri
 }
 
 absl::StatusOr<std::string> ApplyDiff(std::string_view contents, const FileDiff& diff,
-                                      std::string_view diff_name) {
+                                      std::string_view diff_name, std::vector<std::string>* notes) {
   const std::vector<std::string_view> lines = SplitLines(contents);
   std::string result;
   size_t done = 0;
@@ -296,10 +307,13 @@ absl::StatusOr<std::string> ApplyDiff(std::string_view contents, const FileDiff&
     const Hunk& hunk = diff.hunks[number];
     std::optional<size_t> place;
     HunkPart part;
-    for (size_t fuzz = 0; fuzz <= kFuzzMax && !place; ++fuzz) {
+    size_t fuzz = 0;
+    for (; fuzz <= kFuzzMax && !place; ++fuzz) {
       part = TrimHunk(hunk, fuzz);
       // Without any old line it would fit everywhere.
       if (fuzz > 0 && part.old_lines.empty()) break;
+      // With less context it may fit where nobody meant it.
+      if (fuzz > 0 && HasBeenApplied(lines, done, hunk)) break;
       const size_t start = (hunk.old_start == 0 ? 0 : hunk.old_start - 1) + part.skipped_before;
       // A hunk without old lines inserts after the line it names.
       const bool inserts_only = part.old_lines.empty() && hunk.old_start > 0;
@@ -311,8 +325,15 @@ absl::StatusOr<std::string> ApplyDiff(std::string_view contents, const FileDiff&
       return RefusalStatus(
           {RefusalCode::kHunkFails,
            absl::StrCat(Absl(diff_name), ":", hunk.diff_line, ": hunk ", number + 1, " of ",
-                        diff.hunks.size(), " does not apply to ", diff.path(), ":", hunk.old_start),
+                        diff.hunks.size(), " does not apply to ", diff.path(), ":", hunk.old_start,
+                        HasBeenApplied(lines, done, hunk) ? ", which has its lines already" : ""),
            {}});
+    }
+    if (fuzz > 1 && notes != nullptr) {
+      notes->push_back(absl::StrCat(Absl(diff_name), ":", hunk.diff_line, ": hunk ", number + 1,
+                                    " of ", diff.hunks.size(), " applied to ", diff.path(), ":",
+                                    *place + 1, " though lines around it differ (fuzz ", fuzz - 1,
+                                    ")"));
     }
     for (; done < *place; ++done) result.append(lines[done]);
     for (const std::string_view line : part.new_lines) result.append(line);

@@ -44,9 +44,12 @@ struct FileDiff {
 // the hunks (a mail, a commit message) is skipped.
 absl::StatusOr<std::vector<FileDiff>> ParseDiff(std::string_view text, std::string_view name);
 
-// The new contents. Refuses with the hunk's place in diff and source when it does not apply.
+// The new contents. Refuses with the hunk's place in diff and source when it does not apply, or has
+// been applied and would only apply again elsewhere, with less context. `notes`, if there are any:
+// what was applied with less context.
 absl::StatusOr<std::string> ApplyDiff(std::string_view contents, const FileDiff& diff,
-                                      std::string_view diff_name);
+                                      std::string_view diff_name,
+                                      std::vector<std::string>* notes = nullptr);
 
 // The path without its first `count` components; empty when it has no more than that.
 std::string StripComponents(std::string_view path, size_t count);

@@ -128,21 +128,24 @@ std::vector<ChangedRegion> CompareLines(std::string_view old_text, std::string_v
   return regions;
 }
 
-std::string KeepLineNumbers(std::string_view old_text, std::string_view new_text) {
+std::string KeepLineNumbers(std::string_view old_text, std::string_view new_text, NewLines lines) {
   if (old_text == new_text) return std::string(new_text);
   const Lines old_lines = SplitLines(old_text);
   const Lines new_lines = SplitLines(new_text);
   const std::vector<size_t> match = MatchLines(old_lines, new_lines);
   const std::vector<size_t> old_numbers = PresumedNumbers(ScanSource(old_text));
   const SourceScan scan = ScanSource(new_text);
+  size_t beyond = old_lines.size();  // numbers that no line has
+  for (const size_t old_number : old_numbers) beyond = std::max(beyond, old_number);
   std::string result;
   size_t number = 1;  // what the compiler counts, if it skipped no directive
   bool any_directive = false;
   bool may_have_skipped = false;
   for (size_t i = 0; i < new_lines.size(); ++i) {
     const ScannedLine* const line = i < scan.lines.size() ? &scan.lines[i] : nullptr;
-    const size_t wanted =
+    size_t wanted =
         match[i] != SIZE_MAX && match[i] < old_numbers.size() ? old_numbers[match[i]] : 0;
+    if (match[i] == SIZE_MAX && lines == NewLines::kApart) wanted = beyond + 1 + i;
     if (wanted != 0 && (wanted != number || may_have_skipped) && line != nullptr &&
         line->directive_may_precede) {
       absl::StrAppend(&result, "#line ", wanted, "\n");

@@ -23,8 +23,13 @@ struct ChangedRegion {
 // In ascending order; empty for equal texts.
 std::vector<ChangedRegion> CompareLines(std::string_view old_text, std::string_view new_text);
 
+// What numbers lines have that the old text does not: they count on from the one before, so that
+// they may have that of an old one, too; or they have numbers apart, beyond all others.
+enum class NewLines { kCountOn, kApart };
+
 // `new_text` with directives. Equal texts come back as they are.
-std::string KeepLineNumbers(std::string_view old_text, std::string_view new_text);
+std::string KeepLineNumbers(std::string_view old_text, std::string_view new_text,
+                            NewLines lines = NewLines::kCountOn);
 
 }  // namespace mend::patchc
 

@@ -554,9 +554,15 @@ absl::Status SourceEdits::ApplyTo(const std::string& real, const FileDiff& diff,
     const Base& base = objects_[origin.object];
     const std::string shown =
         base.module().empty() ? file : absl::StrCat(file, " (for ", base.Shown(), ")");
-    absl::StatusOr<std::string> result = ApplyDiff((*edit)->new_text, diff, shown);
+    std::vector<std::string> notes;
+    absl::StatusOr<std::string> result = ApplyDiff((*edit)->new_text, diff, shown, &notes);
     if (!result.ok()) return result.status();
     (*edit)->new_text = *std::move(result);
+    for (std::string& note : notes) {
+      if (std::find(notes_.begin(), notes_.end(), note) == notes_.end()) {
+        notes_.push_back(std::move(note));
+      }
+    }
   }
   return absl::OkStatus();
 }

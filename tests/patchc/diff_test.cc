@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "patchc/diff_file.h"
@@ -52,6 +53,31 @@ TEST(DiffFileTest, AppliesAtAnOffset) {
 TEST(DiffFileTest, TwoLinesOfContextMayDiffer) {
   EXPECT_EQ(Apply("one\ntwo\nTHREE\nFOUR\nfive\nSIX\nSEVEN\n", kDiff),
             "one\ntwo\nTHREE\nFOUR\nFIVE\nand a half\nSIX\nSEVEN\n");
+}
+
+TEST(DiffFileTest, WhatHasBeenAppliedIsNotAppliedElsewhere) {
+  constexpr char kInsertion[] =
+      "--- a/f\n+++ b/f\n@@ -2,6 +2,7 @@\n one\n two\n {\n+  check();\n }\n three\n four\n";
+  const std::string before = "zero\none\ntwo\n{\n}\nthree\nfour\n";
+  const std::string after = "zero\none\ntwo\n{\n  check();\n}\nthree\nfour\n";
+  const std::string elsewhere = "five\nsix\n{\n}\nseven\n";
+  EXPECT_EQ(Apply(before + elsewhere, kInsertion), after + elsewhere);
+  const std::string message = Apply(after + elsewhere, kInsertion);
+  EXPECT_THAT(message, HasSubstr("MEND-E0006"));
+  EXPECT_THAT(message, HasSubstr("which has its lines already"));
+}
+
+TEST(DiffFileTest, LessContextIsToldOf) {
+  const auto diff = ParseDiff(kDiff, "fix.patch");
+  ASSERT_TRUE(diff.ok()) << diff.status();
+  std::vector<std::string> notes;
+  ASSERT_TRUE(ApplyDiff(kOld, diff->front(), "fix.patch", &notes).ok());
+  EXPECT_THAT(notes, IsEmpty());
+  const auto applied =
+      ApplyDiff("one\ntwo\nTHREE\nfour\nfive\nsix\nSEVEN\n", diff->front(), "fix.patch", &notes);
+  ASSERT_TRUE(applied.ok()) << applied.status();
+  EXPECT_THAT(notes, ElementsAre(HasSubstr("hunk 1 of 1 applied to a/src/x.c:4 though lines around "
+                                           "it differ (fuzz 1)")));
 }
 
 TEST(DiffFileTest, HunkThatDoesNotApplySaysWhere) {
@@ -154,6 +180,11 @@ TEST(KeepLineNumbersTest, NeverInsideCommentsStringsParenthesesOrContinuedLines)
   const std::string edited = "int a;\n/* x\n inserted\n y */ int f(int p,\n int q);\nint b;\n";
   EXPECT_EQ(KeepLineNumbers("int a;\n/* x\n y */ int f(int p,\n int q);\nint b;\n", edited),
             "int a;\n/* x\n inserted\n y */ int f(int p,\n int q);\n#line 5\nint b;\n");
+}
+
+TEST(KeepLineNumbersTest, NewLinesMayHaveNumbersApart) {
+  EXPECT_EQ(KeepLineNumbers("a;\nb;\nc;\n", "a;\nx;\ny;\nb;\nc;\n", NewLines::kApart),
+            "a;\n#line 5\nx;\ny;\n#line 2\nb;\nc;\n");
 }
 
 TEST(KeepLineNumbersTest, RepeatsBehindBranchesThatMayHaveBeenSkipped) {
