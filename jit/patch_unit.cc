@@ -32,20 +32,6 @@ namespace x86_64 = llvm::jitlink::x86_64;
 constexpr int64_t kDisplacementSize = 4;
 constexpr size_t kPage = 4096;
 
-// Whether the edge leads to the very beginning of the function at `offset` of its block: a call, or
-// an address taken; and not to a label inside (a switch table, a cold part's jump back).
-bool LeadsToEntry(const Block& from, const Edge& edge, uint64_t offset) {
-  const Section& section = from.getSection();
-  if (!edge.isRelocation() || IsUnwindSection(section)) return false;
-  int64_t target = static_cast<int64_t>(edge.getTarget().getOffset()) + edge.getAddend();
-  if (edge.getKind() == x86_64::Delta32 || edge.getKind() == x86_64::Delta64) {
-    // Relative to itself: in data, an element of a switch table.
-    if (!IsExecutable(section)) return false;
-    target += kDisplacementSize;
-  }
-  return target == static_cast<int64_t>(offset);
-}
-
 }  // namespace
 
 void PatchUnitLink::Read(LinkGraph& graph, std::string_view object) {
@@ -183,9 +169,12 @@ void PatchUnitLink::NameBlocks() {
     if (!IsAllocated(section) || IsUnwindSection(section) || !HasSourceName(*symbol)) continue;
     if (IsSharedByConstants(section)) continue;
     Symbol*& named = names_[&symbol->getBlock()];
-    // The first symbol of the block; of several at one place the one that others can see, by name.
-    const auto key = [](const Symbol& s) {
-      return std::make_tuple(s.getOffset(), s.getScope() == Scope::Local, View(*s.getName()));
+    // The first symbol of the block; of several at one place one that the unit has in what runs,
+    // since another unit may have taken the others' place, or that others can see, by name.
+    const auto key = [this](const Symbol& s) {
+      const std::string_view name = View(*s.getName());
+      return std::make_tuple(s.getOffset(), object_->index.FindInUnit(plan_.unit, name) == nullptr,
+                             s.getScope() == Scope::Local, name);
     };
     if (named == nullptr || key(*symbol) < key(*named)) named = symbol;
   }
@@ -356,13 +345,20 @@ void PatchUnitLink::BindEdge(Block& from, Edge& edge) {
   if (IsUnwindSection(target.getSection())) return Keep(target, Placement::kModuleRest);
   if (named == names_.end()) return KeepUnnamed(target, edge);
 
-  const Symbol& symbol = *named->second;
+  // Of several names each may be something else in what runs: another unit's, or one that is gone.
+  const Symbol& meant = edge.getTarget();
+  const bool is_name = HasSourceName(meant) && meant.getOffset() == named->second->getOffset();
+  const Symbol& symbol = is_name ? meant : *named->second;
   const std::string name(*symbol.getName());
   if (kept_.contains(&target)) {
-    const auto it = plan_.replaced.find(name);
-    if (it == plan_.replaced.end() || !LeadsToEntry(from, edge, symbol.getOffset())) return;
+    if (!LeadsToEntry(from, edge, symbol.getOffset())) return;
     // A function is where it always was: &f is one address, and a call finds the newest version.
-    return PointAt(edge, ReferenceAddress(*object_, *it->second.old) - symbol.getOffset());
+    if (const auto it = plan_.replaced.find(name); it != plan_.replaced.end()) {
+      return PointAt(edge, ReferenceAddress(*object_, *it->second.old) - symbol.getOffset());
+    }
+    if (&symbol == named->second || !IsExecutable(target.getSection())) return;
+    const std::optional<uintptr_t> other = RunningAddress(name);
+    return other ? PointAt(edge, *other - symbol.getOffset()) : void();
   }
   // A cold part belongs to its function's version.
   if (name.find(".cold") != std::string::npos && IsExecutable(target.getSection())) {

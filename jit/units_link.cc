@@ -245,9 +245,8 @@ absl::StatusOr<GraphPtr> Linking::BuildGraph(const PatchUnit& unit,
   for (const std::string& name :
        scan.ok() ? scan->indirect_functions : std::vector<std::string>()) {
     if (object_.index.FindGlobal(name) != nullptr && !plan.replaced.contains(name)) continue;
-    scan = absl::FailedPreconditionError(
-        absl::StrCat("it has a new function that is chosen at start: ", name));
-    break;
+    return absl::FailedPreconditionError(absl::StrCat(
+        "MEND-E0145: ", unit.unit, " has a new function that is chosen at start: ", name));
   }
   if (!scan.ok()) {
     return absl::Status(scan.status().code(),

@@ -1,5 +1,6 @@
 #include "patchc/base.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -188,6 +189,13 @@ std::optional<size_t> Base::Definer(const std::string& name) const {
   const auto found = definers_.find(name);
   if (found == definers_.end()) return std::nullopt;
   return found->second.first;
+}
+
+bool Base::HasTwin(size_t unit) const {
+  const std::string name = units_[unit].description.UnitName();
+  return std::any_of(units_.begin(), units_.end(), [&](const BaseUnit& other) {
+    return &other != &units_[unit] && other.has_description && other.description.UnitName() == name;
+  });
 }
 
 std::set<std::string> Base::NewlyDefined(const ObjectSummary& before,

@@ -73,6 +73,9 @@ class Base {
   // The unit whose definition of a global or weak name the program uses: the first strong one,
   // else the first.
   std::optional<size_t> Definer(const std::string& name) const;
+  // Whether another unit has the same name (ObjectDescription::UnitName): a target could not tell
+  // which of them a patch is for.
+  bool HasTwin(size_t unit) const;
   // What a unit refers to as it was, nothing in the program defines, and it defines as edited.
   std::set<std::string> NewlyDefined(const ObjectSummary& before, const ObjectSummary& after) const;
   // Among the functions of that name, in link order, from 1.

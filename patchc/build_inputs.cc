@@ -78,6 +78,21 @@ std::string_view DirectivePath(std::string_view line) {
   return open == close ? std::string_view() : line.substr(open + 1, close - open - 1);
 }
 
+// Files whose contents assembler in the source takes in: `asm(".incbin \"logo.txt\"")`. The
+// compiler knows nothing of them.
+std::vector<std::string_view> IncludedByAssembler(std::string_view text) {
+  constexpr std::string_view kDirective = ".incbin";
+  std::vector<std::string_view> named;
+  for (size_t at = text.find(kDirective); at != std::string_view::npos;
+       at = text.find(kDirective, at + 1)) {
+    const size_t open = text.find('"', at);
+    if (open == std::string_view::npos) break;
+    const size_t end = text.find_first_of("\\\"", open + 1);
+    named.push_back(text.substr(open + 1, end - open - 1));
+  }
+  return named;
+}
+
 // The first lines of a source, in small letters.
 std::string Head(std::string_view text) {
   static constexpr size_t kLines = 40;
@@ -238,6 +253,11 @@ std::set<std::string> BuildInputs::GeneratorsOf(std::string_view text,
   for (const std::string_view line : SplitLines(text)) {
     const std::string_view named = DirectivePath(line);
     if (named.empty() || !seen.insert(named).second) continue;
+    for (const std::string& file : generators_) {
+      if (MayBeTheSame(file, named)) generators.insert(file);
+    }
+  }
+  for (const std::string_view named : IncludedByAssembler(text)) {
     for (const std::string& file : generators_) {
       if (MayBeTheSame(file, named)) generators.insert(file);
     }

@@ -432,6 +432,7 @@ class Summarizer {
     details.addresses.erase(symbol.name);
     details.label_owners = std::move(own.label_owners());
     details.place = {symbol.section, symbol.value};
+    details.is_in_group = (view_.sections()[symbol.section].flags & elf::SHF_GROUP) != 0;
   }
 
   const ObjectView& view_;

@@ -40,8 +40,12 @@ struct SymbolDetails {
   // Data only: what the code counts on; 0 where the datum shares its section. The optimiser raises
   // it for functions that are the better for it, so it is no part of the fingerprint.
   uint64_t alignment = 0;
-  // The section's index, and where in it: symbols of one place are one thing (aliases).
+  // The section's index, and where in it: symbols of one place are one thing (aliases). Section 0:
+  // none, as of tentative definitions.
   std::pair<uint32_t, uint64_t> place;
+  // In a group, as inline functions and instances of templates are: definitions of that name in
+  // other objects are the same. Other weak ones may be anything.
+  bool is_in_group = false;
   // Data only: the section's name where the linker marks its begin and end (__start_NAME), since
   // that is an identifier. Empty for all others.
   std::string linker_set;

@@ -4,12 +4,12 @@
 #include <filesystem>
 #include <utility>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "patchc/compare/added_types.h"
 #include "patchc/compare/captures.h"
+#include "patchc/compare/counted_names.h"
+#include "patchc/compare/declarations.h"
 #include "patchc/compare/exchanged_statics.h"
 #include "patchc/compare/layout.h"
 #include "patchc/compare/left_out.h"
@@ -17,8 +17,10 @@
 #include "patchc/compare/module_interfaces.h"
 #include "patchc/compare/reasons.h"
 #include "patchc/diff_file.h"
+#include "patchc/include_names.h"
 #include "patchc/line_directives.h"
 #include "patchc/object_writer.h"
+#include "patchc/undeclared.h"
 #include "runtime/format/function_request.h"
 #include "runtime/patch/patch_name.h"
 
@@ -40,63 +42,6 @@ CompileRequest CompiledAgain(const ObjectDescription& unit) {
           .known_functions = {},
           .unedited = {},
           .errors_only = true};
-}
-
-// Whether a function of that name has its definition there, as far as lines can tell: its name and
-// parameters begin a line that is not indented, and are no declaration.
-bool SeemsToDefine(std::string_view text, const std::string& function) {
-  const std::string call = function + "(";
-  for (const std::string_view line : SplitLines(text)) {
-    if (!absl::ascii_isalpha(line[0]) && line[0] != '_') continue;
-    const size_t at = line.find(call);
-    if (at == line.npos || line.ends_with(";\n")) continue;
-    const char before = at == 0 ? ' ' : line[at - 1];
-    if (!absl::ascii_isalnum(before) && before != '_') return true;
-  }
-  return false;
-}
-
-// Functions that Clang found undeclared in the unit, though another edited source gets them by the
-// edit: a header that the build makes of the sources (a proto.h) declares them, and no diff has it.
-std::string NotesOnUndeclared(const std::string& diagnostics, const std::string& main_source,
-                              const std::map<std::string, SourceEdit>& edited) {
-  std::set<std::string> undeclared;
-  for (const std::string_view before : {"undeclared function '", "undeclared identifier '"}) {
-    for (size_t at = diagnostics.find(before); at != std::string::npos;
-         at = diagnostics.find(before, at)) {
-      at += before.size();
-      undeclared.insert(diagnostics.substr(at, diagnostics.find('\'', at) - at));
-    }
-  }
-  std::string notes;
-  for (const std::string& function : undeclared) {
-    for (const auto& [path, edit] : edited) {
-      if (path == main_source || SeemsToDefine(edit.old_text, function) ||
-          !SeemsToDefine(edit.new_text, function)) {
-        continue;
-      }
-      absl::StrAppend(&notes, "'", function, "' is new in ", path,
-                      ": if the build makes the header that declares it, run the build on the "
-                      "changed tree, and give that header beside the diff: patchc apply --diff "
-                      "FIX.patch proto.h --to TARGET\n");
-    }
-  }
-  return notes;
-}
-
-// Of variables that a replaced function would initialise otherwise.
-void WarnOfInitializers(const std::vector<std::string>& changed, const std::string& source,
-                        const ObjectSummary& edited, UnitDiff& diff) {
-  for (const std::string& variable : changed) {
-    const bool is_reached = std::any_of(
-        diff.functions.begin(), diff.functions.end(), [&](const PatchedFunction& function) {
-          return edited.details.at(function.name).references.contains(variable);
-        });
-    if (!is_reached) continue;
-    diff.warnings.push_back(absl::StrCat(
-        source, ": variable '", ShownDatum(variable),
-        "' keeps its value where it has been initialised; its new initialiser does not run again"));
-  }
 }
 
 }  // namespace
@@ -129,8 +74,8 @@ absl::StatusOr<BuildReport> PatchBuilder::Build(const BuildOptions& options) {
   const absl::Time begin = absl::Now();
   if (report_.refusals.empty()) {
     if (absl::Status closed = CloseOverObjects(affected_); !closed.ok()) return closed;
-    RefuseWhatTheBuildRegisters();
-    RefuseDeclarations();
+    RefuseWhatTheBuildRegisters(edits_, affected_);
+    RefuseDeclarations(affected_);
     const bool is_cumulative = options.replace && options.replace_set.empty();
     if (!is_refused_) frame_only_.Check(affected_, is_cumulative, report_.frame_records);
   }
@@ -149,7 +94,36 @@ absl::StatusOr<BuildReport> PatchBuilder::Build(const BuildOptions& options) {
   return std::move(report_);
 }
 
-std::vector<PatchBuilder::ReachedUnit> PatchBuilder::ReachedUnits() const {
+bool PatchBuilder::MayFindNewFile(size_t object, size_t unit) {
+  std::vector<std::string> added;
+  for (const auto& [path, edit] : parts_[object].edited) {
+    if (edit.is_new_file) added.push_back(path);
+  }
+  if (added.empty()) return false;
+  const BaseUnit& base_unit = objects_[object].units()[unit];
+  const std::vector<std::string> folders = IncludeFolders(base_unit.description);
+  for (const SourceDescription& source : base_unit.description.sources) {
+    if (source.is_system) continue;
+    const std::string path = SourceEdits::Normalized(base_unit.description.directory, source.path);
+    const auto [names, is_new] = include_names_.try_emplace(path);
+    if (is_new) {
+      // What is missing is reported where it is needed.
+      const absl::StatusOr<std::string> text = edits_.OriginalText(object, path);
+      if (text.ok()) names->second = NamesAskedFor(*text);
+    }
+    const std::string folder = std::filesystem::path(path).parent_path().string();
+    for (const std::string& name : names->second) {
+      if (std::any_of(added.begin(), added.end(), [&](const std::string& file) {
+            return MayMean(name, file, folder, folders);
+          })) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+std::vector<PatchBuilder::ReachedUnit> PatchBuilder::ReachedUnits() {
   std::vector<ReachedUnit> reached;
   for (size_t object = 0; object < objects_.size(); ++object) {
     const auto& edited = parts_[object].edited;
@@ -158,7 +132,7 @@ std::vector<PatchBuilder::ReachedUnit> PatchBuilder::ReachedUnits() const {
       const bool is_reached = std::any_of(edited.begin(), edited.end(), [&](const auto& edit) {
         return files.contains(edit.first);
       });
-      if (is_reached) reached.push_back({object, i});
+      if (is_reached || MayFindNewFile(object, i)) reached.push_back({object, i});
     }
   }
   return reached;
@@ -206,6 +180,12 @@ absl::Status PatchBuilder::CompileUnits(const BuildOptions& options) {
               [](const AffectedUnit& a, const AffectedUnit& b) { return a.unit < b.unit; });
   }
   report_.compile_time = absl::Now() - begin - report_.compare_time;
+  for (const std::string& record : options.allow_layout) {
+    // Those of lambdas and blocks are named after their functions.
+    if (named_records_.contains(record) || record.find("::(") != record.npos) continue;
+    report_.warnings.push_back(absl::StrCat(
+        "--allow-layout ", record, ": no unit that the edit reaches has a record of that name"));
+  }
   if (report_.units_compiled < reached) {
     report_.notes.push_back(absl::StrCat(
         reached - report_.units_compiled, " of ", reached,
@@ -290,8 +270,12 @@ absl::StatusOr<std::map<std::string, std::string>> PatchBuilder::Overlay(size_t 
   }
   if (text == Text::kOriginal) return overlay;
   for (const auto& [path, edit] : part.edited) {
-    const bool keeps_lines = text == Text::kEditedKeepingLines && !edit.is_new_file;
-    overlay[path] = keeps_lines ? KeepLineNumbers(edit.old_text, edit.new_text) : edit.new_text;
+    if (text == Text::kEdited || edit.is_new_file) {
+      overlay[path] = edit.new_text;
+    } else {
+      const NewLines lines = text == Text::kEditedApart ? NewLines::kApart : NewLines::kCountOn;
+      overlay[path] = KeepLineNumbers(edit.old_text, edit.new_text, lines);
+    }
   }
   return overlay;
 }
@@ -343,20 +327,32 @@ absl::StatusOr<CompileRequest> PatchBuilder::RequestFor(const ReachedUnit& reach
   return request;
 }
 
+void PatchBuilder::CompileAgain(const ReachedUnit& reached, CompileRequest request,
+                                CompileResult& result) {
+  const auto compile = [&](Text text) {
+    absl::StatusOr<std::map<std::string, std::string>> overlay =
+        Overlay(reached.object, reached.unit, text);
+    if (!overlay.ok()) return result;
+    request.overlay = *std::move(overlay);
+    return compiler_(request);
+  };
+  const bool errors_only = std::exchange(request.errors_only, false);
+  const CompileResult by_author = compile(Text::kEdited);
+  if (!by_author.ok) {
+    result.diagnostics = by_author.diagnostics;
+    return;
+  }
+  request.errors_only = errors_only;
+  CompileResult apart = compile(Text::kEditedApart);
+  if (apart.ok) result = std::move(apart);
+}
+
 bool PatchBuilder::IsUsable(const ReachedUnit& reached, CompileRequest request,
                             CompileResult& result) {
   const auto [object, unit] = reached;
   const ObjectDescription& description = objects_[object].units()[unit].description;
+  if (!result.ok) CompileAgain(reached, std::move(request), result);
   if (!result.ok) {
-    // Once more with the author's own line numbers, for the messages.
-    absl::StatusOr<std::map<std::string, std::string>> overlay =
-        Overlay(object, unit, Text::kEdited);
-    if (overlay.ok()) {
-      request.overlay = *std::move(overlay);
-      request.errors_only = false;
-      const CompileResult again = compiler_(request);
-      if (!again.ok) result.diagnostics = again.diagnostics;
-    }
     report_.refusals.push_back(
         {RefusalCode::kCompileError, absl::StrCat(description.source, " does not compile"),
          absl::StrCat(
@@ -381,14 +377,55 @@ bool PatchBuilder::IsUsable(const ReachedUnit& reached, CompileRequest request,
   return true;
 }
 
+absl::StatusOr<bool> PatchBuilder::ComesOutAsBefore(const ReachedUnit& reached) {
+  const auto [object, unit] = reached;
+  Base& base = objects_[object];
+  const ObjectDescription& description = base.units()[unit].description;
+  const std::string header = system_headers_.FindChanged(description);
+  if (header.empty()) return true;
+  CompileRequest request = CompiledAgain(description);
+  request.known_functions = KnownFunctions(description);
+  absl::StatusOr<std::map<std::string, std::string>> overlay =
+      Overlay(object, unit, Text::kOriginal);
+  if (!overlay.ok()) return overlay.status();
+  request.overlay = *std::move(overlay);
+  const CompileResult result = compiler_(request);
+  std::string difference = result.ok ? "" : "it does not compile any more";
+  if (result.ok) {
+    const absl::StatusOr<const ObjectSummary*> before = base.Summary(unit);
+    if (!before.ok()) return before.status();
+    absl::StatusOr<ObjectSummary> now = SummarizeObject(result.object);
+    if (!now.ok()) return now.status();
+    TakePatchable(result.description.functions, *now);
+    TakeLeftOutFromBase(result.left_out, **before, *now);
+    difference = FirstDifference(CompareUnit({description, **before, *now}));
+  }
+  if (difference.empty()) {
+    report_.warnings.push_back(absl::StrCat(
+        description.source, ": ", header,
+        " has changed since it was compiled; what is in the program comes out as it was"));
+    return true;
+  }
+  report_.refusals.push_back(
+      {RefusalCode::kBaseMismatch,
+       absl::StrCat(header, " has changed since ", description.source,
+                    " was compiled, which comes out otherwise without any edit: ", difference),
+       {}});
+  return false;
+}
+
 absl::Status PatchBuilder::TakeCompiled(const ReachedUnit& reached, CompileRequest request,
                                         CompileResult result, const BuildOptions& options) {
   const auto [object, unit] = reached;
   ++report_.units_compiled;
-  const bool has_counter = std::any_of(
-      request.overlay.begin(), request.overlay.end(),
-      [](const auto& source) { return absl::StrContains(source.second, "__COUNTER__"); });
+  std::optional<std::set<std::string>> spelled = IdentifiersBesideCounter(request.overlay);
   if (!IsUsable(reached, std::move(request), result)) {
+    is_refused_ = true;
+    return absl::OkStatus();
+  }
+  const absl::StatusOr<bool> is_as_before = ComesOutAsBefore(reached);
+  if (!is_as_before.ok()) return is_as_before.status();
+  if (!*is_as_before) {
     is_refused_ = true;
     return absl::OkStatus();
   }
@@ -401,7 +438,7 @@ absl::Status PatchBuilder::TakeCompiled(const ReachedUnit& reached, CompileReque
   if (!edited.ok()) return edited.status();
   TakePatchable(result.description.functions, *edited);
   TakeLeftOutFromBase(result.left_out, **base_summary, *edited);
-  UnitDiff diff = CompareUnit({description, **base_summary, *edited, has_counter,
+  UnitDiff diff = CompareUnit({description, **base_summary, *edited, std::move(spelled),
                                base.NewlyDefined(**base_summary, *edited)});
   diff.module = base.module();
   for (const PatchedFunction& function : diff.functions) {
@@ -410,10 +447,19 @@ absl::Status PatchBuilder::TakeCompiled(const ReachedUnit& reached, CompileReque
     return absl::InternalError(absl::StrCat(description.source, ": '", DisplayName(function.name),
                                             "' changed, and was left out"));
   }
-  std::vector<Refusal> layouts = RefuseLayouts(
-      reached,
-      CompareRecords(description.records, result.description.records, options.allow_layout),
-      result.description);
+  for (const RecordDescription& record : result.description.records) {
+    if (options.allow_layout.contains(record.name)) named_records_.insert(record.name);
+  }
+  std::vector<LayoutChange> changes =
+      CompareRecords(description.records, result.description.records, options.allow_layout);
+  // Code that stays as it is has nothing to do with what changed of a record.
+  const bool stays = diff.IsEmpty() && diff.refusals.empty() && diff.changed_constants.empty();
+  std::vector<Refusal> layouts;
+  if (stays) {
+    for (const LayoutChange& change : changes) frame_only_.Skip(object, unit, change.record);
+  } else {
+    layouts = RefuseLayouts(reached, std::move(changes), result.description);
+  }
   for (Refusal& refusal : CompareVariables(description.variables, result.description.variables)) {
     layouts.push_back(std::move(refusal));
   }
@@ -487,7 +533,8 @@ std::vector<Refusal> PatchBuilder::RefuseLayouts(const ReachedUnit& reached,
                                                  const ObjectDescription& edited) {
   std::set<std::string> candidates;
   for (const LayoutChange& change : changes) {
-    if (change.refusal.code == RefusalCode::kRecordLayout && change.kind != "enum") {
+    if (change.refusal.code == RefusalCode::kRecordLayout && change.kind != "enum" &&
+        change.kind != "renamed") {
       candidates.insert(change.record);
     }
   }
@@ -512,53 +559,6 @@ std::vector<Refusal> PatchBuilder::RefuseLayouts(const ReachedUnit& reached,
     frame_only_.Add(reached.object, reached.unit, std::move(change), std::move(own));
   }
   return refusals;
-}
-
-void PatchBuilder::RefuseWhatTheBuildRegisters() {
-  for (AffectedObject& object : affected_) {
-    for (AffectedUnit& unit : object.units) RefuseWhatTheBuildRegisters(unit);
-  }
-}
-
-void PatchBuilder::RefuseWhatTheBuildRegisters(AffectedUnit& unit) {
-  const std::vector<std::string>& added = unit.diff.new_data;
-  for (const DataDescription& datum : unit.edited.data) {
-    if (datum.binding != Binding::kGlobal ||
-        std::find(added.begin(), added.end(), datum.name) == added.end()) {
-      continue;
-    }
-    const std::string file = edits_.BuildFileNaming(datum.name);
-    if (file.empty()) continue;
-    unit.diff.refusals.push_back(
-        {RefusalCode::kGeneratedSource,
-         absl::StrCat(file, " names '", DisplayName(datum.name),
-                      "', which the diff adds: the build generates code that uses it"),
-         {}});
-  }
-}
-
-void PatchBuilder::RefuseDeclarations() {
-  for (AffectedObject& object : affected_) {
-    const std::string* declares = nullptr;  // the source that has the object's descriptor
-    for (AffectedUnit& unit : object.units) {
-      const std::string& source = object.base->units()[unit.unit].description.source;
-      for (const std::string& name : unit.diff.new_data) {
-        const bool is_descriptor = name == kLivepatchPointer;
-        if (is_descriptor && declares != nullptr) {
-          unit.diff.refusals.push_back(
-              {RefusalCode::kSymbolDuplicate,
-               absl::StrCat(source, ": MEND_LIVEPATCH stands in ", *declares, " already"),
-               {}});
-        }
-        if (is_descriptor) declares = &source;
-        if (is_descriptor || !IsPatchDeclaration(name) || unit.diff.module.empty()) continue;
-        unit.diff.refusals.push_back(
-            {RefusalCode::kDeclarationInSource,
-             absl::StrCat(source, ": '", name, "' in a source of module '", unit.diff.module, "'"),
-             {}});
-      }
-    }
-  }
 }
 
 absl::Status PatchBuilder::FillModule(const BuildOptions& options) {

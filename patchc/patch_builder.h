@@ -20,6 +20,7 @@
 #include "patchc/compare/closure.h"
 #include "patchc/compare/executed_once.h"
 #include "patchc/compare/frame_only.h"
+#include "patchc/compare/system_headers.h"
 #include "patchc/ordered_compile.h"
 #include "patchc/source_edits.h"
 #include "runtime/format/patch_module.h"
@@ -83,7 +84,9 @@ class PatchBuilder {
   absl::Status CompileUnits(const std::vector<ReachedUnit>& units, size_t jobs,
                             const BuildOptions& options);
   // All that the edits reach, in link order.
-  std::vector<ReachedUnit> ReachedUnits() const;
+  std::vector<ReachedUnit> ReachedUnits();
+  // Whether the unit has a source that may find a file which the edit adds.
+  bool MayFindNewFile(size_t object, size_t unit);
   // Of those that an edited header reaches, the one that is compiled soonest, as far as its size
   // tells. units.size(): there is none.
   size_t QuickestOfHeader(const std::vector<ReachedUnit>& units) const;
@@ -91,9 +94,17 @@ class PatchBuilder {
   // Compares it, or says in the report why it cannot be used.
   absl::Status TakeCompiled(const ReachedUnit& unit, CompileRequest request, CompileResult result,
                             const BuildOptions& options);
+  // Once more, with the author's own line numbers, for the messages; and if it compiles then, with
+  // numbers apart for new lines: a macro may have made the same name of two lines.
+  void CompileAgain(const ReachedUnit& unit, CompileRequest request, CompileResult& result);
   bool IsUsable(const ReachedUnit& unit, CompileRequest request, CompileResult& result);
-  // The edited sources, by the author's line numbers or the program's, or the program's own.
-  enum class Text { kEdited, kEditedKeepingLines, kOriginal };
+  // Whether system headers that are other ones by now make of the unit without the edit what it
+  // was; says in the report if not. They are not embedded, and what the program has loaded may be
+  // the library of the older ones.
+  absl::StatusOr<bool> ComesOutAsBefore(const ReachedUnit& unit);
+  // The edited sources, by the author's line numbers or the program's (where new lines may have
+  // numbers of their own), or the program's own.
+  enum class Text { kEdited, kEditedKeepingLines, kEditedApart, kOriginal };
   absl::StatusOr<std::map<std::string, std::string>> Overlay(size_t object, size_t unit, Text text);
   // What both sides of the unit do with the records.
   std::map<std::string, UnitRecordUse> FindRecordUses(const ReachedUnit& unit,
@@ -102,12 +113,6 @@ class PatchBuilder {
   std::vector<Refusal> RefuseLayouts(const ReachedUnit& unit, std::vector<LayoutChange> changes,
                                      const ObjectDescription& edited);
   absl::Status Explain(size_t object, ExecutedOnce& once);
-  // A new variable that a list of the build names, such as a server's list of modules, is only
-  // alive when the generated code registers it.
-  void RefuseWhatTheBuildRegisters();
-  void RefuseWhatTheBuildRegisters(AffectedUnit& unit);
-  // Of what the patch declares by <mend/livepatch.h>: what is there twice, or in a guest module.
-  void RefuseDeclarations();
   absl::Status FillModule(const BuildOptions& options);
 
   BaseObjects& objects_;
@@ -116,6 +121,9 @@ class PatchBuilder {
   std::vector<Part> parts_;               // by object
   std::vector<AffectedObject> affected_;  // by object
   std::set<std::string> compared_records_;
+  SystemHeaders system_headers_;
+  std::set<std::string> named_records_;  // of those that are allowed: those that there are
+  std::map<std::string, std::set<std::string>> include_names_;  // by source, once asked for
   FrameOnlyRecords frame_only_;
   // No patch can come of it, whatever the other units are like.
   bool is_refused_ = false;

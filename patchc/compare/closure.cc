@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "patchc/compare/definitions.h"
 #include "patchc/compare/static_identity.h"
 
 namespace mend::patchc {
@@ -30,19 +31,28 @@ class Closer {
   }
 
   absl::Status Close() {
+    DropHiddenDefinitions(base_, units_);
     for (AffectedUnit& unit : units_) {
       if (absl::Status resolved = ResolveNewFunctions(unit); !resolved.ok()) return resolved;
       if (absl::Status resolved = ResolveNewData(unit); !resolved.ok()) return resolved;
     }
     KeepOneWeakCopy();
     CheckMovedStatics();
+    if (absl::Status chosen = RefuseOtherDefinitions(base_, units_); !chosen.ok()) return chosen;
     for (AffectedUnit& unit : units_) {
       if (absl::Status checked = CheckConstants(unit); !checked.ok()) return checked;
-      if (absl::Status checked = CheckGoneFunctions(unit); !checked.ok()) return checked;
+      if (absl::Status checked = CheckGone(unit); !checked.ok()) return checked;
       if (absl::Status warned = WarnOfKeptAddresses(unit); !warned.ok()) return warned;
       if (absl::Status checked = CheckLinkerSets(unit); !checked.ok()) return checked;
       if (absl::Status checked = RefuseUnknownTables(unit); !checked.ok()) return checked;
       CheckMadeGlobal(unit);
+      if (unit.diff.IsEmpty() || !base_.HasTwin(unit.unit)) continue;
+      unit.diff.refusals.push_back(
+          {RefusalCode::kSourceAmbiguous,
+           absl::StrCat(SourceOf(unit.unit), " was compiled to two units called ",
+                        base_.units()[unit.unit].description.output,
+                        ": a target cannot tell which is meant"),
+           {}});
     }
     return absl::OkStatus();
   }
@@ -304,27 +314,48 @@ class Closer {
     return absl::OkStatus();
   }
 
-  absl::Status CheckGoneFunctions(AffectedUnit& unit) {
-    for (const std::string& name : unit.diff.gone_functions) {
-      if (base_.Definer(name) != unit.unit) continue;
-      if (const std::optional<size_t> other = Uncovered(unit, name)) {
-        unit.diff.refusals.push_back(
-            {RefusalCode::kFunctionGone,
-             absl::StrCat(SourceOf(unit.unit), ": function '", DisplayName(name),
-                          "' is gone, and that of ", SourceOf(*other), " would take its place"),
-             {}});
-        continue;
-      }
-      if (DefinedAfterwards(name)) continue;
-      const absl::StatusOr<std::string> user = FindUser(name);
-      if (!user.ok()) return user.status();
-      if (user->empty()) continue;
-      unit.diff.refusals.push_back(
-          {RefusalCode::kFunctionGone,
-           absl::StrCat(SourceOf(unit.unit), ": function '", DisplayName(name), "' is gone, but ",
-                        *user, " refers to it"),
-           {}});
+  // Names that the unit defined for others and does not any more, static ones among them.
+  template <typename Description>
+  std::vector<std::string> TakenBack(const AffectedUnit& unit,
+                                     const std::vector<Description>& before,
+                                     const std::vector<Description>& after) const {
+    std::set<std::string> shared;
+    for (const Description& edited : after) {
+      if (edited.binding != Binding::kLocal) shared.insert(edited.name);
     }
+    std::vector<std::string> names;
+    for (const Description& old : before) {
+      const bool was_shared =
+          old.binding != Binding::kLocal && base_.Definer(old.name) == unit.unit;
+      if (was_shared && !shared.contains(old.name)) names.push_back(old.name);
+    }
+    return names;
+  }
+
+  absl::Status CheckGone(AffectedUnit& unit) {
+    const ObjectDescription& before = base_.units()[unit.unit].description;
+    for (const std::string& name : TakenBack(unit, before.functions, unit.edited.functions)) {
+      absl::Status checked = RefuseIfUsed(unit, name, RefusalCode::kFunctionGone, "function");
+      if (!checked.ok()) return checked;
+    }
+    for (const std::string& name : TakenBack(unit, before.data, unit.edited.data)) {
+      absl::Status checked = RefuseIfUsed(unit, name, RefusalCode::kDataGone, "variable");
+      if (!checked.ok()) return checked;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status RefuseIfUsed(AffectedUnit& unit, const std::string& name, RefusalCode code,
+                            const char* kind) {
+    if (DefinedAfterwards(name)) return absl::OkStatus();
+    const absl::StatusOr<std::string> user = FindUser(name);
+    if (!user.ok()) return user.status();
+    if (user->empty()) return absl::OkStatus();
+    unit.diff.refusals.push_back(
+        {code,
+         absl::StrCat(SourceOf(unit.unit), ": ", kind, " '", ShownDatum(name),
+                      "' is gone, or static, but ", *user, " refers to it"),
+         {}});
     return absl::OkStatus();
   }
 
@@ -438,33 +469,19 @@ class Closer {
     return before == Binding::kLocal && after.has_value() && after != Binding::kLocal;
   }
 
-  // The unit whose weak definition was hidden by the unit's strong one, which is gone: who calls it
-  // calls the old one.
-  std::optional<size_t> Uncovered(const AffectedUnit& unit, const std::string& name) const {
-    const FunctionDescription* const old =
-        FindNamed(base_.units()[unit.unit].description.functions, name);
-    if (old == nullptr || old->binding != Binding::kGlobal) return std::nullopt;
-    for (size_t i = 0; i < base_.units().size(); ++i) {
-      const FunctionDescription* const other =
-          FindNamed(base_.units()[i].description.functions, name);
-      if (i != unit.unit && other != nullptr && other->binding == Binding::kWeak &&
-          StillDefines(i, name)) {
-        return i;
-      }
-    }
-    return std::nullopt;
-  }
-
   bool DefinedAfterwards(const std::string& name) const {
-    const auto defines = [&name](const std::vector<FunctionDescription>& functions) {
-      const FunctionDescription* const function = FindNamed(functions, name);
-      return function != nullptr && function->binding != Binding::kLocal;
+    const auto has_shared = [&name](const auto& definitions) {
+      const auto* const definition = FindNamed(definitions, name);
+      return definition != nullptr && definition->binding != Binding::kLocal;
+    };
+    const auto defines = [&has_shared](const auto& unit) {
+      return has_shared(unit.functions) || has_shared(unit.data);
     };
     for (const AffectedUnit& unit : units_) {
-      if (defines(unit.edited.functions)) return true;
+      if (defines(unit.edited)) return true;
     }
     for (size_t i = 0; i < base_.units().size(); ++i) {
-      if (!by_index_.contains(i) && defines(base_.units()[i].description.functions)) return true;
+      if (!by_index_.contains(i) && defines(base_.units()[i].description)) return true;
     }
     return false;
   }

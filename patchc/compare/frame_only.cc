@@ -151,7 +151,10 @@ void FrameOnlyRecords::Check(std::vector<AffectedObject>& objects, bool is_cumul
         const bool has_record =
             std::any_of(records.begin(), records.end(),
                         [&, &name = name](const auto& each) { return each.name == name; });
-        if (!has_record || looked_at.contains({object, unit})) continue;
+        if (!has_record || looked_at.contains({object, unit}) ||
+            skipped_.contains({name, object, unit})) {
+          continue;
+        }
         reason = absl::StrCat(ShownUnit(units[unit]),
                               " has a record of that name, which the edit does not change");
       }

@@ -7,7 +7,8 @@
 // record does is right for both. What has to be known, then:
 //
 //   1. In each unit, objects lie in frames alone, and nothing else leads to them.
-//   2. No unit that was not compiled again has a record of that name.
+//   2. No unit that was not compiled again has a record of that name. Code that comes out as it was
+//      fits both layouts.
 //   3. Each function of the running program with such an object in its frame, be it because of
 //      something that it inlined, is replaced. Held would not do: a later patch does not hold it.
 //      Nor does a function that the patch adds, which is in no transition.
@@ -21,6 +22,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "patchc/compare/closure.h"
@@ -49,6 +51,12 @@ class FrameOnlyRecords {
   // Takes a unit's change. Its uses have no escape.
   void Add(size_t object, size_t unit, LayoutChange change, UnitRecordUse use);
 
+  // The unit has the changed record, and stays as it is: objects that it makes are no matter to
+  // functions whose own are in frames alone.
+  void Skip(size_t object, size_t unit, const std::string& record) {
+    skipped_.insert({record, object, unit});
+  }
+
   // Moves each record to `fine`, or refuses it in the first of its units. REQUIRES: `objects` are
   // closed over.
   void Check(std::vector<AffectedObject>& objects, bool is_cumulative,
@@ -66,6 +74,7 @@ class FrameOnlyRecords {
   };
 
   std::map<std::string, Record> records_;  // by name
+  std::set<std::tuple<std::string, size_t, size_t>> skipped_;
 };
 
 // A layout's refusal that says why the record is not fine.

@@ -6,6 +6,7 @@
 #include <set>
 #include <tuple>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
@@ -191,14 +192,85 @@ RecordsByName ByName(const std::vector<RecordDescription>& records) {
   return by_name;
 }
 
+// The record as it would be described by another name, which its own members may lead to.
+RecordDescription WithName(RecordDescription record, const std::string& name) {
+  const auto is_word = [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_';
+  };
+  const auto rename = [&](std::string& text) {
+    for (size_t at = 0; (at = text.find(record.name, at)) != text.npos;) {
+      const size_t end = at + record.name.size();
+      const bool is_whole =
+          (at == 0 || !is_word(text[at - 1])) && (end == text.size() || !is_word(text[end]));
+      if (is_whole) text.replace(at, record.name.size(), name);
+      at += is_whole ? name.size() : 1;
+    }
+  };
+  for (FieldDescription& field : record.fields) {
+    rename(field.type);
+    rename(field.meaning);
+  }
+  record.name = name;
+  return record;
+}
+
+// Whether the one seems to be the other, which got another name: all members of the smaller one, or
+// most of both, are alike but for their places.
+bool AreAlike(const RecordDescription& base, const RecordDescription& edited) {
+  constexpr size_t kFew = 3;
+  const auto members = [](const RecordDescription& record) {
+    std::set<std::pair<std::string, std::string>> named;
+    for (const FieldDescription& field : record.fields) {
+      if (field.name.empty()) continue;
+      // An enumerator's value stands in the place of its type.
+      named.emplace(field.name, record.kind == "enum" ? std::string() : field.type);
+    }
+    return named;
+  };
+  const auto before = members(base);
+  const auto after = members(edited);
+  const auto common = static_cast<size_t>(std::count_if(
+      before.begin(), before.end(), [&after](const auto& each) { return after.contains(each); }));
+  const size_t fewer = std::min(before.size(), after.size());
+  const size_t more = std::max(before.size(), after.size());
+  return (common == fewer && common + 1 >= kFew) || (common >= kFew && 4 * common >= 3 * more);
+}
+
+// Instances of a template, and what functions have of their own, come and go.
+bool IsFleeting(const std::string& name) { return name.find_first_of("<(") != name.npos; }
+
+// Records that got another name, and another layout: objects of the old one may be known by
+// addresses that have no type (a callback's argument).
+void AddRenamed(const RecordsByName& base, const RecordsByName& edited,
+                const std::set<std::string>& allowed, std::vector<LayoutChange>& changes) {
+  for (const auto& [name, records] : edited) {
+    if (base.contains(name) || allowed.contains(name) || IsFleeting(name)) continue;
+    for (const auto& [old_name, old_records] : base) {
+      const RecordDescription& old = *old_records.front();
+      if (edited.contains(old_name) || IsFleeting(old_name) || old.kind != records.front()->kind) {
+        continue;
+      }
+      const RecordDescription before = WithName(old, name);
+      if (!AreAlike(before, *records.front())) continue;
+      std::optional<Refusal> refusal = CompareRecord(before, *records.front());
+      if (!refusal.has_value()) continue;
+      absl::StrAppend(&refusal->message, " (it seems to be '", old_name, "', which is gone)");
+      changes.push_back({name, "renamed", *std::move(refusal)});
+      break;
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<LayoutChange> CompareRecords(const std::vector<RecordDescription>& base,
                                          const std::vector<RecordDescription>& edited,
                                          const std::set<std::string>& allowed) {
   const RecordsByName old_records = ByName(base);
+  const RecordsByName new_records = ByName(edited);
   std::vector<LayoutChange> changes;
-  for (const auto& [name, records] : ByName(edited)) {
+  AddRenamed(old_records, new_records, allowed, changes);
+  for (const auto& [name, records] : new_records) {
     const auto found = old_records.find(name);
     if (found == old_records.end() || allowed.contains(name)) continue;
     const std::vector<const RecordDescription*>& before = found->second;

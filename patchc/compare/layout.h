@@ -23,7 +23,8 @@ struct LayoutChange {
 // in size, alignment, members or their places, enumerators' values, or virtual functions. A member
 // of equal place and size may be renamed, or have another type of the same meaning, but not both at
 // once: that is another member, in whose place live objects have the old one. Enumerators at new
-// values are fine.
+// values are fine. So is a record by another name, unless it seems to be one that is gone and has
+// another layout than that.
 // `allowed`: names that the author answers for.
 std::vector<LayoutChange> CompareRecords(const std::vector<RecordDescription>& base,
                                          const std::vector<RecordDescription>& edited,

@@ -36,7 +36,11 @@ void TakeLeftOutFromBase(const std::set<std::string>& left_out, const ObjectSumm
     if (!left_out.contains(function.name)) continue;
     // Known by its hash, so the base has it.
     function = *functions.at(function.name);
-    edited.details[function.name] = base.details.at(function.name);
+    // It has a place in the edited object all the same, which the other one's means nothing in.
+    SymbolDetails& details = edited.details[function.name];
+    const auto place = details.place;
+    details = base.details.at(function.name);
+    details.place = place;
   }
   for (const std::string& name : Reached(left_out, base, data)) {
     if (base.undefined.contains(name)) edited.undefined.insert(name);
@@ -45,6 +49,7 @@ void TakeLeftOutFromBase(const std::set<std::string>& left_out, const ObjectSumm
     if (datum == data.end() || edited.details.contains(name)) continue;
     edited.data.push_back(*datum->second);
     edited.details[name] = base.details.at(name);
+    edited.details[name].place = {};
   }
 }
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "llvm/Demangle/Demangle.h"
+#include "patchc/compare/counted_names.h"
 #include "patchc/compare/static_identity.h"
 
 namespace mend::patchc {
@@ -151,6 +152,7 @@ class UnitComparer {
       if (IsInitializerName(edited.name)) {
         initializers_.insert(edited.name);
       } else {
+        CheckOtherName(edited);
         diff_.new_functions.push_back(edited.name);
       }
       return;
@@ -351,6 +353,22 @@ class UnitComparer {
     }
   }
 
+  // A pointer to it would be another one than that to the function which the program has. Variants
+  // of a constructor have the same name for people, and no addresses.
+  void CheckOtherName(const FunctionDescription& edited) {
+    for (const FunctionDescription& other : sides_.edited.functions) {
+      if (!base_functions_.contains(other.name) ||
+          Edited(other.name).place != Edited(edited.name).place ||
+          DisplayName(other.name) == DisplayName(edited.name)) {
+        continue;
+      }
+      Refuse(RefusalCode::kSymbolDuplicate,
+             absl::StrCat("function '", DisplayName(edited.name), "' is another name of '",
+                          DisplayName(other.name), "', which the program has"));
+      return;
+    }
+  }
+
   // The patch would have a variable of its own.
   void CheckOtherName(const DataDescription& edited) {
     if (edited.is_constant || Edited(edited.name).place.first == 0) return;
@@ -381,6 +399,7 @@ class UnitComparer {
     const std::set<std::string> added(diff_.new_data.begin(), diff_.new_data.end());
     const auto threads = sides_.edited.details.find("__tls_init");
     bool changed = false;
+    std::set<std::string> variables;
     for (const std::string& name : initializers_) {
       if (threads != sides_.edited.details.end() && threads->second.references.contains(name)) {
         Refuse(RefusalCode::kThreadInitializer, "the initialisation of its thread-locals changed");
@@ -389,6 +408,10 @@ class UnitComparer {
       changed = true;
       for (const std::string& target : Edited(name).references) {
         const std::string datum = DatumOf(target);
+        const auto known = base_data_.find(datum);
+        if (known != base_data_.end() && !known->second->is_constant && !IsGuard(datum)) {
+          variables.insert(absl::StrCat("'", ShownDatum(datum), "'"));
+        }
         if (!added.contains(datum) || target.starts_with("DW.ref.")) continue;
         Refuse(RefusalCode::kNewDataConstructor,
                absl::StrCat("variable '", ShownDatum(datum), "'"));
@@ -396,7 +419,9 @@ class UnitComparer {
     }
     if (changed) {
       diff_.warnings.push_back(absl::StrCat(
-          sides_.description.source, ": initialisers of variables changed; they have run already"));
+          sides_.description.source, ": initialisers of variables changed",
+          variables.empty() ? "" : absl::StrCat(" (", absl::StrJoin(variables, ", "), ")"),
+          "; they have run already"));
     }
     const std::set<std::string> before(sides_.base.initializers.begin(),
                                        sides_.base.initializers.end());
@@ -414,7 +439,9 @@ class UnitComparer {
   }
 
   void CheckIdentity() {
-    if (sides_.has_counter) CheckCounted();
+    for (Refusal& refusal : RefuseCountedNames(sides_, diff_)) {
+      diff_.refusals.push_back(std::move(refusal));
+    }
     for (const NameGroup& group : ChangedGroups(LocalNames(sides_.base.data),
                                                 LocalNames(sides_.edited.data), StemOfStatic)) {
       // A group that only lost members still names those that it has left rightly, if alone.
@@ -432,17 +459,6 @@ class UnitComparer {
       if (!any_changed) continue;
       Refuse(RefusalCode::kFunctionAmbiguous,
              absl::StrCat("functions ", Quoted(group.base), " became ", Quoted(group.edited)));
-    }
-  }
-
-  // A use of __COUNTER__ more gives another number to all that follow it.
-  void CheckCounted() {
-    const std::set<std::string> base = LocalNames(sides_.base.data);
-    const std::set<std::string> edited = LocalNames(sides_.edited.data);
-    for (const NameGroup& group : ChangedGroups(base, edited, StemOfCounted)) {
-      Refuse(RefusalCode::kStaticAmbiguous,
-             absl::StrCat("variables ", Quoted(group.base), " became ", Quoted(group.edited),
-                          ", and may be numbered by __COUNTER__"));
     }
   }
 

@@ -8,6 +8,7 @@
 #define MEND_PATCHC_COMPARE_MODULE_DIFF_H_
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -39,7 +40,8 @@ struct UnitSides {
   const ObjectDescription& description;  // of the base
   const ObjectSummary& base;
   const ObjectSummary& edited;
-  bool has_counter = false;  // its sources name __COUNTER__
+  // Identifiers in its sources, if these name __COUNTER__.
+  std::optional<std::set<std::string>> spelled = {};
   // What the base unit refers to, nothing in the program defines, and the edited unit does.
   std::set<std::string> newly_defined = {};
 };

@@ -300,4 +300,18 @@ absl::StatusOr<std::vector<std::string>> EffectWarnings(Base& base, size_t unit,
   return warnings;
 }
 
+void WarnOfInitializers(const std::vector<std::string>& changed, const std::string& source,
+                        const ObjectSummary& edited, UnitDiff& diff) {
+  for (const std::string& variable : changed) {
+    const bool is_reached = std::any_of(
+        diff.functions.begin(), diff.functions.end(), [&](const PatchedFunction& function) {
+          return edited.details.at(function.name).references.contains(variable);
+        });
+    if (!is_reached) continue;
+    diff.warnings.push_back(absl::StrCat(
+        source, ": variable '", ShownDatum(variable),
+        "' keeps its value where it has been initialised; its new initialiser does not run again"));
+  }
+}
+
 }  // namespace mend::patchc

@@ -54,6 +54,10 @@ absl::StatusOr<std::vector<std::string>> EffectWarnings(Base& base, size_t unit,
                                                         const CodeFacts& facts,
                                                         const UnitDiff& diff, ExecutedOnce& once);
 
+// Warns of variables, by symbol, that a replaced function would initialise otherwise.
+void WarnOfInitializers(const std::vector<std::string>& changed, const std::string& source,
+                        const ObjectSummary& edited, UnitDiff& diff);
+
 }  // namespace mend::patchc
 
 #endif  // MEND_PATCHC_COMPARE_REASONS_H_

@@ -23,7 +23,54 @@ THROWS = {
     'b.cc': '#include "h.h"\nint t(int x){throw X{x};}\n'}
 CHOSEN = {'a.c': CI + NI + 'static int f1(int x){return x+1;}' + NI + 'static int f2(int x){return x+20;}static int(*pick(void))(int){return f1;}int f(int)__attribute__((ifunc("pick")));int q(void){return f2(1);}\nvoid show(int r){printf("%d\\n",f(r));}\n'}
 
+WEAK = '__attribute__((weak)) '
+ALIASED = {
+    'a.c': CI + NI + 'int zz(int x){return x+1;}\nint aa(int)__attribute__((weak,alias("zz")));' + NI + 'int a(int x){return aa(x)+zz(x)*7;}void show(int r){printf("%d %d\\n",a(r),zz(r));}\n',
+    'b.c': 'int aa(int x){return x+1000;}\n'}
+WEAK_TWICE = {
+    'a.c': CI + WEAK + NI + 'int f(int x){return x+1;}\nint g(int);void show(int r){printf("%d %d\\n",f(r),g(r));}\n',
+    'b.c': WEAK + 'int f(int x){return x+100;}\nint g(int x){return f(x);}\n'}
+HOOKED = {
+    'a.c': CI + WEAK + 'int hook(int x){return x;}\nint g(int);void show(int r){printf("%d %d\\n",hook(r),g(r));}\n',
+    'b.c': NI + 'int hook(int x){return x+100;}int g(int x){return hook(x);}\n'}
+
 AREAS = [
+    Case('weak function that another unit has replaced', 'no change',
+         {'a.c': CI + WEAK + NI + 'int f(int x){return x+1;}\nint a(int x){return f(x);}void show(int r){printf("%d\\n",a(r));}\n',
+          'b.c': 'int f(int x){return x+1000;}\n'},
+         [('a.c', 'x+1;', 'x+2;')]),
+    Case('weak alias that another unit has replaced', 'applied', ALIASED, [('a.c', 'x+1;', 'x+2;')]),
+    Case('caller of a function with such an alias', 'applied', ALIASED, [('a.c', '*7', '*9')]),
+    Case('the second one of two weak functions', 'no change', WEAK_TWICE, [('b.c', 'x+100', 'x+200')]),
+    Case('a weak function of two becomes strong', 'MEND-E0122', WEAK_TWICE, [('b.c', WEAK, '')]),
+    Case('a function made static, and a weak one is left', 'MEND-E0120', HOOKED,
+         [('b.c', NI + 'int hook', NI + 'static int hook')]),
+    Case("a library's function is left", 'MEND-E0120',
+         {'a.c': CI + 'int getpagesize(void);int g(int);void show(int r){printf("%d %d\\n",getpagesize(),g(r));}\n',
+          'b.c': NI + 'int getpagesize(void){return 5;}int g(int x){return getpagesize()+x;}\n'},
+         [('b.c', NI + 'int', NI + 'static int')]),
+    Case('weak constant that another unit has replaced', 'applied',
+         {'a.c': CI + WEAK + 'const int n=5;\n' + NI + 'int a(int x){return x+n;}void show(int r){printf("%d\\n",a(r));}\n',
+          'b.c': 'const int n=50;\n'},
+         [('a.c', 'n=5', 'n=6')]),
+    Case('reader of a weak constant that another unit has replaced', 'applied',
+         {'a.c': CI + WEAK + 'const int n=5;\n' + NI + 'int a(int x){return x+n;}void show(int r){printf("%d\\n",a(r));}\n',
+          'b.c': 'const int n=50;\n'},
+         [('a.c', 'x+n', 'x*2+n')]),
+    Case('a file that assembler takes in', 'MEND-E0010',
+         {'a.c': CI + '__asm__(".section .rodata\\nd: .incbin \\"d.txt\\"\\n.byte 0\\n.text\\n");extern const char d[] __asm__("d");int b(int);void show(int r){printf("%s %d\\n",d,b(r));}\n',
+          'b.c': 'int b(int x){return x;}\n', 'd.txt': 'abc\n'},
+         [('d.txt', 'abc', 'abd'), ('b.c', 'return x', 'return x+4')]),
+    Case('alias added to a function', 'MEND-E0122',
+         {'a.c': CI + 'typedef int(*F)(int);static F k;' + NI + 'int f(int x){return x+1;}\n' + NI + 'int is(void){return k==f;}void show(int r){if(!k)k=f;printf("%d %d\\n",is(),f(r));}\n'},
+         [('a.c', 'int is(void){return k==f;}', 'int is(void);int a(int)__attribute__((alias("f")));int is(void){return (k==f)*10+(k==a);}')]),
+    Case('a new function that is chosen at start', 'MEND-E0145',
+         {'a.c': CI + NI + 'static int f1(int x){return x+1;}void show(int r){printf("%d\\n",f1(r));}\n'},
+         [('a.c', 'void show(int r){printf("%d\\n",f1(r)', 'static int(*pick(void))(int){return f1;}int f(int)__attribute__((ifunc("pick")));void show(int r){printf("%d\\n",f(r)+5')]),
+    Case('a record behind an address without a type, renamed and larger', 'MEND-E0101',
+         {'a.c': CI + '#include <stdlib.h>\nstruct ctx{int a,b;};static void*p;' + NI + 'void set(int r){struct ctx*c=calloc(1,sizeof*c);c->a=r;c->b=r*10;p=c;}' + NI + 'int get(void*d){struct ctx*c=d;return c->a*100+c->b;}void show(int r){if(!p)set(r);printf("%d\\n",get(p));}\n'},
+         [('a.c', 'struct ctx{int a,b;}', 'struct req{int z,a,b;}'), ('a.c', 'struct ctx*c=calloc', 'struct req*c=calloc'),
+          ('a.c', 'struct ctx*c=d', 'struct req*c=d')]),
     Case('unnamed enum', 'MEND-E0103',
          {'a.c': CI + 'enum{A,B,D};static int cur;' + NI + 'int is(int x){return x==B?10:x==D?20:30;}\nvoid show(int r){printf("%d\\n",is(cur));cur=B;}\n'},
          [('a.c', '{A,B,D}', '{A,Z,B,D}')]),

@@ -96,6 +96,66 @@ TEST_F(IdentityTest, RefusesToUncoverAWeakFunction) {
               AllOf(HasSubstr("MEND-E0120"), HasSubstr("that of a.c would take its place")));
 }
 
+TEST_F(IdentityTest, AWeakDefinitionThatAnotherUnitReplacesIsNobodys) {
+  const std::string weak =
+      "__attribute__((weak)) int hook(int x) { return x + 1; }\n"
+      "__attribute__((weak)) const int step = 5;\n"
+      "int a(int x) { return hook(x) + step; }\n";
+  MakeProgram({{"a.c", weak},
+               {"b.c", "int hook(int x) { return x + 100; }\nconst int step = 50;\n"},
+               {"c.c", "__attribute__((weak)) int hook(int x) { return x + 7; }\n"}});
+  EXPECT_TRUE(Build({{"a.c", Replaced(weak, "x + 1;", "x + 2;")}}).no_change);
+  const BuildReport constant = Build({{"a.c", Replaced(weak, "step = 5", "step = 6")}});
+  EXPECT_THAT(constant.refusals, IsEmpty());
+  for (const PatchUnit& unit : constant.module.units) EXPECT_THAT(unit.new_data, IsEmpty());
+}
+
+TEST_F(IdentityTest, RefusesToHaveAWeakDefinitionTakeAnothersPlace) {
+  const std::string other = "__attribute__((weak)) int hook(int x) { return x + 7; }\n";
+  MakeProgram({{"a.c",
+                "__attribute__((weak)) int hook(int x) { return x; }\n"
+                "int a(int x) { return hook(x); }\n"},
+               {"b.c", other}});
+  EXPECT_THAT(OnlyRefusal(Build({{"b.c", Replaced(other, "__attribute__((weak)) ", "")}})),
+              AllOf(HasSubstr("MEND-E0122"), HasSubstr("that of b.c would take its place")));
+}
+
+TEST_F(IdentityTest, RefusesToMakeStaticWhatOthersUse) {
+  const std::string b =
+      "int level = 3;\nint getpid(void) { return level; }\nint user(void) { return getpid(); }\n";
+  MakeProgram({{"a.c", "int getpid(void);\nint a(void) { return getpid(); }\n"},
+               {"b.c", b},
+               {"c.c", "extern int level;\nint c(void) { return level; }\n"}});
+  EXPECT_THAT(
+      OnlyRefusal(Build({{"b.c", Replaced(b, "int getpid", "static int getpid")}})),
+      AllOf(HasSubstr("MEND-E0120"), HasSubstr("is gone, or static, but a.c refers to it")));
+  EXPECT_THAT(OnlyRefusal(Build({{"b.c", Replaced(b, "int level", "static int level")}})),
+              AllOf(HasSubstr("MEND-E0126"), HasSubstr("'level' is gone, or static, but c.c")));
+}
+
+TEST_F(IdentityTest, RefusesAnotherNameOfAFunctionThatTheProgramHas) {
+  const std::string source = "int f(int x) { return x + 1; }\n";
+  MakeProgram({{"a.c", source}});
+  EXPECT_THAT(
+      OnlyRefusal(Build({{"a.c", source + "int g(int x) __attribute__((alias(\"f\")));\n"}})),
+      AllOf(HasSubstr("MEND-E0122"), HasSubstr("'g' is another name of 'f'")));
+}
+
+// As a build makes them that renames its objects: each has the other's name in its description.
+TEST_F(IdentityTest, RefusesUnitsThatATargetCannotTellApart) {
+  const std::string source =
+      "#ifndef OTHER\n#define OTHER 1\n#endif\nint f(int x) { return x + OTHER; }\n";
+  MakeProgram({{"a.c", source}});
+  ASSERT_EQ(objects_.size(), 1u);
+  const std::string object = objects_.front().front();
+  bases_.clear();
+  absl::StatusOr<Base> base = Base::FromObjects({{"a1.o", object}, {"a2.o", object}});
+  ASSERT_TRUE(base.ok()) << base.status();
+  bases_.push_back(*std::move(base));
+  EXPECT_THAT(Build({{"a.c", Replaced(source, "x + OTHER", "x - OTHER")}}).refusals,
+              Contains(Field(&Refusal::code, RefusalCode::kSourceAmbiguous)));
+}
+
 TEST_F(IdentityTest, AnotherUnitsStaticDoesNotStandForAFunctionThatIsGone) {
   MakeProgram({{"a.c", "int g(int x) { return x + 1; }\nint a(int x) { return x; }\n"},
                {"b.c", "int b(int x) { return x; }\n"},
@@ -189,6 +249,31 @@ TEST_F(IdentityTest, RefusesStaticsThatAreNumberedByACounter) {
       OnlyRefusal(Build({{"a.c", Replaced(source, "COUNTS(one)", "COUNTS(zero) COUNTS(one)")}})),
       AllOf(HasSubstr("MEND-E0117"), HasSubstr("__COUNTER__")));
   EXPECT_THAT(Build({{"a.c", Replaced(source, "++n", "n += 2")}}).refusals, IsEmpty());
+}
+
+TEST_F(IdentityTest, RefusesFunctionsThatAreNumberedByACounter) {
+  const std::string source =
+      "#define NAME2(a, b) a##b\n#define NAME(a, b) NAME2(a, b)\n"
+      "#define HANDLES(value) HANDLES2(value, __COUNTER__)\n"
+      "#define HANDLES2(value, n)                                                    \\\n"
+      "  __attribute__((noinline)) static int NAME(handle, n)(int x) { return value; } \\\n"
+      "  int (*NAME(handler, n))(int) = NAME(handle, n);\n"
+      "HANDLES(x + 1)\nHANDLES(x * 9)\n"
+      "int version2(int x) { return x - 4; }\n";
+  MakeProgram({{"a.c", source}});
+  const auto build = [&](std::string_view from, std::string_view to) {
+    return Build({{"a.c", Replaced(source, from, to)}});
+  };
+  EXPECT_THAT(
+      OnlyRefusal(build("HANDLES(x + 1)\nHANDLES(x * 9)", "HANDLES(x * 9)\nHANDLES(x + 1)")),
+      AllOf(HasSubstr("MEND-E0123"), HasSubstr("__COUNTER__")));
+  EXPECT_THAT(OnlyRefusal(build("HANDLES(x + 1)", "HANDLES(x - 50) HANDLES(x + 1)")),
+              HasSubstr("MEND-E0123"));
+  EXPECT_THAT(build("x + 1", "x + 2").refusals, IsEmpty());
+  // Somebody has spelled that number.
+  EXPECT_THAT(
+      build("return x - 4; }", "return x - 5; }\nint version3(int x) { return x; }").refusals,
+      IsEmpty());
 }
 
 TEST_F(IdentityTest, WarnsOfAStaticThatChangesItsScope) {

@@ -38,7 +38,10 @@ TEST_F(LayoutGateTest, RefusesAChangedLayoutAndShowsBoth) {
 }
 
 TEST_F(LayoutGateTest, RefusesAChangedEnumeratorButNotANewOne) {
-  MakeUsualProgram();
+  MakeProgram(
+      {{"shape.h", kHeader},
+       {"shape.c", kShape},
+       {"color.c", "#include \"shape.h\"\nint is_red(enum color c) { return c == RED; }\n"}});
   EXPECT_THAT(OnlyRefusal(Build({{"shape.h", Replaced(kHeader, "RED,", "BLUE, RED,")}})),
               AllOf(HasSubstr("MEND-E0103"), HasSubstr("'RED' changed from 0 to 1")));
   EXPECT_TRUE(Build({{"shape.h", Replaced(kHeader, "GREEN }", "GREEN, BLUE }")}}).no_change);
@@ -112,8 +115,9 @@ TEST_F(LayoutGateTest, AMemberOfAnotherMeaningIsRefusedWhereverItStands) {
   };
   for (const auto& [from, to, reason] : edits) {
     SCOPED_TRACE(to);
-    // The edited source need not use it.
-    EXPECT_THAT(OnlyRefusal(Build({{"fetch.c", Replaced(kFetch, from, to)}})),
+    // The edited code need not use it.
+    const std::string more = "int more(int x) { return x; }\n";
+    EXPECT_THAT(OnlyRefusal(Build({{"fetch.c", Replaced(kFetch, from, to) + more}})),
                 AllOf(HasSubstr("MEND-E0101"), HasSubstr("struct fetch: "), HasSubstr(reason)));
   }
   BuildEach("fetch.c", kFetch,
@@ -237,6 +241,70 @@ TEST_F(LayoutGateTest, ALambdaThatIsOnlyCalledDirectlyMayCaptureAnything) {
                                                       "[n, m](int x) { return x > n + m; }")}});
   EXPECT_THAT(report.refusals, IsEmpty());
   EXPECT_THAT(Functions(report), Contains("_Z5abovePKiii changed"));
+}
+
+// Its objects are known by addresses that have no type.
+TEST_F(LayoutGateTest, ARecordThatGetsAnotherNameAndLayoutIsRefused) {
+  const std::string source =
+      "struct request { struct request *next; int id, state; };\n"
+      "enum phase { IDLE, BUSY };\n"
+      "struct token { int left, right; };\n"
+      "int advance(void *data) {\n"
+      "  struct request *r = data;\n"
+      "  return r->state == BUSY ? r->id : 0;\n"
+      "}\n"
+      "int width(struct token *t) { return t->right - t->left; }\n";
+  MakeProgram({{"a.c", source}});
+  const auto renamed = [](std::string text, const std::string& from, const std::string& to) {
+    for (size_t at = text.find(from); at != text.npos; at = text.find(from, at + to.size())) {
+      text.replace(at, from.size(), to);
+    }
+    return text;
+  };
+  const std::string job = renamed(source, "struct request", "struct job");
+  EXPECT_TRUE(Build({{"a.c", job}}).no_change);
+  const std::string larger = Replaced(job, "int id,", "int count, id,");
+  EXPECT_THAT(OnlyRefusal(Build({{"a.c", larger}})),
+              AllOf(HasSubstr("MEND-E0101: struct job: member 'count' was added"),
+                    HasSubstr("it seems to be 'request', which is gone")));
+  BuildOptions options;
+  options.allow_layout = {"job"};
+  EXPECT_THAT(Build({{"a.c", larger}}, options).refusals, IsEmpty());
+  const std::string step = renamed(source, "enum phase", "enum step");
+  EXPECT_THAT(OnlyRefusal(Build({{"a.c", Replaced(step, "IDLE, BUSY", "IDLE, READY, BUSY")}})),
+              HasSubstr("MEND-E0103: enum step: the value of 'BUSY' changed"));
+  // Another record, with a member that is called alike.
+  EXPECT_THAT(Build({{"a.c", Replaced(renamed(renamed(source, "struct token", "struct span"),
+                                              "right - t->left", "right - t->begin"),
+                                      "int left, right;", "long begin; int right;")}})
+                  .refusals,
+              IsEmpty());
+}
+
+TEST_F(LayoutGateTest, ALayoutThatNoCodeDependsOnIsNoReasonToRefuse) {
+  const std::string header = "struct entry { int id; int value; };\n";
+  const std::string reads = "#include \"entry.h\"\nint reads(struct entry *e) { return e->id; }\n";
+  const std::string edited =
+      "#include \"entry.h\"\nint edited(struct entry *e) { return e->value; }\n";
+  MakeProgram({{"entry.h", header}, {"a.c", reads}, {"b.c", edited}});
+  const std::string larger = Replaced(header, "int value;", "int value; int added;");
+  EXPECT_TRUE(Build({{"entry.h", larger}}).no_change);
+  const BuildReport report =
+      Build({{"entry.h", larger}, {"b.c", Replaced(edited, "->value", "->added")}});
+  EXPECT_THAT(OnlyRefusal(report), AllOf(HasSubstr("MEND-E0101"), HasSubstr("'added'")));
+}
+
+TEST_F(LayoutGateTest, AllowingALayoutThatThereIsNotIsToldOf) {
+  const std::string source =
+      "struct entry { int id; };\nint id(struct entry *e) { return e->id; }\n";
+  MakeProgram({{"a.c", source}});
+  BuildOptions options;
+  options.allow_layout = {"entry"};
+  const std::string edited = Replaced(source, "->id", "->id + 1");
+  EXPECT_THAT(Build({{"a.c", edited}}, options).warnings, IsEmpty());
+  options.allow_layout = {"entries"};
+  EXPECT_THAT(Build({{"a.c", edited}}, options).warnings,
+              ElementsAre(HasSubstr("--allow-layout entries: no unit")));
 }
 
 }  // namespace

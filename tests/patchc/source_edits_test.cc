@@ -365,5 +365,69 @@ TEST_F(SourceEditsTest, OfSourcesThatEndAlikeADiffIsForTheOneThatItApplies) {
   EXPECT_THAT(refusal, HasSubstr("none of which it applies to"));
 }
 
+// Where there was none, or another one was found until now.
+TEST_F(CompareTest, AHeaderThatADiffAddsIsFoundByWhoAsksForIt) {
+  std::filesystem::create_directory(folder_ + "/include");
+  flag_ = "-Iinclude";
+  const std::string include = "#include \"names.h\"\nint hidden(int x) { return x + N; }\n";
+  MakeProgram({{"include/names.h", "#define N 1\n"},
+               {"asks.c",
+                "#if __has_include(\"extra.h\")\n#include \"extra.h\"\n#else\n#define M 1\n#endif\n"
+                "int asks(int x) { return x + M; }\n"},
+               {"hidden.c", include},
+               {"main.c", "int main(void) { return 0; }\nint edited(int x) { return x; }\n"}});
+  const auto added = [this](const std::string& name, const std::string& text) {
+    Write(
+        "fix.patch",
+        absl::StrCat("--- a/main.c\n+++ b/main.c\n@@ -1,2 +1,2 @@\n int main(void) { return 0; }\n"
+                     "-int edited(int x) { return x; }\n+int edited(int x) { return x + 1; }\n",
+                     "--- /dev/null\n+++ b/", name, "\n@@ -0,0 +1 @@\n+", text, "\n"));
+    SourceEdits edits(bases_);
+    EXPECT_TRUE(edits.AddDiff(folder_ + "/fix.patch", {}).ok());
+    return Functions(Finish(edits));
+  };
+  EXPECT_THAT(added("extra.h", "#define M 1000"),
+              UnorderedElementsAre("asks changed", "edited changed"));
+  EXPECT_THAT(added("names.h", "#define N 1000"),
+              UnorderedElementsAre("hidden changed", "edited changed"));
+  EXPECT_THAT(added("other.h", "#define N 1000"), ElementsAre("edited changed"));
+}
+
+// A package of the system was updated after the program was built.
+TEST_F(CompareTest, HeadersOfTheSystemHaveToMakeTheSameOfWhatThereIs) {
+  std::filesystem::create_directory(folder_ + "/system");
+  flag_ = "-isystemsystem";
+  const std::string header = "struct entry { int a, b; };\nint take(struct entry *);\n";
+  const std::string source =
+      "#include <library.h>\nint reads(struct entry *e) { return e->b; }\n"
+      "int edited(int x) { return x; }\n";
+  MakeProgram({{"system/library.h", header}, {"a.c", source}});
+  const std::string edit = Replaced(source, "return x;", "return x + 1;");
+  EXPECT_THAT(Build({{"a.c", edit}}).warnings, IsEmpty());
+  Write("system/library.h", header + "int more(void);\n");
+  const BuildReport harmless = Build({{"a.c", edit}});
+  EXPECT_THAT(Functions(harmless), ElementsAre("edited changed"));
+  EXPECT_THAT(harmless.warnings, ElementsAre(HasSubstr("library.h has changed since")));
+  Write("system/library.h", Replaced(header, "int a, b;", "int a, c, b;"));
+  EXPECT_THAT(OnlyRefusal(Build({{"a.c", edit}})),
+              AllOf(HasSubstr("MEND-E0003"), HasSubstr("library.h has changed since a.c"),
+                    HasSubstr("reads")));
+}
+
+// A macro makes names of line numbers, which a line that is new has in common with an old one.
+TEST_F(CompareTest, NewLinesDoNotTakeTheNamesThatMacrosMakeOfOldOnes) {
+  const std::string source =
+      "#define NAME2(a, b) a##b\n#define NAME(a, b) NAME2(a, b)\n"
+      "#define ADD(value) static int NAME(sum, __LINE__); s += NAME(sum, __LINE__) += value\n"
+      "int f(int r) {\n  int s = 0;\n  ADD(r);\n  ADD(r * 10);\n  return s;\n}\n";
+  MakeProgram({{"a.c", source}});
+  const BuildReport report =
+      Build({{"a.c", Replaced(source, "  ADD(r);\n", "  ADD(5);\n  ADD(6);\n  ADD(r);\n")}});
+  EXPECT_THAT(report.refusals, IsEmpty());
+  EXPECT_THAT(Functions(report), ElementsAre("f changed"));
+  ASSERT_EQ(report.module.units.size(), 1u);
+  EXPECT_EQ(report.module.units.front().new_data.size(), 2u) << "the old ones go on";
+}
+
 }  // namespace
 }  // namespace mend::patchc
