@@ -185,6 +185,7 @@ MEND_SIGACTION(__sigaction)
     return mend::jit::SetSignal(next_##name, number, handler);                                 \
   }
 MEND_SIGNAL(signal)
+MEND_SIGNAL(bsd_signal)
 MEND_SIGNAL(ssignal)
 MEND_SIGNAL(sysv_signal)
 MEND_SIGNAL(__sysv_signal)

@@ -72,6 +72,29 @@ TEST(SignalHandlerTest, InterruptsBlockedRegionAndReturnsToIt) {
   EXPECT_EQ(write(fds[1], "x", 1), 1);
 }
 
+// POSIX had a name for libc's signal once, which headers declare no more.
+extern "C" void (*bsd_signal(int number, void (*handler)(int)) noexcept)(int);
+
+TEST(SignalHandlerTest, EveryNameOfSignalTakesTheThreadOutOfItsRegion) {
+  int fds[2];
+  ASSERT_EQ(pipe(fds), 0);
+  const ProgramThread thread([&] {
+    char byte;
+    EXPECT_EQ(read(fds[0], &byte, 1), 1);
+  });
+  for (auto* const name : {&signal, &bsd_signal, &ssignal}) {
+    handled = 0;
+    activity_in_handler = Activity::kGone;
+    ASSERT_NE(name(SIGUSR1, &Handle), SIG_ERR);
+    ASSERT_TRUE(thread.ComesToSleepIn("read"));
+    pthread_kill(thread.handle(), SIGUSR1);
+    AwaitHandled(1);
+    EXPECT_EQ(activity_in_handler, Activity::kRunning);
+    EXPECT_EQ(name(SIGUSR1, SIG_DFL), &Handle);
+  }
+  EXPECT_EQ(write(fds[1], "x", 1), 1);
+}
+
 TEST(SignalHandlerTest, WithoutRestartTheCallIsInterrupted) {
   Install(SIGUSR1, 0);
   int fds[2];
