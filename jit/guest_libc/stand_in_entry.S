@@ -8,10 +8,14 @@ mend_stand_in:
 	.cfi_startproc
 	pushq	%rax
 	.cfi_adjust_cfa_offset 8
-	# A thread of the program's (ThreadWords::record), that does not work for mend now?
+	# A thread of the program's (ThreadWords::record), that is not in a blocked region
+	# (ThreadRecord::activity, Activity::kRunning) and does not work for mend now?
 	movq	_ZN4mend16tls_thread_wordsE@GOTTPOFF(%rip), %rax
-	cmpq	$0, %fs:8(%rax)
+	movq	%fs:8(%rax), %rax
+	testq	%rax, %rax
 	je	.Lchoose
+	cmpl	$2, (%rax)
+	jne	.Lchoose
 	movq	mend_own_allocations@GOTTPOFF(%rip), %rax
 	cmpl	$0, %fs:(%rax)
 	jne	.Lchoose

@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <cstddef>
+#include <cstdint>
 #include <iterator>
 #include <new>
 #include <string_view>
@@ -18,7 +20,10 @@
 #include "runtime/base/own_allocations.h"
 #include "runtime/base/raw_syscall.h"
 #include "runtime/format/stand_ins.h"
+#include "runtime/safepoint/blocked_region.h"
+#include "runtime/safepoint/thread_record.h"
 #include "runtime/safepoint/thread_registry.h"
+#include "runtime/safepoint/thread_state.h"
 
 extern "C" {
 // The executable's, where patchc has found anything that needs one.
@@ -42,9 +47,36 @@ Stretch StandIns() {
   return {mend_stand_ins.begin, mend_stand_ins.end};
 }
 
+// As stand_in_entry.S has it.
+static_assert(offsetof(ThreadRecord, activity) == 0 && sizeof(Activity) == 4 &&
+              static_cast<int>(Activity::kRunning) == 2);
+
 // Whether the caller is a thread of the program's that allocates for the program.
 bool AllocatesForProgram() {
   return ThreadRegistry::CurrentRecord() != nullptr && mend_own_allocations == 0;
+}
+
+// Whether the caller is below a call that may sleep (getline, fopen, getaddrinfo), for which it is
+// in the coordinator's sight. What it calls of the program is hosted code, which must not run
+// there.
+bool IsInBlockedRegion() {
+  const ThreadRecord* const record = ThreadRegistry::CurrentRecord();
+  return record != nullptr && record->activity.Get() != Activity::kRunning;
+}
+
+// Calls what may be the program's, out of a region that the caller is in.
+template <typename Function, typename... Arguments>
+auto CallProgram(Function* function, Arguments... arguments) {
+  if (!IsInBlockedRegion()) return function(arguments...);
+  const SignalScope outside;
+  return function(arguments...);
+}
+
+// For good, where what is called does not return to mend: the rest of the call that may sleep runs
+// as if nobody had told of it.
+void LeaveBlockedRegion() {
+  ThreadRecord* const record = ThreadRegistry::CurrentRecord();
+  if (record->AwaitUnclaimed() == Activity::kBlocked) internal::LeaveBlockedSlowPath(record);
 }
 
 // --- functions that take blocks ---
@@ -105,7 +137,7 @@ void ReleaseDeferred() {
     const Deferred done = *next;
     OwnHeap::Free(next);
     next = done.next;
-    Taker<Release>(done.taker)(done.block, done.second, done.third);
+    CallProgram(Taker<Release>(done.taker), done.block, done.second, done.third);
   }
 }
 
@@ -121,6 +153,9 @@ void ReleaseAny(void* block, uintptr_t second, uintptr_t third) {
   }
   if (deferred.load(std::memory_order_relaxed) != nullptr) [[unlikely]] {
     ReleaseDeferred();
+  }
+  if (IsInBlockedRegion()) [[unlikely]] {
+    return CallProgram(Taker<Release>(number), block, second, third);
   }
   [[clang::musttail]] return Taker<Release>(number)(block, second, third);
 }
@@ -143,7 +178,7 @@ void* ResizeOwn(void* block, size_t size) {
 
 // mend's block becomes one of the program's.
 void* MoveToProgram(void* block, size_t size) {
-  void* const moved = ProgramMalloc()(size);
+  void* const moved = CallProgram(ProgramMalloc(), size);
   if (moved == nullptr) return nullptr;
   memcpy(moved, block, std::min(size, OwnHeap::UsableSize(block)));
   OwnHeap::Free(block);
@@ -156,7 +191,7 @@ void* ReallocAny(void* block, size_t size) {
   if (!OwnHeap::Owns(block)) {
     // A block of the program's on a thread of mend's would be moved here and now; there is none:
     // what mend's threads let grow they have allocated themselves.
-    return Taker<void*(void*, size_t)>(kRealloc)(block, size);
+    return CallProgram(Taker<void*(void*, size_t)>(kRealloc), block, size);
   }
   if (size == 0) {
     OwnHeap::Free(block);
@@ -167,7 +202,7 @@ void* ReallocAny(void* block, size_t size) {
 
 void* ReallocArrayAny(void* block, size_t count, size_t size) {
   if (block != nullptr && !OwnHeap::Owns(block)) {
-    return Taker<void*(void*, size_t, size_t)>(kReallocArray)(block, count, size);
+    return CallProgram(Taker<void*(void*, size_t, size_t)>(kReallocArray), block, count, size);
   }
   size_t bytes = 0;
   if (__builtin_mul_overflow(count, size, &bytes)) {
@@ -180,7 +215,7 @@ void* ReallocArrayAny(void* block, size_t count, size_t size) {
 size_t UsableSizeOfAny(void* block) {
   if (block == nullptr) return 0;
   if (OwnHeap::Owns(block)) return OwnHeap::UsableSize(block);
-  return Taker<size_t(void*)>(kUsableSize)(block);
+  return CallProgram(Taker<size_t(void*)>(kUsableSize), block);
 }
 
 // --- functions that give memory, for mend ---
@@ -197,6 +232,11 @@ void* OwnCalloc(size_t count, size_t size) {
 }
 
 void* OwnAligned(size_t alignment, size_t size) {
+  // As libc has it, the next power of two; there is none that is larger.
+  if (alignment > SIZE_MAX / 2 + 1) {
+    errno = EINVAL;
+    return nullptr;
+  }
   void* const block =
       OwnHeap::Allocate(size, std::bit_ceil(std::max(alignment, OwnHeap::kAlignment)));
   if (block == nullptr) errno = ENOMEM;
@@ -212,7 +252,13 @@ int OwnPosixMemalign(void** block, size_t alignment, size_t size) {
 }
 
 void* OwnValloc(size_t size) { return OwnAligned(kPage, size); }
-void* OwnPvalloc(size_t size) { return OwnAligned(kPage, (size + kPage - 1) & ~(kPage - 1)); }
+void* OwnPvalloc(size_t size) {
+  if (size > SIZE_MAX - kPage) {
+    errno = ENOMEM;
+    return nullptr;
+  }
+  return OwnAligned(kPage, (size + kPage - 1) & ~(kPage - 1));
+}
 
 void* OwnNewNothrow(size_t size) { return OwnHeap::Allocate(size); }
 void* OwnNewAlignedNothrow(size_t size, size_t alignment) { return OwnAligned(alignment, size); }
@@ -254,31 +300,53 @@ void* TakerFunction(size_t number) {
 
 struct Giver {
   const char* name;
-  void* function;
+  void* own;  // mend's
 };
 
-void* GiverFunction(const char* name) {
-  const Giver givers[] = {
-      {"malloc", reinterpret_cast<void*>(&OwnMalloc)},
-      {"calloc", reinterpret_cast<void*>(&OwnCalloc)},
-      {"aligned_alloc", reinterpret_cast<void*>(&OwnAligned)},
-      {"memalign", reinterpret_cast<void*>(&OwnAligned)},
-      {"posix_memalign", reinterpret_cast<void*>(&OwnPosixMemalign)},
-      {"valloc", reinterpret_cast<void*>(&OwnValloc)},
-      {"pvalloc", reinterpret_cast<void*>(&OwnPvalloc)},
-      {"_Znwm", reinterpret_cast<void*>(&OwnNew)},
-      {"_Znam", reinterpret_cast<void*>(&OwnNew)},
-      {"_ZnwmRKSt9nothrow_t", reinterpret_cast<void*>(&OwnNewNothrow)},
-      {"_ZnamRKSt9nothrow_t", reinterpret_cast<void*>(&OwnNewNothrow)},
-      {"_ZnwmSt11align_val_t", reinterpret_cast<void*>(&OwnNewAligned)},
-      {"_ZnamSt11align_val_t", reinterpret_cast<void*>(&OwnNewAligned)},
-      {"_ZnwmSt11align_val_tRKSt9nothrow_t", reinterpret_cast<void*>(&OwnNewAlignedNothrow)},
-      {"_ZnamSt11align_val_tRKSt9nothrow_t", reinterpret_cast<void*>(&OwnNewAlignedNothrow)},
-  };
-  for (const Giver& giver : givers) {
-    if (strcmp(giver.name, name) == 0) return giver.function;
-  }
-  return nullptr;
+const Giver givers[] = {
+    {"malloc", reinterpret_cast<void*>(&OwnMalloc)},
+    {"calloc", reinterpret_cast<void*>(&OwnCalloc)},
+    {"aligned_alloc", reinterpret_cast<void*>(&OwnAligned)},
+    {"memalign", reinterpret_cast<void*>(&OwnAligned)},
+    {"posix_memalign", reinterpret_cast<void*>(&OwnPosixMemalign)},
+    {"valloc", reinterpret_cast<void*>(&OwnValloc)},
+    {"pvalloc", reinterpret_cast<void*>(&OwnPvalloc)},
+    {"_Znwm", reinterpret_cast<void*>(&OwnNew)},
+    {"_Znam", reinterpret_cast<void*>(&OwnNew)},
+    {"_ZnwmRKSt9nothrow_t", reinterpret_cast<void*>(&OwnNewNothrow)},
+    {"_ZnamRKSt9nothrow_t", reinterpret_cast<void*>(&OwnNewNothrow)},
+    {"_ZnwmSt11align_val_t", reinterpret_cast<void*>(&OwnNewAligned)},
+    {"_ZnamSt11align_val_t", reinterpret_cast<void*>(&OwnNewAligned)},
+    {"_ZnwmSt11align_val_tRKSt9nothrow_t", reinterpret_cast<void*>(&OwnNewAlignedNothrow)},
+    {"_ZnamSt11align_val_tRKSt9nothrow_t", reinterpret_cast<void*>(&OwnNewAlignedNothrow)},
+};
+
+constexpr size_t kGiverCount = std::size(givers);
+
+// What the program, or a library behind it, has for the name.
+constinit std::atomic<void*> program_givers[kGiverCount];
+
+// kGiverCount: the name is not of a function that gives memory.
+size_t GiverNumberOf(const char* name) {
+  const auto* const found =
+      std::find_if(std::begin(givers), std::end(givers),
+                   [name](const Giver& giver) { return strcmp(giver.name, name) == 0; });
+  return static_cast<size_t>(found - std::begin(givers));
+}
+
+// What a thread calls that is in a blocked region. All of these functions have three words at most.
+template <size_t number>
+uintptr_t GiveOutsideOfRegion(uintptr_t first, uintptr_t second, uintptr_t third) {
+  const SignalScope outside;
+  void* const function = program_givers[number].load(std::memory_order_relaxed);
+  return reinterpret_cast<uintptr_t (*)(uintptr_t, uintptr_t, uintptr_t)>(function)(first, second,
+                                                                                    third);
+}
+
+template <size_t... numbers>
+void* GiverOutsideOfRegion(size_t number, std::index_sequence<numbers...> /*unused*/) {
+  void* const functions[] = {reinterpret_cast<void*>(&GiveOutsideOfRegion<numbers>)...};
+  return functions[number];
 }
 
 // --- what a stand-in leads to ---
@@ -296,13 +364,32 @@ void* GiverFunction(const char* name) {
   __builtin_unreachable();
 }
 
+// For the program, whose thread is in a blocked region.
+void* OutsideOfRegion(const StandIn& stand_in, void* program) {
+  if (stand_in.kind == StandInKind::kAllocation) {
+    const size_t giver = GiverNumberOf(stand_in.name);
+    if (giver < kGiverCount) {
+      return GiverOutsideOfRegion(giver, std::make_index_sequence<kGiverCount>());
+    }
+    // The others look for themselves.
+    if (TakerNumberOf(stand_in.name) < kTakerCount) return program;
+  }
+  LeaveBlockedRegion();
+  return program;
+}
+
 // For all but the program.
 void* Behind(StandIn& stand_in) {
   void* next = stand_in.next.load(std::memory_order_relaxed);
   if (next != nullptr) return next;
   if (stand_in.kind == StandInKind::kAllocation) {
     const size_t taker = TakerNumberOf(stand_in.name);
-    next = taker < kTakerCount ? TakerFunction(taker) : GiverFunction(stand_in.name);
+    const size_t giver = GiverNumberOf(stand_in.name);
+    if (taker < kTakerCount) {
+      next = TakerFunction(taker);
+    } else if (giver < kGiverCount) {
+      next = givers[giver].own;
+    }
   }
   if (next == nullptr) next = FindBehindProgram(stand_in.name);
   stand_in.next.store(next, std::memory_order_relaxed);
@@ -377,6 +464,8 @@ void ActivateStandIns(const ProgramLookup& lookup) {
         takers[taker].store(program, std::memory_order_relaxed);
         program = TakerFunction(taker);
       }
+      const size_t giver = GiverNumberOf(stand_in.name);
+      if (giver < kGiverCount) program_givers[giver].store(program, std::memory_order_relaxed);
       if (strcmp(stand_in.name, "malloc") == 0) {
         program_malloc.store(program, std::memory_order_relaxed);
       }
@@ -399,6 +488,7 @@ extern "C" __attribute__((visibility("hidden"))) void* MendChooseDefinition(
   void* const program = stand_in->program.load(std::memory_order_relaxed);
   if (stand_in->kind == StandInKind::kCallback) {
     if (program == nullptr) mend::jit::RefuseEarlyCallback(stand_in->name);
+    if (mend::jit::IsInBlockedRegion()) mend::jit::LeaveBlockedRegion();
     return program;
   }
   if (program != nullptr) {
@@ -406,7 +496,10 @@ extern "C" __attribute__((visibility("hidden"))) void* MendChooseDefinition(
         stand_in->kind == StandInKind::kAllocation
             ? mend::jit::AllocatesForProgram()
             : mend_own_allocations == 0 && !mend::ThreadRegistry::Get().IsRuntimeThread();
-    if (for_program) return program;
+    if (for_program) {
+      return mend::jit::IsInBlockedRegion() ? mend::jit::OutsideOfRegion(*stand_in, program)
+                                            : program;
+    }
   }
   return mend::jit::Behind(*stand_in);
 }

@@ -210,3 +210,137 @@ for round in 1 2 3; do
   ask go "1 16"
 done
 finish
+
+# Sizes and alignments that no memory has, asked of mend's own memory: refused, as libc refuses them.
+cat >greedy.c <<'CODE'
+#define _GNU_SOURCE
+#include <errno.h>
+#include <malloc.h>
+#include <stdint.h>
+#include <stdlib.h>
+static int refusals, wrong_errors;
+static void want_refused(void* block, int error) {
+  if (block == NULL) ++refusals;
+  if (errno != error) ++wrong_errors;
+  errno = 0;
+}
+__attribute__((constructor)) static void begin(void) {
+  volatile size_t most = SIZE_MAX;
+  want_refused(pvalloc(most), ENOMEM);
+  want_refused(pvalloc(most - 4094), ENOMEM);
+  want_refused(valloc(most), ENOMEM);
+  want_refused(memalign(most, 1), EINVAL);
+  want_refused(memalign(most / 2 + 2, 1), EINVAL);
+  want_refused(memalign(most / 2 + 1, 1), ENOMEM);
+}
+int count_refusals(void) { return refusals * 10 + wrong_errors; }
+CODE
+cat >greedy_user.c <<'CODE'
+#define _GNU_SOURCE
+#include <stdio.h>
+#include "pool_malloc.h"
+int count_refusals(void);
+int main(void) { printf("%d\n", count_refusals()); }
+CODE
+clang-22 -O1 -fno-builtin -fPIC -shared greedy.c -o libgreedy.so -Wl,-soname,libgreedy.so
+"$patchc" cc -O2 greedy_user.c -o greedy -L. -lgreedy -Wl,-rpath,"$work"
+expect "sizes and alignments that wrap round" 60 "$(MEND_OPTIONS=--no-socket ./greedy)"
+
+# What a call that may sleep calls of the program (malloc, for its buffer) is a unit like any other,
+# although its thread passes for blocked before and after.
+cat >below.c <<'CODE'
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include "pool_malloc.h"
+__attribute__((noinline)) int first(void) { return 1; }
+__attribute__((noinline)) int second(void) { return 1; }
+static __thread const char* stay_until;
+static int seen[2];
+/* The pool calls it under no lock. */
+__attribute__((noinline)) void pool_asked(void) {
+  if (stay_until == NULL) return;
+  const char* until = stay_until;
+  stay_until = NULL;
+  seen[0] = first();
+  struct stat status;
+  puts("inside");
+  fflush(stdout);
+  while (stat(until, &status) != 0) {
+  }
+  seen[1] = second();
+}
+static void* open_a_file(void* unused) {
+  stay_until = "go";
+  FILE* file = fopen("/dev/null", "r");
+  if (file != NULL) fclose(file);
+  return unused;
+}
+static void* close_a_file(void* unused) {
+  FILE* file = fopen("/dev/null", "r");
+  stay_until = "go";
+  fclose(file);
+  return unused;
+}
+/* Its end is not in the stream's buffer yet. */
+static void read_line(char* line, size_t size) {
+  static char buffer[64];
+  FILE* file = fopen("line", "r");
+  setvbuf(file, buffer, _IOFBF, sizeof buffer);
+  fgetc(file);
+  stay_until = "go";
+  if (getline(&line, &size, file) < 0) seen[0] = 9;
+  fclose(file);
+  free(line);
+}
+static void* read_a_line(void* unused) {
+  read_line(NULL, 0);
+  return unused;
+}
+static void* grow_a_line(void* unused) {
+  read_line(malloc(16), 16);
+  return unused;
+}
+int main(void) {
+  char line[64];
+  pthread_t thread;
+  setvbuf(stdout, malloc(4096), _IOFBF, 4096);
+  while (fgets(line, sizeof line, stdin) != NULL) {
+    void* (*what)(void*) = line[0] == 'o'   ? open_a_file
+                           : line[0] == 'c' ? close_a_file
+                           : line[0] == 'r' ? read_a_line
+                           : line[0] == 'g' ? grow_a_line
+                                            : NULL;
+    if (what != NULL) {
+      pthread_create(&thread, NULL, what, NULL);
+      continue;
+    }
+    if (line[0] == 'j') pthread_join(thread, NULL);
+    printf("%d %d, %d %d\n", seen[0], seen[1], first(), second());
+    fflush(stdout);
+  }
+  return 0;
+}
+CODE
+sed 's/^void\* malloc(size_t size) {/void pool_asked(void);\n&\n  pool_asked();\n /; s/^void free(void\* block) {/&\n  pool_asked();\n /
+  s/^void\* realloc(void\* block, size_t size) {/&\n  pool_asked();/' "$sources/pool_malloc.h" >pool_malloc.h
+sed 's/\(first\|second\)(void) { return 1; }/\1(void) { return 2; }/' below.c >below_edited.c
+diff -u below.c below_edited.c >below.patch || true
+printf '%0200d\n' 0 >line
+"$patchc" cc -O2 -pthread below.c -o below
+"$patchc" build --name fix --hold pool_asked -o below.mendpatch --base below --diff below.patch >/dev/null
+for call in open close read grow; do
+  start ./below
+  await_target
+  rm -f go
+  ask "$call" inside
+  expect_code 4 "$patchc" apply below.mendpatch --timeout 1 --to "$hosted_pid"
+  touch go
+  ask join "1 1, 1 1"
+  expect_code 0 "$patchc" apply below.mendpatch --to "$hosted_pid"
+  ask values "1 1, 2 2"
+  finish
+  echo "ok malloc below a blocking call: $call"
+done
