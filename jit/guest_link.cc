@@ -4,9 +4,11 @@
 #include <string.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "jit/library_switches.h"
 #include "jit/program_loader.h"
 #include "runtime/base/own_allocations.h"
 #include "runtime/safepoint/unwind_table.h"
@@ -146,6 +148,11 @@ absl::Status GuestLink::LinkObjects(const GuestLinkRequest& request) {
     object_->lazy = lazy_.get();
   }
   if (absl::Status opened = OpenLibraries(request.libraries); !opened.ok()) return opened;
+  for (const std::string& name : request.switches) {
+    const std::optional<uintptr_t> function = object_->host.Find(name);
+    if (!function) continue;
+    object_->host.Override(name, EntryOfSwitch(name, reinterpret_cast<void*>(*function)));
+  }
   if (absl::Status loaded = LoadObjects(*object_, request.objects); !loaded.ok()) return loaded;
   for (const MemoryKind kind : {MemoryKind::kConstant, MemoryKind::kData}) {
     for (const CodeRange& range : arena_->RangesOf(kind)) object_->data.push_back(range);

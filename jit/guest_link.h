@@ -33,6 +33,7 @@ struct GuestLinkRequest {
   // Their bytes must stay as long as the result.
   std::vector<ProgramObject> objects;
   std::vector<std::string> libraries;  // as in DT_NEEDED, opened until the result goes
+  std::vector<std::string> switches;   // of the libraries: library_switches.h
   std::string lazy_name;               // ModuleSource's; see lazy_binding.h
   std::vector<std::string> needed;     // ModuleSource's
   std::string brought_by;              // ModuleSource's

@@ -27,6 +27,7 @@ class HostSymbols {
 
   // A library of dlopen, asked after those of the whole process.
   void AddLibrary(void* library) { libraries_.push_back(library); }
+  void Override(const std::string& name, void* target) { overrides_[name] = target; }
   const std::map<std::string, void*>& overrides() const { return overrides_; }
 
   // The address of a function or datum; nullopt when nobody defines it.

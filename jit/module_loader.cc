@@ -8,6 +8,7 @@
 #include "runtime/base/read_file.h"
 #include "runtime/format/object_description.h"
 #include "runtime/format/program_image.h"
+#include "runtime/format/stack_switch_names.h"
 
 namespace mend::jit {
 namespace {
@@ -58,6 +59,9 @@ absl::Status GuestLibrary::LinkImage(const ModuleSource& source) {
   std::vector<std::string> libraries;
   absl::StatusOr<std::string_view> names = FindElfSection(bytes_, kLibrariesSection);
   if (names.ok()) libraries = NamesInSection(*names);
+  std::vector<std::string> switches;
+  names = FindElfSection(bytes_, kSwitchesOfLibrariesSection);
+  if (names.ok()) switches = NamesInSection(*names);
   auto arena = std::make_unique<ModuleArena>(program_->memory);
   absl::StatusOr<std::unique_ptr<GuestLink>> link =
       GuestLink::Link(program_, arena,
@@ -65,6 +69,7 @@ absl::Status GuestLibrary::LinkImage(const ModuleSource& source) {
                        .version = "",
                        .objects = *std::move(objects),
                        .libraries = std::move(libraries),
+                       .switches = std::move(switches),
                        .lazy_name = source.lazy_name,
                        .needed = source.needed,
                        .brought_by = source.brought_by,

@@ -1,5 +1,6 @@
 #include "mend/host.h"
 
+#include <dlfcn.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,8 +18,10 @@
 #include "absl/strings/str_split.h"
 #include "jit/guest_libc/guest_libc.h"
 #include "jit/guest_libc/stand_ins.h"
+#include "jit/library_switches.h"
 #include "mend/dynamic_loading.h"
 #include "mend/guest_opening.h"
+#include "mend/mapped_file.h"
 #include "mend/open_libraries.h"
 #include "runtime/base/failpoint.h"
 #include "runtime/base/high_descriptor.h"
@@ -26,6 +29,7 @@
 #include "runtime/base/standard_error.h"
 #include "runtime/base/uninterrupted.h"
 #include "runtime/format/object_description.h"
+#include "runtime/format/stack_switch_names.h"
 #include "runtime/module/hosted_services.h"
 #include "runtime/safepoint/apart_thread.h"
 #include "runtime/safepoint/blocked_region.h"
@@ -119,6 +123,12 @@ absl::Status Host::Initialize() {
   if (absl::Status status = events_.OpenLines(options_.log); !status.ok()) return status;
   std::map<std::string, void*> symbols = DynamicLoadingSymbols();
   symbols[kPollSlowPath] = reinterpret_cast<void*>(&__mend_poll_slow);
+  if (options_.is_process) {
+    for (const std::string& name : NamesInExecutable(kSwitchesOfLibrariesSection)) {
+      void* const function = dlsym(RTLD_DEFAULT, name.c_str());
+      if (function != nullptr) symbols[name] = jit::EntryOfSwitch(name, function);
+    }
+  }
   std::map<std::string, std::pair<void*, size_t>> places;
   for (jit::PlaceInExecutable& place : jit::PlacesInExecutable()) {
     places[std::move(place.name)] = {place.address, place.size};

@@ -29,6 +29,7 @@
 #include "patchc/linked_modules.h"
 #include "patchc/object_writer.h"
 #include "patchc/shell_library.h"
+#include "patchc/stack_switches.h"
 #include "patchc/stand_ins.h"
 #include "patchc/toolchain.h"
 #include "patchc/write_file.h"
@@ -123,6 +124,9 @@ class ProgramLink {
     if (!needed.ok()) return Fail(needed.status());
     for (const std::string& line : inputs_.other_output) llvm::outs() << line << "\n";
     if (absl::Status taken = TakeModules(*needed); !taken.ok()) return Fail(taken);
+    if (absl::Status found = FindSwitches(scratch->path(), *needed); !found.ok()) {
+      return Fail(found);
+    }
     if (arguments_.is_shared) return LinkShell(scratch->path(), *needed);
     if (absl::Status found = FindExports(scratch->path(), *needed); !found.ok()) return Fail(found);
     return LinkLauncher(scratch->path(), *needed);
@@ -294,7 +298,7 @@ class ProgramLink {
     const std::string libraries = SectionOfNames(needed);
     std::vector<NewSection> sections = {{kModuleSection, *image, SHF_ALLOC, kImageAlignment},
                                         {kLibrariesSection, libraries, SHF_ALLOC, 1}};
-    AddLinkedNames(sections);
+    AddNames(sections);
     absl::StatusOr<std::string> object = AppendSections(*shell, sections);
     if (!object.ok()) return object.status();
     return WriteFile(path, *object);
@@ -333,6 +337,39 @@ class ProgramLink {
     exported_names_ = SectionOfNames({names.begin(), names.end()});
     stand_ins_ = stand_ins.Finish();
     return absl::OkStatus();
+  }
+
+  // What hosted code or one library calls of another library and goes to another stack. Libc's and
+  // the compiler's own are known to the host, or unwind.
+  absl::Status FindSwitches(const std::string& linked, const std::vector<std::string>& needed) {
+    absl::StatusOr<std::set<std::string>> names = ReadUndefined(linked);
+    if (!names.ok()) return names.status();
+    std::vector<std::string> paths;
+    for (const SharedLibrary& library : inputs_.libraries) {
+      if (!IsNeeded(library, needed) || IsOfSystem(library)) continue;
+      absl::StatusOr<std::set<std::string>> undefined = ReadUndefined(library.path);
+      if (!undefined.ok()) return undefined.status();
+      names->merge(*undefined);
+      paths.push_back(library.path);
+    }
+    std::set<std::string> found;
+    for (const std::string& path : paths) {
+      absl::StatusOr<std::vector<std::string>> its = FindSwitchesOfLibrary(path, *names);
+      if (!its.ok()) return its.status();
+      found.insert(its->begin(), its->end());
+    }
+    switches_of_libraries_ = SectionOfNames({found.begin(), found.end()});
+    return absl::OkStatus();
+  }
+
+  static bool IsOfSystem(const SharedLibrary& library) {
+    constexpr llvm::StringLiteral kNames[] = {"libc.so",      "libm.so",    "libpthread.so",
+                                              "libdl.so",     "librt.so",   "libgcc_s.so",
+                                              "libstdc++.so", "libc++.so",  "libc++abi.so",
+                                              "libunwind.so", "libmend.so", "ld-linux-x86-64.so"};
+    return llvm::any_of(kNames, [&](llvm::StringRef name) {
+      return llvm::StringRef(library.soname).starts_with(name);
+    });
   }
 
   static bool IsNeeded(const SharedLibrary& library, const std::vector<std::string>& needed) {
@@ -447,8 +484,11 @@ class ProgramLink {
     return absl::OkStatus();
   }
 
-  void AddLinkedNames(std::vector<NewSection>& sections) const {
+  void AddNames(std::vector<NewSection>& sections) const {
     if (!linked_names_.empty()) sections.push_back({kLinkedSection, linked_names_, SHF_ALLOC, 1});
+    if (!switches_of_libraries_.empty()) {
+      sections.push_back({kSwitchesOfLibrariesSection, switches_of_libraries_, SHF_ALLOC, 1});
+    }
   }
 
   absl::Status WriteLauncher(const std::string& path) {
@@ -460,7 +500,7 @@ class ProgramLink {
                                               LauncherPath(), ": ", launcher.getError().message()));
     }
     std::vector<NewSection> sections = {{kProgramSection, *image, SHF_ALLOC, kImageAlignment}};
-    AddLinkedNames(sections);
+    AddNames(sections);
     if (!exported_names_.empty()) {
       sections.push_back({kExportsSection, exported_names_, SHF_ALLOC, 1});
     }
@@ -473,8 +513,9 @@ class ProgramLink {
   const LinkOptions options_;
   LinkArguments arguments_;
   LinkInputs inputs_;
-  std::string linked_names_;    // of guest modules, for kLinkedSection
-  std::string exported_names_;  // of the program, for kExportsSection
+  std::string linked_names_;           // of guest modules, for kLinkedSection
+  std::string exported_names_;         // of the program, for kExportsSection
+  std::string switches_of_libraries_;  // for kSwitchesOfLibrariesSection
   std::vector<std::string> module_paths_;
   std::map<std::string, StandInKind> stand_ins_;  // of the launcher
   bool done_ = false;

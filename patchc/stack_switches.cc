@@ -3,12 +3,15 @@
 #include <llvm/ADT/SmallSet.h>
 #include <llvm/MC/MCInst.h>
 #include <llvm/Object/ELFObjectFile.h>
+#include <llvm/Support/MemoryBuffer.h>
 
 #include <algorithm>
 #include <map>
 #include <optional>
 #include <utility>
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "patchc/disassembler.h"
 #include "patchc/llvm_status.h"
 #include "patchc/object_writer.h"
@@ -126,6 +129,75 @@ absl::StatusOr<Functions> FunctionsOf(const ElfFile& file) {
   return functions;
 }
 
+// What a shared library exports as code.
+struct ExportedText {
+  std::string name;
+  llvm::ArrayRef<uint8_t> bytes;
+};
+
+absl::StatusOr<std::vector<ExportedText>> ExportedTexts(const ElfFile& file,
+                                                        const std::string& path) {
+  struct Place {
+    uint64_t address;
+    uint64_t size;
+    std::string name;
+  };
+  std::vector<Place> places;
+  for (const llvm::object::ELFSymbolRef symbol : file.getDynamicSymbolIterators()) {
+    const uint8_t type = symbol.getELFType();
+    if (type != llvm::ELF::STT_FUNC && type != llvm::ELF::STT_NOTYPE) continue;
+    auto name = symbol.getName();
+    if (!name) return FromLlvm(name.takeError(), path);
+    auto address = symbol.getAddress();
+    if (!address) return FromLlvm(address.takeError(), path);
+    places.push_back({*address, symbol.getSize(), name->str()});
+  }
+  std::sort(places.begin(), places.end(),
+            [](const Place& a, const Place& b) { return a.address < b.address; });
+  std::vector<ExportedText> texts;
+  for (const llvm::object::ELFSectionRef section : file.sections()) {
+    if (!section.isText()) continue;
+    auto contents = section.getContents();
+    if (!contents) return FromLlvm(contents.takeError(), path);
+    const llvm::ArrayRef<uint8_t> text(contents->bytes_begin(), contents->size());
+    const uint64_t begin = section.getAddress();
+    for (auto at = places.begin(); at != places.end(); ++at) {
+      if (at->address < begin || at->address - begin >= text.size()) continue;
+      const auto next = std::find_if(
+          at, places.end(), [at](const Place& other) { return other.address > at->address; });
+      // Assembler does not always say how long a function is.
+      uint64_t size = at->size;
+      if (size == 0) size = next == places.end() ? text.size() : next->address - at->address;
+      texts.push_back({at->name, text.drop_front(at->address - begin).take_front(size)});
+    }
+  }
+  return texts;
+}
+
+// Whether an instruction in there may write the whole stack pointer from a register or memory: most
+// functions of a library need not be disassembled.
+bool MayLoadStackPointer(llvm::ArrayRef<uint8_t> text) {
+  for (size_t i = 0; i + 1 < text.size(); ++i) {
+    // popq %rsp, and what ends a function or pops more.
+    const uint8_t next = text[i + 1];
+    if (text[i] == 0x5c &&
+        (next == 0xc3 || next == 0xff || next == 0x41 || (next & 0xf8) == 0x58)) {
+      return true;
+    }
+    // REX.W, an operation, and its operands; the stack pointer is register 4 without REX's bits.
+    if ((text[i] & 0xf8) != 0x48) continue;
+    const uint8_t operation = next;
+    if (text[i] == 0x48 && operation == 0x94) return true;  // xchgq %rax, %rsp
+    if (i + 2 >= text.size()) continue;
+    const uint8_t operands = text[i + 2];
+    const bool into_register = operation == 0x8b || operation == 0x8d || operation == 0x87;
+    const bool from_register = operation == 0x89 || operation == 0x87;
+    if (into_register && (text[i] & 4) == 0 && (operands & 0x38) == 0x20) return true;
+    if (from_register && (text[i] & 1) == 0 && (operands & 0xc7) == 0xc4) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<std::string>> FindStackSwitches(
@@ -157,6 +229,25 @@ absl::StatusOr<std::vector<std::string>> FindStackSwitches(
         if (leaves) found.push_back(at->second);
       }
     }
+  }
+  return found;
+}
+
+absl::StatusOr<std::vector<std::string>> FindSwitchesOfLibrary(const std::string& path,
+                                                               const std::set<std::string>& names) {
+  auto bytes =
+      llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+  if (!bytes) return absl::InternalError(absl::StrCat(path, ": ", bytes.getError().message()));
+  auto file = ElfFile::create((*bytes)->getMemBufferRef());
+  if (!file) return FromLlvm(file.takeError(), path);
+  absl::StatusOr<std::vector<ExportedText>> texts = ExportedTexts(*file, path);
+  if (!texts.ok()) return texts.status();
+  std::vector<std::string> found;
+  std::optional<Disassembler> disassembler;
+  for (const ExportedText& text : *texts) {
+    if (!names.contains(text.name) || !MayLoadStackPointer(text.bytes)) continue;
+    if (!disassembler.has_value()) disassembler.emplace();
+    if (LeavesStack(*disassembler, text.bytes)) found.push_back(text.name);
   }
   return found;
 }

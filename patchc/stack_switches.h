@@ -9,6 +9,7 @@
 #ifndef MEND_PATCHC_STACK_SWITCHES_H_
 #define MEND_PATCHC_STACK_SWITCHES_H_
 
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,11 @@ namespace mend::patchc {
 // INVALID_ARGUMENT: damaged.
 absl::StatusOr<std::vector<std::string>> FindStackSwitches(
     std::string_view object, absl::FunctionRef<bool(std::string_view function)> skip);
+
+// Of the functions that the shared library exports and that are among `names`, those that do so.
+// INVALID_ARGUMENT, INTERNAL: the file cannot be read.
+absl::StatusOr<std::vector<std::string>> FindSwitchesOfLibrary(const std::string& path,
+                                                               const std::set<std::string>& names);
 
 // The object with a section that names them (kSwitchesSection); as it is when there are none. Same
 // errors.

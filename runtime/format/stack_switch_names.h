@@ -7,6 +7,9 @@ namespace mend {
 // The ELF section with the names of those that are in assembler, each with a zero behind it (not
 // allocated, excluded from ordinary links).
 inline constexpr char kSwitchesSection[] = ".mend.switches";
+// The section of a program or guest module that names such functions of its libraries, the same way
+// (allocated).
+inline constexpr char kSwitchesOfLibrariesSection[] = "mend_switches";
 // Data: the byte `__mend_switched.NAME`, which the compiled function NAME sets before it goes
 // there.
 inline constexpr char kSwitchFlagPrefix[] = "__mend_switched.";

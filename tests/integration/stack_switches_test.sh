@@ -1,6 +1,7 @@
 # A coroutine that was left in the middle of a unit, on a stack on which nothing ever blocked and
 # nobody answered: that the program goes to such stacks is noted when the function runs that does it, in
-# inline assembly, in a naked function, outside of functions, and in a source in assembler.
+# inline assembly, in a naked function, outside of functions, in a source in assembler, and in a shared
+# library that hosted code or another library calls.
 . "$(dirname "$0")/lib.sh"
 cd "$work"
 . "$source_root/tests/integration/unregistered_stacks.sh"
@@ -142,15 +143,27 @@ int main(void) {
 SOURCE
 make_fix
 
-for source in go_inline.c go_naked.c go_outside.c go_source.S; do
-  "$patchc" cc -O2 -pthread -o serve serve.c $source
+# As the system's libboost_context.so has it, and a library of fibers above it.
+clang-22 -shared -o libgo.so go_source.S -Wl,-soname,libgo.so
+cat >hop.c <<'SOURCE'
+void go(void** save, void* load);
+void hop(void** save, void* load) {
+  go(save, load);
+  __asm__ volatile("");
+}
+SOURCE
+clang-22 -O1 -fPIC -shared -o libhop.so hop.c -L. -lgo -Wl,-soname,libhop.so
+
+for source in go_inline.c go_naked.c go_outside.c go_source.S "-lgo" "-Dgo=hop -lhop -lgo"; do
+  # shellcheck disable=SC2086
+  "$patchc" cc -O2 -pthread -o serve serve.c $source -L. -Wl,-rpath,"$work"
   build_fix
 
   # The program has such code, and has not run it.
   start ./serve
   await_target
   ask align done
-  seen_is $source none
+  seen_is "$source" none
   expect_code 0 "$patchc" apply fix.mendpatch --to "$hosted_pid"
   ask values "2 2"
   expect_code 0 "$mend" disable "$hosted_pid" fix
@@ -171,5 +184,25 @@ for source in go_inline.c go_naked.c go_outside.c go_source.S; do
   ask resume "1 2"
   finish
 
-  holds_up_a_transition $source "go has gone to a stack"
+  holds_up_a_transition "$source" "go has gone to a stack"
 done
+
+# A guest module that is linked with such a library, which the program is not.
+"$patchc" cc -O2 -fPIC -shared -pthread -Dmain=serve -o serve.so serve.c -L. -lgo -Wl,-rpath,"$work"
+cat >opens.c <<'SOURCE'
+#include <dlfcn.h>
+int main(void) {
+  void* module = dlopen("./serve.so", RTLD_NOW);
+  int (*serve)(void) = module ? (int (*)(void))dlsym(module, "serve") : 0;
+  return serve ? serve() : 2;
+}
+SOURCE
+"$patchc" cc -O2 -o opens opens.c
+export LD_LIBRARY_PATH=$work
+start ./opens
+await_target
+ask align done
+seen_is "a module" none
+ask begin done
+expect_match "a module: the attribute" "^go has gone to a stack" "$("$mend" get "$hosted_pid" $attribute)"
+finish
