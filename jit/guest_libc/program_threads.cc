@@ -7,9 +7,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <threads.h>
+#include <time.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <vector>
 
 #include "jit/guest_libc/blocking.h"
 #include "jit/guest_libc/exec.h"
@@ -20,6 +23,9 @@
 #include "runtime/base/own_allocations.h"
 #include "runtime/base/raw_syscall.h"
 #include "runtime/base/uninterrupted.h"
+#include "runtime/safepoint/blocked_region.h"
+#include "runtime/safepoint/runtime_thread_call.h"
+#include "runtime/safepoint/system_threads.h"
 #include "runtime/safepoint/thread_registry.h"
 
 namespace mend::jit {
@@ -56,6 +62,30 @@ bool CountsOutAsLast() {
          live_threads.fetch_sub(1, std::memory_order_relaxed) == 1;
 }
 
+// Relaxed: set by the program's thread before libc's is there.
+constinit std::atomic<bool> libc_starts_threads{false};
+
+// Whether libc has threads of its own (SIGEV_THREAD, requests in the background). They let no
+// signal in, not even the safepoints', which a program's thread cannot keep out.
+bool LibcHasThreads() {
+  const OwnAllocations own;
+  const auto self = static_cast<pid_t>(RawSyscall(SYS_gettid));
+  const std::vector<pid_t> threads = SystemThreads();
+  return std::any_of(threads.begin(), threads.end(), [self](pid_t tid) {
+    return tid != self && !IsInRuntimePlace(tid) && ThreadBlocksSignal(tid, kHiddenSignal);
+  });
+}
+
+// By the last of the program's threads, which would be gone natively: waits until it would be the
+// process's last one, too. What they run may end the process before.
+void AwaitLibcsThreads() {
+  if (!libc_starts_threads.load(std::memory_order_relaxed)) return;
+  const Uninterrupted uninterrupted;
+  const BlockedRegion region("mend: waiting for threads of libc's");
+  constexpr timespec kPause = {.tv_sec = 0, .tv_nsec = 20'000'000};
+  while (LibcHasThreads()) RawSyscall(SYS_nanosleep, reinterpret_cast<long>(&kPause), 0);
+}
+
 // The end_key's destructor. libc calls destructors in rounds, as long as there are values, and in
 // each round in the order of the keys; the registry must lose the thread after everybody else's
 // destructors, so it asks for another round until the last, and has a late key.
@@ -69,6 +99,7 @@ void EndProgramThread(void* value) {
   // handlers are hosted code: the thread stays registered for them.
   if (CountsOutAsLast()) {
     if (some_left_by_call.load(std::memory_order_relaxed)) RawSyscall(SYS_exit_group, 0);
+    AwaitLibcsThreads();
     exit(0);
   }
   // Handlers are hosted code: for good, since the thread does not count any more.
@@ -195,8 +226,20 @@ void ForgetOtherThreadsAfterFork() {
   some_left_by_call.store(false, std::memory_order_relaxed);
   if (live_threads.load(std::memory_order_relaxed) != 0) {
     live_threads.store(1, std::memory_order_relaxed);
+    // It may be one that nobody counted.
+    if (pthread_getspecific(end_key) == nullptr) ArmThreadEnd();
   }
 }
+
+void ExpectLibcsThreads() { libc_starts_threads.store(true, std::memory_order_relaxed); }
+
+ProgramsFunctionScope::ProgramsFunctionScope() {
+  const OwnAllocations own;
+  if (thread_start_hook != nullptr) thread_start_hook();
+  ThreadRegistry::Get().Enter();
+}
+
+ProgramsFunctionScope::~ProgramsFunctionScope() { ThreadRegistry::Get().Leave(); }
 
 // Only the program's threads create others of them: nobody else can be about to.
 bool ProgramHasOneThread() { return live_threads.load(std::memory_order_relaxed) == 1; }

@@ -15,6 +15,19 @@ bool ProgramHasOneThread();
 // program's (the child of a vfork): there the call is the caller's.
 void EndThreadByCall(int status);
 
+// The program makes a call for which libc starts threads of its own.
+void ExpectLibcsThreads();
+
+// A scope in which a thread that libc has made by itself runs a function of the program, which has
+// its thread-locals and counts. Within another one, and on threads that count, it does nothing.
+class ProgramsFunctionScope {
+ public:
+  ProgramsFunctionScope();
+  ~ProgramsFunctionScope();
+  ProgramsFunctionScope(const ProgramsFunctionScope&) = delete;
+  ProgramsFunctionScope& operator=(const ProgramsFunctionScope&) = delete;
+};
+
 }  // namespace mend::jit
 
 #endif  // MEND_JIT_GUEST_LIBC_PROGRAM_THREADS_H_

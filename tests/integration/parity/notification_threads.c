@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <mqueue.h>
 #include <netdb.h>
+#include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
@@ -51,6 +52,17 @@ int main(void) {
     timer_settime(timer, 0, &soon, NULL);
     await_notice("timer");
   }
+  timer_delete(timer);
+
+  // A stack that has room for the program's own thread-locals.
+  pthread_attr_t attributes_of_thread;
+  pthread_attr_init(&attributes_of_thread);
+  printf("%d\n", pthread_attr_setstacksize(&attributes_of_thread, 64 << 10));
+  event.sigev_notify_attributes = &attributes_of_thread;
+  printf("%d\n", timer_create(CLOCK_MONOTONIC, &event, &timer));
+  pthread_attr_destroy(&attributes_of_thread);
+  timer_settime(timer, 0, &soon, NULL);
+  await_notice("small");
   timer_delete(timer);
 
   FILE* const file = tmpfile();
