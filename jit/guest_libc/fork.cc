@@ -1,7 +1,8 @@
 // Fork, by handlers of pthread_atfork: fork, daemon, forkpty and whatever else forks inside libc
-// run them; system calls that fork do without (raw_syscall.cc). They are registered before the
-// program's, so that prepare comes after all of the program's (which may take locks that other
-// threads hold while they wait for the runtime), and parent and child come before them.
+// run them; system calls that fork, and clone, do without (raw_syscall.cc, clone_call.cc). They are
+// registered before the program's, so that prepare comes after all of the program's (which may take
+// locks that other threads hold while they wait for the runtime), and parent and child come before
+// them.
 //
 // vfork and posix_spawn are left alone (but for a limit, exec.cc): their child runs no hosted code
 // but calls of the kernel, and _Fork runs no handlers by its definition.

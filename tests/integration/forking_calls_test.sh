@@ -111,3 +111,93 @@ for how in fork clone clone3 namespace; do
   all_say 1
   for pid in $processes; do kill -KILL "$pid" 2>/dev/null || true; done
 done
+
+# The same by clone(3): the child begins on a stack that the program gives it, and ends with its function.
+cat >sandbox.c <<'SOURCE'
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+__attribute__((noinline)) int answer(void) { return 1; }
+static char stack[256 * 1024] __attribute__((aligned(16)));
+static int input;
+
+static void say(const char* who) {
+  printf("%s %d\n", who, answer());
+  fflush(stdout);
+}
+
+static void* another(void* unused) {
+  char* text = strdup("a thread of the child");
+  say(text);
+  free(text);
+  return unused;
+}
+
+static int child(void* from) {
+  char byte;
+  pthread_t thread;
+  while (read(input, &byte, 1) == 1 && byte != 'e') say(from);
+  if (pthread_create(&thread, NULL, another, NULL) != 0) return 1;
+  pthread_join(thread, NULL);
+  return 42;
+}
+
+int main(int argc, char** argv) {
+  (void)argc;
+  int pipes[2], status;
+  if (pipe(pipes) != 0) return 3;
+  input = pipes[0];
+  const int flags = SIGCHLD | (!strcmp(argv[1], "namespace") ? CLONE_NEWPID : 0);
+  const pid_t pid = clone(child, stack + sizeof stack, flags, "child");
+  if (pid < 0) return errno == EPERM ? 77 : 4;
+  char line[16];
+  while (fgets(line, sizeof line, stdin) != NULL) {
+    if (write(pipes[1], line, 1) != 1) return 5;
+    if (line[0] == 'p') say("parent");
+  }
+  if (write(pipes[1], "e", 1) != 1) return 6;
+  if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status)) return 7;
+  return WEXITSTATUS(status);
+}
+SOURCE
+"$patchc" cc -O1 -pthread sandbox.c -o sandbox
+sed 's/answer(void) { return 1; }/answer(void) { return 2; }/' sandbox.c >edited/sandbox.c
+"$patchc" build --base sandbox edited/sandbox.c --name two -o two.mendpatch >/dev/null
+for how in plain namespace; do
+  start ./sandbox "$how"
+  await_target
+  for _ in $(seq 200); do
+    child=$(pgrep -P "$hosted_pid" | head -n 1) && [ -S "$XDG_RUNTIME_DIR/mend/$child.sock" ] && break
+    kill -0 "$hosted_pid" 2>/dev/null || break
+    sleep 0.05
+  done
+  if ! kill -0 "$hosted_pid" 2>/dev/null; then
+    code=0
+    wait "$hosted_pid" || code=$?
+    [ "$how:$code" = namespace:77 ] && continue # not allowed here
+    fail "clone, $how: the program ended with $code"
+  fi
+  started+=("$child")
+  ask child "child 1"
+  expect_code 0 "$patchc" apply two.mendpatch --to "$child"
+  ask child "child 2"
+  expect_code 0 "$patchc" apply two.mendpatch --to "$hosted_pid"
+  expect_code 0 "$mend" disable "$child" two
+  ask child "child 1"
+  # It ends with its function, which the parent passes on.
+  exec 7>&-
+  hear
+  expect "clone, $how: at its end" "a thread of the child 1" "$answer"
+  code=0
+  wait "$hosted_pid" || code=$?
+  expect "clone, $how: the child's exit code" 42 "$code"
+  exec 8>&-
+done
