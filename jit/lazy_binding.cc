@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "jit/hosted_program.h"
 #include "jit/module_arena.h"
+#include "runtime/base/uninterrupted.h"
 #include "runtime/safepoint/unwind_table.h"
 
 extern "C" {
@@ -102,6 +103,9 @@ absl::Status LazyBindings::BindAll() const {
 
 uintptr_t LazyBindings::Bind(void* binding) {
   const int saved_errno = errno;
+  // A handler of the program's may come to a function of its own that is not bound yet, or fork,
+  // and would wait for the locks that this takes.
+  const Uninterrupted uninterrupted;
   const auto& bound = *static_cast<const Binding*>(binding);
   const std::optional<uintptr_t> found = FindFunction(bound);
   if (!found) Missing(bound.bindings->file_, bound.name);

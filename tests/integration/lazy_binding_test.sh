@@ -144,3 +144,60 @@ expect_match "what nobody has" "MEND-E0140.*late_nowhere" "$output"
 expect_code 0 "$mend" disable "$hosted_pid" fix
 ask "call early_count" 4
 finish
+
+# A handler may come to a function that is not bound yet, while the thread binds another one.
+functions=$(seq 0 799)
+{
+  for i in $functions; do echo "long provided_$i(long); long use_$i(long n) { return provided_$i(n) + 1; }"; done
+  echo "long (*const uses[])(long) = {"
+  for i in $functions; do echo "use_$i,"; done
+  echo "};"
+} >users.c
+for i in $functions; do echo "long provided_$i(long n) { return n + $i; }"; done >provider.c
+cat >handlers.c <<'SOURCE'
+#include <dlfcn.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/time.h>
+
+enum { kCount = 800 };
+static long (*const* uses)(long);
+static volatile sig_atomic_t low, high = kCount;
+static volatile long of_handlers;
+
+static void use_last(int number) {
+  (void)number;
+  if (low + 1 < high) {
+    high = high - 1;
+    of_handlers += uses[high](0);
+  }
+}
+
+int main(void) {
+  long sum = 0;
+  void* const module = dlopen("./users.so", RTLD_LAZY);
+  if (module == NULL || dlopen("./provider.so", RTLD_NOW | RTLD_GLOBAL) == NULL) return 1;
+  uses = dlsym(module, "uses");
+  signal(SIGALRM, use_last);
+  const struct itimerval often = {{0, 100}, {0, 100}};
+  setitimer(ITIMER_REAL, &often, NULL);
+  while (low < high) {
+    const int next = low;
+    low = next + 1;
+    sum += uses[next](0);
+  }
+  const struct itimerval never = {{0, 0}, {0, 0}};
+  setitimer(ITIMER_REAL, &never, NULL);
+  printf("%ld\n", sum + of_handlers);
+  return 0;
+}
+SOURCE
+for folder in native .; do
+  compiler=("$patchc" cc)
+  [ "$folder" = . ] || compiler=(clang-22)
+  for module in users provider; do
+    "${compiler[@]}" -O1 -fPIC -shared -o "$folder/$module.so" $module.c -Wl,-z,lazy
+  done
+  "${compiler[@]}" -O1 -o "$folder/handlers" handlers.c
+  expect "$folder: handlers that bind" 320400 "$(cd "$folder" && MEND_OPTIONS=--no-socket timeout 60 ./handlers)"
+done
