@@ -60,6 +60,20 @@ StackBounds StackBelowDescriptor(size_t size) {
   return {.low = high - size, .high = high};
 }
 
+// Whether a thread that was announced has the id. One that was found has no other record: the id is
+// a new thread's by now.
+bool IsAnnouncedThreads(pid_t tid) {
+  const ThreadRecord* record = ThreadRegistry::Get().first();
+  for (; record != nullptr; record = record->next) {
+    if (record->activity.Get() != Activity::kGone &&
+        !record->adopted.load(std::memory_order_relaxed) &&
+        record->tid.load(std::memory_order_relaxed) == tid) {
+      return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 CreatingRuntimeThread::CreatingRuntimeThread() noexcept { ++tls_creating_runtime_thread; }
@@ -412,9 +426,8 @@ bool ThreadRegistry::ReapAdopted(ThreadRecord* record) {
 
 bool ThreadRegistry::ReapAdoptedLocked(ThreadRecord* record) {
   const long pid = RawSyscall(SYS_getpid);
-  if (RawSyscall(SYS_tgkill, pid, record->tid.load(std::memory_order_relaxed), 0) == 0) {
-    return false;
-  }
+  const pid_t tid = record->tid.load(std::memory_order_relaxed);
+  if (RawSyscall(SYS_tgkill, pid, tid, 0) == 0 && !IsAnnouncedThreads(tid)) return false;
   UnlistContext(record);
   record->activity.Set(Activity::kGone);
   record->words.store(nullptr, std::memory_order_relaxed);
