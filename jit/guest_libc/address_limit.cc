@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "jit/guest_libc/exec.h"
 #include "jit/guest_libc/executed_file.h"
 #include "jit/guest_libc/guest_libc.h"
 #include "jit/guest_libc/next_function.h"
@@ -94,6 +95,16 @@ int LimitAddresses(const rlimit64* wanted, rlimit64* before) {
   return 0;
 }
 
+// The same in the child of a vfork, which has the runtime no more as soon as it executes something.
+// What is known is its parent's.
+int LimitOwnAddresses(const rlimit64* wanted, rlimit64* before) {
+  rlimit64 current;
+  if (KernelLimit(0, RLIMIT_AS, nullptr, &current) != 0) return -1;
+  if (wanted != nullptr && KernelLimit(0, RLIMIT_AS, wanted, nullptr) != 0) return -1;
+  if (before != nullptr) *before = AsGiven(current);
+  return 0;
+}
+
 // What the program gave, if the kernel was told of more, and is told of that still.
 bool IsRaised(rlimit64* given, rlimit64* told) {
   // The program may have confined itself to calls that do not include this one.
@@ -124,7 +135,8 @@ int Limit(pid_t pid, int resource, const rlimit64* wanted, rlimit64* before) {
     thread_limit_hook();
   }
   if (runtime_bytes != 0 && resource == RLIMIT_AS && (pid == 0 || pid == getpid())) {
-    return LimitAddresses(wanted, before);
+    return IsRememberedProcess() ? LimitAddresses(wanted, before)
+                                 : LimitOwnAddresses(wanted, before);
   }
   return KernelLimit(pid, resource, wanted, before);
 }

@@ -3,8 +3,11 @@
 #include <linux/futex.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "jit/guest_libc/blocking.h"
 #include "jit/guest_libc/credential_calls.h"
@@ -155,6 +158,22 @@ MEND_INTERPOSE(long, syscall, long number, long a, long b, long c, long d, long 
     case SYS_clone3:
       if (!IsFork(number, a, b)) break;
       return ForkBy([&] { return next_syscall(number, a, b, c, d, e, f); });
+    case SYS_execve:
+      return ::execve(reinterpret_cast<const char*>(a), reinterpret_cast<char* const*>(b),
+                      reinterpret_cast<char* const*>(c));
+    case SYS_execveat:
+      return ::execveat(static_cast<int>(a), reinterpret_cast<const char*>(b),
+                        reinterpret_cast<char* const*>(c), reinterpret_cast<char* const*>(d),
+                        static_cast<int>(e));
+    case SYS_getrlimit:
+      return ::getrlimit64(static_cast<int>(a), reinterpret_cast<rlimit64*>(b));
+    case SYS_setrlimit:
+      return ::setrlimit64(static_cast<int>(a), reinterpret_cast<const rlimit64*>(b));
+    case SYS_prlimit64:
+      return ::prlimit64(static_cast<pid_t>(a), static_cast<__rlimit_resource>(b),
+                         reinterpret_cast<const rlimit64*>(c), reinterpret_cast<rlimit64*>(d));
+    case SYS_setns:
+      return ::setns(static_cast<int>(a), static_cast<int>(b));
     case SYS_exit:
       EndThreadByCall(static_cast<int>(a));
       break;

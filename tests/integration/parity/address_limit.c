@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 static void tell(const char* when) {
@@ -14,9 +16,14 @@ static void tell(const char* when) {
   getrlimit(RLIMIT_AS, &a);
   getrlimit64(RLIMIT_AS, &b);
   prlimit(getpid(), RLIMIT_AS, NULL, &c);
+  struct rlimit by_number = {0, 0};
+  syscall(SYS_prlimit64, 0, RLIMIT_AS, NULL, &by_number);
+  struct rlimit by_old_number = {0, 0};
+  syscall(SYS_getrlimit, RLIMIT_AS, &by_old_number);
   printf("%s: %lld %lld", when, (long long)a.rlim_cur, (long long)a.rlim_max);
-  printf(" %d\n", a.rlim_cur == b.rlim_cur && a.rlim_max == b.rlim_max &&
-                      a.rlim_cur == c.rlim_cur && a.rlim_max == c.rlim_max);
+  printf(" %d", a.rlim_cur == b.rlim_cur && a.rlim_max == b.rlim_max && a.rlim_cur == c.rlim_cur &&
+                    a.rlim_max == c.rlim_max);
+  printf(" %d %d\n", memcmp(&a, &by_number, sizeof a), memcmp(&a, &by_old_number, sizeof a));
 }
 static int fits(size_t mib) {
   void* p = mmap(NULL, mib << 20, PROT_READ | PROT_WRITE,
@@ -36,6 +43,9 @@ int main(void) {
   const rlim_t mib = 1 << 20;
   struct rlimit files;
   tell("at first");
+  const struct rlimit by_number = {250 * mib, RLIM_INFINITY};
+  printf("%ld\n", syscall(SYS_setrlimit, RLIMIT_AS, &by_number));
+  tell("by number");
   limit("soft", 200 * mib, RLIM_INFINITY);
   fflush(stdout);
   pid_t child = fork();

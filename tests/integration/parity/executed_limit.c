@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 static char said[] = "echo $(ulimit -Sv) $(ulimit -Hv)";
@@ -51,6 +52,12 @@ static void execute(int how) {
     case 6:
       execveat(AT_FDCWD, "/bin/sh", arguments, environ, 0);
       break;
+    case 7:
+      syscall(SYS_execve, "/bin/sh", arguments, environ);
+      break;
+    case 8:
+      syscall(SYS_execveat, AT_FDCWD, "/bin/sh", arguments, environ, 0);
+      break;
     default:
       execv("/bin/sh", arguments);
   }
@@ -59,7 +66,7 @@ static void all(const char* what) {
   int status;
   printf("%s\n", what);
   fflush(stdout);
-  for (int how = 0; how < 8; ++how) {
+  for (int how = 0; how < 10; ++how) {
     const pid_t child = fork();
     if (child == 0) {
       execute(how);
@@ -73,6 +80,16 @@ static void all(const char* what) {
     _exit(1);
   }
   waitpid(child, &status, 0);
+  // Its own limit, which is not its parent's.
+  child = vfork();
+  if (child == 0) {
+    const struct rlimit less = {140 << 20, 240 << 20};
+    if (setrlimit(RLIMIT_AS, &less) == 0) execve("/bin/sh", arguments, environ);
+    _exit(1);
+  }
+  waitpid(child, &status, 0);
+  tell("after vfork");
+  fflush(stdout);
   printf("%d ", posix_spawn(&child, "/bin/sh", NULL, NULL, later, environ));
   fflush(stdout);
   waitpid(child, &status, 0);
