@@ -119,7 +119,7 @@ void ShowStandIns(const jit::Session& session) {
 
 int mend_host_main(int argc, char** argv, char** /*envp*/, const void* image, size_t image_size) {
   mend::KeepMendApart();
-  mend::jit::RaiseInheritedLimit();
+  mend::jit::RaiseInheritedLimits();
   mend::HostOptions options = mend::TakeOptions();
   options.is_process = true;
   if (options.name.empty()) options.name = mend::FileName(argc > 0 ? argv[0] : "program");
@@ -141,7 +141,7 @@ int mend_host_main(int argc, char** argv, char** /*envp*/, const void* image, si
   }
   mend::ShowStandIns(host.session());
   mend::SingleThread::Enter();
-  mend::jit::RecordRuntimeAddresses();
+  mend::jit::RecordRuntimeMemory();
   // As libc has it: the environment as it is by then, which libraries' and the program's
   // constructors may have moved.
   host.session().RunInitializers(argc, argv, environ);

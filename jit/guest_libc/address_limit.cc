@@ -21,20 +21,13 @@
 namespace mend::jit {
 namespace {
 
-// What a small program has natively when it begins.
-constexpr rlim64_t kNativeAtStart = rlim64_t{4} << 20;
-
-// More than the runtime takes until the program begins.
-constexpr rlim64_t kRuntimeAtMost = rlim64_t{6} << 30;
-
-// What six threads take, and what a request wants to find besides.
-constexpr rlim64_t kThreadsOfChild = rlim64_t{768} << 20;
 // Children of children keep what libc does not take back from their parents' threads.
 constexpr int kGenerationsMax = 2;
 
-// 0: there is no program, and nothing is added. Written before the program's code, and in children.
-rlim64_t runtime_bytes = 0;
+// Written in children.
 int generation = 0;
+
+constexpr rlim64_t Mebibytes(rlim64_t count) { return count << 20; }
 
 // A limit as the program gave it and as the kernel was told. Who sets it from outside is answered
 // as it is. Relaxed: a program whose threads set a limit at the same time gets one or the other.
@@ -51,19 +44,64 @@ struct KnownLimit {
     told.store(by_kernel, std::memory_order_relaxed);
   }
 };
-constinit KnownLimit known_soft;
-constinit KnownLimit known_hard;
+
+// One of the limits that what the runtime takes would count for.
+struct MemoryLimit {
+  // Constant:
+  int resource;
+  // What a small program has natively when it begins.
+  rlim64_t native_at_start;
+  // More than the runtime takes until the program begins.
+  rlim64_t runtime_at_most;
+  // What the runtime may take later, to be operated.
+  rlim64_t operating;
+  // What six threads take, and what a request wants to find besides.
+  rlim64_t threads_of_child;
+  int statm_field;     // In /proc/self/statm, from 0.
+  char ulimit_option;  // The shell's.
+  // 0: there is no program, and nothing is added. Written before the program's code, and in
+  // children.
+  rlim64_t runtime_bytes = 0;
+  KnownLimit soft, hard;
+
+  rlimit64 AsGiven(const rlimit64& current) const {
+    return {soft.AsGiven(current.rlim_cur), hard.AsGiven(current.rlim_max)};
+  }
+  void Note(const rlimit64& given, const rlimit64& told) {
+    soft.Note(given.rlim_cur, told.rlim_cur);
+    hard.Note(given.rlim_max, told.rlim_max);
+  }
+  // Whether the kernel was told of another limit than the program gave.
+  bool Differs() const {
+    const auto relaxed = std::memory_order_relaxed;
+    return soft.given.load(relaxed) != soft.told.load(relaxed) ||
+           hard.given.load(relaxed) != hard.told.load(relaxed);
+  }
+};
+
+// Servers that limit their data mean a few megabytes, which leave no room for a patch; a limit to
+// addresses is larger.
+constinit MemoryLimit addresses = {.resource = RLIMIT_AS,
+                                   .native_at_start = Mebibytes(4),
+                                   .runtime_at_most = Mebibytes(6144),
+                                   .operating = 0,
+                                   .threads_of_child = Mebibytes(768),
+                                   .statm_field = 0,
+                                   .ulimit_option = 'v'};
+constinit MemoryLimit data = {.resource = RLIMIT_DATA,
+                              .native_at_start = 0,
+                              .runtime_at_most = Mebibytes(2048),
+                              .operating = Mebibytes(256),
+                              .threads_of_child = Mebibytes(256),
+                              .statm_field = 5,
+                              .ulimit_option = 'd'};
+constinit MemoryLimit* const limits[kMemoryLimits] = {&addresses, &data};
 
 // Set once, before the program runs.
 void (*thread_limit_hook)() = nullptr;
 
 rlim64_t More(rlim64_t limit, rlim64_t bytes) {
   return limit < RLIM64_INFINITY - bytes ? limit + bytes : RLIM64_INFINITY;
-}
-rlim64_t WithRuntime(rlim64_t limit) { return More(limit, runtime_bytes); }
-
-rlimit64 AsGiven(const rlimit64& current) {
-  return {known_soft.AsGiven(current.rlim_cur), known_hard.AsGiven(current.rlim_max)};
 }
 
 // The kernel's call: a sanitizer's runtime asks for limits before libc's functions are resolved.
@@ -75,21 +113,21 @@ int KernelLimit(pid_t pid, int resource, const rlimit64* wanted, rlimit64* befor
   return -1;
 }
 
-// prlimit(0, RLIMIT_AS, ...).
-int LimitAddresses(const rlimit64* wanted, rlimit64* before) {
+// prlimit(0, limit.resource, ...).
+int LimitMemory(MemoryLimit& limit, const rlimit64* wanted, rlimit64* before) {
   rlimit64 current;
-  if (KernelLimit(0, RLIMIT_AS, nullptr, &current) != 0) return -1;
-  const rlimit64 given = AsGiven(current);
+  if (KernelLimit(0, limit.resource, nullptr, &current) != 0) return -1;
+  const rlimit64 given = limit.AsGiven(current);
   if (wanted != nullptr) {
-    rlimit64 told = {WithRuntime(wanted->rlim_cur), WithRuntime(wanted->rlim_max)};
+    rlimit64 told = {More(wanted->rlim_cur, limit.runtime_bytes),
+                     More(wanted->rlim_max, limit.runtime_bytes)};
     if (wanted->rlim_cur <= wanted->rlim_max && wanted->rlim_max <= given.rlim_max) {
       // What the process was given cannot be passed, and need not be asked for more.
       told.rlim_max = std::min(told.rlim_max, current.rlim_max);
       told.rlim_cur = std::min(told.rlim_cur, told.rlim_max);
     }
-    if (KernelLimit(0, RLIMIT_AS, &told, nullptr) != 0) return -1;
-    known_soft.Note(wanted->rlim_cur, told.rlim_cur);
-    known_hard.Note(wanted->rlim_max, told.rlim_max);
+    if (KernelLimit(0, limit.resource, &told, nullptr) != 0) return -1;
+    limit.Note(*wanted, told);
   }
   if (before != nullptr) *before = given;
   return 0;
@@ -97,24 +135,19 @@ int LimitAddresses(const rlimit64* wanted, rlimit64* before) {
 
 // The same in the child of a vfork, which has the runtime no more as soon as it executes something.
 // What is known is its parent's.
-int LimitOwnAddresses(const rlimit64* wanted, rlimit64* before) {
+int LimitOwnMemory(const MemoryLimit& limit, const rlimit64* wanted, rlimit64* before) {
   rlimit64 current;
-  if (KernelLimit(0, RLIMIT_AS, nullptr, &current) != 0) return -1;
-  if (wanted != nullptr && KernelLimit(0, RLIMIT_AS, wanted, nullptr) != 0) return -1;
-  if (before != nullptr) *before = AsGiven(current);
+  if (KernelLimit(0, limit.resource, nullptr, &current) != 0) return -1;
+  if (wanted != nullptr && KernelLimit(0, limit.resource, wanted, nullptr) != 0) return -1;
+  if (before != nullptr) *before = limit.AsGiven(current);
   return 0;
 }
 
 // What the program gave, if the kernel was told of more, and is told of that still.
-bool IsRaised(rlimit64* given, rlimit64* told) {
+bool IsRaised(const MemoryLimit& limit, rlimit64* given, rlimit64* told) {
   // The program may have confined itself to calls that do not include this one.
-  const auto relaxed = std::memory_order_relaxed;
-  if (known_soft.given.load(relaxed) == known_soft.told.load(relaxed) &&
-      known_hard.given.load(relaxed) == known_hard.told.load(relaxed)) {
-    return false;
-  }
-  if (KernelLimit(0, RLIMIT_AS, nullptr, told) != 0) return false;
-  *given = AsGiven(*told);
+  if (!limit.Differs() || KernelLimit(0, limit.resource, nullptr, told) != 0) return false;
+  *given = limit.AsGiven(*told);
   return given->rlim_cur != told->rlim_cur || given->rlim_max != told->rlim_max;
 }
 
@@ -134,81 +167,107 @@ int Limit(pid_t pid, int resource, const rlimit64* wanted, rlimit64* before) {
   if (resource == RLIMIT_NPROC && wanted != nullptr && thread_limit_hook != nullptr) {
     thread_limit_hook();
   }
-  if (runtime_bytes != 0 && resource == RLIMIT_AS && (pid == 0 || pid == getpid())) {
-    return IsRememberedProcess() ? LimitAddresses(wanted, before)
-                                 : LimitOwnAddresses(wanted, before);
+  for (MemoryLimit* limit : limits) {
+    if (resource == limit->resource && limit->runtime_bytes != 0 && (pid == 0 || pid == getpid())) {
+      return IsRememberedProcess() ? LimitMemory(*limit, wanted, before)
+                                   : LimitOwnMemory(*limit, wanted, before);
+    }
   }
   return KernelLimit(pid, resource, wanted, before);
 }
 
 // Threads of the runtime would have arenas of malloc of their own, each of 64 MB, and of 128 while
 // it is made: the addresses that another thread's stack or a link then lacks.
-void LimitArenas(rlim64_t addresses) {
+void LimitArenas(rlim64_t bytes) {
   constexpr rlim64_t kWorthAnArena = rlim64_t{512} << 20;
   if (getenv("MALLOC_ARENA_MAX") != nullptr) return;
-  mallopt(M_ARENA_MAX, static_cast<int>(std::max<rlim64_t>(addresses / kWorthAnArena, 1)));
+  mallopt(M_ARENA_MAX, static_cast<int>(std::max<rlim64_t>(bytes / kWorthAnArena, 1)));
+}
+
+void RaiseInherited(MemoryLimit& limit) {
+  rlimit64 given;
+  if (KernelLimit(0, limit.resource, nullptr, &given) != 0 || given.rlim_cur == RLIM64_INFINITY) {
+    return;
+  }
+  const rlim64_t wanted = More(given.rlim_cur, limit.runtime_at_most);
+  rlimit64 told = {wanted, std::max(given.rlim_max, wanted)};
+  if (KernelLimit(0, limit.resource, &told, nullptr) != 0) {
+    told = {std::min(wanted, given.rlim_max), given.rlim_max};
+    if (limit.resource == RLIMIT_AS) LimitArenas(told.rlim_cur);
+    if (KernelLimit(0, limit.resource, &told, nullptr) != 0) return;
+  }
+  limit.Note(given, told);
+}
+
+// The bytes that a field of statm counts.
+rlim64_t BytesOf(const char* statm, int field) {
+  char* end = const_cast<char*>(statm);
+  rlim64_t pages = 0;
+  for (int i = 0; i <= field; ++i) pages = strtoull(end, &end, 10);
+  return pages * static_cast<rlim64_t>(sysconf(_SC_PAGESIZE));
 }
 
 }  // namespace
 
-void RaiseInheritedLimit() {
-  rlimit64 given;
-  if (KernelLimit(0, RLIMIT_AS, nullptr, &given) != 0 || given.rlim_cur == RLIM64_INFINITY) return;
-  const rlim64_t wanted = More(given.rlim_cur, kRuntimeAtMost);
-  rlimit64 told = {wanted, std::max(given.rlim_max, wanted)};
-  if (KernelLimit(0, RLIMIT_AS, &told, nullptr) != 0) {
-    told = {std::min(wanted, given.rlim_max), given.rlim_max};
-    LimitArenas(told.rlim_cur);
-    if (KernelLimit(0, RLIMIT_AS, &told, nullptr) != 0) return;
-  }
-  known_soft.Note(given.rlim_cur, told.rlim_cur);
-  known_hard.Note(given.rlim_max, told.rlim_max);
+void RaiseInheritedLimits() {
+  for (MemoryLimit* limit : limits) RaiseInherited(*limit);
 }
 
-void RecordRuntimeAddresses() {
+void RecordRuntimeMemory() {
   const int statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
   if (statm < 0) return;
-  char text[64];
+  char text[128];
   const ssize_t size = read(statm, text, sizeof text - 1);
   close(statm);
   if (size <= 0) return;
   text[size] = '\0';
-  const rlim64_t pages = strtoull(text, nullptr, 10);
-  const rlim64_t bytes = pages * static_cast<rlim64_t>(sysconf(_SC_PAGESIZE));
-  runtime_bytes = bytes > kNativeAtStart ? bytes - kNativeAtStart : 0;
-  // What the runtime has not taken of what it may is not the program's.
-  rlimit64 given, told;
-  if (IsRaised(&given, &told)) LimitAddresses(&given, nullptr);
+  for (MemoryLimit* limit : limits) {
+    const rlim64_t bytes = BytesOf(text, limit->statm_field);
+    limit->runtime_bytes =
+        bytes > limit->native_at_start ? bytes - limit->native_at_start + limit->operating : 0;
+    // What the runtime has not taken of what it may is not the program's.
+    rlimit64 given, told;
+    if (IsRaised(*limit, &given, &told)) LimitMemory(*limit, &given, nullptr);
+  }
 }
 
 LimitOfExec::LimitOfExec(int folder, const char* path, int flags) {
   const int saved_errno = errno;
-  rlimit64 given, told;
-  const ExecutedFile file =
-      IsRaised(&given, &told) ? LookAtFile(folder, path, flags) : ExecutedFile::kNone;
-  if (file != ExecutedFile::kNone) {
-    if (file == ExecutedFile::kHosted) given.rlim_max = told.rlim_max;
-    told_[0] = told.rlim_cur;
-    told_[1] = told.rlim_max;
-    TouchStack();
-    is_lowered_ = KernelLimit(0, RLIMIT_AS, &given, nullptr) == 0;
+  rlimit64 given[kMemoryLimits], told[kMemoryLimits];
+  bool is_any_raised = false;
+  for (int i = 0; i < kMemoryLimits; ++i) {
+    lowered_[i].is_lowered = IsRaised(*limits[i], &given[i], &told[i]);
+    is_any_raised |= lowered_[i].is_lowered;
+  }
+  const ExecutedFile file = is_any_raised ? LookAtFile(folder, path, flags) : ExecutedFile::kNone;
+  if (file != ExecutedFile::kNone) TouchStack();
+  for (int i = 0; i < kMemoryLimits; ++i) {
+    if (!lowered_[i].is_lowered) continue;
+    if (file == ExecutedFile::kHosted) given[i].rlim_max = told[i].rlim_max;
+    lowered_[i] = {.is_lowered = file != ExecutedFile::kNone &&
+                                 KernelLimit(0, limits[i]->resource, &given[i], nullptr) == 0,
+                   .soft = told[i].rlim_cur,
+                   .hard = told[i].rlim_max};
   }
   errno = saved_errno;
 }
 
 LimitOfExec::~LimitOfExec() {
-  if (!is_lowered_) return;
   const int saved_errno = errno;
-  const rlimit64 told = {told_[0], told_[1]};
-  KernelLimit(0, RLIMIT_AS, &told, nullptr);
+  for (int i = 0; i < kMemoryLimits; ++i) {
+    const rlimit64 told = {lowered_[i].soft, lowered_[i].hard};
+    if (lowered_[i].is_lowered) KernelLimit(0, limits[i]->resource, &told, nullptr);
+  }
   errno = saved_errno;
 }
 
 void LimitSpawned(int child, const char* path) {
   const int saved_errno = errno;
   rlimit64 given, told;
-  if (IsRaised(&given, &told) && LookAtFile(AT_FDCWD, path, 0) == ExecutedFile::kOther) {
-    KernelLimit(child, RLIMIT_AS, &given, nullptr);
+  for (const MemoryLimit* limit : limits) {
+    if (IsRaised(*limit, &given, &told) && LookAtFile(AT_FDCWD, path, 0) == ExecutedFile::kOther) {
+      KernelLimit(child, limit->resource, &given, nullptr);
+    }
   }
   errno = saved_errno;
 }
@@ -216,12 +275,18 @@ void LimitSpawned(int child, const char* path) {
 ShellCommand::ShellCommand(const char* command) : command_(command) {
   const int saved_errno = errno;
   rlimit64 given, told;
-  if (command != nullptr && IsRaised(&given, &told)) {
+  for (const MemoryLimit* limit : limits) {
+    if (command == nullptr || !IsRaised(*limit, &given, &told)) continue;
     char soft[24], hard[24];
+    char* before = limited_;
+    const char option = limit->ulimit_option;
     // On the command's own line, since the shell counts lines in what it complains of.
-    if (asprintf(&limited_, "ulimit -Sv %s;ulimit -Hv %s;%s", InKilobytes(given.rlim_cur, soft),
-                 InKilobytes(given.rlim_max, hard), command) < 0) {
-      limited_ = nullptr;
+    if (asprintf(&limited_, "ulimit -S%c %s;ulimit -H%c %s;%s", option,
+                 InKilobytes(given.rlim_cur, soft), option, InKilobytes(given.rlim_max, hard),
+                 get()) < 0) {
+      limited_ = before;
+    } else {
+      free(before);
     }
   }
   errno = saved_errno;
@@ -232,7 +297,10 @@ ShellCommand::~ShellCommand() { free(limited_); }
 void SetThreadLimitHook(void (*hook)()) { thread_limit_hook = hook; }
 
 void ExpectRuntimeThreads() {
-  if (runtime_bytes != 0 && generation++ < kGenerationsMax) runtime_bytes += kThreadsOfChild;
+  if (generation++ >= kGenerationsMax) return;
+  for (MemoryLimit* limit : limits) {
+    if (limit->runtime_bytes != 0) limit->runtime_bytes += limit->threads_of_child;
+  }
 }
 
 }  // namespace mend::jit

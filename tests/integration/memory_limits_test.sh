@@ -130,9 +130,14 @@ __attribute__((noinline)) int version(void) { return 1; }
 
 int main(int argc, char **argv) {
   (void)argc;
+#ifdef DATA
+  const struct rlimit limit = {8 << 20, 8 << 20};
+  if (setrlimit(RLIMIT_DATA, &limit) != 0) return 8;
+#else
   const struct rlimit limit = {512 << 20, 512 << 20};
-  char line[64];
   if (setrlimit(RLIMIT_AS, &limit) != 0) return 8;
+#endif
+  char line[64];
   const char *file = getenv("EXECUTES");
   if (file != NULL) {
     unsetenv("EXECUTES");
@@ -148,11 +153,14 @@ int main(int argc, char **argv) {
 SOURCE
 sed 's/return 1;/return 2;/' "$work/limited.c" >"$work/new/limited.c"
 "$patchc" cc -O1 "$work/limited.c" -o "$work/limited"
+"$patchc" cc -O1 -DDATA "$work/limited.c" -o "$work/limited_data"
 cp "$work/limited" "$work/other"
 echo "#! $work/other" >"$work/script"
 chmod +x "$work/script"
-for file in "" /proc/self/exe "$work/other" "$work/script"; do
-  start env ${file:+EXECUTES="$file"} "$work/limited"
+for file in "" /proc/self/exe "$work/other" "$work/script" data data:/proc/self/exe; do
+  program=limited
+  case $file in data*) program=limited_data file=${file#data} file=${file#:} ;; esac
+  start env ${file:+EXECUTES="$file"} "$work/$program"
   await_target
   ask go 1
   expect_code 0 "$patchc" apply "$work/new/limited.c" --name fix --to "$hosted_pid"
@@ -175,35 +183,45 @@ cat >"$work/forked.c" <<'SOURCE'
 __attribute__((noinline)) int version(void) { return 1; }
 
 int main(void) {
+#ifdef DATA
+  const struct rlimit limit = {8 << 20, 8 << 20};
+#else
   const struct rlimit limit = {200 << 20, 200 << 20};
+#endif
   char line[64];
   int status;
   pid_t child = fork();
   if (child > 0) return waitpid(child, &status, 0) != child || status != 0;
   printf("%d\n", (int)getpid());
   fflush(stdout);
+#ifdef DATA
+  if (setrlimit(RLIMIT_DATA, &limit) != 0) return 8;
+#else
   if (setrlimit(RLIMIT_AS, &limit) != 0) return 8;
+#endif
   while (fgets(line, sizeof line, stdin)) {
-    printf(fits(150) ? "%d\n" : "%d, and no room\n", version());
+    printf(fits(limit.rlim_cur / 4 * 3 >> 20) ? "%d\n" : "%d, and no room\n", version());
     fflush(stdout);
   }
   return 0;
 }
 SOURCE
 sed 's/return 1;/return 2;/' "$work/forked.c" >"$work/new/forked.c"
-"$patchc" cc -O1 "$work/forked.c" -o "$work/forked"
-start "$work/forked"
-parent=$hosted_pid
-hear
-hosted_pid=$answer
-await_target
-for turn in 1 2 3; do
-  expect_code 0 "$mend" ps
-  ask go 1
-  expect_code 0 "$patchc" apply "$work/new/forked.c" --name fix --to "$hosted_pid"
-  ask go 2
-  expect_code 0 "$mend" disable "$hosted_pid" fix
-  ask go 1
+for limited in "" -DDATA; do
+  "$patchc" cc -O1 $limited "$work/forked.c" -o "$work/forked"
+  start "$work/forked"
+  parent=$hosted_pid
+  hear
+  hosted_pid=$answer
+  await_target
+  for turn in 1 2 3; do
+    expect_code 0 "$mend" ps
+    ask go 1
+    expect_code 0 "$patchc" apply "$work/new/forked.c" --name fix --to "$hosted_pid"
+    ask go 2
+    expect_code 0 "$mend" disable "$hosted_pid" fix
+    ask go 1
+  done
+  hosted_pid=$parent
+  finish
 done
-hosted_pid=$parent
-finish

@@ -1,4 +1,5 @@
-// The limit to addresses that what a program executes has, and the program itself when that fails.
+// The limits to addresses and data that what a program executes has, and the program itself when
+// that fails.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -12,21 +13,28 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-static char said[] = "echo $(ulimit -Sv) $(ulimit -Hv)";
+#define ALL "echo $(ulimit -Sv) $(ulimit -Hv) $(ulimit -Sd) $(ulimit -Hd)"
+static char said[] = ALL;
 static char* arguments[] = {"sh", "-c", said, NULL};
 // A child that is not this one's own code gets it right after it has begun.
-static char* later[] = {"sh", "-c", "sleep 0.3; echo $(ulimit -Sv) $(ulimit -Hv)", NULL};
+static char* later[] = {"sh", "-c", "sleep 0.3; " ALL, NULL};
 static void limit(rlim_t soft, rlim_t hard) {
   struct rlimit wanted = {soft, hard};
   if (setrlimit(RLIMIT_AS, &wanted) != 0) puts("no limit");
+  // Another one, so that they are not taken for each other.
+  struct rlimit less = {soft - (50 << 20), hard == RLIM_INFINITY ? hard : hard - (50 << 20)};
+  if (setrlimit(RLIMIT_DATA, &less) != 0) puts("no limit");
 }
 static void tell(const char* when) {
   struct rlimit now;
+  struct rlimit data;
   getrlimit(RLIMIT_AS, &now);
+  getrlimit(RLIMIT_DATA, &data);
   void* p = mmap(NULL, 64 << 20, PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  printf("%s: %lld %lld %d\n", when, (long long)now.rlim_cur, (long long)now.rlim_max,
+  printf("%s: %lld %lld %d", when, (long long)now.rlim_cur, (long long)now.rlim_max,
          p != MAP_FAILED);
+  printf(" %lld %lld\n", (long long)data.rlim_cur, (long long)data.rlim_max);
   if (p != MAP_FAILED) munmap(p, 64 << 20);
 }
 static void execute(int how) {
