@@ -73,6 +73,15 @@ bool IsForeignHunk(std::string_view line, std::string_view next) {
          ParseRange(words[2].substr(1), start, count);
 }
 
+// "commit HASH", which begins what `git show` and `git log` write.
+bool IsCommitLine(std::string_view line) {
+  constexpr std::string_view kStart = "commit ";
+  constexpr size_t kDigitsMin = 7;  // of an abbreviated hash
+  if (!line.starts_with(kStart)) return false;
+  const std::string_view hash = line.substr(kStart.size());
+  return hash.size() >= kDigitsMin && hash.find_first_not_of("0123456789abcdef") >= kDigitsMin;
+}
+
 // Whether the line behind a hunk looks like another one of its changes. A mail's signature does
 // not.
 bool LooksChanged(std::string_view line) {
@@ -88,7 +97,7 @@ class DiffParser {
   absl::StatusOr<std::vector<FileDiff>> Parse() {
     std::vector<FileDiff> files;
     for (; at_ < lines_.size(); ++at_) {
-      if (ReadGitHead(files)) continue;
+      if (ReadGitHead(files) || ReadMessage()) continue;
       if (lines_[at_].starts_with("GIT binary patch")) return Refuse("a binary change");
       const bool is_header = lines_[at_].starts_with("--- ") && at_ + 1 < lines_.size() &&
                              lines_[at_ + 1].starts_with("+++ ");
@@ -130,6 +139,7 @@ class DiffParser {
     const std::string_view line = lines_[at_];
     if (line.starts_with("diff --git ")) {
       EndGitHead(files);
+      in_message_ = false;
       in_head_ = true;
       prefix_ = line.find(" a/") != line.npos || line.find(" \"a/") != line.npos ? "a/" : "";
       return true;
@@ -145,6 +155,15 @@ class DiffParser {
            read("rename to ", Move::kRenamed, head_.new_path) ||
            read("copy from ", Move::kCopied, head_.old_path) ||
            read("copy to ", Move::kCopied, head_.new_path);
+  }
+
+  // What git show puts in front of a commit's first file. Its words are indented, and may be a
+  // diff, of which the hunks are none of this one's.
+  bool ReadMessage() {
+    const std::string_view line = lines_[at_];
+    if (IsCommitLine(line)) in_message_ = true;
+    if (line.starts_with("diff ") || line.starts_with("--- ")) in_message_ = false;
+    return in_message_ && line.starts_with("    ");
   }
 
   // There are no hunks: the file is the other one.
@@ -215,7 +234,8 @@ class DiffParser {
   const std::string_view name_;
   const std::vector<std::string_view> lines_;
   size_t at_ = 0;
-  bool in_head_ = false;  // behind git's first line for a file, before its hunks
+  bool in_message_ = false;  // behind a commit's hash, before its first file
+  bool in_head_ = false;     // behind git's first line for a file, before its hunks
   const char* prefix_ = "";
   FileDiff head_;  // what git's lines say of it
 };

@@ -127,6 +127,21 @@ TEST(DiffFileTest, WhatWouldBeLeftOutIsRefused) {
   }
 }
 
+TEST(DiffFileTest, ADiffInACommitsMessageIsNotTheCommits) {
+  // As `git show` writes it: the message is indented, and quotes the patch.
+  const std::string message =
+      "commit bda750d2c6ae7c0f9f4d5a1c1f0b3f1e2d3c4b5a\nAuthor: me\n\n    A fix\n    \n"
+      "    diff --git a/g b/g\n    --- a/g\n    +++ b/g\n    @@ -7,1 +7,1 @@\n    -d\n    +e\n\n";
+  const std::string change = "diff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1,1 +1,1 @@\n-b\n+c\n\n";
+  const auto diff = ParseDiff(message + change + message + change, "d");
+  ASSERT_TRUE(diff.ok()) << diff.status();
+  ASSERT_THAT(*diff, SizeIs(2));
+  EXPECT_EQ(diff->front().old_path, "a/f");
+  // Indented as a whole it is none of git's, and would be left out.
+  EXPECT_FALSE(ParseDiff(change + "    --- a/g\n    +++ b/g\n    @@ -7,1 +7,1 @@\n", "d").ok());
+  EXPECT_FALSE(ParseDiff(message + change + "    @@ -7,1 +7,1 @@\n", "d").ok());
+}
+
 TEST(DiffFileTest, LineNumbersBeyondAnyFileAreSearchedForOrRefusedAtOnce) {
   EXPECT_EQ(Apply("a\nb\n", "--- a/f\n+++ b/f\n@@ -2000000000,2 +7,2 @@\n a\n-b\n+c\n"), "a\nc\n");
   EXPECT_THAT(Apply("a\nb\n", "--- a/f\n+++ b/f\n@@ -2000000000,2 +7,2 @@\n a\n-x\n+c\n"),
