@@ -76,7 +76,7 @@ target_link_libraries(mend_llvm_host INTERFACE mend_llvm_headers ${mend_llvm_hos
 # libraries every run of patchc begins with 75 ms of relocating them, more than a small unit takes
 # to compile.
 add_library(mend_clang INTERFACE)
-# Polly is a package of its own, and left out (patchc/no_polly.cc).
+# Polly is a package of its own, and left out (patchc/support/no_polly.cc).
 set_property(TARGET LLVMExtensions PROPERTY INTERFACE_LINK_LIBRARIES LLVMSupport)
 llvm_map_components_to_libnames(mend_llvm_compiler_libraries
   x86codegen x86asmparser x86disassembler passes lto coverage irreader option windowsdriver

@@ -20,7 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "jit/memory_range.h"
+#include "jit/link/memory_range.h"
 #include "runtime/base/code_address.h"
 #include "runtime/format/program_image.h"
 #include "runtime/module/module_loader.h"

@@ -14,7 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "jit/archive.h"
+#include "jit/link/archive.h"
 #include "runtime/base/read_file.h"
 
 namespace mend {

@@ -18,7 +18,7 @@
 #include "absl/strings/str_split.h"
 #include "jit/guest_libc/guest_libc.h"
 #include "jit/guest_libc/stand_ins.h"
-#include "jit/library_switches.h"
+#include "jit/link/library_switches.h"
 #include "mend/dynamic_loading.h"
 #include "mend/guest_opening.h"
 #include "mend/mapped_file.h"

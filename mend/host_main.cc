@@ -17,7 +17,7 @@
 #include "jit/guest_libc/guest_libc.h"
 #include "jit/guest_libc/own_heap.h"
 #include "jit/guest_libc/stand_ins.h"
-#include "jit/imports.h"
+#include "jit/link/imports.h"
 #include "mend/dynamic_loading.h"
 #include "mend/host.h"
 #include "mend/host_options.h"

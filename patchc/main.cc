@@ -10,7 +10,7 @@
 
 #include "mend/standard_streams.h"
 #include "patchc/commands/command.h"
-#include "patchc/driver_session.h"
+#include "patchc/compile/driver_session.h"
 #include "patchc/heap.h"
 
 namespace {

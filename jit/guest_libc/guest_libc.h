@@ -12,7 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "jit/memory_range.h"
+#include "jit/link/memory_range.h"
 
 namespace mend::jit {
 

@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "jit/static_pool.h"
+#include "jit/program/static_pool.h"
 
 namespace mend::jit {
 namespace {

@@ -12,7 +12,7 @@
 #include <llvm/IR/Operator.h>
 #include <llvm/Support/Casting.h>
 
-#include "patchc/fingerprint.h"
+#include "patchc/object/fingerprint.h"
 
 namespace mend::patchc {
 namespace {

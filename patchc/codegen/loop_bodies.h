@@ -31,7 +31,7 @@
 #include <vector>
 
 #include "patchc/codegen/loop_region.h"
-#include "patchc/loop_flags.h"
+#include "patchc/object/loop_flags.h"
 
 namespace mend::patchc {
 

@@ -3,7 +3,7 @@
 // the program goes to stacks that nobody can walk (runtime/safepoint/stack_switches.h).
 //
 // What is in naked functions and outside of functions is found in the object instead
-// (patchc/stack_switches.h).
+// (patchc/object/stack_switches.h).
 #ifndef MEND_PATCHC_CODEGEN_STACK_SWITCH_H_
 #define MEND_PATCHC_CODEGEN_STACK_SWITCH_H_
 

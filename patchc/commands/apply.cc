@@ -22,7 +22,7 @@
 #include "patchc/commands/patch_options.h"
 #include "patchc/commands/send_patch.h"
 #include "patchc/commands/watch_canary.h"
-#include "patchc/text.h"
+#include "patchc/support/text.h"
 #include "runtime/format/patch_module.h"
 
 namespace mend::patchc {

@@ -13,8 +13,8 @@
 #include "patchc/commands/build_report.h"
 #include "patchc/commands/command.h"
 #include "patchc/commands/patch_options.h"
-#include "patchc/refusals.h"
-#include "patchc/write_file.h"
+#include "patchc/support/refusals.h"
+#include "patchc/support/write_file.h"
 
 namespace mend::patchc {
 namespace {

@@ -5,7 +5,7 @@
 #include <cstdio>
 
 #include "mend/json.h"
-#include "patchc/patch_builder.h"
+#include "patchc/compare/patch_builder.h"
 
 namespace mend::patchc {
 

@@ -1,5 +1,5 @@
 #include "patchc/commands/command.h"
-#include "patchc/driver.h"
+#include "patchc/commands/driver.h"
 
 namespace mend::patchc {
 

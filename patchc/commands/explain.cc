@@ -6,7 +6,7 @@
 #include "mend/json.h"
 #include "patchc/commands/command.h"
 #include "patchc/commands/patch_options.h"
-#include "patchc/refusals.h"
+#include "patchc/support/refusals.h"
 
 namespace mend::patchc {
 namespace {

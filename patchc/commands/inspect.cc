@@ -10,7 +10,7 @@
 #include "mend/json.h"
 #include "patchc/commands/command.h"
 #include "patchc/commands/patch_options.h"
-#include "patchc/header_sources.h"
+#include "patchc/link/header_sources.h"
 #include "runtime/base/read_file.h"
 #include "runtime/format/object_description.h"
 #include "runtime/format/patch_module.h"

@@ -15,7 +15,7 @@
 #include "mend/client.h"
 #include "mend/json.h"
 #include "mend/target.h"
-#include "patchc/text.h"
+#include "patchc/support/text.h"
 #include "runtime/format/program_image.h"
 #include "runtime/patch/patch_name.h"
 

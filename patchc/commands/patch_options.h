@@ -10,8 +10,8 @@
 
 #include "absl/status/statusor.h"
 #include "mend/target.h"
-#include "patchc/base.h"
-#include "patchc/patch_builder.h"
+#include "patchc/compare/patch_builder.h"
+#include "patchc/object/base.h"
 
 namespace mend::patchc {
 

@@ -10,7 +10,7 @@
 #include "mend/json.h"
 #include "mend/progress.h"
 #include "patchc/commands/build_report.h"
-#include "patchc/text.h"
+#include "patchc/support/text.h"
 
 namespace mend::patchc {
 namespace {

@@ -9,7 +9,7 @@
 #include "mend/client.h"
 #include "mend/json.h"
 #include "mend/target.h"
-#include "patchc/patch_builder.h"
+#include "patchc/compare/patch_builder.h"
 
 namespace mend::patchc {
 

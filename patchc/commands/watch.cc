@@ -18,14 +18,14 @@
 #include "mend/client.h"
 #include "mend/json.h"
 #include "mend/target.h"
-#include "patchc/clang_runner.h"
 #include "patchc/commands/build_report.h"
 #include "patchc/commands/command.h"
 #include "patchc/commands/interrupt.h"
 #include "patchc/commands/patch_options.h"
 #include "patchc/commands/send_patch.h"
-#include "patchc/source_watcher.h"
-#include "patchc/text.h"
+#include "patchc/compile/clang_runner.h"
+#include "patchc/sources/source_watcher.h"
+#include "patchc/support/text.h"
 
 namespace mend::patchc {
 namespace {

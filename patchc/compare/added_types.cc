@@ -3,8 +3,8 @@
 #include <map>
 
 #include "absl/strings/str_cat.h"
-#include "patchc/fingerprint.h"
-#include "patchc/refusals.h"
+#include "patchc/object/fingerprint.h"
+#include "patchc/support/refusals.h"
 
 namespace mend::patchc {
 namespace {

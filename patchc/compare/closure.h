@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "patchc/base.h"
 #include "patchc/compare/module_diff.h"
+#include "patchc/object/base.h"
 
 namespace mend::patchc {
 

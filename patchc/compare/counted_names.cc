@@ -7,8 +7,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "patchc/build_inputs.h"
 #include "patchc/compare/static_identity.h"
+#include "patchc/sources/build_inputs.h"
 
 namespace mend::patchc {
 namespace {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "patchc/compare/closure.h"
-#include "patchc/source_edits.h"
+#include "patchc/sources/source_edits.h"
 
 namespace mend::patchc {
 

@@ -7,8 +7,8 @@
 #include <string_view>
 
 #include "patchc/compare/module_diff.h"
-#include "patchc/llvm_status.h"
-#include "patchc/object_view.h"
+#include "patchc/object/object_view.h"
+#include "patchc/support/llvm_status.h"
 
 namespace mend::patchc {
 namespace {

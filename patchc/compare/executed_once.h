@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "patchc/base.h"
-#include "patchc/disassembler.h"
+#include "patchc/object/base.h"
+#include "patchc/object/disassembler.h"
 
 namespace mend::patchc {
 

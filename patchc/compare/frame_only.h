@@ -27,7 +27,7 @@
 
 #include "patchc/compare/closure.h"
 #include "patchc/compare/layout.h"
-#include "patchc/record_use.h"
+#include "patchc/compile/record_use.h"
 
 namespace mend::patchc {
 

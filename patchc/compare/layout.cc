@@ -11,7 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "patchc/compare/module_diff.h"
-#include "patchc/line_directives.h"
+#include "patchc/sources/line_directives.h"
 
 namespace mend::patchc {
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "patchc/refusals.h"
+#include "patchc/support/refusals.h"
 #include "runtime/format/object_description.h"
 
 namespace mend::patchc {

@@ -6,7 +6,7 @@
 #include <set>
 #include <string>
 
-#include "patchc/fingerprint.h"
+#include "patchc/object/fingerprint.h"
 
 namespace mend::patchc {
 

@@ -14,8 +14,8 @@
 #include <string_view>
 #include <vector>
 
-#include "patchc/fingerprint.h"
-#include "patchc/refusals.h"
+#include "patchc/object/fingerprint.h"
+#include "patchc/support/refusals.h"
 #include "runtime/format/patch_module.h"
 
 namespace mend::patchc {

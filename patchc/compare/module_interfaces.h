@@ -8,8 +8,8 @@
 #include <set>
 #include <string>
 
-#include "patchc/refusals.h"
-#include "patchc/source_edits.h"
+#include "patchc/sources/source_edits.h"
+#include "patchc/support/refusals.h"
 #include "runtime/format/object_description.h"
 
 namespace mend::patchc {

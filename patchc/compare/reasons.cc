@@ -8,8 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "llvm/Demangle/Demangle.h"
-#include "patchc/line_directives.h"
-#include "patchc/loop_flags.h"
+#include "patchc/object/loop_flags.h"
+#include "patchc/sources/line_directives.h"
 
 namespace mend::patchc {
 namespace {

@@ -10,12 +10,12 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "patchc/base.h"
 #include "patchc/codegen/code_facts.h"
 #include "patchc/compare/executed_once.h"
 #include "patchc/compare/module_diff.h"
-#include "patchc/source_edits.h"
-#include "patchc/source_scan.h"
+#include "patchc/object/base.h"
+#include "patchc/sources/source_edits.h"
+#include "patchc/sources/source_scan.h"
 
 namespace mend::patchc {
 

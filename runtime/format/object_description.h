@@ -94,8 +94,8 @@ struct FieldDescription {
 };
 
 // A record (struct, class, union) or enum whose layout live objects may have. Some describe what is
-// compared in another way (patchc/records.h): a "constant" (an enumerator), "static" and "body" (by
-// their text, since symbols only tell their order), "assembler" outside of functions,
+// compared in another way (patchc/compile/records.h): a "constant" (an enumerator), "static" and
+// "body" (by their text, since symbols only tell their order), "assembler" outside of functions,
 // and "module" (C++20), with a hash of the interface that the unit was compiled with.
 struct RecordDescription {
   // Qualified; of a lambda, a block and a body the symbol of the function that it stands in.

@@ -1,6 +1,6 @@
 // ProgramImage: the hosted program as it lies in its executable: the relocatable objects in link
 // order, as they were compiled but for their section headers (SetDebugRelocationsAside in
-// patchc/object_writer.h).
+// patchc/object/object_writer.h).
 //
 // patchc's link step puts it into the section `mend_program` of the launcher, which maps it with
 // the executable; the host links the objects from there without copying them.

@@ -200,7 +200,7 @@ expect_match "a function that is gone" "'first' is gone, and called by address" 
 
 # Each code is shown by a test: by its number, or by its name in patchc.
 for code in $("$patchc" explain --json | grep -oE 'MEND-E[0-9]{4}' | sort -u); do
-  name=$(sed -nE "s/^MEND_REFUSAL\($((10#${code#MEND-E})), ([A-Za-z]+),.*/\1/p" "$source_root/patchc/refusals.def")
+  name=$(sed -nE "s/^MEND_REFUSAL\($((10#${code#MEND-E})), ([A-Za-z]+),.*/\1/p" "$source_root/patchc/support/refusals.def")
   grep -rqE "$code|refuse(_[a-z]+)? ${code#MEND-E}|RefusalCode::k$name\b" "$source_root/tests" ||
     fail "no test shows $code ($name)"
 done

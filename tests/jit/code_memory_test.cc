@@ -1,4 +1,4 @@
-#include "jit/code_memory.h"
+#include "jit/link/code_memory.h"
 
 #include "runtime/base/failpoint.h"
 
@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 
 #include "gtest/gtest.h"
-#include "jit/entry_stubs.h"
+#include "jit/link/entry_stubs.h"
 
 namespace mend::jit {
 namespace {

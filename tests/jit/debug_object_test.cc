@@ -1,6 +1,6 @@
 // What a debugger gets to see of a linked object. tests/integration/debugger_test.sh shows that gdb
 // understands it; here it is read with LLVM, and made of damaged objects.
-#include "jit/debug_object.h"
+#include "jit/debug/debug_object.h"
 
 #include <cstdlib>
 #include <map>

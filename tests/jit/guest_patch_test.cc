@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "jit/entry_stubs.h"
+#include "jit/link/entry_stubs.h"
 #include "jit/session.h"
 #include "tests/jit/test_objects.h"
 

@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "jit/scratch_memory.h"
+#include "jit/link/scratch_memory.h"
 #include "jit/session.h"
 #include "runtime/base/failpoint.h"
 #include "tests/jit/test_objects.h"

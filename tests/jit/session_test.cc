@@ -6,7 +6,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "jit/scratch_memory.h"
+#include "jit/link/scratch_memory.h"
 #include "runtime/base/failpoint.h"
 #include "tests/jit/test_objects.h"
 

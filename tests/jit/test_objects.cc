@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "gtest/gtest.h"
-#include "jit/entry_stubs.h"
+#include "jit/link/entry_stubs.h"
 #include "runtime/format/object_description.h"
 
 namespace mend::jit {

@@ -1,5 +1,5 @@
 // Which functions unwind records are for, and that a section that cannot be read is an error.
-#include "jit/unwind_records.h"
+#include "jit/link/unwind_records.h"
 
 #include <cstdint>
 #include <cstdlib>

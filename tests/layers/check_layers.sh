@@ -6,6 +6,7 @@
 #   patchc/           never includes jit/
 #   mend/             no Clang; its public headers (mend/*.h that users include) no LLVM either
 #   public headers    name no LLVM or Clang type
+#   rooms             of jit/ and patchc/ include only rooms below them (`may_include`)
 #
 # Prints each violation as file:line:text and exits 1 when there is one.
 set -u
@@ -32,6 +33,30 @@ forbid jit 'clang/|clang-c/' 'no Clang outside patchc/'
 forbid patchc 'jit/' 'jit/ and patchc/ meet only in the object format'
 forbid mend 'clang/|clang-c/' 'no Clang outside patchc/'
 
+# may_include LIBRARY ROOM ROOMS: of its own library the room includes nothing but these rooms.
+may_include() {
+  [ -d "$root/$1/$2" ] || return 0
+  hits=$(grep -rnE --include='*.h' --include='*.cc' --include='*.c' --include='*.S' \
+    "^[[:space:]]*#[[:space:]]*include[[:space:]]*\"$1/" "$root/$1/$2" | grep -vE "\"$1/($2|$3)/")
+  [ -z "$hits" ] && return 0
+  printf '%s\n' "$hits" | sed "s#^$root/##; s#\$#    <- $1/$2/ may include $3#"
+  found=1
+}
+
+may_include jit link none
+may_include jit unwind 'link'
+may_include jit debug 'link'
+may_include jit program 'link|unwind|debug'
+may_include jit patch 'link|unwind|debug|program'
+may_include jit guest_libc 'link|program'
+may_include patchc support none
+may_include patchc object 'support'
+may_include patchc codegen 'support|object'
+may_include patchc compile 'support|object|codegen'
+may_include patchc link 'support|object'
+may_include patchc sources 'support|object'
+may_include patchc compare 'support|object|codegen|compile|sources'
+
 for header in runtime function livepatch; do
   file="$root/mend/$header.h"
   [ -f "$file" ] || continue
@@ -41,7 +66,7 @@ for header in runtime function livepatch; do
   found=1
 done
 # With a copy of it in our code LLVM's own calls come to that, which looks through all symbols of a
-# graph: half of a large program's start (AddNamedSymbol in jit/graph_editor.h).
+# graph: half of a large program's start (AddNamedSymbol in jit/link/graph_editor.h).
 if [ -d "$root/jit" ]; then
   hits=$(grep -rnE --include='*.h' --include='*.cc' '[.>]addDefinedSymbol\(' "$root/jit")
   if [ -n "$hits" ]; then

@@ -5,9 +5,10 @@ check=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-mkdir -p "$work/runtime/patch" "$work/jit" "$work/patchc/codegen" "$work/mend/commands"
+mkdir -p "$work/runtime/patch" "$work/jit/link" "$work/jit/patch" "$work/patchc/codegen" "$work/mend/commands"
 echo '#include "runtime/base/check.h"' > "$work/runtime/patch/patch.cc"
 printf '#include "runtime/base/check.h"\n#include "llvm/ExecutionEngine/Orc/Core.h"\n' > "$work/jit/session.cc"
+printf '#include "jit/link/elf_scan.h"\n#include "jit/patch/own_data.h"\n' > "$work/jit/patch/units_link.cc"
 printf '#include "clang/Frontend/CompilerInstance.h"\n' > "$work/patchc/codegen/poll.cc"
 printf '// An LLVM-free header: llvm appears in prose only.\n#include <memory>\n' > "$work/mend/runtime.h"
 sh "$check" "$work" || { echo 'a tree without violations was refused'; exit 1; }
@@ -28,13 +29,17 @@ expect() {
 }
 
 expect runtime/patch/patch.cc '#include "jit/session.h"'
-expect runtime/patch/patch.cc '#include "patchc/driver.h"'
+expect runtime/patch/patch.cc '#include "patchc/commands/driver.h"'
 expect runtime/patch/patch.cc '#include "mend/host_options.h"'
 expect runtime/patch/patch.cc '#  include <llvm/ADT/StringRef.h>'
-expect jit/session.cc '#include "patchc/fingerprint.h"'
+expect jit/session.cc '#include "patchc/object/fingerprint.h"'
 expect jit/session.cc '#include "clang/AST/Decl.h"'
 expect jit/session.cc '  graph.addDefinedSymbol(block, 0, name, 8, linkage, scope, true, true);'
 expect patchc/codegen/poll.cc '#include "jit/session.h"'
+: > "$work/jit/link/elf_scan.cc"
+expect jit/link/elf_scan.cc '#include "jit/program/hosted_program.h"'
+expect jit/patch/units_link.cc '#include "jit/session.h"'
+expect patchc/codegen/poll.cc '#include "patchc/compile/records.h"'
 expect mend/runtime.h '#include "llvm/ADT/StringRef.h"'
 expect mend/runtime.h 'llvm::Error Bad();'
 expect mend/runtime.h '#include "runtime/patch/patch.h"'

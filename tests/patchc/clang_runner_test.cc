@@ -1,6 +1,6 @@
 // Compiling a unit in process: what it records, that it can be rebuilt from that, and what is
 // refused.
-#include "patchc/clang_runner.h"
+#include "patchc/compile/clang_runner.h"
 
 #include <elf.h>
 #include <gtest/gtest.h>
@@ -14,8 +14,8 @@
 #include <utility>
 #include <vector>
 
-#include "patchc/fingerprint.h"
-#include "patchc/object_writer.h"
+#include "patchc/object/fingerprint.h"
+#include "patchc/object/object_writer.h"
 #include "runtime/format/debug_relocations.h"
 #include "runtime/format/program_image.h"
 

@@ -8,9 +8,9 @@
 #include <string_view>
 #include <vector>
 
-#include "patchc/clang_runner.h"
 #include "patchc/codegen/stack_switch.h"
-#include "patchc/object_view.h"
+#include "patchc/compile/clang_runner.h"
+#include "patchc/object/object_view.h"
 #include "runtime/format/program_image.h"
 #include "runtime/format/stack_switch_names.h"
 #include "tests/patchc/compile_unit.h"

@@ -18,8 +18,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "patchc/patch_builder.h"
-#include "patchc/text.h"
+#include "patchc/compare/patch_builder.h"
+#include "patchc/support/text.h"
 
 namespace mend::patchc {
 

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "patchc/clang_runner.h"
+#include "patchc/compile/clang_runner.h"
 
 namespace mend::patchc {
 

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "patchc/diff_file.h"
-#include "patchc/line_directives.h"
-#include "patchc/source_scan.h"
+#include "patchc/sources/diff_file.h"
+#include "patchc/sources/line_directives.h"
+#include "patchc/sources/source_scan.h"
 
 namespace mend::patchc {
 namespace {

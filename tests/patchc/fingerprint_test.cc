@@ -1,4 +1,4 @@
-#include "patchc/fingerprint.h"
+#include "patchc/object/fingerprint.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

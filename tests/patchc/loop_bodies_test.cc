@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "patchc/clang_runner.h"
-#include "patchc/loop_flags.h"
+#include "patchc/compile/clang_runner.h"
+#include "patchc/object/loop_flags.h"
 #include "tests/patchc/compile_unit.h"
 
 namespace mend::patchc {

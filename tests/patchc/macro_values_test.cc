@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "patchc/macro_values.h"
+#include "patchc/sources/macro_values.h"
 #include "tests/patchc/compare_fixture.h"
 
 namespace mend::patchc {

@@ -1,4 +1,4 @@
-#include "patchc/ordered_compile.h"
+#include "patchc/compile/ordered_compile.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "patchc/source_edits.h"
+#include "patchc/sources/source_edits.h"
 #include "tests/patchc/compare_fixture.h"
 
 namespace mend::patchc {

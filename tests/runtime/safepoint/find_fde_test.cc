@@ -1,4 +1,5 @@
-// jit/find_fde.cc: exceptions through hosted text and through host code, with one lookup for both.
+// jit/unwind/find_fde.cc: exceptions through hosted text and through host code, with one lookup for
+// both.
 #include <sys/mman.h>
 #include <unwind.h>
 
@@ -10,7 +11,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "jit/fde_cache.h"
+#include "jit/unwind/fde_cache.h"
 #include "runtime/safepoint/unwind_table.h"
 #include "tests/runtime/safepoint/own_unwind_data.h"
 #include "tests/runtime/safepoint/walk_scenarios.h"
