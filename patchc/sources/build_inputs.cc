@@ -134,8 +134,15 @@ std::vector<std::string_view> NamedIn(std::string_view head) {
   return named;
 }
 
-// `pg_proc_d.h` and `pg_proc.dat`, `frame.pb-c.c` and `frame.proto`.
+// `pg_proc_d.h` and `pg_proc.dat`, `frame.pb-c.c` and `frame.proto`, `commands.def` and
+// `commands/get.json`.
 bool IsCalledAfter(const fs::path& source, const fs::path& file) {
+  const fs::path folder = file.parent_path();
+  // A diff's leading component is no folder.
+  if (folder.has_parent_path() &&
+      MayBeTheSame(folder.string(), fs::path(source).replace_extension().string())) {
+    return true;
+  }
   const std::string stem = file.stem().string();
   const std::string name = source.filename().string();
   std::string_view rest = name;

@@ -352,7 +352,7 @@ TEST_F(IdentityTest, WhatAPatchAddsIsDescribedForThoseBehindIt) {
 }
 
 // Code generation counts lambdas, and a function's classes of one name, as it comes upon them.
-TEST_F(CompareTest, LambdasThatLiveOnDoNotTakeEachOthersPlace) {
+TEST_F(IdentityTest, LambdasThatLiveOnDoNotTakeEachOthersPlace) {
   const std::string keep =
       "int (*codes[4])(const void *, int);\n"
       "template <typename F> int call(const void *f, int x) {\n"

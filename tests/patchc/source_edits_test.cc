@@ -366,7 +366,7 @@ TEST_F(SourceEditsTest, OfSourcesThatEndAlikeADiffIsForTheOneThatItApplies) {
 }
 
 // Where there was none, or another one was found until now.
-TEST_F(CompareTest, AHeaderThatADiffAddsIsFoundByWhoAsksForIt) {
+TEST_F(SourceEditsTest, AHeaderThatADiffAddsIsFoundByWhoAsksForIt) {
   std::filesystem::create_directory(folder_ + "/include");
   flag_ = "-Iinclude";
   const std::string include = "#include \"names.h\"\nint hidden(int x) { return x + N; }\n";
@@ -394,7 +394,7 @@ TEST_F(CompareTest, AHeaderThatADiffAddsIsFoundByWhoAsksForIt) {
 }
 
 // A package of the system was updated after the program was built.
-TEST_F(CompareTest, HeadersOfTheSystemHaveToMakeTheSameOfWhatThereIs) {
+TEST_F(SourceEditsTest, HeadersOfTheSystemHaveToMakeTheSameOfWhatThereIs) {
   std::filesystem::create_directory(folder_ + "/system");
   flag_ = "-isystemsystem";
   const std::string header = "struct entry { int a, b; };\nint take(struct entry *);\n";
@@ -415,7 +415,7 @@ TEST_F(CompareTest, HeadersOfTheSystemHaveToMakeTheSameOfWhatThereIs) {
 }
 
 // A macro makes names of line numbers, which a line that is new has in common with an old one.
-TEST_F(CompareTest, NewLinesDoNotTakeTheNamesThatMacrosMakeOfOldOnes) {
+TEST_F(SourceEditsTest, NewLinesDoNotTakeTheNamesThatMacrosMakeOfOldOnes) {
   const std::string source =
       "#define NAME2(a, b) a##b\n#define NAME(a, b) NAME2(a, b)\n"
       "#define ADD(value) static int NAME(sum, __LINE__); s += NAME(sum, __LINE__) += value\n"
