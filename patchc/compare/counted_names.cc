@@ -1,7 +1,6 @@
 #include "patchc/compare/counted_names.h"
 
 #include <algorithm>
-#include <string_view>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"

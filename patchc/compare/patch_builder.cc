@@ -17,7 +17,6 @@
 #include "patchc/compare/module_interfaces.h"
 #include "patchc/compare/reasons.h"
 #include "patchc/object/object_writer.h"
-#include "patchc/sources/diff_file.h"
 #include "patchc/sources/include_names.h"
 #include "patchc/sources/line_directives.h"
 #include "patchc/sources/undeclared.h"
