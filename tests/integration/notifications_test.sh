@@ -1,8 +1,10 @@
 # Threads that libc makes by itself for SIGEV_THREAD count while they run the program's function: a unit
 # that one of them begins while a transition runs sees one version, too.
 . "$(dirname "$0")/lib.sh"
+cd "$work"
+. "$source_root/tests/integration/unit_versions.sh"
 
-cat >"$work/serve.c" <<'SOURCE'
+cat >serve.c <<'SOURCE'
 #define _GNU_SOURCE
 #include <aio.h>
 #include <mqueue.h>
@@ -58,16 +60,7 @@ static void write_in_background(void) {
   aio_write(&request);
 }
 
-/* Stays in a function of the patch until told. */
-static int held[2];
-__attribute__((noinline)) int stay(void) {
-  char byte;
-  return (int)read(held[0], &byte, 1) + first() - second();
-}
-static void* hold(void* unused) {
-  stay();
-  return unused;
-}
+#include "held.h"
 
 int main(void) {
   char line[64];
@@ -97,11 +90,9 @@ int main(void) {
   return 0;
 }
 SOURCE
-cd "$work"
-sed 's/\(first\|second\)(void) { return 1; }/\1(void) { return 2; }/' serve.c >edited.c
-diff -u serve.c edited.c >fix.patch || true
+make_fix
 "$patchc" cc -O2 -pthread -o serve serve.c
-"$patchc" build --name fix --hold tick --hold stay -o fix.mendpatch --base serve --diff fix.patch >/dev/null
+build_fix tick
 
 for kind in timer aio; do
   rm -f go

@@ -157,7 +157,7 @@ clang-22 -O1 -fPIC -shared -o libhop.so hop.c -L. -lgo -Wl,-soname,libhop.so
 for source in go_inline.c go_naked.c go_outside.c go_source.S "-lgo" "-Dgo=hop -lhop -lgo"; do
   # shellcheck disable=SC2086
   "$patchc" cc -O2 -pthread -o serve serve.c $source -L. -Wl,-rpath,"$work"
-  build_fix
+  build_fix answer
 
   # The program has such code, and has not run it.
   start ./serve

@@ -142,7 +142,7 @@ SOURCE
 cp "$source_root/tests/simulation/fiber_switch.S" "$work/switch.S"
 "$patchc" cc -O2 -pthread -o serve serve.c switch.S
 make_fix
-build_fix
+build_fix answer
 
 # A program that never went to one; its signal stack is no such stack, and may be jumped out of.
 start ./serve
