@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "jit/link/unwind_records.h"
 #include "llvm/ADT/BitmaskEnum.h"
 #include "llvm/ExecutionEngine/JITLink/x86_64.h"
 
@@ -31,22 +30,6 @@ bool HasSourceName(const llvm::jitlink::Symbol& symbol) {
   if (!symbol.hasName()) return false;
   const llvm::StringRef name = *symbol.getName();
   return !name.empty() && !name.starts_with(".L");
-}
-
-bool LeadsToEntry(const llvm::jitlink::Block& from, const llvm::jitlink::Edge& edge,
-                  uint64_t offset) {
-  namespace x86_64 = llvm::jitlink::x86_64;
-  // A 32-bit displacement counts from the byte behind it.
-  constexpr int64_t kDisplacementSize = 4;
-  const llvm::jitlink::Section& section = from.getSection();
-  if (!edge.isRelocation() || IsUnwindSection(section)) return false;
-  int64_t target = static_cast<int64_t>(edge.getTarget().getOffset()) + edge.getAddend();
-  if (edge.getKind() == x86_64::Delta32 || edge.getKind() == x86_64::Delta64) {
-    // Relative to itself: in data, an element of a switch table.
-    if (!IsExecutable(section)) return false;
-    target += kDisplacementSize;
-  }
-  return target == static_cast<int64_t>(offset);
 }
 
 llvm::jitlink::Section& SectionNamed(llvm::jitlink::LinkGraph& graph, llvm::StringRef name,

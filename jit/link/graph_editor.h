@@ -70,11 +70,6 @@ bool HasRelocations(const llvm::jitlink::Block& block);
 // section's.
 bool HasSourceName(const llvm::jitlink::Symbol& symbol);
 
-// Whether the edge leads to the very beginning of the function at `offset` of its block: a call, or
-// an address taken; and not to a label inside (a switch table, a cold part's jump back).
-bool LeadsToEntry(const llvm::jitlink::Block& from, const llvm::jitlink::Edge& edge,
-                  uint64_t offset);
-
 // The graph's section of that name, made if there is none.
 llvm::jitlink::Section& SectionNamed(llvm::jitlink::LinkGraph& graph, llvm::StringRef name,
                                      llvm::orc::MemProt protection);

@@ -32,6 +32,20 @@ namespace x86_64 = llvm::jitlink::x86_64;
 constexpr int64_t kDisplacementSize = 4;
 constexpr size_t kPage = 4096;
 
+// Whether the edge leads to the very beginning of the function at `offset` of its block: a call, or
+// an address taken; and not to a label inside (a switch table, a cold part's jump back).
+bool LeadsToEntry(const Block& from, const Edge& edge, uint64_t offset) {
+  const Section& section = from.getSection();
+  if (!edge.isRelocation() || IsUnwindSection(section)) return false;
+  int64_t target = static_cast<int64_t>(edge.getTarget().getOffset()) + edge.getAddend();
+  if (edge.getKind() == x86_64::Delta32 || edge.getKind() == x86_64::Delta64) {
+    // Relative to itself: in data, an element of a switch table.
+    if (!IsExecutable(section)) return false;
+    target += kDisplacementSize;
+  }
+  return target == static_cast<int64_t>(offset);
+}
+
 }  // namespace
 
 void PatchUnitLink::Read(LinkGraph& graph, std::string_view object) {
